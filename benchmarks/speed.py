@@ -1,0 +1,191 @@
+"""Images per second of the steps that take the time, as ratios within one run.
+
+Each step is also given as the share of the machine's float32 matrix-product rate that its
+multiplications reach: a figure that carries from machine to machine better than seconds do.
+
+    .venv/bin/python benchmarks/speed.py --out results/speed.json
+"""
+
+import argparse
+import contextlib
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from agns.accessory.frame import place, silhouette
+from agns.accessory.wear import wear
+from agns.attack.agn import join_gradients
+from agns.attack.goals import Dodge
+from agns.attack.search import search_frames
+from agns.models.dcgan import build_gan, sample_latents
+from agns.models.layers import CrossChannelNorm
+from agns.models.recognizer import Recognizer, build_recognizer, freeze
+from agns.models.weights import lay_channels_last
+from agns.storage import versions, write_json
+
+
+@dataclass(frozen=True)
+class Row:
+    step: str
+    variant: str
+    images_per_second: float
+    times_naive: float
+    share_of_matrix_rate: float
+
+
+def fastest(step: Callable[[], object], seconds: float) -> float:
+    """Seconds of the fastest of the runs that fit into `seconds`, after one to warm up."""
+    step()
+    times: list[float] = []
+    while sum(times) < seconds or len(times) < 3:
+        started = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def matrix_rate(seconds: float) -> float:
+    """Float32 operations per second of a 1536x1536 matrix product."""
+    a, b = torch.rand(2, 1536, 1536)
+    return 2 * 1536**3 / fastest(lambda: a @ b, seconds)
+
+
+def operations(step: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
+def naive(recognizer: Recognizer) -> Recognizer:
+    """The recogniser as it comes: batch norm apart, torch's own cross-channel norm."""
+    plain = copy.deepcopy(recognizer).eval().requires_grad_(False)
+    for parent in plain.modules():
+        for name, child in list(parent.named_children()):
+            if isinstance(child, CrossChannelNorm):
+                own = nn.LocalResponseNorm(child.size, child.alpha, child.beta)
+                setattr(parent, name, own)
+    return plain
+
+
+def autocast(half: bool) -> contextlib.AbstractContextManager[object]:
+    return torch.autocast("cpu", torch.bfloat16) if half else contextlib.nullcontext()
+
+
+def attack_step(victim: Recognizer, batch: int, half: bool) -> Callable[[], object]:
+    faces = torch.rand(batch, 3, 224, 224)
+    frames = torch.rand(batch, 3, 64, 176)
+    mask, goal = silhouette(), Dodge(subject=0)
+
+    def step() -> object:
+        leaf = frames.clone().requires_grad_()
+        with autocast(half):
+            logits = victim(wear(faces, place(leaf), mask))
+        (gradient,) = torch.autograd.grad(goal.loss(logits, "logits").sum(), leaf)
+        return join_gradients(gradient, gradient, 0.5)
+
+    return step
+
+
+def gan_step(batch: int, half: bool, channels_last: bool) -> Callable[[], object]:
+    random = torch.Generator().manual_seed(0)
+    generator, discriminator = build_gan(generator=random)
+    if channels_last:
+        lay_channels_last(generator), lay_channels_last(discriminator)
+    optimizers = [torch.optim.Adam(n.parameters(), 2e-4) for n in (generator, discriminator)]
+    real = torch.rand(batch, 3, 64, 176)
+
+    def step() -> None:
+        with autocast(half):
+            drawn = generator(sample_latents(batch, generator=random)).float()
+            verdicts = discriminator(real).float(), discriminator(drawn.detach()).float()
+        loss = functional.softplus(-verdicts[0]).mean() + functional.softplus(verdicts[1]).mean()
+        optimizers[1].zero_grad()
+        loss.backward()
+        optimizers[1].step()
+        with autocast(half):
+            fooled = discriminator(drawn).float()
+        optimizers[0].zero_grad()
+        functional.softplus(-fooled).mean().backward()
+        optimizers[0].step()
+
+    return step
+
+
+def check(victim: Recognizer, half: bool) -> Callable[[], object]:
+    """A look that no frame leaves early: the longest there is."""
+    generator, _ = build_gan(generator=torch.Generator().manual_seed(0))
+    generator.eval()
+    faces, goal = torch.rand(16, 3, 224, 224), Dodge(subject=0, stop=0.9999)
+
+    def step() -> object:
+        draws = torch.Generator().manual_seed(1)
+        with autocast(half):
+            return search_frames(
+                generator, victim, faces, goal, count=32, mask=silhouette(), draws=draws
+            )
+
+    return step
+
+
+def measure(seconds: float, *, big: bool) -> tuple[float, list[Row]]:
+    torch.set_flush_denormal(True)
+    random = torch.Generator().manual_seed(0)
+    rate = matrix_rate(seconds)
+    steps: list[tuple[str, str, int, Callable[[], object]]] = []
+    for variant, half, last in (
+        ("naive fp32", False, False),
+        ("channels-last fp32", False, True),
+        ("channels-last bf16", True, True),
+    ):
+        steps.append(("DCGAN step, batch 32", variant, 32, gan_step(32, half, last)))
+    sizes = [("of10", 10, 16), ("vgg143", 143, 4)] if big else [("of10", 10, 16)]
+    for arch, classes, batch in sizes:
+        names = tuple(f"identity {index}" for index in range(classes))
+        recognizer = build_recognizer(arch, names, generator=random).eval()
+        title = f"attack step, {arch}, batch {batch}"
+        frozen = freeze(recognizer)
+        steps.append((title, "naive fp32", batch, attack_step(naive(recognizer), batch, False)))
+        steps.append((title, "frozen fp32", batch, attack_step(frozen, batch, False)))
+        steps.append((title, "frozen bf16", batch, attack_step(frozen, batch, True)))
+        if arch == "of10":
+            title = "success check, of10, 32 frames x 16 photos"
+            steps.append((title, "naive fp32", 512, check(naive(recognizer), False)))
+            steps.append((title, "frozen fp32", 512, check(frozen, False)))
+            steps.append((title, "frozen bf16", 512, check(frozen, True)))
+        del recognizer, frozen
+    rows: list[Row] = []
+    base: dict[str, float] = {}
+    for title, variant, images, step in steps:
+        took = fastest(step, seconds)
+        speed = images / took
+        base.setdefault(title, speed)
+        share = operations(step) / took / rate
+        rows.append(Row(title, variant, round(speed, 1), round(speed / base[title], 2),
+                        round(share, 3)))  # fmt: skip
+        print(f"{title:45s} {variant:20s} {speed:8.1f}/s  {speed / base[title]:5.2f}x  {share:.3f}")
+    return rate, rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    parser.add_argument("--seconds", type=float, default=4, help="time for each step")
+    parser.add_argument("--small", action="store_true", help="leave VGG143 out")
+    given = parser.parse_args()
+    rate, rows = measure(given.seconds, big=not given.small)
+    print(f"matrix product: {rate / 1e9:.0f} GFLOP/s in float32, {torch.get_num_threads()} threads")
+    if given.out is not None:
+        content = {"matrix_gflops": rate / 1e9, "threads": torch.get_num_threads(),
+                   "rows": [asdict(row) for row in rows], "versions": versions()}  # fmt: skip
+        write_json(given.out, content)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The worn thing: its silhouette, and how it is laid over a face."""

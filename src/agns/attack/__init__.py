@@ -1,0 +1,1 @@
+"""Goals, attacks, and what an attack leaves behind."""

@@ -1,0 +1,256 @@
+"""The adversarial generative net: fine-tune a generator until its glasses fool a recogniser.
+
+Read beside algorithm 1 of Sharif et al. 2019 (section 4.3).
+"""
+
+import copy
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from agns.accessory.frame import place, silhouette
+from agns.accessory.wear import wear
+from agns.attack.goals import Form, Goal, check_form
+from agns.attack.search import Candidates, search_frames
+from agns.errors import AttackError, ConfigError
+from agns.images import check_images, from_pixels
+from agns.models.dcgan import Discriminator, Generator, sample_latents
+from agns.models.recognizer import Recognizer, freeze
+from agns.types import Faces, Frames, Pixels, Progress, silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgnConfig:
+    """How an attack runs."""
+
+    kappa: float = 0.25
+    """Weight of looking real against fooling the recogniser, in [0, 1]."""
+
+    objective: Form = "logits"
+    """How the recogniser's error is put in figures; see `agns.attack.goals.Form`."""
+
+    generator_rate: float = 5e-5
+    """Adam's learning rate for the generator."""
+
+    discriminator_rate: float = 2e-5
+    """Adam's learning rate for the discriminator."""
+
+    weight_decay: float = 1e-5
+    """L2 weight decay of both."""
+
+    batch: int = 32
+    """Generated frames in a step, each on one craft photo, and as many real ones."""
+
+    smoothing: float = 0.9
+    """What the discriminator is told of real frames; generated ones are 0."""
+
+    check_every: int = 10
+    """Steps between two looks whether a frame is good enough."""
+
+    samples: int = 32
+    """Frames sampled for each look."""
+
+    passes: int = 1
+    """Passes over the real eyeglasses after which the attack gives up."""
+
+    seed: int = 0
+    """Seed of every draw."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.kappa <= 1:
+            raise ConfigError(f"kappa must lie in [0, 1], got {self.kappa}")
+        check_form(self.objective)
+        if min(self.generator_rate, self.discriminator_rate) < 0 or self.weight_decay < 0:
+            raise ConfigError("learning rates and weight decay must not be negative")
+        if self.batch < 2:
+            raise ConfigError(f"batch must be at least 2, got {self.batch}")
+        if min(self.check_every, self.samples, self.passes) < 1:
+            raise ConfigError("check_every, samples and passes must be at least 1")
+        if not 0.5 < self.smoothing <= 1:
+            raise ConfigError(f"smoothing must lie in (0.5, 1], got {self.smoothing}")
+
+
+Reason = Literal["reached the stop value", "used up the eyeglasses", "interrupted", "not finite"]
+
+
+@dataclass(slots=True, kw_only=True)
+class AgnOutcome:
+    """What an attack leaves, before it is scored on other photos."""
+
+    generator: Generator
+    """The fine-tuned copy, in evaluation mode."""
+
+    best: Candidates
+    """The frames of the best look, best first."""
+
+    iterations: int
+    """Steps taken."""
+
+    seconds: float
+    """Time spent in the loop, looks included."""
+
+    stopped_because: Reason
+    """Why the loop ended."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    """Per step: the discriminator's objective, the recogniser's, their sum, and the watched
+    mean probability."""
+
+
+def attack_with_agn(
+    generator: Generator,
+    discriminator: Discriminator,
+    recognizer: Recognizer,
+    faces: Faces,
+    glasses: Pixels,
+    goal: Goal,
+    config: AgnConfig,
+    *,
+    progress: Progress = silent,
+) -> AgnOutcome:
+    """Fine-tune a copy of the generator until one of its frames does what the goal says.
+
+    Args:
+        generator: Pretrained on eyeglasses; not changed.
+        discriminator: Pretrained with it; not changed.
+        recognizer: The victim, attacked in evaluation mode; not changed.
+        faces: The attacker's own aligned photos, (photos, 3, 224, 224), in [0, 1].
+        glasses: Real 64x176 frames as bytes.
+        goal: Whom to dodge or impersonate, and when it is enough.
+        config: The settings.
+        progress: Told of every step.
+
+    Returns:
+        The frames found and how they were found; Ctrl-C and a loss that is no longer finite
+        end the attack early with what there is.
+
+    Raises:
+        ImageContractError: The faces are no canonical faces.
+        AttackError: There are no faces, or fewer real frames than a batch.
+    """
+    check_images(faces, size=(224, 224))
+    if len(faces) == 0:
+        raise AttackError("an attack needs at least one photo of the subject")
+    steps = config.passes * (len(glasses) // config.batch)
+    if steps == 0:
+        raise AttackError(
+            f"a batch of {config.batch} needs as many real frames, got {len(glasses)}"
+        )
+    started = time.perf_counter()
+    random = torch.Generator().manual_seed(config.seed)
+    victim = freeze(recognizer)
+    mask = silhouette()
+    pretrained = copy.deepcopy(discriminator).eval()
+    generator, discriminator = copy.deepcopy(generator), copy.deepcopy(discriminator)
+    # Running statistics instead of the batch's: what is trained is what a look samples.
+    generator.eval().requires_grad_(requires_grad=True)
+    discriminator.eval().requires_grad_(requires_grad=True)
+    optimize_generator = torch.optim.Adam(
+        generator.parameters(),
+        lr=config.generator_rate,
+        betas=(0.5, 0.999),
+        weight_decay=config.weight_decay,
+    )
+    optimize_discriminator = torch.optim.Adam(
+        discriminator.parameters(),
+        lr=config.discriminator_rate,
+        betas=(0.5, 0.999),
+        weight_decay=config.weight_decay,
+    )
+
+    def look() -> Candidates:
+        return search_frames(
+            generator, victim, faces, goal, count=config.samples, mask=mask, draws=random
+        )
+
+    best = look()
+    history: list[dict[str, float]] = []
+    reason: Reason = "reached the stop value" if best.met else "used up the eyeglasses"
+    order = _passes(len(glasses), config.passes, random)
+    step = 0
+    try:
+        while not best.met and step < steps:
+            real = from_pixels(glasses[order[step * config.batch : (step + 1) * config.batch]])
+            drawn = generator(sample_latents(config.batch, generator=random))
+
+            # The discriminator first: real frames are 1, smoothed; generated ones are 0.
+            on_real, on_drawn = discriminator(real), discriminator(drawn.detach())
+            discriminator_loss = functional.binary_cross_entropy_with_logits(
+                on_real, torch.full_like(on_real, config.smoothing)
+            ) + functional.binary_cross_entropy_with_logits(on_drawn, torch.zeros_like(on_drawn))
+            optimize_discriminator.zero_grad()
+            discriminator_loss.backward()
+            optimize_discriminator.step()
+
+            # Then the generator: two gradients at its output, joined sample by sample.
+            leaf = drawn.detach().requires_grad_()
+            looks_real = functional.logsigmoid(discriminator(leaf)).sum()
+            (real_gradient,) = torch.autograd.grad(-looks_real, leaf)
+            photos = torch.randint(len(faces), (config.batch,), generator=random)
+            logits = victim(wear(faces[photos], place(leaf), mask))
+            errs = goal.loss(logits, config.objective)
+            (error_gradient,) = torch.autograd.grad(errs.sum(), leaf)
+            optimize_generator.zero_grad()
+            drawn.backward(join_gradients(real_gradient, error_gradient, config.kappa))
+            optimize_generator.step()
+            step += 1
+
+            history.append(
+                {
+                    "discriminator": float(looks_real.detach()) / config.batch,
+                    "recognizer": float(errs.detach().mean()),
+                    "loss": float(discriminator_loss.detach()),
+                    "probability": float(logits.detach().softmax(1)[:, goal.index].mean()),
+                }
+            )
+            if not all(math.isfinite(value) for value in history[-1].values()):
+                reason = "not finite"
+                break
+            if step % config.check_every == 0 or step == steps:
+                found = look()
+                if found.shortfall <= best.shortfall:
+                    best = found
+                if best.met:
+                    reason = "reached the stop value"
+            progress(step, steps, {**history[-1], "best": best.probability})
+    except KeyboardInterrupt:
+        reason = "interrupted"
+    del pretrained
+    return AgnOutcome(
+        generator=generator.eval().requires_grad_(requires_grad=False),
+        best=best,
+        iterations=step,
+        seconds=time.perf_counter() - started,
+        stopped_because=reason,
+        history=history,
+    )
+
+
+def join_gradients(real: Frames, error: Frames, kappa: float) -> Frames:
+    """Join two gradients sample by sample (algorithm 1, lines 8 to 13).
+
+    The longer of the two is scaled to the length of the shorter, so that neither goal drowns
+    the other; then `kappa * real + (1 - kappa) * error`.
+
+    Args:
+        real: Gradient of looking unreal, at the generator's output.
+        error: Gradient of the recogniser being right, likewise.
+        kappa: Weight of `real`, in [0, 1].
+    """
+    lengths = [gradient.flatten(1).norm(dim=1)[:, None, None, None] for gradient in (real, error)]
+    shorter = torch.minimum(*lengths)
+
+    def scaled(gradient: Tensor, length: Tensor) -> Tensor:
+        return gradient * (shorter / length.clamp_min(1e-30))
+
+    return kappa * scaled(real, lengths[0]) + (1 - kappa) * scaled(error, lengths[1])
+
+
+def _passes(count: int, passes: int, generator: torch.Generator) -> Tensor:
+    """A new random order of the real frames for each pass, one after another."""
+    return torch.cat([torch.randperm(count, generator=generator) for _ in range(passes)])

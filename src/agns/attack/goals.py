@@ -1,0 +1,166 @@
+"""What an attacker wants: objective and success. All signs live here."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias, get_args
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from agns.errors import ConfigError
+from agns.types import Logits
+
+Form: TypeAlias = Literal["logits", "probabilities", "margin"]
+"""How the recogniser's error is put in figures.
+
+`logits`: the class's logit minus the sum of the others (the Keras port). `probabilities`: the
+same over softmax probabilities (Sharif et al. 2019, section 4.2). `margin`: the class's logit
+minus the best other logit (Carlini & Wagner 2017).
+"""
+
+
+def class_objective(logits: Logits, index: int, form: Form) -> Float[Tensor, " batch"]:
+    """How strongly each face is taken for one class, in the form asked for."""
+    if form == "margin":
+        others = torch.cat([logits[:, :index], logits[:, index + 1 :]], 1)
+        return logits[:, index] - others.amax(1)
+    values = logits.softmax(1) if form == "probabilities" else logits
+    return 2 * values[:, index] - values.sum(1)
+
+
+class Goal(Protocol):
+    """What the attack loop needs to know of a goal."""
+
+    @property
+    def name(self) -> str:
+        """The goal in a word."""
+        ...
+
+    @property
+    def index(self) -> int:
+        """The class whose probability is watched."""
+        ...
+
+    @property
+    def stop(self) -> float:
+        """The mean probability at which the attack is done."""
+        ...
+
+    def loss(self, logits: Logits, form: Form) -> Float[Tensor, " batch"]:
+        """What the attacker lowers, for each face."""
+        ...
+
+    def shortfall(self, logits: Logits) -> Float[Tensor, " batch"]:
+        """How far each face is from the attacker's wish, in [0, 1], from probabilities."""
+        ...
+
+    @property
+    def allowance(self) -> float:
+        """The mean shortfall at which the attack is done."""
+        ...
+
+    def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
+        """Whether the recogniser's first choice is what the attacker wants."""
+        ...
+
+
+def _check_stop(stop: float) -> None:
+    if not 0 < stop < 1:
+        raise ConfigError(f"a stop value must lie in (0, 1), got {stop}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dodge:
+    """Be taken for anybody else."""
+
+    subject: int
+    """The attacker's own class."""
+
+    stop: float = 0.01
+    """Mean probability of the subject at or below which the attack is done."""
+
+    def __post_init__(self) -> None:
+        _check_stop(self.stop)
+
+    @property
+    def name(self) -> str:
+        """The goal in a word."""
+        return "dodge"
+
+    @property
+    def index(self) -> int:
+        """The subject's class."""
+        return self.subject
+
+    @property
+    def allowance(self) -> float:
+        """The stop value itself."""
+        return self.stop
+
+    def loss(self, logits: Logits, form: Form) -> Float[Tensor, " batch"]:
+        """The subject's objective: dodging lowers it."""
+        return class_objective(logits, self.subject, form)
+
+    def shortfall(self, logits: Logits) -> Float[Tensor, " batch"]:
+        """The subject's probability."""
+        return logits.softmax(1)[:, self.subject]
+
+    def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
+        """Whether somebody else comes first."""
+        return logits.argmax(1) != self.subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Impersonate:
+    """Be taken for one other identity."""
+
+    subject: int
+    """The attacker's own class."""
+
+    target: int
+    """The class to be taken for."""
+
+    stop: float = 0.924
+    """Mean probability of the target at or above which the attack is done."""
+
+    def __post_init__(self) -> None:
+        _check_stop(self.stop)
+        if self.subject == self.target:
+            raise ConfigError("the target is the subject: impersonation needs somebody else")
+
+    @property
+    def name(self) -> str:
+        """The goal in a word."""
+        return "impersonate"
+
+    @property
+    def index(self) -> int:
+        """The target's class."""
+        return self.target
+
+    @property
+    def allowance(self) -> float:
+        """What the target's mean probability may lack."""
+        return 1 - self.stop
+
+    def loss(self, logits: Logits, form: Form) -> Float[Tensor, " batch"]:
+        """The target's objective, negated: impersonation raises it."""
+        return -class_objective(logits, self.target, form)
+
+    def shortfall(self, logits: Logits) -> Float[Tensor, " batch"]:
+        """What the target's probability lacks."""
+        return 1 - logits.softmax(1)[:, self.target]
+
+    def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
+        """Whether the target comes first."""
+        return logits.argmax(1) == self.target
+
+
+def check_form(form: str) -> None:
+    """Refuse an unknown form of the objective.
+
+    Raises:
+        ConfigError: It is none of `Form`.
+    """
+    if form not in get_args(Form):
+        raise ConfigError(f"objective must be one of {', '.join(get_args(Form))}, got {form!r}")

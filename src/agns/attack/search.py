@@ -1,0 +1,102 @@
+"""Sampling frames and finding those that do what the attacker wants."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from agns.accessory.frame import place
+from agns.accessory.wear import wear
+from agns.attack.goals import Goal
+from agns.models.dcgan import Generator, sample_latents
+from agns.models.recognizer import Recognizer
+from agns.types import Faces, Frames, Latents, Mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Candidates:
+    """Frames of one look, best first."""
+
+    latents: Latents
+    """What the generator drew them from."""
+
+    frames: Frames
+    """(frames, 3, 64, 176), in [0, 1]."""
+
+    shortfall: float
+    """The best frame's mean shortfall over the photos, in [0, 1]."""
+
+    probability: float
+    """The best frame's mean probability of the watched class."""
+
+    met: bool
+    """Whether the best frame reached the stop value."""
+
+
+@torch.no_grad()
+def search_frames(
+    generator: Generator,
+    victim: Recognizer,
+    faces: Faces,
+    goal: Goal,
+    *,
+    count: int,
+    mask: Mask,
+    draws: torch.Generator,
+    keep: int = 4,
+    pairs: int = 64,
+) -> Candidates:
+    """Sample frames and rank them by their mean shortfall over all photos.
+
+    A frame whose shortfall on the photos seen so far already exceeds what all photos together
+    may fall short by can no longer reach the stop value; it leaves early. If all leave, the
+    `keep` that did best are tried on every photo, so that there is always a best frame.
+    """
+    latents = sample_latents(count, generator=draws)
+    frames = generator(latents)
+    shortfalls = frames.new_full((count, len(faces)), torch.nan)
+    alive = torch.arange(count)
+    budget = goal.allowance * len(faces)
+    seen = 0
+    while seen < len(faces) and len(alive):
+        until = min(len(faces), seen + max(1, pairs // len(alive)))
+        shortfalls[alive, seen:until] = _try_on(
+            victim, faces[seen:until], frames[alive], goal, mask, pairs
+        )
+        seen = until
+        alive = alive[shortfalls[alive, :seen].sum(1) <= budget]
+    if len(alive) == 0:
+        # Those that stayed longest did best so far.
+        tried = shortfalls.isfinite().sum(1)
+        rank = shortfalls.nanmean(1) - tried
+        alive = rank.argsort()[:keep]
+        for index in alive.tolist():
+            missing = shortfalls[index].isnan().nonzero()[:, 0]
+            if len(missing):
+                shortfalls[index, missing] = _try_on(
+                    victim, faces[missing], frames[index][None], goal, mask, pairs
+                )[0]
+    means = shortfalls[alive].mean(1)
+    order = means.argsort()
+    best = float(means[order[0]])
+    chosen = alive[order]
+    return Candidates(
+        latents=latents[chosen],
+        frames=frames[chosen],
+        shortfall=best,
+        probability=best if goal.name == "dodge" else 1 - best,
+        met=best <= goal.allowance,
+    )
+
+
+def _try_on(
+    victim: Recognizer, faces: Faces, frames: Frames, goal: Goal, mask: Mask, pairs: int
+) -> Float[Tensor, "frames photos"]:
+    """Shortfall of every frame on every face, in batches of about `pairs`."""
+    rows = []
+    for some in frames.split(max(1, pairs // len(faces))):
+        glasses = place(some).repeat_interleave(len(faces), 0)
+        worn = wear(faces.repeat(len(some), 1, 1, 1), glasses, mask)
+        rows.append(goal.shortfall(victim(worn)).reshape(len(some), len(faces)))
+    return torch.cat(rows)

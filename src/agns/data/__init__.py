@@ -1,0 +1,1 @@
+"""Face folders, drawn faces, and eyeglass frames."""

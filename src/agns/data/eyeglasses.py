@@ -1,0 +1,266 @@
+"""Eyeglass pictures for the generator to learn from: drawn, or read from a folder."""
+
+import functools
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, UInt8
+from torch import Tensor
+
+from agns.accessory.frame import FRAME_COLUMNS, FRAME_ROWS, FRAME_SIZE
+from agns.data.textures import Texture, chosen, painted
+from agns.errors import ConfigError, DataError, UnreadableImage
+from agns.images import IMAGE_SUFFIXES, from_pixels, read_pixels, write_image
+from agns.types import CANVAS, Pixels, Progress, silent
+
+EYEGLASS_COUNT = 16_680
+"""Frames in the drawn set: as many as the original data set of shop pictures had."""
+
+_BATCH = 120
+"""Frames drawn between two reports."""
+
+
+def _begun(index: int, seed: int) -> tuple[np.random.Generator, Texture]:
+    """A frame's own generator, and the family it drew first."""
+    if index < 0 or seed < 0:
+        raise ConfigError(f"a frame's index and seed must be at least 0, got {index} and {seed}")
+    rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
+    return rng, chosen(rng)
+
+
+def texture_of(index: int, *, seed: int = 0) -> Texture:
+    """Name the family of textures that a drawn frame belongs to.
+
+    Raises:
+        ConfigError: The index or the seed is negative.
+    """
+    return _begun(index, seed)[1]
+
+
+def draw_frame(index: int, *, seed: int = 0) -> UInt8[np.ndarray, "64 176 3"]:
+    """Draw one frame of the set, the same for the same index and seed.
+
+    Args:
+        index: Which frame, at least 0.
+        seed: Which set, at least 0.
+
+    Returns:
+        RGB bytes, black off the silhouette.
+
+    Raises:
+        ConfigError: The index or the seed is negative.
+    """
+    rng, texture = _begun(index, seed)
+    return painted(texture, rng)
+
+
+def _draw_batch(seed: int, indices: range) -> UInt8[np.ndarray, "count 3 64 176"]:
+    """Consecutive frames, channels first."""
+    frames = np.stack([draw_frame(index, seed=seed) for index in indices])
+    return np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
+
+
+def draw_frames(
+    count: int = EYEGLASS_COUNT,
+    *,
+    start: int = 0,
+    seed: int = 0,
+    workers: int = 0,
+    progress: Progress = silent,
+) -> Pixels:
+    """Draw frames `start` to `start + count` of a set.
+
+    Args:
+        count: How many frames, at least 0.
+        start: Index of the first.
+        seed: Which set, at least 0.
+        workers: Processes to draw in; with 0 or 1 this process draws. The result is the same.
+            Processes are spawned, so a script must call this below `if __name__ == "__main__"`.
+        progress: Told the frames drawn, some hundred at a time.
+
+    Returns:
+        (count, 3, 64, 176) RGB bytes, black off the silhouette.
+
+    Raises:
+        ConfigError: A negative count, start, seed or number of workers.
+    """
+    if min(count, start, seed, workers) < 0:
+        raise ConfigError(
+            "count, start, seed and workers must be at least 0, "
+            f"got {count}, {start}, {seed} and {workers}"
+        )
+    stop = start + count
+    batches = [range(at, min(at + _BATCH, stop)) for at in range(start, stop, _BATCH)]
+    frames = torch.empty(count, 3, *FRAME_SIZE, dtype=torch.uint8)
+    draw = functools.partial(_draw_batch, seed)
+    if workers > 1 and len(batches) > 1:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            _fill(frames, pool.map(draw, batches), progress)
+    else:
+        _fill(frames, map(draw, batches), progress)
+    return frames
+
+
+def _fill(
+    frames: Pixels, drawn: Iterator[UInt8[np.ndarray, "some 3 64 176"]], progress: Progress
+) -> None:
+    done = 0
+    for batch in drawn:
+        frames[done : done + len(batch)] = torch.from_numpy(batch)
+        done += len(batch)
+        progress(done, len(frames), {})
+
+
+def read_eyeglasses(
+    root: Path,
+    *,
+    names: Path | None = None,
+    mask: Path | None = None,
+    skip_unreadable: bool = False,
+    progress: Progress = silent,
+) -> Pixels:
+    """Read a folder of eyeglass pictures in the original data set's layout.
+
+    Args:
+        root: Folder of PNG or JPEG pictures, each 224x224 with the glasses where a face would
+            wear them, or already cropped to 64x176.
+        names: Text file that lists the pictures to take, one name a line; all if left out.
+        mask: Picture, 224x224 or 64x176; where it is black (at most 127), so is the result.
+        skip_unreadable: Pass over pictures that do not decode.
+        progress: Told the pictures gone through.
+
+    Returns:
+        (n, 3, 64, 176) RGB bytes, in the order of the list, or of the file names.
+
+    Raises:
+        ConfigError: The folder, the list or the mask is missing.
+        DataError: The folder or list names no picture, a listed picture is missing, a picture
+            has another size, or none decodes.
+        UnreadableImage: A picture does not decode, and `skip_unreadable` is off; or the mask.
+    """
+    paths = _listed(root, names)
+    frames = torch.empty(len(paths), 3, *FRAME_SIZE, dtype=torch.uint8)
+    read = 0
+    for _, frame in _crops(paths, mask, progress, skip_unreadable=skip_unreadable):
+        frames[read] = frame
+        read += 1
+    if not read:
+        raise DataError(f"none of the {len(paths)} pictures in {root} decodes")
+    return frames[:read]
+
+
+def crop_eyeglasses(
+    source: Path,
+    destination: Path,
+    *,
+    names: Path | None = None,
+    mask: Path | None = None,
+    skip_unreadable: bool = False,
+    progress: Progress = silent,
+) -> int:
+    """Write the 64x176 crops of a folder of eyeglass pictures as PNG files of the same stem.
+
+    Args:
+        source: As the `root` of `read_eyeglasses`, like the arguments that follow.
+        destination: Folder to write to, made if it is not there. Nothing in it is replaced.
+        names: List of the pictures to take.
+        mask: Picture that is black where the crops shall be.
+        skip_unreadable: Pass over pictures that do not decode.
+        progress: Told the pictures gone through.
+
+    Returns:
+        How many crops were written.
+
+    Raises:
+        ConfigError: As `read_eyeglasses`; or the destination is a file, or already holds a
+            picture of one of the names.
+        DataError: As `read_eyeglasses`; or two pictures share a stem.
+        UnreadableImage: As `read_eyeglasses`.
+    """
+    paths = _listed(source, names)
+    targets: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in targets:
+            raise DataError(f"{targets[path.stem]} and {path} would both become {path.stem}.png")
+        targets[path.stem] = path
+    if destination.exists() and not destination.is_dir():
+        raise ConfigError(f"{destination} is a file, not a folder to write crops to")
+    for stem in targets:
+        if (destination / f"{stem}.png").exists():
+            raise ConfigError(
+                f"{destination / f'{stem}.png'} is already there: name another folder for the crops"
+            )
+    written = 0
+    for path, frame in _crops(paths, mask, progress, skip_unreadable=skip_unreadable):
+        write_image(destination / f"{path.stem}.png", from_pixels(frame[None])[0])
+        written += 1
+    if not written:
+        raise DataError(f"none of the {len(paths)} pictures in {source} decodes")
+    return written
+
+
+def _listed(root: Path, names: Path | None) -> list[Path]:
+    """The pictures to take, in order."""
+    if not root.is_dir():
+        raise ConfigError(f"there is no folder {root} of eyeglass pictures")
+    if names is None:
+        paths = sorted(
+            path
+            for path in root.iterdir()
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        )
+    else:
+        paths = [root / name for name in _lines(names)]
+        for path in paths:
+            if not path.is_file():
+                raise DataError(f"{names} lists {path.name}, but there is no file {path}")
+    if not paths:
+        raise DataError(f"expected PNG or JPEG pictures in {names or root}, found none")
+    return paths
+
+
+def _lines(names: Path) -> list[str]:
+    """The lines of a list that are not blank."""
+    try:
+        text = names.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise ConfigError(f"there is no list of names {names}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{names} cannot be read as a list of names: {error}") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _crops(
+    paths: list[Path], mask: Path | None, progress: Progress, *, skip_unreadable: bool
+) -> Iterator[tuple[Path, UInt8[Tensor, "3 64 176"]]]:
+    """Each picture that decodes, cropped and masked."""
+    kept: Bool[Tensor, "3 64 176"] | None = None
+    if mask is not None:
+        kept = _cropped(mask).amax(0, keepdim=True) > 127
+    for done, path in enumerate(paths, 1):
+        try:
+            frame = _cropped(path)
+        except UnreadableImage:
+            if not skip_unreadable:
+                raise
+        else:
+            yield path, frame if kept is None else frame * kept
+        progress(done, len(paths), {})
+
+
+def _cropped(path: Path) -> UInt8[Tensor, "3 64 176"]:
+    """Read a picture of the whole canvas, or of the crop alone, as the crop."""
+    pixels = read_pixels(path)
+    if pixels.shape[:2] == (CANVAS, CANVAS):
+        pixels = pixels[slice(*FRAME_ROWS), slice(*FRAME_COLUMNS)]
+    elif pixels.shape[:2] != FRAME_SIZE:
+        raise DataError(
+            f"expected {path} to be {CANVAS}x{CANVAS} or {FRAME_SIZE[0]}x{FRAME_SIZE[1]} pixels, "
+            f"got {pixels.shape[0]}x{pixels.shape[1]}"
+        )
+    return torch.from_numpy(pixels.transpose(2, 0, 1).copy())

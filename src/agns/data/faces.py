@@ -1,0 +1,291 @@
+"""Identity folders to labelled faces.
+
+A face folder holds one folder per identity with its pictures in it, `<root>/<Identity>/*.jpg`,
+`.jpeg` or `.png`. Where an identity has an inner folder `aligned`, its pictures are taken in
+place of the raw ones. Hidden files and files of other kinds are passed over.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from agns.data.cache import cache_directory, content_key, digest, read_pictures, store_pictures
+from agns.errors import ConfigError, DataError
+from agns.images import IMAGE_SUFFIXES, from_pixels
+from agns.storage import write_json
+from agns.types import Faces, Progress, silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceSelection:
+    """Which photos of a face folder to take, and how."""
+
+    identities: int | None = None
+    """How many identities to take, those with the most photos first; ties go by name."""
+
+    minimum_photos: int | None = None
+    """Identities with fewer photos are left out; without it, one with a single photo is an
+    error, unless a number of identities is asked for."""
+
+    names: tuple[str, ...] = ()
+    """The identities to take, in place of all of them."""
+
+    center_crop: int | None = None
+    """Side in pixels of the central square that is cut out and resized to the canvas."""
+
+    skip_unreadable: bool = False
+    """Leave out pictures that do not decode, in place of stopping at the first."""
+
+    def __post_init__(self) -> None:
+        for name in ("identities", "minimum_photos", "center_crop"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
+        if self.names and self.identities is not None:
+            raise ConfigError("give the names of the identities or their number, not both")
+        if len(set(self.names)) < len(self.names):
+            raise ConfigError(f"an identity is named twice in {', '.join(self.names)}")
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class FaceSet:
+    """Labelled faces in memory, or in a private map of a cache file."""
+
+    pixels: UInt8[Tensor, "photos 3 224 224"]
+    """The pictures as bytes; not to be written to."""
+
+    labels: Int64[Tensor, " photos"]
+    """For each photo, its place in `identities`."""
+
+    identities: tuple[str, ...]
+    """Names, in the order of the classes."""
+
+    photos: tuple[str, ...]
+    """Paths relative to the root, with forward slashes."""
+
+    digests: tuple[str, ...]
+    """16 hex digits of the SHA-256 of each decoded, resized picture."""
+
+    skipped: tuple[str, ...] = ()
+    """One sentence for each picture that was left out because it does not decode."""
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    def faces(self, indices: Int64[Tensor, " chosen"]) -> Faces:
+        """The photos at these places, float32 in [0, 1]."""
+        return from_pixels(self.pixels[indices])
+
+    def of(self, identity: str) -> Int64[Tensor, " chosen"]:
+        """The places of one identity's photos, ascending.
+
+        Raises:
+            ConfigError: No identity has this name.
+        """
+        if identity not in self.identities:
+            raise _unknown(identity, self.identities, "these faces")
+        return torch.nonzero(self.labels == self.identities.index(identity))[:, 0]
+
+    def subset(self, indices: Int64[Tensor, " chosen"]) -> "FaceSet":
+        """The photos at these places alone; identities, and so labels, stay as they are."""
+        chosen = indices.tolist()
+        return replace(
+            self,
+            pixels=self.pixels[indices],
+            labels=self.labels[indices],
+            photos=tuple(self.photos[index] for index in chosen),
+            digests=tuple(self.digests[index] for index in chosen),
+        )
+
+
+def faces_from_pixels(
+    pixels: UInt8[Tensor, "photos 3 224 224"],
+    labels: Int64[Tensor, " photos"],
+    identities: Sequence[str],
+    photos: Sequence[str],
+) -> FaceSet:
+    """Label faces that are in memory already, such as drawn ones.
+
+    Args:
+        pixels: The pictures as bytes.
+        labels: For each picture, its place in `identities`.
+        identities: Names, in the order of the classes.
+        photos: A name for each picture, by which splits tell them apart.
+
+    Raises:
+        DataError: The numbers of pictures, labels and photo names differ, a label has no
+            identity, or a photo name comes twice.
+    """
+    if not len(pixels) == len(labels) == len(photos):
+        raise DataError(
+            "expected as many labels and photo names as pictures, "
+            f"got {len(pixels)} pictures, {len(labels)} labels and {len(photos)} names"
+        )
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(identities):
+        raise DataError(
+            f"expected labels from 0 to {len(identities) - 1}, "
+            f"got {int(labels.min())} to {int(labels.max())}"
+        )
+    if len(set(photos)) < len(photos):
+        raise DataError("two pictures have the same photo name")
+    return FaceSet(
+        pixels=pixels,
+        labels=labels,
+        identities=tuple(identities),
+        photos=tuple(photos),
+        digests=tuple(digest(picture) for picture in pixels.cpu().numpy()),
+    )
+
+
+def write_classes(path: Path, identities: Sequence[str]) -> None:
+    """Write which class stands for which identity, as a JSON object from "0" upwards."""
+    write_json(path, {str(label): name for label, name in enumerate(identities)})
+
+
+def load_faces(
+    root: Path,
+    selection: FaceSelection = FaceSelection(),
+    *,
+    cache: Path | None = None,
+    workers: int = 0,
+    progress: Progress = silent,
+) -> FaceSet:
+    """Read a face folder, decoding each picture once: later calls map the decoded bytes.
+
+    Identities and their photos are sorted by name. The cache entry belongs to the content of
+    the chosen files, so that a changed file is decoded anew; a damaged entry is made again.
+
+    Args:
+        root: Holds a folder for each identity.
+        selection: Which photos to take, and how.
+        cache: Where decoded pictures are kept; see `cache_directory` for the default.
+        workers: Threads that decode, 0 for the default.
+        progress: Told after each decoded picture.
+
+    Raises:
+        ConfigError: There is no such root, a named identity is not in it, it has fewer
+            identities than asked for, or the cache cannot be written to.
+        DataError: The root holds no identities, one of them has no photos or too few, or a
+            picture has another size than the canvas.
+        UnreadableImage: A picture does not decode, and these are not to be skipped.
+    """
+    folders = _choose(root, _list_identities(root), selection)
+    photos = [photo for listed in folders.values() for photo in listed]
+    directory = cache_directory() if cache is None else cache
+    key = content_key(root, photos, center_crop=selection.center_crop)
+    decoded = read_pictures(directory, key)
+    # Decoding once more where an earlier run skipped pictures names the first of them.
+    if decoded is None or (decoded.skipped and not selection.skip_unreadable):
+        store_pictures(
+            directory,
+            key,
+            root,
+            photos,
+            center_crop=selection.center_crop,
+            skip_unreadable=selection.skip_unreadable,
+            workers=workers,
+            progress=progress,
+        )
+        decoded = read_pictures(directory, key)
+    else:
+        progress(len(photos), len(photos), {})
+    if decoded is None:
+        raise DataError(f"decoded pictures written to {directory} do not read back")
+    identities = tuple(folders)
+    places = {name: label for label, name in enumerate(identities)}
+    labels = [places[photo.split("/", 1)[0]] for photo in decoded.photos]
+    needed = selection.minimum_photos or 2
+    for label, (name, listed) in enumerate(folders.items()):
+        if labels.count(label) < min(needed, len(listed)):
+            raise DataError(
+                f"{labels.count(label)} of the {len(listed)} pictures in {root / name} decode, "
+                f"but an identity needs at least {needed}"
+            )
+    return FaceSet(
+        pixels=decoded.pixels,
+        labels=torch.tensor(labels, dtype=torch.int64),
+        identities=identities,
+        photos=decoded.photos,
+        digests=decoded.digests,
+        skipped=tuple(
+            f"{photo} was left out: it does not decode as a picture" for photo in decoded.skipped
+        ),
+    )
+
+
+def _list_identities(root: Path) -> dict[str, list[str]]:
+    """The photos of each identity, as paths relative to the root, all sorted by name."""
+    if not root.is_dir():
+        raise ConfigError(f"there is no folder of faces {root}")
+    folders = sorted(
+        (entry for entry in root.iterdir() if entry.is_dir() and entry.name[0] != "."),
+        key=lambda folder: folder.name,
+    )
+    if not folders:
+        raise DataError(f"expected a folder for each identity in {root}, found none")
+    listed: dict[str, list[str]] = {}
+    for folder in folders:
+        aligned = folder / "aligned"
+        source = aligned if aligned.is_dir() else folder
+        listed[folder.name] = sorted(
+            entry.relative_to(root).as_posix()
+            for entry in source.iterdir()
+            if entry.suffix.lower() in IMAGE_SUFFIXES and entry.name[0] != "." and entry.is_file()
+        )
+    return listed
+
+
+def _choose(
+    root: Path, folders: Mapping[str, list[str]], selection: FaceSelection
+) -> dict[str, list[str]]:
+    """The folders that a selection takes, sorted by name."""
+    for name in selection.names:
+        if name not in folders:
+            raise _unknown(name, folders, str(root))
+    filtered = selection.minimum_photos is not None or selection.identities is not None
+    needed = selection.minimum_photos or 2
+    chosen: dict[str, list[str]] = {}
+    for name, listed in folders.items():
+        if selection.names and name not in selection.names:
+            continue
+        if len(listed) >= needed:
+            chosen[name] = listed
+        elif selection.names or not filtered:
+            raise _too_few(root / name, len(listed), needed, selection)
+    if not chosen:
+        raise DataError(f"no identity in {root} has at least {needed} photos")
+    if selection.identities is None:
+        return chosen
+    if selection.identities > len(chosen):
+        raise ConfigError(
+            f"expected {selection.identities} identities with at least {needed} photos in "
+            f"{root}, found {len(chosen)}"
+        )
+    most = sorted(chosen, key=lambda name: (-len(chosen[name]), name))[: selection.identities]
+    return {name: chosen[name] for name in sorted(most)}
+
+
+def _too_few(folder: Path, found: int, needed: int, selection: FaceSelection) -> DataError:
+    if found == 0:
+        return DataError(f"expected pictures ({', '.join(IMAGE_SUFFIXES)}) in {folder}, found none")
+    photos = "a single photo" if found == 1 else f"{found} photos"
+    asker = "that a split needs" if selection.minimum_photos is None else "asked for"
+    way_out = (
+        "name other identities"
+        if selection.names
+        else f"leave such identities out with --minimum-photos {needed}"
+    )
+    return DataError(
+        f"{folder} holds {photos}, fewer than the {needed} {asker}: add photos, or {way_out}"
+    )
+
+
+def _unknown(name: str, known: Iterable[str], where: str) -> ConfigError:
+    close = difflib.get_close_matches(name, list(known), n=3)
+    hint = f": did you mean {' or '.join(close)}?" if close else ""
+    return ConfigError(f"there is no identity {name!r} in {where}{hint}")

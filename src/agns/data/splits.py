@@ -1,0 +1,118 @@
+"""Deterministic splits of labelled faces.
+
+Each identity is shuffled by a generator of its own, seeded from the seed and its name, over its
+photos in the order of their names. So an identity is split alike whatever others stand beside
+it. Copies of one picture go to one side together.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from agns.data.faces import FaceSet
+from agns.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Split:
+    """Two sides that share no photo and no picture of one identity: places, ascending."""
+
+    first: Int64[Tensor, " first"]
+    """For training, or for crafting an attack."""
+
+    second: Int64[Tensor, " second"]
+    """Held out."""
+
+
+def stratified_split(faces: FaceSet, *, held_fraction: float = 0.2, seed: int = 0) -> Split:
+    """Hold out a part of each identity's photos.
+
+    Args:
+        faces: Each identity that has photos at all must have two pictures or more.
+        held_fraction: The part of each identity that goes to the second side, in (0, 1),
+            rounded to whole photos; each side keeps at least one.
+        seed: Decides which photos.
+
+    Returns:
+        Training photos first, held-out photos second.
+
+    Raises:
+        ConfigError: `held_fraction` lies outside (0, 1).
+        DataError: An identity has fewer than two different pictures.
+    """
+    if not 0 < held_fraction < 1:
+        raise ConfigError(f"held_fraction must lie in (0, 1), got {held_fraction}")
+    held: list[int] = []
+    for identity in faces.identities:
+        count = len(faces.of(identity))
+        if count == 0:
+            continue
+        groups = _shuffled(faces, identity, seed)
+        wanted = min(max(round(held_fraction * count), 1), count - 1)
+        # Where no group of copies is small enough, the smallest stands in.
+        held += _take(groups, wanted) or sorted(groups, key=len)[0]
+    return _split(torch.arange(len(faces)), second=held)
+
+
+def craft_held_out_split(faces: FaceSet, *, subject: str, craft: int = 16, seed: int = 0) -> Split:
+    """Divide one subject's photos into those an attack is made on and those it is scored on.
+
+    Args:
+        faces: Holds the subject.
+        subject: The identity that wears the glasses.
+        craft: The most photos to craft on, at least 1; never more than half of them are.
+        seed: Decides which photos.
+
+    Returns:
+        Photos to craft on first, held-out photos second.
+
+    Raises:
+        ConfigError: There is no such subject, or `craft` is below 1.
+        DataError: The subject has fewer than two different pictures, or each in more copies
+            than `craft`.
+    """
+    if craft < 1:
+        raise ConfigError(f"craft must be at least 1, got {craft}")
+    places = faces.of(subject)
+    groups = _shuffled(faces, subject, seed)
+    chosen = _take(groups, min(craft, len(places) // 2))
+    if not chosen:
+        raise DataError(
+            f"every picture of {subject} has at least {min(map(len, groups))} copies, "
+            f"too many to craft on {craft}"
+        )
+    held = [place for place in places.tolist() if place not in set(chosen)]
+    return _split(places, second=held)
+
+
+def _shuffled(faces: FaceSet, identity: str, seed: int) -> list[list[int]]:
+    """The places of an identity's photos, copies of a picture together, in random order."""
+    copies: dict[str, list[int]] = {}
+    for place in sorted(faces.of(identity).tolist(), key=lambda place: faces.photos[place]):
+        copies.setdefault(faces.digests[place], []).append(place)
+    if len(copies) < 2:
+        raise DataError(
+            f"expected at least two different photos of {identity} to split, found {len(copies)}"
+        )
+    # Python's own hash differs from run to run.
+    own = hashlib.sha256(f"{seed}\0{identity}".encode("utf-8", "surrogateescape")).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(own[:7]))
+    groups = list(copies.values())
+    return [groups[index] for index in torch.randperm(len(groups), generator=generator).tolist()]
+
+
+def _take(groups: list[list[int]], most: int) -> list[int]:
+    """Whole groups in their order, as many as fit into `most` places."""
+    taken: list[int] = []
+    for group in groups:
+        if len(taken) + len(group) <= most:
+            taken += group
+    return taken
+
+
+def _split(places: Int64[Tensor, " places"], *, second: list[int]) -> Split:
+    held = torch.isin(places, torch.tensor(second, dtype=torch.int64))
+    return Split(first=places[~held], second=places[held])

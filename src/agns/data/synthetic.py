@@ -1,0 +1,154 @@
+"""The embedded identities: people who do not exist, drawn rather than downloaded."""
+
+import functools
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from agns.data.portrait.painter import paint_portrait
+from agns.data.portrait.person import Person, person
+from agns.errors import ConfigError
+from agns.images import from_pixels, write_image
+from agns.storage import write_text
+from agns.types import CANVAS, Progress, silent
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyntheticConfig:
+    """How many people to make up, and how many photos of each."""
+
+    identities: int = 10
+    """People, at least 1; the first ones are the same however many there are."""
+    photos: int = 80
+    """Photos of each, at least 1; likewise."""
+    seed: int = 0
+    """Another seed, at least 0, gives other people."""
+
+    def __post_init__(self) -> None:
+        for name in ("identities", "photos"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must be at least 0, got {self.seed}")
+
+
+def identity_name(identity: int) -> str:
+    """The folder name of somebody, counted from 0."""
+    return f"Synthetic_{identity:03d}"
+
+
+def draw_photo(
+    seed: int, identity: int, photo: int
+) -> tuple[UInt8[np.ndarray, "224 224 3"], Float[np.ndarray, "68 2"]]:
+    """Draw one photo in the canonical pose, the same whatever else is drawn.
+
+    Args:
+        seed: Which people, at least 0.
+        identity: Which of them, from 0.
+        photo: Which photo, from 0.
+
+    Returns:
+        RGB bytes, and the 68 landmarks as (x, y) in pixels from the top-left pixel's centre.
+
+    Raises:
+        ConfigError: An argument is negative.
+    """
+    if min(seed, identity, photo) < 0:
+        raise ConfigError(
+            f"seed, identity and photo must be at least 0, got {seed}, {identity} and {photo}"
+        )
+    # A trailing 0 would leave the sequence that made the person up, so photos count from 1.
+    entropy = np.random.SeedSequence([seed, identity, photo + 1])
+    return paint_portrait(_somebody(seed, identity), np.random.default_rng(entropy))
+
+
+@functools.lru_cache(maxsize=64)
+def _somebody(seed: int, identity: int) -> Person:
+    return person(seed, identity)
+
+
+def draw_faces(
+    config: SyntheticConfig, *, workers: int = 0, progress: Progress = silent
+) -> tuple[UInt8[Tensor, "photos 3 224 224"], Int64[Tensor, " photos"]]:
+    """Draw every photo of everybody.
+
+    Args:
+        config: Whom to draw.
+        workers: Processes to draw in; 0 or 1 draws in this one, to the same result.
+        progress: Told after each identity.
+
+    Returns:
+        RGB bytes grouped by identity, and the identities.
+
+    Raises:
+        ConfigError: `workers` is negative.
+    """
+    pixels = torch.empty(config.identities, config.photos, 3, CANVAS, CANVAS, dtype=torch.uint8)
+    for identity, drawn in enumerate(_each(_draw_identity, config, workers)):
+        pixels[identity] = torch.from_numpy(drawn).permute(0, 3, 1, 2)
+        progress(identity + 1, config.identities, {})
+    labels = torch.arange(config.identities).repeat_interleave(config.photos)
+    return pixels.flatten(0, 1), labels
+
+
+def write_synthetic_folder(
+    root: Path, config: SyntheticConfig, *, workers: int = 0, progress: Progress = silent
+) -> None:
+    """Write every photo as a face folder, and the landmarks as a tree beside it.
+
+    Photos become `<root>/<name>/<name>_0001.png`, counted from 1; their landmarks become
+    `<root>.landmarks/<name>/<name>_0001.csv`, 68 lines of x,y in pixels.
+
+    Args:
+        root: The face folder; made if it is not there.
+        config: Whom to draw.
+        workers: Processes to draw in; 0 or 1 draws in this one, to the same files.
+        progress: Told after each identity.
+
+    Raises:
+        ConfigError: `workers` is negative.
+    """
+    write = functools.partial(_write_identity, root)
+    for identity, _ in enumerate(_each(write, config, workers)):
+        progress(identity + 1, config.identities, {})
+
+
+def _each(
+    work: Callable[[SyntheticConfig, int], _Result], config: SyntheticConfig, workers: int
+) -> Iterator[_Result]:
+    """Do the work for each identity, in order, here or in other processes."""
+    if workers < 0:
+        raise ConfigError(f"workers must be at least 0, got {workers}")
+    task = functools.partial(work, config)
+    if workers <= 1:
+        yield from map(task, range(config.identities))
+        return
+    # Spawned, since forking a process that has run PyTorch's threads may hang.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, config.identities), mp_context=spawn) as pool:
+        yield from pool.map(task, range(config.identities))
+
+
+def _draw_identity(config: SyntheticConfig, identity: int) -> UInt8[np.ndarray, "photos 224 224 3"]:
+    return np.stack([draw_photo(config.seed, identity, photo)[0] for photo in range(config.photos)])
+
+
+def _write_identity(root: Path, config: SyntheticConfig, identity: int) -> None:
+    name = identity_name(identity)
+    for photo in range(config.photos):
+        pixels, landmarks = draw_photo(config.seed, identity, photo)
+        stem = f"{name}_{photo + 1:04d}"
+        image = from_pixels(torch.from_numpy(pixels).permute(2, 0, 1)[None])[0]
+        write_image(root / name / f"{stem}.png", image)
+        lines = "".join(f"{x:.3f},{y:.3f}\n" for x, y in landmarks.tolist())
+        write_text(root.with_name(f"{root.name}.landmarks") / name / f"{stem}.csv", lines)

@@ -1,0 +1,48 @@
+"""Everything agns raises on purpose.
+
+```
+AgnsError
+├── ConfigError          a flag, setting, name or path that cannot be used (exit code 2)
+├── ImageContractError   a tensor that is not float32 RGB, NCHW, in [0, 1] (exit code 2)
+├── DataError            files that cannot be used
+│   └── UnreadableImage  a picture that does not decode
+├── WeightsError         a weight file that cannot be read, or does not fit
+└── AttackError          an attack that cannot start, or broke down on the way
+```
+
+Each message is one sentence that says what was expected, where, and what came.
+"""
+
+
+class AgnsError(Exception):
+    """Base of the tree; `exit_code` is what the command line leaves with."""
+
+    exit_code = 1
+
+
+class ConfigError(AgnsError):
+    """A flag, setting, name or path that cannot be used."""
+
+    exit_code = 2
+
+
+class ImageContractError(AgnsError):
+    """A tensor that breaks the image contract: float32 RGB, NCHW, in [0, 1]."""
+
+    exit_code = 2
+
+
+class DataError(AgnsError):
+    """Files that cannot be used as they are."""
+
+
+class UnreadableImage(DataError):
+    """A picture that does not decode."""
+
+
+class WeightsError(AgnsError):
+    """A weight file that cannot be read, or that does not fit the network."""
+
+
+class AttackError(AgnsError):
+    """An attack that cannot start, or that broke down on the way."""

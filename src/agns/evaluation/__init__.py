@@ -1,0 +1,1 @@
+"""Success rates, controls, and reports."""

@@ -1,0 +1,64 @@
+"""What frames do that nobody crafted: benign ones, an untrained generator's, plain noise."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from agns.accessory.frame import FRAME_SIZE, place, silhouette
+from agns.accessory.wear import wear
+from agns.images import from_pixels
+from agns.models.dcgan import build_gan, sample_latents
+from agns.models.recognizer import Recognizer
+from agns.types import Faces, Frames, Pixels
+
+CONTROLS = ("benign", "untrained_generator", "noise")
+"""Names of the controls, in the order they are reported."""
+
+
+@torch.no_grad()
+def logits_wearing(
+    recognizer: Recognizer, faces: Faces, frames: Frames, *, batch: int = 64
+) -> Float[Tensor, "frames photos classes"]:
+    """Logits of every face wearing every frame.
+
+    Args:
+        recognizer: In evaluation mode.
+        faces: (photos, 3, 224, 224), in [0, 1].
+        frames: (frames, 3, 64, 176), in [0, 1].
+        batch: Most faces at once.
+    """
+    mask = silhouette()
+    rows = []
+    for frame in frames:
+        canvas = place(frame[None])
+        rows.append(
+            torch.cat(
+                [recognizer(wear(some, canvas, mask)) for some in torch.split(faces, batch)]
+                or [torch.zeros(0, len(recognizer.identities))]
+            )
+        )
+    return torch.stack(rows)
+
+
+@torch.no_grad()
+def control_frames(glasses: Pixels, *, count: int, generator: torch.Generator) -> dict[str, Frames]:
+    """Draw the frames of each control.
+
+    Args:
+        glasses: Real 64x176 frames as bytes.
+        count: Frames of each kind, at least 1.
+        generator: Source of every draw.
+
+    Returns:
+        By control's name: `count` frames in [0, 1].
+    """
+    chosen = torch.randint(len(glasses), (count,), generator=generator)
+    untrained, _ = build_gan(generator=generator)
+    return {
+        "benign": from_pixels(glasses[chosen]),
+        # Batch statistics: an untrained generator has no others.
+        "untrained_generator": untrained.train()(
+            sample_latents(max(count, 2), generator=generator)
+        )[:count],
+        "noise": torch.rand(count, 3, *FRAME_SIZE, generator=generator),
+    }

@@ -1,0 +1,298 @@
+"""One attack from photos to honest figures: split, attack, score on held-out photos, compare."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from agns.attack.agn import AgnConfig, AgnOutcome, Reason, attack_with_agn
+from agns.attack.goals import Dodge, Goal, Impersonate
+from agns.attack.result import save_outcome
+from agns.data.faces import FaceSet
+from agns.data.splits import craft_held_out_split
+from agns.errors import AttackError, ConfigError
+from agns.evaluation.controls import CONTROLS, control_frames, logits_wearing
+from agns.evaluation.figures import draw_before_after, draw_history
+from agns.evaluation.metrics import SplitSuccess, measure_split
+from agns.evaluation.stealth import Stealth, StealthScale
+from agns.models.dcgan import Discriminator, Generator
+from agns.models.recognizer import Recognizer
+from agns.storage import versions, write_json
+from agns.types import Pixels, Progress, silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """What is attacked, for whom, and on how many photos."""
+
+    goal: Literal["dodge", "impersonate"]
+    """The goal."""
+
+    subject: str
+    """The identity that wears the glasses."""
+
+    target: str | None = None
+    """The identity to be taken for; only when impersonating."""
+
+    stop: float | None = None
+    """Stop value; the goal's own (0.01 or 0.924) when not given."""
+
+    craft: int = 16
+    """Most photos to craft on; at most half of the subject's."""
+
+    control_frames: int = 32
+    """Frames of each control."""
+
+    seed: int = 0
+    """Seed of the split and of every draw."""
+
+    def __post_init__(self) -> None:
+        if self.goal == "dodge" and self.target is not None:
+            raise ConfigError("dodging has no target")
+        if self.goal == "impersonate" and self.target is None:
+            raise ConfigError("impersonation needs a target: name one with --target")
+        if self.control_frames < 1:
+            raise ConfigError(f"control_frames must be at least 1, got {self.control_frames}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttackReport:
+    """The content of `result.json`."""
+
+    goal: str
+    subject: str
+    target: str | None
+    recognizer: str
+    seed: int
+    iterations: int
+    seconds: float
+    stopped_because: Reason
+    stop_value: float
+    reached_stop_value: bool
+    craft: SplitSuccess
+    held_out: SplitSuccess
+    held_out_without_frame: SplitSuccess
+    """The goal's "success" on the held-out photos as they are: what the recogniser gets wrong."""
+    controls: dict[str, SplitSuccess]
+    """On the held-out photos, each control's frames."""
+    stealth: Stealth
+    photos: dict[str, list[str]]
+    """Names of the craft and held-out photos."""
+    photos_seen_in_training: int
+    """Photos of the subject left out because the recogniser was trained on them."""
+    warnings: list[str]
+    """What a reader must know before believing the figures."""
+    config: dict[str, object]
+    versions: dict[str, str]
+
+
+def run_experiment(
+    generator: Generator,
+    discriminator: Discriminator,
+    recognizer: Recognizer,
+    metadata: Mapping[str, object],
+    faces: FaceSet,
+    glasses: Pixels,
+    experiment: Experiment,
+    config: AgnConfig,
+    out: Path,
+    *,
+    recognizer_name: str,
+    progress: Progress = silent,
+) -> AttackReport:
+    """Attack on one split of the subject's photos, score on the other, and write everything.
+
+    Photos that the recogniser was trained on, as its metadata tells, are left out first.
+
+    Args:
+        generator: Pretrained.
+        discriminator: Pretrained with it.
+        recognizer: The victim.
+        metadata: What its file says beside the weights.
+        faces: Photos, the subject's among them.
+        glasses: Real 64x176 frames as bytes.
+        experiment: Goal and subject.
+        config: The attack's settings.
+        out: Directory for the results.
+        recognizer_name: How the result names the victim.
+        progress: Told of every step.
+
+    Raises:
+        ConfigError: The recogniser does not know the subject or the target, or they are one.
+        AttackError: The recogniser recognises none of the subject's photos, so that there is
+            nothing to dodge.
+        DataError: The subject has fewer than two photos.
+    """
+    goal = build_goal(experiment, recognizer)
+    own = faces.subset(faces.of(experiment.subject))
+    trained = metadata.get("training_photos")
+    seen = set(trained) if isinstance(trained, list) else set()
+    fresh = torch.tensor([digest not in seen for digest in own.digests])
+    left_out = int((~fresh).sum())
+    if int(fresh.sum()) < 2:
+        raise AttackError(
+            f"the recogniser was trained on {left_out} of the {len(own)} photos of "
+            f"{experiment.subject}, which leaves too few to attack and to score"
+        )
+    own = own.subset(fresh.nonzero()[:, 0])
+    split = craft_held_out_split(
+        own, subject=experiment.subject, craft=experiment.craft, seed=experiment.seed
+    )
+    sides = {
+        "craft": own.faces(split.first),
+        "held_out": own.faces(split.second),
+    }
+    recognizer = recognizer.eval()
+    subject = recognizer.index_of(experiment.subject)
+    with torch.no_grad():
+        plain = {
+            side: torch.cat([recognizer(some) for some in torch.split(photos, 64)])
+            for side, photos in sides.items()
+        }
+    recognized = {side: logits.argmax(1) == subject for side, logits in plain.items()}
+    if goal.name == "dodge" and not recognized["craft"].any():
+        raise AttackError(
+            f"the recogniser recognises none of {len(recognized['craft'])} craft photos of "
+            f"{experiment.subject} even without a frame: there is nothing to dodge"
+        )
+
+    outcome = attack_with_agn(
+        generator, discriminator, recognizer, sides["craft"], glasses, goal, config,
+        progress=progress,
+    )  # fmt: skip
+    save_outcome(outcome, out)
+
+    worn = {side: logits_wearing(recognizer, photos, outcome.best.frames[:1])
+            for side, photos in sides.items()}  # fmt: skip
+    draws = torch.Generator().manual_seed(experiment.seed)
+    frames = control_frames(glasses, count=experiment.control_frames, generator=draws)
+    controls = {
+        name: measure_split(
+            goal,
+            logits_wearing(recognizer, sides["held_out"], frames[name]),
+            recognized["held_out"],
+        )
+        for name in CONTROLS
+    }
+    scale = StealthScale(generator, discriminator, glasses, draws=draws)
+    held_out = measure_split(goal, worn["held_out"], recognized["held_out"])
+    report = AttackReport(
+        goal=experiment.goal,
+        subject=experiment.subject,
+        target=experiment.target,
+        recognizer=recognizer_name,
+        seed=experiment.seed,
+        iterations=outcome.iterations,
+        seconds=round(outcome.seconds, 2),
+        stopped_because=outcome.stopped_because,
+        stop_value=goal.stop,
+        reached_stop_value=outcome.best.met,
+        craft=measure_split(goal, worn["craft"], recognized["craft"]),
+        held_out=held_out,
+        held_out_without_frame=measure_split(goal, plain["held_out"], recognized["held_out"]),
+        controls=controls,
+        stealth=scale.measure(outcome.best.frames[0]),
+        photos={
+            "craft": [own.photos[i] for i in split.first.tolist()],
+            "held_out": [own.photos[i] for i in split.second.tolist()],
+        },
+        photos_seen_in_training=left_out,
+        warnings=find_warnings(outcome, held_out, controls, recognized_share(recognized)),
+        config={**asdict(experiment), **asdict(config)},
+        versions=versions(),
+    )
+    write_json(out / "result.json", report)
+    draw_before_after(
+        out / "before_after.png",
+        sides["held_out"],
+        outcome.best.frames[0],
+        plain["held_out"],
+        worn["held_out"][0],
+        recognizer.identities,
+        title=describe(report),
+    )
+    draw_history(out / "history.png", outcome.history, goal.stop)
+    return report
+
+
+def build_goal(experiment: Experiment, recognizer: Recognizer) -> Goal:
+    """The goal in the recogniser's classes.
+
+    Raises:
+        ConfigError: The recogniser does not know the subject or the target, or they are one.
+    """
+    subject = recognizer.index_of(experiment.subject)
+    stop = {} if experiment.stop is None else {"stop": experiment.stop}
+    if experiment.target is None:
+        return Dodge(subject=subject, **stop)
+    if experiment.target == experiment.subject:
+        raise ConfigError(
+            f"the target {experiment.target} is the subject: impersonation needs somebody else"
+        )
+    return Impersonate(subject=subject, target=recognizer.index_of(experiment.target), **stop)
+
+
+def recognized_share(recognized: Mapping[str, torch.Tensor]) -> float:
+    """Share of all the subject's photos recognised without a frame."""
+    return float(torch.cat(list(recognized.values())).float().mean())
+
+
+def find_warnings(
+    outcome: AgnOutcome,
+    held_out: SplitSuccess,
+    controls: Mapping[str, SplitSuccess],
+    recognized: float,
+) -> list[str]:
+    """Say in words what makes the figures weaker than they look."""
+    warnings = []
+    if outcome.stopped_because == "interrupted":
+        warnings.append(f"The attack was interrupted after {outcome.iterations} iterations.")
+    if outcome.stopped_because == "not finite":
+        warnings.append(
+            f"A gradient or loss was no longer finite after {outcome.iterations} iterations; "
+            "the frame is the best found before."
+        )
+    if not outcome.best.met:
+        warnings.append(
+            "No sampled frame reached the stop value: the best mean probability over the craft "
+            f"photos was {outcome.best.probability:.3f}."
+        )
+    rate = held_out.success_rate
+    for name, control in controls.items():
+        other = control.success_rate
+        if rate is not None and other is not None and other >= rate > 0:
+            warnings.append(
+                f"The control '{name.replace('_', ' ')}' succeeds as often as the attack "
+                f"({other:.0%} against {rate:.0%}): the success is not the attack's own."
+            )
+    if held_out.images < 10:
+        warnings.append(
+            f"Only {held_out.images} held-out photos: the interval is wide, read it with the rate."
+        )
+    if recognized < 0.8:
+        warnings.append(
+            f"Without a frame the recogniser recognises only {recognized:.0%} of the subject's "
+            "photos: read the figures among the recognised."
+        )
+    return warnings
+
+
+def describe(report: AttackReport) -> str:
+    """One line: who does what, and how often it works on held-out photos."""
+    aim = "dodges" if report.target is None else f"as {report.target}"
+    rate, interval = report.held_out.success_rate, report.held_out.interval
+    if rate is None or interval is None:
+        return f"{report.subject} {aim}: no held-out photos"
+    return (
+        f"{report.subject} {aim}: {rate:.0%} of {report.held_out.images} held-out photos "
+        f"(95 % interval {interval[0]:.0%} to {interval[1]:.0%})"
+    )
+
+
+def read_report(path: Path) -> dict[str, object]:
+    """Read a `result.json` back as plain values."""
+    content: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    return content

@@ -1,0 +1,114 @@
+"""Pictures of results: faces before and after, the history of an attack, losses of a training."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from agns.accessory.frame import place, silhouette
+from agns.accessory.wear import wear
+from agns.images import to_picture
+from agns.storage import replacing
+from agns.types import Faces, Image, Logits
+
+
+def save_figure(figure: Figure, path: Path, *, dpi: int = 110) -> None:
+    """Write a figure as PNG, atomically; no window system is touched."""
+    FigureCanvasAgg(figure)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=dpi)
+
+
+def draw_before_after(
+    path: Path,
+    faces: Faces,
+    frame: Image,
+    before: Logits,
+    after: Logits,
+    identities: Sequence[str],
+    *,
+    title: str,
+    most: int = 6,
+) -> None:
+    """Draw faces without and with a frame, the recogniser's first choice under each.
+
+    Args:
+        path: A PNG file.
+        faces: In [0, 1].
+        frame: 64x176, in [0, 1].
+        before: Logits of the faces as they are.
+        after: Logits of the faces with the frame.
+        identities: Names of the classes.
+        title: What stands above.
+        most: Most faces to draw.
+    """
+    count = min(most, len(faces))
+    worn = wear(faces[:count], place(frame[None]), silhouette())
+    figure = Figure(figsize=(2.1 * count, 5.2), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    axes = figure.subplots(2, count, squeeze=False)
+    for row, (images, logits) in enumerate(((faces, before), (worn, after))):
+        for column in range(count):
+            probability, index = logits[column].softmax(0).max(0)
+            axis = axes[row][column]
+            axis.imshow(to_picture(images[column]))
+            name = identities[int(index)].replace("_", " ")
+            axis.set_title(f"{name}\np = {float(probability):.3f}", fontsize=8, y=-0.28)
+            axis.set_axis_off()
+    save_figure(figure, path)
+
+
+def draw_history(path: Path, history: Sequence[dict[str, float]], stop: float) -> None:
+    """Draw the four panels of an attack's history."""
+    panels = (
+        ("discriminator", "discriminator objective, mean log D(G(z))"),
+        ("recognizer", "recogniser objective (lower is better for the attacker)"),
+        ("loss", "discriminator loss"),
+        ("probability", "mean probability of the watched class"),
+    )
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    for axis, (key, label) in zip(figure.subplots(2, 2).flat, panels, strict=True):
+        axis.plot(range(1, len(history) + 1), [row[key] for row in history], color="#30638e")
+        axis.set_title(label, fontsize=9)
+        axis.set_xlabel("iteration", fontsize=8)
+        axis.grid(alpha=0.3)
+    axis.axhline(stop, color="#d1495b", linewidth=1, linestyle="--")
+    axis.set_ylim(-0.02, 1.02)
+    save_figure(figure, path)
+
+
+def draw_losses(path: Path, rows: Sequence[dict[str, float]], names: Sequence[str]) -> None:
+    """Draw figures logged per epoch, one line each."""
+    figure = Figure(figsize=(6.5, 3.8), layout="constrained")
+    axis = figure.subplots()
+    for name in names:
+        axis.plot([row["epoch"] for row in rows], [row[name] for row in rows], label=name)
+    axis.set_xlabel("epoch")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    save_figure(figure, path)
+
+
+def draw_tradeoff(
+    path: Path, points: Sequence[tuple[float, float, float]], benign: tuple[float, float]
+) -> None:
+    """Draw success and the discriminator's score over kappa.
+
+    Args:
+        path: A PNG file.
+        points: (kappa, success rate, median discriminator score) each.
+        benign: The middle 90 % of benign frames' scores.
+    """
+    kappas, rates, scores = (torch.tensor(column).tolist() for column in zip(*points, strict=True))
+    figure = Figure(figsize=(6.5, 3.8), layout="constrained")
+    axis = figure.subplots()
+    axis.axhspan(*benign, color="#edae49", alpha=0.25, label="benign frames, middle 90 %")
+    axis.plot(kappas, rates, "o-", color="#30638e", label="held-out success rate")
+    axis.plot(kappas, scores, "s-", color="#d1495b", label="median discriminator score")
+    axis.set_xlabel("kappa: weight of looking real")
+    axis.set_ylim(-0.02, 1.02)
+    axis.grid(alpha=0.3)
+    axis.legend()
+    save_figure(figure, path)

@@ -1,0 +1,120 @@
+"""How much a frame still looks like eyeglasses, in figures."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from agns.accessory.frame import frame_mask
+from agns.images import from_pixels
+from agns.models.dcgan import Discriminator, Generator, sample_latents
+from agns.types import Frames, Pixels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stealth:
+    """How one frame looks, beside benign frames drawn by the pretrained generator."""
+
+    discriminator_score: float
+    """The pretrained discriminator's belief that it is real, in [0, 1], among real frames."""
+
+    discriminator_percentile: float
+    """Share of benign generated frames that score lower, in [0, 1]."""
+
+    total_variation: float
+    """Mean absolute difference between neighbouring pixels of the frame, in [0, 1]."""
+
+    total_variation_percentile: float
+    """Share of benign generated frames that are smoother."""
+
+    nearest_real: float
+    """Root mean square difference to the nearest real frame, over the frame's pixels."""
+
+    nearest_real_percentile: float
+    """Share of benign generated frames that lie nearer to a real one."""
+
+    within_benign_90: bool
+    """Whether the discriminator's score lies within the middle 90 % of benign frames'."""
+
+
+class StealthScale:
+    """Scores frames against real and benign generated ones.
+
+    Args:
+        generator: The pretrained generator, in evaluation mode.
+        discriminator: The pretrained discriminator, in evaluation mode.
+        glasses: Real 64x176 frames as bytes.
+        draws: Source of the companions and the benign frames.
+        benign: How many benign frames make the scale.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: Discriminator,
+        glasses: Pixels,
+        *,
+        draws: torch.Generator,
+        benign: int = 200,
+    ) -> None:
+        chosen = torch.randint(len(glasses), (32,), generator=draws)
+        self._discriminator = discriminator
+        self._glasses = glasses
+        self._companions = from_pixels(glasses[chosen])
+        with torch.no_grad():
+            self.benign = generator(sample_latents(benign, generator=draws))
+        self.benign_scores = self.scores(self.benign)
+        self.benign_variations = total_variation(self.benign)
+        self.benign_distances = distance_to_nearest(self.benign, glasses)
+
+    @torch.no_grad()
+    def scores(self, frames: Frames) -> Float[Tensor, " frames"]:
+        """The discriminator's belief in each frame, alone among 32 real ones."""
+        return self._discriminator.judge_among(frames, self._companions).sigmoid()
+
+    def measure(self, frame: Float[Tensor, "3 64 176"]) -> Stealth:
+        """Score one frame in [0, 1]."""
+        score = float(self.scores(frame[None])[0])
+        variation = float(total_variation(frame[None])[0])
+        distance = float(distance_to_nearest(frame[None], self._glasses)[0])
+        low, high = torch.quantile(self.benign_scores, torch.tensor([0.05, 0.95])).tolist()
+        return Stealth(
+            discriminator_score=score,
+            discriminator_percentile=_below(self.benign_scores, score),
+            total_variation=variation,
+            total_variation_percentile=_below(self.benign_variations, variation),
+            nearest_real=distance,
+            nearest_real_percentile=_below(self.benign_distances, distance),
+            within_benign_90=low <= score <= high,
+        )
+
+
+def _below(values: Float[Tensor, " frames"], value: float) -> float:
+    return float((values < value).float().mean())
+
+
+def total_variation(frames: Frames) -> Float[Tensor, " frames"]:
+    """Mean absolute difference between neighbours that both lie on the frame, per frame."""
+    mask = frame_mask()
+    across = mask[:, 1:] * mask[:, :-1]
+    down = mask[1:] * mask[:-1]
+    sums = ((frames[..., 1:] - frames[..., :-1]).abs() * across).sum((1, 2, 3)) + (
+        (frames[..., 1:, :] - frames[..., :-1, :]).abs() * down
+    ).sum((1, 2, 3))
+    return sums / (3 * (across.sum() + down.sum()))
+
+
+@torch.no_grad()
+def distance_to_nearest(
+    frames: Frames, glasses: Pixels, *, chunk: int = 512
+) -> Float[Tensor, " frames"]:
+    """Root mean square difference, over the frame's pixels, to the nearest real frame."""
+    chosen = frame_mask().bool()
+    points = frames[:, :, chosen].flatten(1)
+    nearest = torch.full((len(points),), torch.inf)
+    for some in torch.split(glasses, chunk):
+        real = from_pixels(some)[:, :, chosen].flatten(1)
+        nearest = torch.minimum(nearest, torch.cdist(points, real).amin(1))
+    return nearest / math.sqrt(points.shape[1])

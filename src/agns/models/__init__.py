@@ -1,0 +1,1 @@
+"""Recognisers, and the generator and discriminator of eyeglasses."""

@@ -1,0 +1,192 @@
+"""The eyeglass generator and discriminator (Sharif et al. 2019, section 4.1)."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from agns.accessory.frame import frame_mask
+from agns.errors import WeightsError
+from agns.models.weights import fill
+from agns.storage import load_tensors, save_tensors
+from agns.types import Frames, Latents
+
+LATENT = 25
+"""Length of a latent; its entries are uniform on [-1, 1]."""
+
+
+def sample_latents(count: int, *, generator: torch.Generator) -> Latents:
+    """Draw latents from U[-1, 1]^25 with a CPU generator."""
+    return 2 * torch.rand(count, LATENT, generator=generator) - 1
+
+
+class Generator(nn.Module):
+    """Latents to 64x176 eyeglass frames: a fully connected layer, four transposed convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Sequential(nn.Linear(LATENT, 7040), nn.BatchNorm1d(7040), nn.ReLU())
+        self.draw = nn.Sequential(
+            *_doubling(160, 80),
+            *_doubling(80, 40),
+            *_doubling(40, 20),
+            nn.ConvTranspose2d(20, 3, 5, 2, padding=2, output_padding=1),
+            nn.Tanh(),
+        )
+
+    def forward(self, latents: Latents) -> Frames:
+        """Draw frames in [0, 1], black off the silhouette; tanh's [-1, 1] stays inside.
+
+        What lies off the silhouette is never worn. Left to the networks, it is the one thing
+        they play for: real frames are exactly black there, which no tanh reaches.
+        """
+        grid = self.project(latents).reshape(-1, 160, 4, 11)
+        drawn: Tensor = self.draw(grid)  # 8x22, 16x44, 32x88, 64x176
+        return (drawn + 1) / 2 * frame_mask().to(drawn)
+
+
+def _doubling(channels: int, out: int) -> tuple[nn.Module, ...]:
+    return (
+        nn.ConvTranspose2d(channels, out, 5, 2, padding=2, output_padding=1),
+        nn.BatchNorm2d(out),
+        nn.ReLU(),
+    )
+
+
+class MinibatchDiscrimination(nn.Module):
+    """How near each sample lies to the others of its batch (Salimans et al. 2016, section 3.2).
+
+    Args:
+        features: Length of a sample's features.
+        kernels: Distances computed for each pair.
+        dimension: Length of each kernel.
+    """
+
+    def __init__(self, features: int, kernels: int, dimension: int) -> None:
+        super().__init__()
+        self.kernels, self.dimension = kernels, dimension
+        self.project = nn.Linear(features, kernels * dimension)
+
+    def forward(
+        self, x: Float[Tensor, "batch features"]
+    ) -> Float[Tensor, "batch features_and_kernels"]:
+        """Append, for each kernel, the sum over other samples of exp(-L1 distance)."""
+        # A sample's distance to itself is 0, and its exponential 1.
+        return torch.cat([x, self.closeness(x, x) - 1], 1)
+
+    def closeness(
+        self, x: Float[Tensor, "batch features"], others: Float[Tensor, "others features"]
+    ) -> Float[Tensor, "batch kernels"]:
+        """For each kernel, the sum over `others` of exp(-L1 distance)."""
+        points = self.project(x).reshape(-1, 1, self.kernels, self.dimension)
+        against = self.project(others).reshape(1, -1, self.kernels, self.dimension)
+        # torch.cdist's L1 is slow to differentiate; a batch is small.
+        distances = (points - against).abs().sum(3)  # (batch, others, kernels)
+        return torch.exp(-distances).sum(1)
+
+
+class Discriminator(nn.Module):
+    """64x176 frames to one logit each: positive for what looks like real eyeglasses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.see = nn.Sequential(
+            nn.Conv2d(3, 20, 5, 2, 2),
+            nn.LeakyReLU(0.2),
+            *_halving(20, 40),
+            *_halving(40, 80),
+            *_halving(80, 160),
+        )
+        self.compare = MinibatchDiscrimination(7040, 160, 3)
+        self.judge = nn.Linear(7040 + 160, 1)
+
+    def forward(self, frames: Frames) -> Float[Tensor, " frames"]:
+        """Judge frames in [0, 1] against their own batch."""
+        verdicts: Tensor = self.judge(self.compare(self._features(frames)))
+        return verdicts.squeeze(1)
+
+    def judge_among(self, frames: Frames, companions: Frames) -> Float[Tensor, " frames"]:
+        """Judge each frame alone among companions, whatever else is judged at the same time.
+
+        In evaluation mode this equals running each frame in one batch with the companions.
+
+        Args:
+            frames: In [0, 1].
+            companions: As many as a training batch holds besides one, in [0, 1].
+        """
+        features, others = self._features(frames), self._features(companions)
+        closeness = self.compare.closeness(features, others)
+        verdicts: Tensor = self.judge(torch.cat([features, closeness], 1))
+        return verdicts.squeeze(1)
+
+    def _features(self, frames: Frames) -> Float[Tensor, "frames 7040"]:
+        features: Tensor = self.see(2 * frames - 1)
+        return features.flatten(1)
+
+
+def _halving(channels: int, out: int) -> tuple[nn.Module, ...]:
+    return nn.Conv2d(channels, out, 5, 2, 2), nn.BatchNorm2d(out), nn.LeakyReLU(0.2)
+
+
+def build_gan(*, generator: torch.Generator) -> tuple[Generator, Discriminator]:
+    """Both networks with weights from N(0, 0.02) (Radford et al. 2016), drawn from `generator`."""
+    networks = Generator(), Discriminator()
+    with torch.no_grad():
+        for network in networks:
+            for layer in network.modules():
+                if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+                    nn.init.normal_(layer.weight, 0, 0.02, generator=generator)
+                    if layer.bias is not None:
+                        nn.init.zeros_(layer.bias)
+    return networks
+
+
+def save_network(
+    path: Path, network: Generator | Discriminator, about: Mapping[str, object]
+) -> None:
+    """Write a generator or discriminator with its contract.
+
+    Args:
+        path: A safetensors file.
+        network: What to save.
+        about: More to keep beside, as JSON values: recipe, source, figures.
+    """
+    drawing = isinstance(network, Generator)
+    content = {
+        "latent": {"length": LATENT, "distribution": "U[-1, 1]"},
+        "frames": {"size": [64, 176], "range": [0, 1], "colour": "RGB", "layout": "NCHW"},
+        **about,
+    }
+    kind = "agns-generator-1" if drawing else "agns-discriminator-1"
+    metadata = {"format": kind, **{name: json.dumps(value) for name, value in content.items()}}
+    save_tensors(path, network.state_dict(), metadata)
+
+
+_Network = TypeVar("_Network", Generator, Discriminator)
+
+
+def _load(path: Path, network: _Network, kind: str) -> _Network:
+    tensors, metadata = load_tensors(path)
+    if metadata.get("format") != f"agns-{kind}-1":
+        raise WeightsError(f"{path} holds no {kind} written by agns")
+    fill(network, tensors, path)
+    return network.eval()
+
+
+def load_generator(path: Path) -> Generator:
+    """Read a generator; it comes in evaluation mode.
+
+    Raises:
+        ConfigError: There is no such file.
+        WeightsError: The file is damaged, holds something else, or does not fit.
+    """
+    return _load(path, Generator(), "generator")
+
+
+def load_discriminator(path: Path) -> Discriminator:
+    """Read a discriminator; as `load_generator`."""
+    return _load(path, Discriminator(), "discriminator")

@@ -1,0 +1,55 @@
+"""OpenFace's nn4.small2 (Amos et al. 2016, table 4): 96x96 faces to unit embeddings."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from agns.models.layers import CrossChannelNorm, Inception, Pooling, conv_block
+from agns.types import Embeddings
+
+
+class OpenFace(nn.Module):
+    """The backbone nn4.small2.
+
+    Args:
+        pooling: "strided" is the original, whose pooling branches stride and are padded back
+            with zeros; "same" is the Keras port, whose pooling branches move as the
+            convolutions beside them do.
+    """
+
+    def __init__(self, *, pooling: Pooling = "strided") -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            conv_block(3, 64, 7, stride=2, padding=3),
+            nn.MaxPool2d(3, 2, 1),
+            CrossChannelNorm(),
+            conv_block(64, 64, 1),
+            conv_block(64, 192, 3, padding=1),
+            CrossChannelNorm(),
+            nn.MaxPool2d(3, 2, 1),
+        )
+        self.inceptions = nn.Sequential(
+            # 3a, 3b, 3c: 12x12, then 6x6
+            Inception(192, reduce3=96, out3=128, reduce5=16, out5=32,
+                      pool="max", pool_out=32, out1=64, pooling=pooling),
+            Inception(256, reduce3=96, out3=128, reduce5=32, out5=64,
+                      pool="l2", pool_out=64, out1=64, pooling=pooling),
+            Inception(320, reduce3=128, out3=256, reduce5=32, out5=64,
+                      pool="max", pool_out=0, out1=0, stride=2, pooling=pooling),
+            # 4a, 4e: 6x6, then 3x3
+            Inception(640, reduce3=96, out3=192, reduce5=32, out5=64,
+                      pool="l2", pool_out=128, out1=256, pooling=pooling),
+            Inception(640, reduce3=160, out3=256, reduce5=64, out5=128,
+                      pool="max", pool_out=0, out1=0, stride=2, pooling=pooling),
+            # 5a, 5b: 3x3
+            Inception(1024, reduce3=96, out3=384, reduce5=0, out5=0,
+                      pool="l2", pool_out=96, out1=256, pooling=pooling),
+            Inception(736, reduce3=96, out3=384, reduce5=0, out5=0,
+                      pool="max", pool_out=96, out1=256, pooling=pooling),
+        )  # fmt: skip
+        self.embed = nn.Linear(736, 128)
+
+    def forward(self, x: Float[Tensor, "batch 3 96 96"]) -> Embeddings:
+        """Faces in [-1, 1] to embeddings of length 1."""
+        features = self.inceptions(self.stem(x))  # (batch, 736, 3, 3)
+        return functional.normalize(self.embed(features.mean((2, 3))), dim=1)

@@ -1,0 +1,240 @@
+"""Recognisers: a backbone, a head, and the network's own size and range, from faces to logits."""
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from agns.errors import ConfigError, WeightsError
+from agns.geometry import resize
+from agns.images import check_images
+from agns.models.layers import Pooling
+from agns.models.openface import OpenFace
+from agns.models.vgg import Vgg16
+from agns.models.weights import fill, lay_channels_last
+from agns.storage import load_tensors, save_tensors
+from agns.types import CANVAS, Images, Logits
+
+Architecture: TypeAlias = Literal["vgg10", "vgg143", "of10", "of143", "vgg", "of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputContract:
+    """What a network itself takes; the recogniser translates public faces into it."""
+
+    size: int
+    """Height and width in pixels."""
+
+    low: float
+    """What black becomes."""
+
+    high: float
+    """What white becomes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """How the recognisers on one backbone are put together."""
+
+    contract: InputContract
+    backbone: Callable[[Pooling], nn.Module]
+    head: Callable[[int], nn.Module]
+
+
+def _openface_head(classes: int) -> nn.Module:
+    # The papers' two heads have 12 hidden units for 10 classes, and 286 for 143.
+    hidden = 12 if classes <= 10 else 2 * classes
+    return nn.Sequential(nn.Linear(128, hidden), nn.Tanh(), nn.Linear(hidden, classes))
+
+
+FAMILIES: dict[str, Family] = {
+    "vgg": Family(
+        contract=InputContract(size=224, low=0, high=1),
+        backbone=lambda _: Vgg16(),
+        head=lambda classes: nn.Linear(4096, classes),
+    ),
+    "of": Family(
+        contract=InputContract(size=96, low=-1, high=1),
+        backbone=lambda pooling: OpenFace(pooling=pooling),
+        head=_openface_head,
+    ),
+}
+
+RECOGNIZERS: dict[str, tuple[str, int]] = {
+    "vgg10": ("vgg", 10),
+    "vgg143": ("vgg", 143),
+    "of10": ("of", 10),
+    "of143": ("of", 143),
+}
+"""The papers' recognisers: family and number of identities."""
+
+
+class Recognizer(nn.Module):
+    """A face recogniser that tells a fixed set of identities apart.
+
+    Args:
+        arch: Name of the architecture, a key of `RECOGNIZERS` or `FAMILIES`.
+        identities: Names of the classes, in the order of the logits.
+        pooling: Form of OpenFace's pooling branches; VGG has only one.
+    """
+
+    def __init__(
+        self, arch: str, identities: tuple[str, ...], *, pooling: Pooling = "strided"
+    ) -> None:
+        super().__init__()
+        family = FAMILIES[_family_of(arch, len(identities))]
+        self.arch, self.identities, self.pooling = arch, identities, pooling
+        self.contract = family.contract
+        self.backbone = family.backbone(pooling)
+        self.head = family.head(len(identities))
+
+    def forward(self, faces: Images) -> Logits:
+        """Recognise faces.
+
+        Args:
+            faces: Canonical 224x224 faces in [0, 1], or the same at the network's own size.
+
+        Raises:
+            ImageContractError: The faces have another size, layout or range.
+        """
+        size = self.contract.size
+        own = faces.ndim == 4 and tuple(faces.shape[2:]) == (size, size)
+        check_images(faces, size=(size, size) if own else (CANVAS, CANVAS))
+        low, high = self.contract.low, self.contract.high
+        scaled = resize(faces, (size, size)) * (high - low) + low
+        # Follow the weights: a network laid out channels-last is slowed by other input.
+        if next(self.backbone.parameters()).is_contiguous(memory_format=torch.channels_last):
+            scaled = scaled.contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.head(self.backbone(scaled))
+        return logits.float()
+
+    def index_of(self, identity: str) -> int:
+        """The class of an identity.
+
+        Raises:
+            ConfigError: The recogniser does not know it.
+        """
+        if identity not in self.identities:
+            known = ", ".join(self.identities[:12])
+            more = ", ..." if len(self.identities) > 12 else ""
+            raise ConfigError(f"the recogniser does not know {identity!r}: it knows {known}{more}")
+        return self.identities.index(identity)
+
+
+def _family_of(arch: str, identities: int) -> str:
+    if arch in FAMILIES:
+        if identities < 2:
+            raise ConfigError(f"a recogniser needs at least two identities, got {identities}")
+        return arch
+    if arch not in RECOGNIZERS:
+        names = ", ".join(get_args(Architecture))
+        raise ConfigError(f"there is no recogniser {arch!r}: choose one of {names}")
+    family, classes = RECOGNIZERS[arch]
+    if identities != classes:
+        raise ConfigError(
+            f"{arch} tells {classes} identities apart, not {identities}: "
+            f"use --identities {classes}, or --arch {family} for any number"
+        )
+    return family
+
+
+def build_recognizer(
+    arch: str,
+    identities: tuple[str, ...],
+    *,
+    generator: torch.Generator,
+    pooling: Pooling = "strided",
+) -> Recognizer:
+    """Make an untrained recogniser, its weights drawn from `generator`.
+
+    Convolutions are drawn after He et al. 2015. An OpenFace embedding has length 1, so its
+    head's first layer gets weights of deviation 1, which bring the tanh units to work.
+
+    Raises:
+        ConfigError: An unknown architecture, or another number of identities than it takes.
+    """
+    recognizer = Recognizer(arch, identities, pooling=pooling)
+    with torch.no_grad():
+        for layer in recognizer.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+        if recognizer.contract == FAMILIES["of"].contract:
+            first = next(recognizer.head.parameters())
+            nn.init.normal_(first, 0, 1, generator=generator)
+    return recognizer
+
+
+def freeze(recognizer: Recognizer) -> Recognizer:
+    """A copy for attacks: evaluation mode, no gradients to weights, batch norm folded away.
+
+    The logits are the same up to float rounding; the weights are laid out channels-last.
+    """
+    frozen = copy.deepcopy(recognizer).eval().requires_grad_(requires_grad=False)
+    for module in frozen.modules():
+        if isinstance(module, nn.Sequential) and len(module) == 3:
+            convolution, norm = module[0], module[1]
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                module[0] = fuse_conv_bn_eval(convolution, norm)
+                module[1] = nn.Identity()
+    return lay_channels_last(frozen)
+
+
+def save_recognizer(
+    path: Path, recognizer: Recognizer, metadata: Mapping[str, object] | None = None
+) -> None:
+    """Write weights with all that loading needs: names, architecture, input contract.
+
+    Args:
+        path: A safetensors file.
+        recognizer: What to save.
+        metadata: More to keep beside, as JSON values: recipe, figures, training photos.
+    """
+    contract = recognizer.contract
+    content = {
+        "arch": recognizer.arch,
+        "identities": recognizer.identities,
+        "pooling": recognizer.pooling,
+        "input": {
+            "size": contract.size,
+            "range": [contract.low, contract.high],
+            "colour": "RGB",
+            "layout": "NCHW",
+        },
+        **(metadata or {}),
+    }
+    save_tensors(
+        path,
+        recognizer.state_dict(),
+        {"format": "agns-recognizer-1", **{k: json.dumps(v) for k, v in content.items()}},
+    )
+
+
+def load_recognizer(path: Path) -> tuple[Recognizer, dict[str, object]]:
+    """Read a recogniser and its metadata; it comes in evaluation mode.
+
+    Raises:
+        ConfigError: There is no such file.
+        WeightsError: The file is damaged, holds something else, or does not fit.
+    """
+    tensors, metadata = load_tensors(path)
+    if metadata.pop("format", None) != "agns-recognizer-1":
+        raise WeightsError(f"{path} holds no recogniser written by agns")
+    try:
+        content: dict[str, object] = {key: json.loads(text) for key, text in metadata.items()}
+        identities = content["identities"]
+        if not isinstance(identities, list):
+            raise WeightsError(f"{path} names no identities")
+        pooling: Pooling = "same" if content["pooling"] == "same" else "strided"
+        recognizer = Recognizer(str(content["arch"]), tuple(map(str, identities)), pooling=pooling)
+    except (KeyError, ValueError, ConfigError) as error:
+        raise WeightsError(f"{path} has unusable metadata: {error}") from error
+    fill(recognizer, tensors, path)
+    return recognizer.eval(), content

@@ -1,0 +1,43 @@
+"""VGG-16 (Simonyan & Zisserman 2015, configuration D): 224x224 faces to descriptors."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+"""Channels and number of 3x3 convolutions of each block; a 2x2 max pooling ends each."""
+
+
+class Vgg16(nn.Module):
+    """The backbone up to its second fully connected layer.
+
+    Args:
+        dropout: Share of descriptor entries dropped while training, in [0, 1).
+    """
+
+    def __init__(self, *, dropout: float = 0.5) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for out, count in BLOCKS:
+            for _ in range(count):
+                layers += [nn.Conv2d(channels, out, 3, padding=1), nn.ReLU()]
+                channels = out
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        # Changes nothing at 224x224; lets other sizes through.
+        self.pool = nn.AdaptiveAvgPool2d(7)
+        self.descriptor = nn.Sequential(
+            nn.Linear(512 * 7 * 7, 4096),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(4096, 4096),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+        )
+
+    def forward(
+        self, x: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch descriptor=4096"]:
+        """Faces in [0, 1] to descriptors of length 4096."""
+        descriptor: Tensor = self.descriptor(self.pool(self.features(x)).flatten(1))
+        return descriptor

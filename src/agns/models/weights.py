@@ -1,0 +1,50 @@
+"""Counting a network's numbers, laying them out, and filling them from a file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from agns.errors import WeightsError
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Parameters and moving statistics; the counters of batches seen are left out."""
+    return sum(
+        tensor.numel()
+        for name, tensor in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    )
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Load tensors into a network, saying which one does not fit.
+
+    Raises:
+        WeightsError: A tensor is missing, too many, or of another shape.
+    """
+    expected = network.state_dict()
+    for name in sorted(expected.keys() | tensors.keys()):
+        if name not in tensors:
+            raise WeightsError(f"{path} lacks the tensor {name}")
+        if name not in expected:
+            raise WeightsError(f"{path} holds a tensor {name} that the network does not have")
+        if tensors[name].shape != expected[name].shape:
+            raise WeightsError(
+                f"{path}: {name} is {tuple(tensors[name].shape)}, "
+                f"expected {tuple(expected[name].shape)}"
+            )
+    network.load_state_dict(dict(tensors))
+
+
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+def lay_channels_last(network: _Module) -> _Module:
+    """Lay a network's convolution weights out channels-last in place, which its inputs follow."""
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return network

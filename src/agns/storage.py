@@ -1,0 +1,217 @@
+"""Atomic writes, safetensors in and out, and the directory a run leaves behind."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import platform
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from agns.errors import ConfigError, DataError, WeightsError
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary file beside `path` that takes its place once written in full."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON atomically; dataclasses become objects and paths become strings."""
+    text = json.dumps(content, indent=2, default=_plain, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Read a JSON object.
+
+    Raises:
+        DataError: The file is missing, or is not a JSON object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} should hold a JSON object, not a {type(content).__name__}")
+    return content
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write tensors and their metadata as safetensors, atomically."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(plain, temporary, dict(metadata))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata from a safetensors file.
+
+    Raises:
+        ConfigError: There is no such file.
+        WeightsError: The file is not safetensors, or is cut short.
+    """
+    if not path.is_file():
+        raise ConfigError(f"there is no weight file {path}")
+    try:
+        with safetensors.safe_open(path, framework="pt") as opened:
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+            return tensors, dict(opened.metadata() or {})
+    except (OSError, safetensors.SafetensorError) as error:
+        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides a run's figures."""
+    from importlib.metadata import version
+
+    names = ("agns", "torch", "numpy", "pillow", "safetensors")
+    return {
+        "python": platform.python_version(),
+        "platform": f"{sys.platform}-{platform.machine()}",
+        **{name: version(name) for name in names},
+    }
+
+
+class RunDirectory:
+    """What a run writes: resolved configuration, versions, figures, checkpoint, weights.
+
+    Args:
+        path: The directory; made if it is not there.
+        config: The resolved configuration, seed included, as plain values.
+        resume: Go on from the checkpoint in it, which must come from the same configuration.
+
+    Raises:
+        ConfigError: The directory already holds a run and `resume` is off, holds none though
+            `resume` is on, or holds one of another configuration.
+    """
+
+    def __init__(self, path: Path, config: Mapping[str, object], *, resume: bool) -> None:
+        self.path = path
+        plain = json.loads(json.dumps(config, default=_plain))
+        written = path / "config.json"
+        if resume:
+            if not written.is_file():
+                raise ConfigError(f"there is no run to resume in {path}")
+            self._compare(read_json(written).get("config"), plain)
+        elif written.is_file():
+            raise ConfigError(
+                f"{path} already holds a run: name another directory, or go on with --resume"
+            )
+        elif path.exists() and not path.is_dir():
+            raise ConfigError(f"{path} is a file, not a directory to keep a run in")
+        else:
+            write_json(written, {"config": plain, "versions": versions()})
+
+    def _compare(self, before: object, now: Mapping[str, object]) -> None:
+        if not isinstance(before, dict):
+            raise DataError(f"{self.path / 'config.json'} holds no configuration")
+        for name in sorted(before.keys() | now.keys()):
+            if before.get(name) != now.get(name):
+                raise ConfigError(
+                    f"the run in {self.path} had {name} = {before.get(name)!r}, "
+                    f"not {now.get(name)!r}: resume it with the settings it began with"
+                )
+
+    def log(self, row: Mapping[str, float | int | str]) -> None:
+        """Append one line of figures to `metrics.jsonl`."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(row) + "\n")
+
+    def rows(self) -> list[dict[str, float | int | str]]:
+        """The figures logged so far, less a line that a killed run broke off."""
+        path = self.path / "metrics.jsonl"
+        if not path.is_file():
+            return []
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def save_checkpoint(
+        self, tensors: Mapping[str, Tensor], counters: Mapping[str, float | int]
+    ) -> None:
+        """Write everything a resumed run needs, in place of the last checkpoint."""
+        save_tensors(
+            self.path / "checkpoint.safetensors",
+            tensors,
+            {"counters": json.dumps({**counters, "rows": len(self.rows())})},
+        )
+
+    def load_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, float]] | None:
+        """Read the checkpoint back, and drop the figures logged after it; None if there is none.
+
+        Raises:
+            WeightsError: The checkpoint is not one, or is cut short.
+        """
+        path = self.path / "checkpoint.safetensors"
+        if not path.is_file():
+            (self.path / "metrics.jsonl").unlink(missing_ok=True)
+            return None
+        tensors, metadata = load_tensors(path)
+        if "counters" not in metadata:
+            raise WeightsError(f"{path} holds tensors, but not the counters of a run")
+        counters: dict[str, float] = json.loads(metadata["counters"])
+        kept = self.rows()[: int(counters["rows"])]
+        write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+        return tensors, counters
+
+
+def pack_optimizer(optimizer: torch.optim.Optimizer, name: str) -> dict[str, Tensor]:
+    """An optimiser's state as flat tensors, names beginning with `name`."""
+    return {
+        f"{name}.{index}.{key}": torch.as_tensor(value)
+        for index, state in optimizer.state_dict()["state"].items()
+        for key, value in state.items()
+    }
+
+
+def unpack_optimizer(
+    optimizer: torch.optim.Optimizer, name: str, tensors: Mapping[str, Tensor]
+) -> None:
+    """Put a state written by `pack_optimizer` back; hyper-parameters stay the optimiser's own."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith(f"{name}."):
+            index, field = key.removeprefix(f"{name}.").split(".", 1)
+            state.setdefault(int(index), {})[field] = tensor.clone()
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def under(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with `name` and a dot, without that beginning."""
+    beginning = f"{name}."
+    return {
+        key.removeprefix(beginning): tensor
+        for key, tensor in tensors.items()
+        if key.startswith(beginning)
+    }

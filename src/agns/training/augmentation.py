@@ -1,0 +1,116 @@
+"""Random variations of training faces; every draw comes from the generator given."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from agns.accessory.frame import place, silhouette
+from agns.accessory.wear import wear
+from agns.geometry import warp
+from agns.images import from_pixels
+from agns.types import Faces, Images, Pixels
+
+
+def uniform(count: int, low: float, high: float, *, generator: torch.Generator) -> Tensor:
+    """`count` draws from U[low, high]."""
+    return low + (high - low) * torch.rand(count, generator=generator)
+
+
+def wear_some(faces: Faces, frames: Pixels, *, share: float, generator: torch.Generator) -> Faces:
+    """Put randomly chosen benign frames on the first `share` of a batch.
+
+    Args:
+        faces: Canonical faces in [0, 1], in random order.
+        frames: 64x176 frames to choose from, as bytes.
+        share: Part of the batch that wears one, in [0, 1].
+        generator: Source of the choice.
+    """
+    count = round(share * len(faces))
+    if count == 0:
+        return faces
+    chosen = torch.randint(len(frames), (count,), generator=generator)
+    worn = wear(faces[:count], place(from_pixels(frames[chosen])), silhouette())
+    return torch.cat([worn, faces[count:]])
+
+
+def move_randomly(
+    images: Images,
+    *,
+    turn: float,
+    zoom: float,
+    shift: float,
+    flip: bool,
+    generator: torch.Generator,
+) -> Images:
+    """Turn, zoom, shift and mirror each picture about its centre; black comes in at the edges.
+
+    Args:
+        images: Any size, in [0, 1].
+        turn: Largest angle in degrees, either way.
+        zoom: Largest change of size, as a share, either way.
+        shift: Largest shift, as a share of the width, either way.
+        flip: Mirror half of them.
+        generator: Source of the draws.
+    """
+    count, _, height, width = images.shape
+    angle = uniform(count, -turn, turn, generator=generator) * math.pi / 180
+    scale = 1 + uniform(count, -zoom, zoom, generator=generator)
+    mirror = torch.ones(count)
+    if flip:
+        mirror = 1 - 2 * (torch.rand(count, generator=generator) < 0.5).float()
+    across = uniform(count, -shift, shift, generator=generator) * width
+    down = uniform(count, -shift, shift, generator=generator) * width
+    cos, sin = scale * angle.cos(), scale * angle.sin()
+    x, y = (width - 1) / 2, (height - 1) / 2
+    matrices = torch.zeros(count, 3, 3)
+    matrices[:, 0, 0], matrices[:, 0, 1] = cos * mirror, -sin
+    matrices[:, 1, 0], matrices[:, 1, 1] = sin * mirror, cos
+    matrices[:, 0, 2] = x + across - matrices[:, 0, 0] * x - matrices[:, 0, 1] * y
+    matrices[:, 1, 2] = y + down - matrices[:, 1, 0] * x - matrices[:, 1, 1] * y
+    matrices[:, 2, 2] = 1
+    return warp(images, matrices, (height, width)).clamp(0, 1)
+
+
+def relight(images: Images, *, amount: float, generator: torch.Generator) -> Images:
+    """Change brightness, contrast, saturation and colour balance of each picture at random.
+
+    Args:
+        images: Any size, in [0, 1].
+        amount: Largest change of each, as a share.
+        generator: Source of the draws.
+    """
+    count = len(images)
+
+    def factor(spread: float) -> Tensor:
+        return (1 + uniform(count, -spread, spread, generator=generator))[:, None, None, None]
+
+    balance = 1 + amount / 3 * (2 * torch.rand(count, 3, 1, 1, generator=generator) - 1)
+    lit = images * factor(amount) * balance
+    grey = lit.mean(1, keepdim=True)
+    lit = torch.lerp(grey, lit, factor(amount))
+    mean = lit.mean((1, 2, 3), keepdim=True)
+    return torch.lerp(mean, lit, factor(amount)).clamp(0, 1)
+
+
+def erase(images: Images, *, share: float, largest: float, generator: torch.Generator) -> Images:
+    """Cover a random rectangle of some pictures with one random grey.
+
+    Args:
+        images: Any size, in [0, 1].
+        share: Part of the pictures that lose a rectangle.
+        largest: Its largest side, as a share of the picture's.
+        generator: Source of the draws.
+    """
+    count, _, height, width = images.shape
+    chosen = torch.rand(count, generator=generator) < share
+    sides = uniform(2 * count, 0.1, largest, generator=generator).reshape(2, count)
+    corners = torch.rand(2, count, generator=generator) * (1 - sides)
+    grey = torch.rand(count, 3, 1, 1, generator=generator)
+    rows = torch.arange(height)[None] / height
+    columns = torch.arange(width)[None] / width
+    within_rows = (rows >= corners[0][:, None]) & (rows < (corners[0] + sides[0])[:, None])
+    within_columns = (columns >= corners[1][:, None]) & (columns < (corners[1] + sides[1])[:, None])
+    covered = within_rows[:, None, :, None] & within_columns[:, None, None, :]
+    covered = covered & chosen[:, None, None, None]
+    return torch.where(covered, grey, images)

@@ -1,0 +1,229 @@
+"""Training the eyeglass generator against its discriminator: one visible loop."""
+
+import copy
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image as PilImage
+from torch import Tensor, nn
+from torch.nn import functional
+
+from agns.errors import ConfigError, DataError
+from agns.images import from_pixels, read_pixels, tile, write_image
+from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents, save_network
+from agns.models.weights import fill, lay_channels_last
+from agns.storage import RunDirectory, pack_optimizer, replacing, under, unpack_optimizer
+from agns.training.recognizer import average, precision
+from agns.types import Frames, Pixels, Progress, silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GanTraining:
+    """How the generator and the discriminator are trained."""
+
+    epochs: int = 20
+    """Passes over the eyeglasses."""
+
+    batch: int = 64
+    """Real frames in a step, and as many generated ones."""
+
+    generator_rate: float = 2e-4
+    """Adam's learning rate for the generator."""
+
+    discriminator_rate: float = 2e-4
+    """Adam's learning rate for the discriminator."""
+
+    smoothing: float = 0.9
+    """What the discriminator is told of real frames; generated ones are 0 (one-sided)."""
+
+    noise: float = 0.1
+    """Deviation of the noise on all that the discriminator sees at first; falls to 0 at the end.
+
+    Without it the discriminator tells the two apart by a single pixel, and the generator learns
+    nothing more (Arjovsky & Bottou 2017, section 3)."""
+
+    lead: float = 0.2
+    """The discriminator sits a step out when its mean belief in the generated frames is below
+    this, in [0, 0.5): a discriminator that has run away teaches nothing."""
+
+    averaging: float = 0.998
+    """Decay per step of the moving average of the generator's weights, which is what is kept."""
+
+    precision: str = "bf16"
+    """"fp32", or "bf16" for autocast in both networks."""
+
+    seed: int = 0
+    """Seed of the weights and every draw."""
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 2:
+            raise ConfigError(
+                f"epochs must be at least 1 and batch at least 2, got {self.epochs}, {self.batch}"
+            )
+        if min(self.generator_rate, self.discriminator_rate) <= 0:
+            raise ConfigError("learning rates must be positive")
+        if not 0.5 < self.smoothing <= 1:
+            raise ConfigError(f"smoothing must lie in (0.5, 1], got {self.smoothing}")
+        if not 0 <= self.lead < 0.5:
+            raise ConfigError(f"lead must lie in [0, 0.5), got {self.lead}")
+        if self.noise < 0 or not 0 <= self.averaging < 1:
+            raise ConfigError("noise must be at least 0 and averaging in [0, 1)")
+        if self.precision not in ("fp32", "bf16"):
+            raise ConfigError(f"precision must be fp32 or bf16, got {self.precision!r}")
+
+
+def train_gan(
+    glasses: Pixels,
+    config: GanTraining,
+    out: Path,
+    *,
+    resume: bool = False,
+    source: str = "",
+    progress: Progress = silent,
+) -> tuple[Generator, Discriminator]:
+    """Train both networks on eyeglasses, and write the run.
+
+    Args:
+        glasses: 64x176 frames as bytes.
+        config: The recipe.
+        out: Run directory: configuration, figures, sample sheets and their GIF, checkpoint,
+            `generator.safetensors` and `discriminator.safetensors`.
+        resume: Go on from the checkpoint in `out`, to the figures of an unbroken run.
+        source: Where the frames came from, for the record.
+        progress: Told of every step.
+
+    Returns:
+        The generator with averaged weights, and the discriminator, in evaluation mode.
+
+    Raises:
+        ConfigError: There are fewer frames than a batch, or the directory holds another run.
+        DataError: A loss is no longer finite.
+    """
+    if len(glasses) < config.batch:
+        raise ConfigError(f"a batch of {config.batch} needs as many frames, got {len(glasses)}")
+    random = torch.Generator().manual_seed(config.seed)
+    generator, discriminator = build_gan(generator=random)
+    run = RunDirectory(
+        out, {**asdict(config), "source": source, "frames": len(glasses)}, resume=resume
+    )
+    fixed = sample_latents(40, generator=random)
+    averaged = copy.deepcopy(generator).eval()
+    for network in (generator, discriminator):
+        lay_channels_last(network).train()
+    optimizers = {
+        "generator": torch.optim.Adam(
+            generator.parameters(), lr=config.generator_rate, betas=(0.5, 0.999)
+        ),
+        "discriminator": torch.optim.Adam(
+            discriminator.parameters(), lr=config.discriminator_rate, betas=(0.5, 0.999)
+        ),
+    }
+    networks: dict[str, nn.Module] = {
+        "generator": generator, "discriminator": discriminator, "averaged": averaged
+    }  # fmt: skip
+    steps = len(glasses) // config.batch
+    total = steps * config.epochs
+    begin, step, seconds = 0, 0, 0.0
+    saved = run.load_checkpoint() if resume else None
+    if saved is not None:
+        tensors, counters = saved
+        for name, filled in networks.items():
+            fill(filled, under(tensors, name), out / "checkpoint.safetensors")
+        for name, optimizer in optimizers.items():
+            unpack_optimizer(optimizer, f"{name}_optimizer", tensors)
+        random.set_state(tensors["random"])
+        begin, step, seconds = int(counters["epoch"]), int(counters["step"]), counters["seconds"]
+
+    for epoch in range(begin, config.epochs):
+        started = time.perf_counter()
+        sums = dict.fromkeys(("discriminator", "generator", "real", "generated", "learned"), 0.0)
+        order = torch.randperm(len(glasses), generator=random)[: steps * config.batch]
+        for chosen in order.split(config.batch):
+            noise = config.noise * (1 - step / total)
+            real = from_pixels(glasses[chosen])
+            latents = sample_latents(config.batch, generator=random)
+            with precision(config.precision):
+                drawn = generator(latents).float()
+                on_real = discriminator(_noisy(real, noise, random)).float()
+                on_drawn = discriminator(_noisy(drawn.detach(), noise, random)).float()
+            told = torch.full_like(on_real, config.smoothing)
+            discriminator_loss = functional.binary_cross_entropy_with_logits(
+                on_real, told
+            ) + functional.binary_cross_entropy_with_logits(on_drawn, torch.zeros_like(on_drawn))
+            belief = float(on_drawn.detach().sigmoid().mean())
+            if belief >= config.lead:
+                optimizers["discriminator"].zero_grad()
+                discriminator_loss.backward()
+                optimizers["discriminator"].step()
+
+            discriminator.requires_grad_(requires_grad=False)
+            with precision(config.precision):
+                verdicts = discriminator(_noisy(drawn, noise, random)).float()
+            generator_loss = functional.softplus(-verdicts).mean()
+            optimizers["generator"].zero_grad()
+            generator_loss.backward()
+            optimizers["generator"].step()
+            discriminator.requires_grad_(requires_grad=True)
+            step += 1
+            average(averaged, generator, min(config.averaging, step / (step + 10)))
+
+            figures = {
+                "discriminator": float(discriminator_loss.detach()),
+                "generator": float(generator_loss.detach()),
+                "real": float(on_real.detach().sigmoid().mean()),
+                "generated": belief,
+                "learned": float(belief >= config.lead),
+            }
+            if not math.isfinite(figures["discriminator"] + figures["generator"]):
+                raise DataError(f"a loss is no longer finite in epoch {epoch + 1}: lower the rates")
+            for name, value in figures.items():
+                sums[name] += value / steps
+            done = step - epoch * steps
+            elapsed = time.perf_counter() - started
+            progress(step, total, {**figures, "images/s": done * config.batch / elapsed})
+        seconds += time.perf_counter() - started
+        run.log({"epoch": epoch + 1, **sums})
+        draw_sheet(averaged, fixed, out / "samples" / f"epoch_{epoch + 1:03d}.png")
+        run.save_checkpoint(
+            {
+                **{
+                    f"{name}.{key}": tensor
+                    for name, network in networks.items()
+                    for key, tensor in network.state_dict().items()
+                },
+                **pack_optimizer(optimizers["generator"], "generator_optimizer"),
+                **pack_optimizer(optimizers["discriminator"], "discriminator_optimizer"),
+                "random": random.get_state(),
+            },
+            {"epoch": epoch + 1, "step": step, "seconds": seconds},
+        )
+
+    animate(out / "samples", out / "samples.gif")
+    about = {"recipe": asdict(config), "source": source, "seconds": round(seconds, 1)}
+    save_network(out / "generator.safetensors", averaged, about)
+    save_network(out / "discriminator.safetensors", discriminator, about)
+    return averaged, discriminator.eval()
+
+
+def _noisy(frames: Frames, deviation: float, generator: torch.Generator) -> Tensor:
+    if deviation == 0:
+        return frames
+    return frames + deviation * torch.randn(frames.shape, generator=generator)
+
+
+@torch.no_grad()
+def draw_sheet(generator: Generator, latents: Tensor, path: Path) -> None:
+    """Write a sheet of what a generator in evaluation mode makes of latents."""
+    write_image(path, tile(generator(latents), columns=5))
+
+
+def animate(sheets: Path, path: Path) -> None:
+    """Join the sheets of a folder, in the order of their names, to one GIF."""
+    pictures = [PilImage.fromarray(read_pixels(sheet)) for sheet in sorted(sheets.glob("*.png"))]
+    with replacing(path) as temporary:
+        pictures[0].save(
+            temporary, format="GIF", save_all=True, append_images=pictures[1:], duration=250, loop=0
+        )

@@ -1,0 +1,81 @@
+"""What a recogniser is worth: accuracy on test photos, with and without benign glasses."""
+
+from dataclasses import dataclass
+
+import torch
+
+from agns.accessory.frame import place, silhouette
+from agns.accessory.wear import wear
+from agns.data.faces import FaceSet
+from agns.images import from_pixels
+from agns.models.recognizer import Recognizer
+from agns.types import Labels, Logits, Pixels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecognizerScores:
+    """Figures on photos that training never saw; shares in [0, 1]."""
+
+    photos: int
+    """Test photos."""
+
+    accuracy: float
+    """Share recognised."""
+
+    balanced_accuracy: float
+    """Mean over identities of the share recognised."""
+
+    naive_dodging: float
+    """Share of photos, each wearing several benign frames, that are not recognised."""
+
+    naive_dodging_recognized: float
+    """The same among photos recognised without a frame."""
+
+    median_true_probability: float
+    """Median probability of the right identity, without a frame."""
+
+
+@torch.no_grad()
+def classify(recognizer: Recognizer, faces: FaceSet, *, batch: int = 128) -> Logits:
+    """Logits of every photo of a set."""
+    indices = torch.arange(len(faces)).split(batch)
+    return torch.cat([recognizer(faces.faces(chosen)) for chosen in indices])
+
+
+@torch.no_grad()
+def score_recognizer(
+    recognizer: Recognizer, test: FaceSet, glasses: Pixels, *, seed: int, wearings: int = 8
+) -> RecognizerScores:
+    """Score a recogniser in evaluation mode.
+
+    Args:
+        recognizer: Trained on other photos.
+        test: Photos of its identities.
+        glasses: Benign 64x176 frames as bytes, unseen in training.
+        seed: Seed of the choice of frames.
+        wearings: Frames that each photo tries on.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    logits = classify(recognizer, test)
+    right = logits.argmax(1) == test.labels
+    probabilities = logits.softmax(1).gather(1, test.labels[:, None])[:, 0]
+    fooled = torch.zeros(wearings, len(test), dtype=torch.bool)
+    for wearing in range(wearings):
+        for chosen in torch.arange(len(test)).split(128):
+            frames = torch.randint(len(glasses), (len(chosen),), generator=generator)
+            worn = wear(test.faces(chosen), place(from_pixels(glasses[frames])), silhouette())
+            fooled[wearing, chosen] = recognizer(worn).argmax(1) != test.labels[chosen]
+    return RecognizerScores(
+        photos=len(test),
+        accuracy=float(right.float().mean()),
+        balanced_accuracy=balanced_accuracy(logits.argmax(1), test.labels),
+        naive_dodging=float(fooled.float().mean()),
+        naive_dodging_recognized=float(fooled[:, right].float().mean()) if right.any() else 0.0,
+        median_true_probability=float(probabilities.median()),
+    )
+
+
+def balanced_accuracy(predicted: Labels, labels: Labels) -> float:
+    """Mean over the identities present of the share of their photos recognised."""
+    shares = [(predicted[labels == k] == k).float().mean() for k in labels.unique()]
+    return float(torch.stack(shares).mean())

@@ -1,0 +1,189 @@
+"""The layers against NumPy and SciPy, and their gradients against finite differences."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy import signal
+from torch import nn
+
+from agns.models.layers import (
+    CrossChannelNorm,
+    Inception,
+    L2Pool,
+    PooledBranch,
+    Pooling,
+    conv_block,
+)
+
+
+def convolve(x: np.ndarray, layer: nn.Conv2d) -> np.ndarray:
+    weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+    rows, columns = layer.padding
+    padded = np.pad(x, ((0, 0), (0, 0), (rows, rows), (columns, columns)))
+    full = np.stack([
+        np.stack([
+            sum(signal.correlate2d(image[c], kernel[c], mode="valid") for c in range(len(image)))
+            for kernel in weight
+        ])
+        for image in padded
+    ])  # fmt: skip
+    return full[..., :: layer.stride[0], :: layer.stride[1]] + bias[:, None, None]
+
+
+def run_block(x: np.ndarray, block: nn.Sequential) -> np.ndarray:
+    """Convolution, batch norm by moving statistics, ReLU."""
+    norm = block[1]
+    mean, variance, weight, bias = (
+        tensor.detach().numpy()[:, None, None]
+        for tensor in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    )
+    scaled = (convolve(x, block[0]) - mean) / np.sqrt(variance + norm.eps)
+    return np.maximum(weight * scaled + bias, 0)
+
+
+def windows(x: np.ndarray, *, stride: int, padding: int, fill: float) -> np.ndarray:
+    """(batch, channels, rows, columns, 9): what a 3x3 pooling sees."""
+    padded = np.pad(
+        x, ((0, 0), (0, 0), (padding, padding), (padding, padding)), constant_values=fill
+    )
+    seen = sliding_window_view(padded, (3, 3), axis=(2, 3))[:, :, ::stride, ::stride]
+    return seen.reshape(*seen.shape[:4], 9)
+
+
+def randomise(network: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Give every parameter and moving statistic a value of its own."""
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if tensor.is_floating_point():
+                drawn = torch.randn(tensor.shape, generator=generator, dtype=tensor.dtype) / 2
+                tensor.copy_(drawn.abs() + 0.5 if name.endswith("running_var") else drawn)
+    return network
+
+
+@pytest.mark.parametrize("beta", [0.75, 0.4])
+def test_cross_channel_norm_follows_the_formula(generator: torch.Generator, beta: float) -> None:
+    x = 20 * torch.randn(2, 7, 3, 4, generator=generator, dtype=torch.float64)
+    normalised = CrossChannelNorm(size=5, alpha=0.3, beta=beta)(x).numpy()
+    for image, result in zip(x.numpy(), normalised, strict=True):
+        for channel in range(7):
+            near = image[max(0, channel - 2) : channel + 3]
+            expected = image[channel] / (1 + 0.3 / 5 * (near**2).sum(0)) ** beta
+            np.testing.assert_allclose(result[channel], expected, rtol=1e-12)
+
+
+def test_cross_channel_norm_agrees_with_torch(generator: torch.Generator) -> None:
+    x = 50 * torch.randn(2, 16, 5, 5, generator=generator)
+    expected = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75)(x)
+    torch.testing.assert_close(CrossChannelNorm()(x), expected)
+
+
+@pytest.mark.parametrize("beta", [0.75, 0.4])
+def test_cross_channel_norm_has_the_right_gradient(generator: torch.Generator, beta: float) -> None:
+    x = 3 * torch.randn(1, 6, 2, 3, generator=generator, dtype=torch.float64)
+    assert torch.autograd.gradcheck(CrossChannelNorm(5, 0.5, beta), x.requires_grad_())
+
+
+@pytest.mark.parametrize(("stride", "padding"), [(3, 0), (1, 1), (2, 1)])
+def test_l2_pool_is_the_root_of_the_sum_of_squares(
+    generator: torch.Generator, stride: int, padding: int
+) -> None:
+    x = torch.randn(2, 3, 12, 11, generator=generator, dtype=torch.float64)
+    seen = windows(x.numpy(), stride=stride, padding=padding, fill=0)
+    pooled = L2Pool(stride, padding)(x).numpy()
+    np.testing.assert_allclose(pooled, np.sqrt((seen**2).sum(-1)), rtol=1e-9)
+
+
+def test_l2_pool_has_the_right_gradient(generator: torch.Generator) -> None:
+    x = torch.randn(1, 2, 6, 6, generator=generator, dtype=torch.float64)
+    assert torch.autograd.gradcheck(L2Pool(3), x.requires_grad_())
+
+
+def test_l2_pool_has_a_finite_gradient_where_a_window_is_zero() -> None:
+    x = torch.zeros(1, 1, 6, 6, requires_grad=True)
+    (gradient,) = torch.autograd.grad(L2Pool(3)(x).sum(), x)
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(1, 1, 0), (3, 2, 1), (5, 2, 2)])
+def test_conv_block_convolves_normalises_and_rectifies(
+    generator: torch.Generator, kernel: int, stride: int, padding: int
+) -> None:
+    block = randomise(conv_block(3, 4, kernel, stride=stride, padding=padding).double(), generator)
+    x = torch.randn(2, 3, 9, 8, generator=generator, dtype=torch.float64)
+    np.testing.assert_allclose(
+        block.eval()(x).detach().numpy(), run_block(x.numpy(), block), atol=1e-12
+    )
+
+
+def test_conv_block_normalises_by_its_batch_while_training(generator: torch.Generator) -> None:
+    block = randomise(conv_block(3, 4, 3, padding=1).double(), generator).train()
+    x = torch.randn(5, 3, 6, 6, generator=generator, dtype=torch.float64)
+    convolved = convolve(x.numpy(), block[0])
+    before = block[1].running_var.numpy().copy()
+    mean, variance = convolved.mean((0, 2, 3)), convolved.var((0, 2, 3))
+    weight, bias = block[1].weight.detach().numpy(), block[1].bias.detach().numpy()
+    scaled = (convolved - mean[:, None, None]) / np.sqrt(variance[:, None, None] + block[1].eps)
+    expected = np.maximum(weight[:, None, None] * scaled + bias[:, None, None], 0)
+    np.testing.assert_allclose(block(x).detach().numpy(), expected, atol=1e-12)
+    count = 5 * 6 * 6
+    moved = 0.9 * before + 0.1 * variance * count / (count - 1)
+    np.testing.assert_allclose(block[1].running_var.numpy(), moved, rtol=1e-12)
+
+
+def test_strided_pooling_is_padded_back_with_the_odd_zero_after(
+    generator: torch.Generator,
+) -> None:
+    x = 1 + torch.rand(1, 2, 12, 12, generator=generator)
+    padded = PooledBranch(nn.MaxPool2d(3, 2), nn.Identity())(x, (12, 12))
+    expected = np.zeros((1, 2, 12, 12), np.float32)
+    expected[..., 3:8, 3:8] = windows(x.numpy(), stride=2, padding=0, fill=0).max(-1)
+    np.testing.assert_array_equal(padded.numpy(), expected)
+
+
+@pytest.mark.parametrize("pooling", ["strided", "same"])
+@pytest.mark.parametrize("pool", ["max", "l2"])
+@pytest.mark.parametrize(("size", "stride"), [(12, 1), (6, 2)])
+def test_inception_joins_3x3_5x5_pooling_and_1x1_in_this_order(
+    generator: torch.Generator, pooling: Pooling, pool: str, size: int, stride: int
+) -> None:
+    # A plain 1x1 branch moves by 1, so a striding module has none.
+    module = Inception(
+        3, reduce3=2, out3=4, reduce5=2, out5=3, pool=pool, pool_out=2,
+        out1=5 if stride == 1 else 0, stride=stride, pooling=pooling,
+    )  # fmt: skip
+    randomise(module.double(), generator).eval()
+    x = torch.randn(2, 3, size, size, generator=generator, dtype=torch.float64)
+    array = x.numpy()
+    out = size // stride
+
+    step = stride if pooling == "same" else {"max": 2, "l2": 3}[pool]
+    padding = 1 if pooling == "same" else 0
+    if pool == "max":
+        pooled = windows(array, stride=step, padding=padding, fill=-np.inf).max(-1)
+    else:
+        pooled = np.sqrt((windows(array, stride=step, padding=padding, fill=0) ** 2).sum(-1))
+    projected = run_block(pooled, module.pooled.projection)
+    before = (out - projected.shape[2]) // 2
+    after = out - projected.shape[2] - before
+    branches = [
+        run_block(run_block(array, module.branch3[0]), module.branch3[1]),
+        run_block(run_block(array, module.branch5[0]), module.branch5[1]),
+        np.pad(projected, ((0, 0), (0, 0), (before, after), (before, after))),
+    ]
+    if stride == 1:
+        branches.append(run_block(array, module.branch1))
+
+    np.testing.assert_allclose(
+        module(x).detach().numpy(), np.concatenate(branches, 1), rtol=1e-7, atol=1e-9
+    )
+
+
+def test_inception_can_do_without_5x5_and_1x1_branches(generator: torch.Generator) -> None:
+    module = Inception(
+        4, reduce3=2, out3=3, reduce5=0, out5=0, pool="max", pool_out=0, out1=0, stride=2
+    )
+    x = torch.rand(2, 4, 6, 6, generator=generator)
+    joined = module.eval()(x)
+    assert joined.shape == (2, 7, 3, 3)
+    assert torch.equal(joined[:, 3:, :2, :2], nn.functional.max_pool2d(x, 3, 2))

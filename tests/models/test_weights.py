@@ -1,0 +1,63 @@
+"""Counting, filling and laying out weights."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from agns.errors import WeightsError
+from agns.models.weights import count_parameters, fill, lay_channels_last
+
+
+def small() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3))
+
+
+def test_moving_statistics_count_and_batch_counters_do_not() -> None:
+    assert count_parameters(small()) == (2 * 3 * 9 + 3) + 4 * 3
+
+
+def test_filling_copies_every_tensor() -> None:
+    source, network = small(), small()
+    source[1].running_mean.fill_(4)
+    fill(network, source.state_dict(), Path("file"))
+    for name, tensor in source.state_dict().items():
+        assert torch.equal(network.state_dict()[name], tensor), name
+
+
+def test_a_missing_tensor_is_named() -> None:
+    tensors = small().state_dict()
+    del tensors["0.bias"]
+    with pytest.raises(WeightsError, match=r"file lacks the tensor 0\.bias"):
+        fill(small(), tensors, Path("file"))
+
+
+def test_a_tensor_too_many_is_named() -> None:
+    tensors = {**small().state_dict(), "2.weight": torch.zeros(1)}
+    with pytest.raises(WeightsError, match=r"file holds a tensor 2\.weight"):
+        fill(small(), tensors, Path("file"))
+
+
+def test_a_tensor_of_another_shape_is_named_with_both_shapes() -> None:
+    tensors = {**small().state_dict(), "0.weight": torch.zeros(3, 2, 5, 5)}
+    with pytest.raises(WeightsError, match=r"0\.weight is \(3, 2, 5, 5\), expected \(3, 2, 3, 3\)"):
+        fill(small(), tensors, Path("file"))
+
+
+def test_a_refused_file_changes_nothing() -> None:
+    network = small()
+    before = network[0].bias.detach().clone()
+    tensors = {**small().state_dict(), "1.weight": torch.zeros(9)}
+    with pytest.raises(WeightsError):
+        fill(network, tensors, Path("file"))
+    assert torch.equal(network[0].bias, before)
+
+
+def test_laying_out_channels_last_keeps_values() -> None:
+    network = small()
+    before = network[0].weight.detach().clone()
+    assert lay_channels_last(network) is network
+    assert network[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert not network[0].weight.is_contiguous()
+    assert torch.equal(network[0].weight, before)

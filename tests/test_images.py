@@ -1,0 +1,182 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PilImage
+
+from agns.errors import ConfigError, ImageContractError, UnreadableImage
+from agns.images import (
+    check_images,
+    from_pixels,
+    read_image,
+    read_pixels,
+    tile,
+    to_picture,
+    to_pixels,
+    write_image,
+)
+
+ORIENTATION = 274
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "complaint"),
+    [
+        (torch.zeros(3, 4, 4), None, r"\(batch, 3, height, width\), got \(3, 4, 4\)"),
+        (torch.zeros(1, 1, 4, 4), None, r"got \(1, 1, 4, 4\)"),
+        (torch.zeros(1, 4, 4, 3), None, r"got \(1, 4, 4, 3\)"),
+        (torch.zeros(1, 3, 4, 4, dtype=torch.float64), None, "float32 images, got torch.float64"),
+        (torch.zeros(1, 3, 4, 4, dtype=torch.uint8), None, "got torch.uint8"),
+        (torch.zeros(1, 3, 4, 5), (4, 4), "4x4 pixels, got 4x5"),
+        (torch.full((1, 3, 4, 4), 255.0), None, r"in \[0, 1\], got \[255, 255\]"),
+        (torch.full((1, 3, 4, 4), -1.0), None, r"got \[-1, -1\]"),
+        (torch.full((1, 3, 4, 4), torch.nan), None, "got .nan, nan."),
+    ],
+)
+def test_what_breaks_the_contract_is_refused(
+    images: torch.Tensor, size: tuple[int, int] | None, complaint: str
+) -> None:
+    with pytest.raises(ImageContractError, match=complaint):
+        check_images(images, size=size)
+
+
+def test_images_in_range_pass_and_so_does_a_rounding_error() -> None:
+    check_images(torch.full((2, 3, 4, 5), 1 + 5e-5), size=(4, 5))
+    check_images(torch.zeros(0, 3, 4, 5))
+
+
+def test_every_byte_survives_the_way_to_float_and_back() -> None:
+    pixels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
+    images = from_pixels(pixels)
+    check_images(images)
+    assert torch.equal(to_pixels(images), pixels)
+
+
+def test_to_pixels_clips_and_rounds_to_the_nearest_byte() -> None:
+    values = torch.tensor([-0.2, 0.6 / 255, 1.4 / 255, 1.7]).view(1, 1, 1, 4).expand(1, 3, 1, 4)
+    assert to_pixels(values)[0, 0, 0].tolist() == [0, 1, 1, 255]
+
+
+def test_a_png_reads_back_as_it_was_written(tmp_path: Path, generator: torch.Generator) -> None:
+    image = from_pixels(
+        torch.randint(0, 256, (1, 3, 5, 7), generator=generator, dtype=torch.uint8)
+    )[0]
+    write_image(tmp_path / "inner" / "image.png", image)
+    read = read_image(tmp_path / "inner" / "image.png", size=(5, 7))
+    assert torch.equal(read, image)
+    assert [path.name for path in (tmp_path / "inner").iterdir()] == ["image.png"]
+
+
+def test_the_ending_decides_the_format(tmp_path: Path) -> None:
+    for name, kind in (("a.jpg", "JPEG"), ("a.JPEG", "JPEG"), ("a.png", "PNG")):
+        write_image(tmp_path / name, torch.rand(3, 8, 8))
+        with PilImage.open(tmp_path / name) as picture:
+            assert picture.format == kind
+
+
+def test_red_is_the_first_channel(tmp_path: Path) -> None:
+    PilImage.new("RGB", (3, 2), (255, 128, 0)).save(tmp_path / "red.png")
+    image = read_image(tmp_path / "red.png")
+    assert image.shape == (3, 2, 3)
+    assert image[:, 0, 0].tolist() == pytest.approx([1, 128 / 255, 0])
+    assert to_picture(image).getpixel((0, 0)) == (255, 128, 0)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_as_its_exif_data_says(tmp_path: Path, orientation: int) -> None:
+    upright = np.zeros((2, 3, 3), dtype=np.uint8)
+    upright[0, 0] = 255
+    # How the camera stored the upright picture (EXIF 2.32, tag 0x0112).
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright, 1),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = PilImage.Exif()
+    exif[ORIENTATION] = orientation
+    PilImage.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "turned.png", exif=exif)
+    assert np.array_equal(read_pixels(tmp_path / "turned.png"), upright)
+
+
+def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
+    PilImage.new("L", (2, 2), 77).save(tmp_path / "grey.png")
+    assert (read_pixels(tmp_path / "grey.png") == 77).all()
+
+
+def test_sixteen_bit_grey_is_scaled_and_not_cut_off(tmp_path: Path) -> None:
+    levels = np.array([[0, 257 * 10], [257 * 200, 65535]], dtype=np.uint16)
+    PilImage.fromarray(levels).save(tmp_path / "deep.png")
+    assert read_pixels(tmp_path / "deep.png")[..., 0].tolist() == [[0, 10], [200, 255]]
+
+
+def test_transparency_is_dropped(tmp_path: Path) -> None:
+    PilImage.new("RGBA", (2, 2), (9, 8, 7, 100)).save(tmp_path / "clear.png")
+    assert read_pixels(tmp_path / "clear.png")[0, 0].tolist() == [9, 8, 7]
+
+
+def test_text_called_jpg_is_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "text.jpg"
+    path.write_text("not a picture", encoding="utf-8")
+    with pytest.raises(UnreadableImage, match=r"text\.jpg does not decode as a picture") as caught:
+        read_image(path)
+    assert str(caught.value).count(str(path)) == 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_cut_off_picture_is_unreadable(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "cut.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    PilImage.fromarray(noise).save(path, format=kind)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UnreadableImage, match=r"cut\.jpg"):
+        read_pixels(path)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_damaged_exif_data_raises_nothing_but_unreadable_image(tmp_path: Path) -> None:
+    path = tmp_path / "odd.jpg"
+    exif = PilImage.Exif()
+    exif[ORIENTATION], exif[270] = 6, "title"
+    PilImage.new("RGB", (8, 8)).save(path, exif=exif)
+    whole = path.read_bytes()
+    random = np.random.default_rng(0)
+    for _ in range(1500):
+        damaged = bytearray(whole)
+        for place in random.integers(20, 100, 3):
+            damaged[place] = random.integers(256)
+        path.write_bytes(damaged)
+        try:
+            read_pixels(path)
+        except UnreadableImage:
+            continue
+
+
+def test_a_missing_picture_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there is no picture .*nowhere\.png"):
+        read_image(tmp_path / "nowhere.png")
+
+
+def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
+    PilImage.new("RGB", (3, 2)).save(tmp_path / "small.png")
+    with pytest.raises(ImageContractError, match=r"small\.png to be 4x4 pixels, got 2x3"):
+        read_image(tmp_path / "small.png", size=(4, 4))
+
+
+def test_tile_lays_pictures_out_row_by_row(generator: torch.Generator) -> None:
+    images = torch.rand(3, 3, 4, 5, generator=generator)
+    sheet = tile(images, columns=2, gap=1, background=0.5)
+    assert sheet.shape == (3, 1 + 2 * 5, 1 + 2 * 6)
+    assert torch.equal(sheet[:, 1:5, 1:6], images[0])
+    assert torch.equal(sheet[:, 1:5, 7:12], images[1])
+    assert torch.equal(sheet[:, 6:10, 1:6], images[2])
+    assert (sheet[:, 6:10, 7:12] == 0.5).all()
+
+
+def test_tile_is_no_wider_than_the_batch() -> None:
+    assert tile(torch.zeros(2, 3, 4, 4), columns=9, gap=0).shape == (3, 4, 8)

@@ -1,0 +1,245 @@
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from agns.errors import ConfigError, DataError, WeightsError
+from agns.storage import (
+    RunDirectory,
+    load_tensors,
+    pack_optimizer,
+    read_json,
+    replacing,
+    save_tensors,
+    under,
+    unpack_optimizer,
+    versions,
+    write_json,
+    write_text,
+)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_replacing_swaps_the_whole_file_in(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.txt"
+    write_text(path, "before")
+    with replacing(path) as temporary:
+        temporary.write_text("after", encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == "before"
+        assert temporary.parent == path.parent
+    assert path.read_text(encoding="utf-8") == "after"
+    assert names(path.parent) == ["file.txt"]
+
+
+def test_a_failed_write_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write_text(path, "before")
+
+    def write_half() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half", encoding="utf-8")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert path.read_text(encoding="utf-8") == "before"
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_a_failed_first_write_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="object has no JSON form"):
+        write_json(tmp_path / "file.json", {"a": object()})
+    assert names(tmp_path) == []
+
+
+@dataclass
+class Settings:
+    weights: Path
+    rate: float = 0.5
+
+
+def test_json_takes_dataclasses_and_paths(tmp_path: Path) -> None:
+    write_json(tmp_path / "file.json", {"settings": Settings(Path("a/b")), "name": "Zoë"})
+    assert read_json(tmp_path / "file.json") == {
+        "settings": {"weights": "a/b", "rate": 0.5},
+        "name": "Zoë",
+    }
+
+
+def test_json_refuses_what_other_readers_cannot_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "file.json", {"rate": float("nan")})
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [(None, "cannot be read"), ("{", "cannot be read"), ("[1]", "not a list"), ("\xff", "read")],
+)
+def test_bad_json_is_a_data_error(tmp_path: Path, text: str | None, complaint: str) -> None:
+    path = tmp_path / "file.json"
+    if text is not None:
+        path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match=complaint) as caught:
+        read_json(path)
+    assert str(path) in str(caught.value)
+
+
+def test_tensors_and_metadata_read_back(tmp_path: Path, generator: torch.Generator) -> None:
+    path = tmp_path / "weights.safetensors"
+    tensors = {
+        "a": torch.rand(3, 4, generator=generator).T,
+        "b": torch.tensor([1, 2]),
+        "c": torch.rand(2, generator=generator, requires_grad=True),
+    }
+    save_tensors(path, tensors, {"kind": "test"})
+    found, metadata = load_tensors(path)
+    assert metadata == {"kind": "test"}
+    assert found.keys() == tensors.keys()
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+
+
+def test_missing_weights_are_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no weight file .*none\.safetensors"):
+        load_tensors(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("kept", [0, 5, 60, -1])
+def test_cut_off_weights_are_a_weights_error(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_tensors(path, {"a": torch.zeros(100)}, {})
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(WeightsError, match=r"weights\.safetensors is not a readable"):
+        load_tensors(path)
+
+
+def test_under_strips_the_beginning_it_selects_by() -> None:
+    tensors = {"net.a": torch.zeros(1), "net.b.c": torch.ones(1), "network.a": torch.zeros(2)}
+    assert under(tensors, "net").keys() == {"a", "b.c"}
+
+
+def test_versions_name_what_decides_the_figures() -> None:
+    assert versions()["torch"] == torch.__version__
+    assert {"python", "platform", "agns", "numpy", "pillow", "safetensors"} <= versions().keys()
+
+
+def train(net: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> None:
+    for step in steps:
+        inputs = torch.rand(4, 3, generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        net(inputs).square().sum().backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("kind", ["adam", "sgd", "momentum"])
+def test_a_resumed_optimiser_goes_on_bit_for_bit(tmp_path: Path, kind: str) -> None:
+    def begin() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+        net = torch.nn.Linear(3, 2)
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter.fill_(0.1)
+        optimizer: torch.optim.Optimizer
+        if kind == "adam":
+            optimizer = torch.optim.Adam(net.parameters(), lr=0.01, betas=(0.5, 0.9))
+        else:
+            optimizer = torch.optim.SGD(net.parameters(), 0.01, 0.9 if kind == "momentum" else 0.0)
+        return net, optimizer
+
+    whole, optimizer = begin()
+    train(whole, optimizer, range(6))
+
+    first, optimizer = begin()
+    train(first, optimizer, range(3))
+    packed = {f"net.{name}": tensor for name, tensor in first.state_dict().items()}
+    save_tensors(tmp_path / "a", {**packed, **pack_optimizer(optimizer, "adam")}, {})
+
+    second, optimizer = begin()
+    tensors, _ = load_tensors(tmp_path / "a")
+    second.load_state_dict(under(tensors, "net"))
+    unpack_optimizer(optimizer, "adam", tensors)
+    train(second, optimizer, range(3, 6))
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name])
+
+
+def test_a_run_writes_its_configuration_and_versions(tmp_path: Path) -> None:
+    RunDirectory(tmp_path / "run", {"seed": 3, "faces": Path("a")}, resume=False)
+    written = read_json(tmp_path / "run" / "config.json")
+    assert written == {"config": {"seed": 3, "faces": "a"}, "versions": versions()}
+
+
+def test_a_directory_that_holds_a_run_is_refused(tmp_path: Path) -> None:
+    RunDirectory(tmp_path, {"seed": 3}, resume=False)
+    with pytest.raises(ConfigError, match="already holds a run"):
+        RunDirectory(tmp_path, {"seed": 3}, resume=False)
+
+
+def test_a_file_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("", encoding="utf-8")
+    with pytest.raises(ConfigError, match="run is a file"):
+        RunDirectory(tmp_path / "run", {"seed": 3}, resume=False)
+
+
+def test_resuming_where_no_run_is_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no run to resume"):
+        RunDirectory(tmp_path / "none", {"seed": 3}, resume=True)
+
+
+@pytest.mark.parametrize("now", [{"seed": 4, "sizes": (1, 2)}, {"sizes": (1, 2)}])
+def test_resuming_with_other_settings_is_refused(tmp_path: Path, now: dict[str, object]) -> None:
+    RunDirectory(tmp_path, {"seed": 3, "sizes": (1, 2)}, resume=False)
+    RunDirectory(tmp_path, {"seed": 3, "sizes": (1, 2)}, resume=True)
+    with pytest.raises(ConfigError, match=f"seed = 3, not {now.get('seed')}"):
+        RunDirectory(tmp_path, now, resume=True)
+
+
+def test_resuming_from_a_damaged_configuration_is_a_data_error(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match="holds no configuration"):
+        RunDirectory(tmp_path, {"seed": 3}, resume=True)
+
+
+def test_a_checkpoint_reads_back_without_the_figures_after_it(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, {}, resume=False)
+    run.log({"step": 1, "loss": 0.5})
+    run.save_checkpoint({"w": torch.arange(3.0)}, {"step": 1})
+    run.log({"step": 2, "loss": 0.4})
+    resumed = RunDirectory(tmp_path, {}, resume=True)
+    assert len(resumed.rows()) == 2
+    loaded = resumed.load_checkpoint()
+    assert loaded is not None
+    assert torch.equal(loaded[0]["w"], torch.arange(3.0))
+    assert loaded[1]["step"] == 1
+    assert resumed.rows() == [{"step": 1, "loss": 0.5}]
+
+
+def test_a_run_without_a_checkpoint_starts_its_figures_over(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, {}, resume=False)
+    run.log({"step": 1})
+    assert run.load_checkpoint() is None
+    assert run.rows() == []
+
+
+def test_a_line_of_figures_broken_off_by_a_kill_does_not_stop_a_resume(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, {}, resume=False)
+    run.log({"step": 1})
+    run.save_checkpoint({"w": torch.zeros(1)}, {"step": 1})
+    with (tmp_path / "metrics.jsonl").open("a", encoding="utf-8") as lines:
+        lines.write('{"step": 2, "lo')
+    resumed = RunDirectory(tmp_path, {}, resume=True)
+    assert resumed.rows() == [{"step": 1}]
+    assert resumed.load_checkpoint() is not None
+    resumed.log({"step": 2})
+    text = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8")
+    assert [json.loads(line)["step"] for line in text.splitlines()] == [1, 2]
+
+
+def test_a_checkpoint_that_is_none_is_a_weights_error(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, {}, resume=False)
+    save_tensors(tmp_path / "checkpoint.safetensors", {"w": torch.zeros(1)}, {})
+    with pytest.raises(WeightsError, match="not the counters of a run"):
+        run.load_checkpoint()
