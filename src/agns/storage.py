@@ -67,9 +67,27 @@ def read_json(path: Path) -> dict[str, object]:
     return content
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors and their metadata as safetensors, atomically."""
+def save_tensors(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    *,
+    half: bool = False,
+) -> None:
+    """Write tensors and their metadata as safetensors, atomically.
+
+    Args:
+        path: A safetensors file.
+        tensors: By name; of any layout and device.
+        metadata: Text to keep beside them.
+        half: Round float32 to float16, which loading turns back: half the size, 11 bits.
+    """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    if half:
+        plain = {
+            name: tensor.half() if tensor.dtype == torch.float32 else tensor
+            for name, tensor in plain.items()
+        }
     with replacing(path) as temporary:
         safetensors.torch.save_file(plain, temporary, dict(metadata))
 
@@ -108,7 +126,8 @@ class RunDirectory:
 
     Args:
         path: The directory; made if it is not there.
-        config: The resolved configuration, seed included, as plain values.
+        config: The resolved configuration, seed included, as plain values; None to read a run
+            that is there, whatever its configuration.
         resume: Go on from the checkpoint in it, which must come from the same configuration.
 
     Raises:
@@ -116,22 +135,34 @@ class RunDirectory:
             `resume` is on, or holds one of another configuration.
     """
 
-    def __init__(self, path: Path, config: Mapping[str, object], *, resume: bool) -> None:
+    def __init__(self, path: Path, config: Mapping[str, object] | None, *, resume: bool) -> None:
+        self.check(path, resume=resume)
         self.path = path
-        plain = json.loads(json.dumps(config, default=_plain))
         written = path / "config.json"
-        if resume:
-            if not written.is_file():
-                raise ConfigError(f"there is no run to resume in {path}")
-            self._compare(read_json(written).get("config"), plain)
-        elif written.is_file():
+        if config is not None:
+            plain = json.loads(json.dumps(config, default=_plain))
+            if resume:
+                self._compare(read_json(written).get("config"), plain)
+            else:
+                write_json(written, {"config": plain, "versions": versions()})
+
+    @staticmethod
+    def check(path: Path, *, resume: bool) -> None:
+        """Refuse a directory early, before anything is computed for it.
+
+        Raises:
+            ConfigError: It already holds a run and `resume` is off, holds none though `resume`
+                is on, or is a file.
+        """
+        if path.exists() and not path.is_dir():
+            raise ConfigError(f"{path} is a file, not a directory to keep a run in")
+        there = (path / "config.json").is_file()
+        if resume and not there:
+            raise ConfigError(f"there is no run to resume in {path}")
+        if there and not resume:
             raise ConfigError(
                 f"{path} already holds a run: name another directory, or go on with --resume"
             )
-        elif path.exists() and not path.is_dir():
-            raise ConfigError(f"{path} is a file, not a directory to keep a run in")
-        else:
-            write_json(written, {"config": plain, "versions": versions()})
 
     def _compare(self, before: object, now: Mapping[str, object]) -> None:
         if not isinstance(before, dict):
@@ -143,12 +174,12 @@ class RunDirectory:
                     f"not {now.get(name)!r}: resume it with the settings it began with"
                 )
 
-    def log(self, row: Mapping[str, float | int | str]) -> None:
+    def log(self, row: Mapping[str, float]) -> None:
         """Append one line of figures to `metrics.jsonl`."""
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(row) + "\n")
 
-    def rows(self) -> list[dict[str, float | int | str]]:
+    def rows(self) -> list[dict[str, float]]:
         """The figures logged so far, less a line that a killed run broke off."""
         path = self.path / "metrics.jsonl"
         if not path.is_file():

@@ -145,7 +145,10 @@ def attack_with_agn(
     random = torch.Generator().manual_seed(config.seed)
     victim = freeze(recognizer)
     mask = silhouette()
-    pretrained = copy.deepcopy(discriminator).eval()
+    judge = copy.deepcopy(discriminator).eval()  # stays as it is, to rank what meets the goal
+    companions = from_pixels(
+        glasses[torch.randint(len(glasses), (config.batch,), generator=random)]
+    )
     generator, discriminator = copy.deepcopy(generator), copy.deepcopy(discriminator)
     # Running statistics instead of the batch's: what is trained is what a look samples.
     generator.eval().requires_grad_(requires_grad=True)
@@ -165,7 +168,14 @@ def attack_with_agn(
 
     def look() -> Candidates:
         return search_frames(
-            generator, victim, faces, goal, count=config.samples, mask=mask, draws=random
+            generator,
+            victim,
+            faces,
+            goal,
+            count=config.samples,
+            mask=mask,
+            draws=random,
+            belief=lambda frames: judge.judge_among(frames, companions),
         )
 
     best = look()
@@ -220,7 +230,6 @@ def attack_with_agn(
             progress(step, steps, {**history[-1], "best": best.probability})
     except KeyboardInterrupt:
         reason = "interrupted"
-    del pretrained
     return AgnOutcome(
         generator=generator.eval().requires_grad_(requires_grad=False),
         best=best,

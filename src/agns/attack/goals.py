@@ -54,6 +54,10 @@ class Goal(Protocol):
         """How far each face is from the attacker's wish, in [0, 1], from probabilities."""
         ...
 
+    def probability(self, shortfall: float) -> float:
+        """The watched class's probability that a shortfall stands for."""
+        ...
+
     @property
     def allowance(self) -> float:
         """The mean shortfall at which the attack is done."""
@@ -105,6 +109,10 @@ class Dodge:
         """The subject's probability."""
         return logits.softmax(1)[:, self.subject]
 
+    def probability(self, shortfall: float) -> float:
+        """The shortfall itself."""
+        return shortfall
+
     def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
         """Whether somebody else comes first."""
         return logits.argmax(1) != self.subject
@@ -150,6 +158,10 @@ class Impersonate:
     def shortfall(self, logits: Logits) -> Float[Tensor, " batch"]:
         """What the target's probability lacks."""
         return 1 - logits.softmax(1)[:, self.target]
+
+    def probability(self, shortfall: float) -> float:
+        """What the shortfall leaves."""
+        return 1 - shortfall
 
     def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
         """Whether the target comes first."""

@@ -1,4 +1,4 @@
-"""What an attack leaves on disk: its frames, their latents, the history, the fine-tuned generator."""
+"""What an attack leaves on disk: frames and their latents, history, fine-tuned generator."""
 
 from pathlib import Path
 

@@ -1,5 +1,6 @@
 """Sampling frames and finding those that do what the attacker wants."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,11 @@ from agns.types import Faces, Frames, Latents, Mask
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candidates:
-    """Frames of one look, best first."""
+    """Frames of one look, best first.
+
+    Those that met the stop value, the most believable of them first; if none did, those nearest
+    to it.
+    """
 
     latents: Latents
     """What the generator drew them from."""
@@ -44,10 +49,13 @@ def search_frames(
     count: int,
     mask: Mask,
     draws: torch.Generator,
+    belief: Callable[[Frames], Float[Tensor, " frames"]] | None = None,
     keep: int = 4,
     pairs: int = 64,
 ) -> Candidates:
     """Sample frames and rank them by their mean shortfall over all photos.
+
+    Among frames that reach the stop value, `belief` ranks: how much each looks like eyeglasses.
 
     A frame whose shortfall on the photos seen so far already exceeds what all photos together
     may fall short by can no longer reach the stop value; it leaves early. If all leave, the
@@ -78,15 +86,20 @@ def search_frames(
                     victim, faces[missing], frames[index][None], goal, mask, pairs
                 )[0]
     means = shortfalls[alive].mean(1)
-    order = means.argsort()
-    best = float(means[order[0]])
+    met = means <= goal.allowance
+    if met.any():
+        alive, means = alive[met], means[met]
+        order = (means if belief is None else -belief(frames[alive])).argsort()
+    else:
+        order = means.argsort()
     chosen = alive[order]
+    best = float(means[order[0]])
     return Candidates(
         latents=latents[chosen],
         frames=frames[chosen],
         shortfall=best,
-        probability=best if goal.name == "dodge" else 1 - best,
-        met=best <= goal.allowance,
+        probability=goal.probability(best),
+        met=bool(met.any()),
     )
 
 

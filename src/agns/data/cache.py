@@ -20,7 +20,11 @@ from agns.images import read_pixels
 from agns.storage import read_json, replacing, write_json
 from agns.types import CANVAS, Progress
 
-FORMAT = "agns-pixels-1"
+LFW_SIZE = (250, 250)
+LFW_CENTER = 120
+"""Labeled Faces in the Wild come at 250x250, deep-funneled: the face fills the central 120."""
+
+FORMAT = "agns-pixels-2"
 """Raises with every change of what the cache files hold, so that older ones are not read."""
 
 PICTURE_BYTES = 3 * CANVAS * CANVAS
@@ -71,13 +75,22 @@ def content_key(root: Path, photos: Sequence[str], *, center_crop: int | None) -
 
     Returns:
         64 hex digits.
+
+    Raises:
+        DataError: A path is not UTF-8 text.
     """
     whole = hashlib.sha256(f"{FORMAT}\0{center_crop}\0".encode())
     with ThreadPoolExecutor(WORKERS) as pool:
         for photo, content in zip(
             photos, pool.map(lambda photo: _file_digest(root / photo), photos), strict=True
         ):
-            whole.update(f"{photo}\0{content}\0".encode("utf-8", "surrogateescape"))
+            try:
+                whole.update(f"{photo}\0{content}\0".encode())
+            except UnicodeEncodeError as error:
+                # Neither the cache's record nor a report could hold it.
+                raise DataError(
+                    f"the name of {str(root / photo)!r} is not UTF-8 text: rename it"
+                ) from error
     return whole.hexdigest()
 
 
@@ -150,7 +163,7 @@ def store_pictures(
     kept: list[str] = []
     digests: list[str] = []
     skipped: list[str] = []
-    with _writable(directory):
+    with writable(directory):
         _sweep(directory)
         with (
             replacing(directory / f"{key}.pixels") as temporary,
@@ -196,19 +209,23 @@ def decode_face(path: Path, *, center_crop: int | None) -> Picture:
 
     Args:
         path: A JPEG or PNG file.
-        center_crop: Side in pixels of the central square that is resized to the canvas; without
-            it the picture must have the canvas' size.
+        center_crop: Side in pixels of the central square that is resized to the canvas. Without
+            it a picture of the canvas' size is taken as it is, one of 250x250 pixels as a
+            deep-funneled photo of Labeled Faces in the Wild, of which the central 120 are
+            taken, and any other is refused.
 
     Returns:
         RGB bytes, channel by channel.
 
     Raises:
         ConfigError: There is no such file.
-        DataError: The picture has another size than the canvas, or is smaller than the crop.
+        DataError: The picture has none of these sizes, or is smaller than the crop.
         UnreadableImage: The file does not decode.
     """
     pixels = read_pixels(path)
     height, width = pixels.shape[:2]
+    if center_crop is None and (height, width) == LFW_SIZE:
+        center_crop = LFW_CENTER
     if center_crop is None:
         if (height, width) != (CANVAS, CANVAS):
             raise DataError(
@@ -227,7 +244,12 @@ def decode_face(path: Path, *, center_crop: int | None) -> Picture:
 
 
 @contextlib.contextmanager
-def _writable(directory: Path) -> Iterator[None]:
+def writable(directory: Path) -> Iterator[None]:
+    """Turn what goes wrong while writing there into a sentence with a way out.
+
+    Raises:
+        ConfigError: The directory cannot be written to.
+    """
     try:
         yield
     except AgnsError:

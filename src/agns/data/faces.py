@@ -230,14 +230,18 @@ def _list_identities(root: Path) -> dict[str, list[str]]:
         raise DataError(f"expected a folder for each identity in {root}, found none")
     listed: dict[str, list[str]] = {}
     for folder in folders:
-        aligned = folder / "aligned"
-        source = aligned if aligned.is_dir() else folder
         listed[folder.name] = sorted(
             entry.relative_to(root).as_posix()
-            for entry in source.iterdir()
+            for entry in _source(folder).iterdir()
             if entry.suffix.lower() in IMAGE_SUFFIXES and entry.name[0] != "." and entry.is_file()
         )
     return listed
+
+
+def _source(folder: Path) -> Path:
+    """Where an identity's photos lie."""
+    aligned = folder / "aligned"
+    return aligned if aligned.is_dir() else folder
 
 
 def _choose(
@@ -256,7 +260,7 @@ def _choose(
         if len(listed) >= needed:
             chosen[name] = listed
         elif selection.names or not filtered:
-            raise _too_few(root / name, len(listed), needed, selection)
+            raise _too_few(_source(root / name), len(listed), needed, selection)
     if not chosen:
         raise DataError(f"no identity in {root} has at least {needed} photos")
     if selection.identities is None:

@@ -2,6 +2,7 @@
 
 import functools
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from agns.data.faces import FaceSet, faces_from_pixels
 from agns.data.portrait.painter import paint_portrait
 from agns.data.portrait.person import Person, person
 from agns.errors import ConfigError
@@ -33,13 +35,21 @@ class SyntheticConfig:
     """Photos of each, at least 1; likewise."""
     seed: int = 0
     """Another seed, at least 0, gives other people."""
+    first_photo: int = 0
+    """Number of the first photo taken: with 80, the 80 photos before it stay unseen."""
 
     def __post_init__(self) -> None:
         for name in ("identities", "photos"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.seed < 0:
-            raise ConfigError(f"seed must be at least 0, got {self.seed}")
+        for name in ("seed", "first_photo"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}")
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of the photos of each identity."""
+        return range(self.first_photo, self.first_photo + self.photos)
 
 
 def identity_name(identity: int) -> str:
@@ -101,6 +111,46 @@ def draw_faces(
     return pixels.flatten(0, 1), labels
 
 
+def synthetic_faces(
+    config: SyntheticConfig,
+    *,
+    only: str | None = None,
+    workers: int = 0,
+    progress: Progress = silent,
+) -> FaceSet:
+    """Draw people as a labelled set; photos are named as `write_synthetic_folder` names them.
+
+    Args:
+        config: Whom to draw.
+        only: Draw this identity's photos alone; the set still knows the others' names.
+        workers: Processes to draw in; 0 or 1 draws in this one, to the same result.
+        progress: Told after each identity.
+
+    Raises:
+        ConfigError: `workers` is negative, or there is no identity `only`.
+    """
+    names = [identity_name(identity) for identity in range(config.identities)]
+    if only is None:
+        pixels, labels = draw_faces(config, workers=workers, progress=progress)
+    else:
+        if only not in names:
+            raise ConfigError(
+                f"there is no identity {only!r} among {names[0]} to {names[-1]}, the drawn ones"
+            )
+        label = names.index(only)
+        pixels = torch.from_numpy(_draw_identity(config, label)).permute(0, 3, 1, 2).contiguous()
+        labels = torch.full((config.photos,), label)
+        progress(1, 1, {})
+    drawn = [names[label] for label in labels.unique().tolist()]
+    photos = [f"{name}/{photo_stem(name, photo)}.png" for name in drawn for photo in config.numbers]
+    return faces_from_pixels(pixels, labels, names, photos)
+
+
+def photo_stem(name: str, photo: int) -> str:
+    """The file name of somebody's photo, without its ending; photos are counted from 1."""
+    return f"{name}_{photo + 1:04d}"
+
+
 def write_synthetic_folder(
     root: Path, config: SyntheticConfig, *, workers: int = 0, progress: Progress = silent
 ) -> None:
@@ -116,9 +166,12 @@ def write_synthetic_folder(
         progress: Told after each identity.
 
     Raises:
-        ConfigError: `workers` is negative.
+        ConfigError: `workers` is negative, or the root is a file.
     """
-    write = functools.partial(_write_identity, root)
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"{root} is a file, not a folder to write faces to")
+    # A root such as "." has no name of its own to call the landmarks by.
+    write = functools.partial(_write_identity, Path(os.path.abspath(root)))
     for identity, _ in enumerate(_each(write, config, workers)):
         progress(identity + 1, config.identities, {})
 
@@ -140,14 +193,14 @@ def _each(
 
 
 def _draw_identity(config: SyntheticConfig, identity: int) -> UInt8[np.ndarray, "photos 224 224 3"]:
-    return np.stack([draw_photo(config.seed, identity, photo)[0] for photo in range(config.photos)])
+    return np.stack([draw_photo(config.seed, identity, photo)[0] for photo in config.numbers])
 
 
 def _write_identity(root: Path, config: SyntheticConfig, identity: int) -> None:
     name = identity_name(identity)
-    for photo in range(config.photos):
+    for photo in config.numbers:
         pixels, landmarks = draw_photo(config.seed, identity, photo)
-        stem = f"{name}_{photo + 1:04d}"
+        stem = photo_stem(name, photo)
         image = from_pixels(torch.from_numpy(pixels).permute(2, 0, 1)[None])[0]
         write_image(root / name / f"{stem}.png", image)
         lines = "".join(f"{x:.3f},{y:.3f}\n" for x, y in landmarks.tolist())

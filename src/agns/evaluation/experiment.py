@@ -1,6 +1,6 @@
 """One attack from photos to honest figures: split, attack, score on held-out photos, compare."""
 
-import json
+import functools
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,9 +17,9 @@ from agns.errors import AttackError, ConfigError
 from agns.evaluation.controls import CONTROLS, control_frames, logits_wearing
 from agns.evaluation.figures import draw_before_after, draw_history
 from agns.evaluation.metrics import SplitSuccess, measure_split
-from agns.evaluation.stealth import Stealth, StealthScale
+from agns.evaluation.stealth import BenignRange, Stealth, StealthScale
 from agns.models.dcgan import Discriminator, Generator
-from agns.models.recognizer import Recognizer
+from agns.models.recognizer import Recognizer, freeze
 from agns.storage import versions, write_json
 from agns.types import Pixels, Progress, silent
 
@@ -58,6 +58,46 @@ class Experiment:
             raise ConfigError(f"control_frames must be at least 1, got {self.control_frames}")
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Apparatus:
+    """What stays the same from attack to attack."""
+
+    generator: Generator
+    """Pretrained."""
+
+    discriminator: Discriminator
+    """Pretrained with it."""
+
+    recognizer: Recognizer
+    """The victim."""
+
+    recognizer_name: str
+    """How results name the victim."""
+
+    metadata: Mapping[str, object]
+    """What the victim's file says beside the weights."""
+
+    glasses: Pixels
+    """Real 64x176 frames as bytes."""
+
+    @functools.cached_property
+    def victim(self) -> Recognizer:
+        """The recogniser in evaluation mode, laid out for speed."""
+        return freeze(self.recognizer)
+
+    @functools.cached_property
+    def scale(self) -> StealthScale:
+        """How benign frames score, the same for every attack."""
+        draws = torch.Generator().manual_seed(0)
+        return StealthScale(self.generator, self.discriminator, self.glasses, draws=draws)
+
+    @functools.cached_property
+    def photos_seen(self) -> frozenset[str]:
+        """Digests of the photos that the recogniser was trained on, as far as its file tells."""
+        listed = self.metadata.get("training_photos")
+        return frozenset(map(str, listed)) if isinstance(listed, list) else frozenset()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttackReport:
     """The content of `result.json`."""
@@ -79,6 +119,8 @@ class AttackReport:
     controls: dict[str, SplitSuccess]
     """On the held-out photos, each control's frames."""
     stealth: Stealth
+    benign_stealth: dict[str, BenignRange]
+    """What benign generated frames score, by the names of the figures in `stealth`."""
     photos: dict[str, list[str]]
     """Names of the craft and held-out photos."""
     photos_seen_in_training: int
@@ -90,49 +132,41 @@ class AttackReport:
 
 
 def run_experiment(
-    generator: Generator,
-    discriminator: Discriminator,
-    recognizer: Recognizer,
-    metadata: Mapping[str, object],
+    apparatus: Apparatus,
     faces: FaceSet,
-    glasses: Pixels,
     experiment: Experiment,
     config: AgnConfig,
     out: Path,
     *,
-    recognizer_name: str,
     progress: Progress = silent,
 ) -> AttackReport:
     """Attack on one split of the subject's photos, score on the other, and write everything.
 
-    Photos that the recogniser was trained on, as its metadata tells, are left out first.
+    Photos that the recogniser was trained on are left out first.
 
     Args:
-        generator: Pretrained.
-        discriminator: Pretrained with it.
-        recognizer: The victim.
-        metadata: What its file says beside the weights.
+        apparatus: The networks and the real frames.
         faces: Photos, the subject's among them.
-        glasses: Real 64x176 frames as bytes.
         experiment: Goal and subject.
         config: The attack's settings.
-        out: Directory for the results.
-        recognizer_name: How the result names the victim.
+        out: Directory for the results; must not hold a result yet.
         progress: Told of every step.
 
     Raises:
-        ConfigError: The recogniser does not know the subject or the target, or they are one.
+        ConfigError: The recogniser does not know the subject or the target, they are one, or
+            `out` holds a result.
         AttackError: The recogniser recognises none of the subject's photos, so that there is
-            nothing to dodge.
+            nothing to dodge; or was trained on all of them.
         DataError: The subject has fewer than two photos.
     """
+    if (out / "result.json").exists():
+        raise ConfigError(f"{out} already holds a result: name another directory")
+    recognizer = apparatus.victim
     goal = build_goal(experiment, recognizer)
     own = faces.subset(faces.of(experiment.subject))
-    trained = metadata.get("training_photos")
-    seen = set(trained) if isinstance(trained, list) else set()
-    fresh = torch.tensor([digest not in seen for digest in own.digests])
+    fresh = torch.tensor([digest not in apparatus.photos_seen for digest in own.digests])
     left_out = int((~fresh).sum())
-    if int(fresh.sum()) < 2:
+    if left_out and int(fresh.sum()) < 2:
         raise AttackError(
             f"the recogniser was trained on {left_out} of the {len(own)} photos of "
             f"{experiment.subject}, which leaves too few to attack and to score"
@@ -141,15 +175,11 @@ def run_experiment(
     split = craft_held_out_split(
         own, subject=experiment.subject, craft=experiment.craft, seed=experiment.seed
     )
-    sides = {
-        "craft": own.faces(split.first),
-        "held_out": own.faces(split.second),
-    }
-    recognizer = recognizer.eval()
+    sides = {"craft": own.faces(split.first), "held_out": own.faces(split.second)}
     subject = recognizer.index_of(experiment.subject)
     with torch.no_grad():
         plain = {
-            side: torch.cat([recognizer(some) for some in torch.split(photos, 64)])
+            side: torch.cat([recognizer(some) for some in photos.split(64)])
             for side, photos in sides.items()
         }
     recognized = {side: logits.argmax(1) == subject for side, logits in plain.items()}
@@ -160,15 +190,26 @@ def run_experiment(
         )
 
     outcome = attack_with_agn(
-        generator, discriminator, recognizer, sides["craft"], glasses, goal, config,
+        apparatus.generator,
+        apparatus.discriminator,
+        recognizer,
+        sides["craft"],
+        apparatus.glasses,
+        goal,
+        config,
         progress=progress,
-    )  # fmt: skip
+    )
     save_outcome(outcome, out)
 
-    worn = {side: logits_wearing(recognizer, photos, outcome.best.frames[:1])
-            for side, photos in sides.items()}  # fmt: skip
-    draws = torch.Generator().manual_seed(experiment.seed)
-    frames = control_frames(glasses, count=experiment.control_frames, generator=draws)
+    worn = {
+        side: logits_wearing(recognizer, photos, outcome.best.frames[:1])
+        for side, photos in sides.items()
+    }
+    frames = control_frames(
+        apparatus.glasses,
+        count=experiment.control_frames,
+        generator=torch.Generator().manual_seed(experiment.seed),
+    )
     controls = {
         name: measure_split(
             goal,
@@ -177,13 +218,13 @@ def run_experiment(
         )
         for name in CONTROLS
     }
-    scale = StealthScale(generator, discriminator, glasses, draws=draws)
     held_out = measure_split(goal, worn["held_out"], recognized["held_out"])
+    stealth = apparatus.scale.measure(outcome.best.frames[0])
     report = AttackReport(
         goal=experiment.goal,
         subject=experiment.subject,
         target=experiment.target,
-        recognizer=recognizer_name,
+        recognizer=apparatus.recognizer_name,
         seed=experiment.seed,
         iterations=outcome.iterations,
         seconds=round(outcome.seconds, 2),
@@ -194,13 +235,14 @@ def run_experiment(
         held_out=held_out,
         held_out_without_frame=measure_split(goal, plain["held_out"], recognized["held_out"]),
         controls=controls,
-        stealth=scale.measure(outcome.best.frames[0]),
+        stealth=stealth,
+        benign_stealth=apparatus.scale.ranges,
         photos={
             "craft": [own.photos[i] for i in split.first.tolist()],
             "held_out": [own.photos[i] for i in split.second.tolist()],
         },
         photos_seen_in_training=left_out,
-        warnings=find_warnings(outcome, held_out, controls, recognized_share(recognized)),
+        warnings=find_warnings(outcome, held_out, controls, recognized_share(recognized), stealth),
         config={**asdict(experiment), **asdict(config)},
         versions=versions(),
     )
@@ -245,6 +287,7 @@ def find_warnings(
     held_out: SplitSuccess,
     controls: Mapping[str, SplitSuccess],
     recognized: float,
+    stealth: Stealth,
 ) -> list[str]:
     """Say in words what makes the figures weaker than they look."""
     warnings = []
@@ -268,6 +311,11 @@ def find_warnings(
                 f"The control '{name.replace('_', ' ')}' succeeds as often as the attack "
                 f"({other:.0%} against {rate:.0%}): the success is not the attack's own."
             )
+    if stealth.discriminator_percentile < 0.05:
+        warnings.append(
+            "The frame looks less like eyeglasses than 95 % of benign generated frames "
+            f"(discriminator score {stealth.discriminator_score:.3f})."
+        )
     if held_out.images < 10:
         warnings.append(
             f"Only {held_out.images} held-out photos: the interval is wide, read it with the rate."
@@ -290,9 +338,3 @@ def describe(report: AttackReport) -> str:
         f"{report.subject} {aim}: {rate:.0%} of {report.held_out.images} held-out photos "
         f"(95 % interval {interval[0]:.0%} to {interval[1]:.0%})"
     )
-
-
-def read_report(path: Path) -> dict[str, object]:
-    """Read a `result.json` back as plain values."""
-    content: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
-    return content

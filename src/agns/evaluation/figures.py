@@ -1,6 +1,7 @@
 """Pictures of results: faces before and after, the history of an attack, losses of a training."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
 from agns.images import to_picture
+from agns.models.recognizer import Recognizer
 from agns.storage import replacing
 from agns.types import Faces, Image, Logits
 
@@ -19,6 +21,50 @@ def save_figure(figure: Figure, path: Path, *, dpi: int = 110) -> None:
     FigureCanvasAgg(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=dpi)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Portrait:
+    """A photo and the frame it is to wear."""
+
+    face: Image
+    """224x224, in [0, 1]."""
+
+    frame: Image
+    """64x176, in [0, 1]."""
+
+    title: str
+    """What stands above."""
+
+
+@torch.no_grad()
+def draw_overview(path: Path, recognizer: Recognizer, portraits: Sequence[Portrait]) -> None:
+    """Draw each portrait as photo, frame, and photo with the frame, recognised.
+
+    Args:
+        path: A PNG file.
+        recognizer: In evaluation mode.
+        portraits: One a row.
+    """
+    figure = Figure(figsize=(7.6, 2.9 * len(portraits)), layout="constrained")
+    for part, portrait in zip(
+        figure.subfigures(len(portraits), 1, squeeze=False)[:, 0], portraits, strict=True
+    ):
+        part.suptitle(portrait.title, fontsize=10)
+        worn = wear(portrait.face[None], place(portrait.frame[None]), silhouette())[0]
+        axes = part.subplots(1, 3, width_ratios=(1, 1.2, 1))
+        for axis, image in zip(axes, (portrait.face, portrait.frame, worn), strict=True):
+            axis.imshow(to_picture(image))
+            axis.set_axis_off()
+            if image is not portrait.frame:
+                axis.set_title(_first_choice(recognizer, image), fontsize=9, y=-0.2)
+    save_figure(figure, path)
+
+
+def _first_choice(recognizer: Recognizer, face: Image) -> str:
+    probability, index = recognizer(face[None]).softmax(1)[0].max(0)
+    name = recognizer.identities[int(index)].replace("_", " ")
+    return f"{name}, p = {float(probability):.3f}"
 
 
 def draw_before_after(

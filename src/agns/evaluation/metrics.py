@@ -98,3 +98,18 @@ def measure_split(goal: Goal, logits: torch.Tensor, recognized: Chosen) -> Split
         mean_probability=whole.mean_probability,
         recognized=measure_success(goal, logits[..., recognized, :]),
     )
+
+
+def success_cells(success: SplitSuccess) -> tuple[str, str, str, str, str]:
+    """A table's cells: photos, rate, interval, mean probability, rate among the recognised."""
+    rate, interval, mean = success.success_rate, success.interval, success.mean_probability
+    if rate is None or interval is None or mean is None:
+        return str(success.images), "-", "-", "-", "-"
+    recognized = success.recognized.success_rate
+    return (
+        str(success.images),
+        f"{rate:.0%}",
+        f"{interval[0]:.0%} to {interval[1]:.0%}",
+        f"{mean:.3f}",
+        "-" if recognized is None else f"{recognized:.0%}",
+    )

@@ -39,6 +39,20 @@ class Stealth:
     """Whether the discriminator's score lies within the middle 90 % of benign frames'."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenignRange:
+    """How one figure spreads over benign generated frames."""
+
+    low: float
+    """5 % of the frames lie below."""
+
+    median: float
+    """Half of the frames lie below."""
+
+    high: float
+    """5 % of the frames lie above."""
+
+
 class StealthScale:
     """Scores frames against real and benign generated ones.
 
@@ -74,12 +88,22 @@ class StealthScale:
         """The discriminator's belief in each frame, alone among 32 real ones."""
         return self._discriminator.judge_among(frames, self._companions).sigmoid()
 
+    @property
+    def ranges(self) -> dict[str, BenignRange]:
+        """The spread of each figure over the benign frames, by its name in `Stealth`."""
+        figures = {
+            "discriminator_score": self.benign_scores,
+            "total_variation": self.benign_variations,
+            "nearest_real": self.benign_distances,
+        }
+        return {name: _range(values) for name, values in figures.items()}
+
     def measure(self, frame: Float[Tensor, "3 64 176"]) -> Stealth:
         """Score one frame in [0, 1]."""
         score = float(self.scores(frame[None])[0])
         variation = float(total_variation(frame[None])[0])
         distance = float(distance_to_nearest(frame[None], self._glasses)[0])
-        low, high = torch.quantile(self.benign_scores, torch.tensor([0.05, 0.95])).tolist()
+        benign = _range(self.benign_scores)
         return Stealth(
             discriminator_score=score,
             discriminator_percentile=_below(self.benign_scores, score),
@@ -87,8 +111,13 @@ class StealthScale:
             total_variation_percentile=_below(self.benign_variations, variation),
             nearest_real=distance,
             nearest_real_percentile=_below(self.benign_distances, distance),
-            within_benign_90=low <= score <= high,
+            within_benign_90=benign.low <= score <= benign.high,
         )
+
+
+def _range(values: Float[Tensor, " frames"]) -> BenignRange:
+    low, median, high = torch.quantile(values, torch.tensor([0.05, 0.5, 0.95])).tolist()
+    return BenignRange(low=low, median=median, high=high)
 
 
 def _below(values: Float[Tensor, " frames"], value: float) -> float:

@@ -146,7 +146,11 @@ def build_gan(*, generator: torch.Generator) -> tuple[Generator, Discriminator]:
 
 
 def save_network(
-    path: Path, network: Generator | Discriminator, about: Mapping[str, object]
+    path: Path,
+    network: Generator | Discriminator,
+    about: Mapping[str, object],
+    *,
+    half: bool = False,
 ) -> None:
     """Write a generator or discriminator with its contract.
 
@@ -154,6 +158,7 @@ def save_network(
         path: A safetensors file.
         network: What to save.
         about: More to keep beside, as JSON values: recipe, source, figures.
+        half: As `save_tensors` takes it.
     """
     drawing = isinstance(network, Generator)
     content = {
@@ -163,7 +168,7 @@ def save_network(
     }
     kind = "agns-generator-1" if drawing else "agns-discriminator-1"
     metadata = {"format": kind, **{name: json.dumps(value) for name, value in content.items()}}
-    save_tensors(path, network.state_dict(), metadata)
+    save_tensors(path, network.state_dict(), metadata, half=half)
 
 
 _Network = TypeVar("_Network", Generator, Discriminator)

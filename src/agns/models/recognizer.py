@@ -188,7 +188,11 @@ def freeze(recognizer: Recognizer) -> Recognizer:
 
 
 def save_recognizer(
-    path: Path, recognizer: Recognizer, metadata: Mapping[str, object] | None = None
+    path: Path,
+    recognizer: Recognizer,
+    metadata: Mapping[str, object] | None = None,
+    *,
+    half: bool = False,
 ) -> None:
     """Write weights with all that loading needs: names, architecture, input contract.
 
@@ -196,6 +200,7 @@ def save_recognizer(
         path: A safetensors file.
         recognizer: What to save.
         metadata: More to keep beside, as JSON values: recipe, figures, training photos.
+        half: As `save_tensors` takes it.
     """
     contract = recognizer.contract
     content = {
@@ -214,6 +219,7 @@ def save_recognizer(
         path,
         recognizer.state_dict(),
         {"format": "agns-recognizer-1", **{k: json.dumps(v) for k, v in content.items()}},
+        half=half,
     )
 
 

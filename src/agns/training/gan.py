@@ -27,8 +27,11 @@ class GanTraining:
     epochs: int = 20
     """Passes over the eyeglasses."""
 
-    batch: int = 64
-    """Real frames in a step, and as many generated ones."""
+    batch: int = 32
+    """Real frames in a step, and as many generated ones.
+
+    Mini-batch discrimination sums over a batch, so that this is also the batch in which the
+    discriminator judges well later."""
 
     generator_rate: float = 2e-4
     """Adam's learning rate for the generator."""
@@ -201,6 +204,8 @@ def train_gan(
             {"epoch": epoch + 1, "step": step, "seconds": seconds},
         )
 
+    settle_statistics(averaged, discriminator, glasses, batch=config.batch, random=random)
+    draw_sheet(averaged, fixed, out / "samples.png")
     animate(out / "samples", out / "samples.gif")
     about = {"recipe": asdict(config), "source": source, "seconds": round(seconds, 1)}
     save_network(out / "generator.safetensors", averaged, about)
@@ -212,6 +217,45 @@ def _noisy(frames: Frames, deviation: float, generator: torch.Generator) -> Tens
     if deviation == 0:
         return frames
     return frames + deviation * torch.randn(frames.shape, generator=generator)
+
+
+@torch.no_grad()
+def settle_statistics(
+    generator: Generator,
+    discriminator: Discriminator,
+    glasses: Pixels,
+    *,
+    batch: int,
+    random: torch.Generator,
+    rounds: int = 100,
+) -> None:
+    """Measure both networks' batch statistics anew, now that the weights are final.
+
+    Moving statistics lag behind averaged weights, and the discriminator's are those of whatever
+    it judged last. Afterwards they are means over `rounds` batches, for the discriminator half
+    of them real and half generated, and both networks are in evaluation mode.
+    """
+    networks = (generator, discriminator)
+    norms = [
+        layer
+        for network in networks
+        for layer in network.modules()
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)
+    ]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over all batches
+    for network in networks:
+        network.train()
+    for _ in range(rounds):
+        chosen = torch.randint(len(glasses), (batch,), generator=random)
+        discriminator(from_pixels(glasses[chosen]))
+        discriminator(generator(sample_latents(batch, generator=random)))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    for network in networks:
+        network.eval()
 
 
 @torch.no_grad()

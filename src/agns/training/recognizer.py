@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agns.data.faces import FaceSet
+from agns.data.faces import FaceSet, write_classes
 from agns.data.splits import stratified_split
 from agns.errors import ConfigError, DataError
 from agns.geometry import resize
@@ -94,6 +94,7 @@ def train_recognizer(
     *,
     resume: bool = False,
     source: str = "",
+    center_crop: int | None = None,
     progress: Progress = silent,
 ) -> tuple[Recognizer, RecognizerScores]:
     """Train on a stratified part of the photos, test on the rest, and write the run.
@@ -105,6 +106,7 @@ def train_recognizer(
         out: Run directory: configuration, figures, checkpoint, `recognizer.safetensors`.
         resume: Go on from the checkpoint in `out`, to the figures of an unbroken run.
         source: Where the photos came from, for the record.
+        center_crop: How the photos were cut, for those who use the recogniser.
         progress: Told of every step.
 
     Returns:
@@ -121,6 +123,7 @@ def train_recognizer(
         {**asdict(config), "source": source, "identities": faces.identities, "photos": len(faces)},
         resume=resume,
     )
+    write_classes(out / "classes.json", faces.identities)
     split = stratified_split(faces, held_fraction=config.held_fraction, seed=config.seed)
     kept = len(glasses) - max(1, len(glasses) // 10)
     lay_channels_last(recognizer).train()
@@ -195,6 +198,7 @@ def train_recognizer(
         {
             "recipe": json.loads(json.dumps(asdict(config))),
             "source": source,
+            "center_crop": center_crop,
             "scores": asdict(scores),
             "training_photos": [faces.digests[i] for i in split.first.tolist()],
         },

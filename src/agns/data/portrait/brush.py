@@ -197,4 +197,6 @@ def smooth_noise(
     """Periodic noise in [-1, 1] along one axis, changing about every `coarseness` samples."""
     knots = generator.uniform(-1, 1, max(2, size // coarseness)).astype(np.float32)
     positions = np.arange(size) * len(knots) / size
-    return np.interp(positions, np.arange(len(knots) + 1), [*knots, knots[0]]).astype(np.float32)
+    values = np.interp(positions, np.arange(len(knots) + 1), [*knots, knots[0]])
+    smooth: Float[np.ndarray, " size"] = values.astype(np.float32)
+    return smooth

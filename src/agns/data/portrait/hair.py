@@ -46,8 +46,8 @@ def paint_hair_behind(layer: Layer, person: Person, moment: Moment, laid: Pose) 
         )
     elif person.hair == "bun":
         side = np.sign(person.parting)
-        at = laid.turned(np.array([(side * (half + 8), 172.0)]), -75)[0]
-        knot = ellipse((float(at[0]), float(at[1])), (24 + 6 * volume, 26 + 6 * volume))
+        at = laid.turned(np.array([(side * (half - 16), 184.0)]), -75)[0]
+        knot = ellipse((float(at[0]), float(at[1])), (23 + 5 * volume, 21 + 4 * volume))
         window = around(knot)
         rows, columns = window
         x, y = XS[columns][None] - float(at[0]), YS[rows][:, None] - float(at[1])
@@ -87,7 +87,8 @@ def hair_cover(person: Person, laid: Pose) -> Plane | None:
 def _frayed(line: Outline, person: Person, fray: float, start: int) -> Outline:
     """A hairline with its strands uneven, each person's own way."""
     lengths = person.strands[(start + 11 * np.arange(len(line))) % len(person.strands)]
-    return line + np.stack([0 * lengths, fray * lengths], 1)
+    frayed: Outline = line + np.stack([0 * lengths, fray * lengths], 1)
+    return frayed
 
 
 def _silhouette(person: Person) -> tuple[Outline, Outline]:

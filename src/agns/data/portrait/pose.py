@@ -172,4 +172,5 @@ def seen(points: Outline, moment: Moment) -> Outline:
     cosine, sine = math.cos(moment.roll), math.sin(moment.roll)
     turn = moment.scale * np.array([[cosine, -sine], [sine, cosine]])
     centre = np.array(TURN_CENTRE)
-    return (moved(points, MIDDLE, 0) - centre) @ turn.T + centre + moment.shift
+    pixels: Outline = (moved(points, MIDDLE, 0) - centre) @ turn.T + centre + moment.shift
+    return pixels

@@ -135,13 +135,15 @@ def _relief(person: Person, moment: Moment, laid: Pose) -> Plane:
     span = slice(int(ridge_x + MIDDLE + MARGIN - 36), int(ridge_x + MIDDLE + MARGIN + 37))
     near = (XS[None, span] - lean.astype(np.float32)[:, None]) / spread.astype(np.float32)[:, None]
     relief[:, span] += (9.5 * ridge).astype(np.float32)[:, None] * np.exp(-0.5 * near * near)
-    return relief.astype(np.float32)
+    raised: Plane = relief.astype(np.float32)
+    return raised
 
 
 def _step(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """From 0 to 1 without a kink."""
     share = np.clip(values, 0, 1)
-    return share * share * (3 - 2 * share)
+    eased: Float[np.ndarray, " n"] = share * share * (3 - 2 * share)
+    return eased
 
 
 def _hollows(person: Person, moment: Moment, laid: Pose) -> Plane:
@@ -167,7 +169,8 @@ def _hollows(person: Person, moment: Moment, laid: Pose) -> Plane:
     depths = np.array([hollow[0] for hollow in hollows], np.float32)
     columns = np.stack([bell(XS, hollow[1], hollow[3]) for hollow in hollows])
     rows = np.stack([bell(YS, hollow[2], hollow[4]) for hollow in hollows])
-    return (1 - (rows * depths[:, None]).T @ columns).astype(np.float32)
+    sky: Plane = (1 - (rows * depths[:, None]).T @ columns).astype(np.float32)
+    return sky
 
 
 def complexion(person: Person, moment: Moment, laid: Pose) -> Layer:

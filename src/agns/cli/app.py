@@ -1,0 +1,39 @@
+"""The commands, put together. Nothing here imports torch, so that help comes at once."""
+
+from typing import Annotated
+
+import typer
+
+from agns import __version__
+from agns.cli import attack, demo, faces, glasses, models, recognize, train
+
+app = typer.Typer(
+    name="agns",
+    help="Measure how far eyeglasses can fool a face recogniser that you are allowed to test.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("demo")(demo.demo)
+app.command("recognize")(recognize.recognize)
+app.command("attack")(attack.attack)
+app.command("models")(models.models)
+app.add_typer(train.app, name="train")
+app.add_typer(glasses.app, name="glasses")
+app.add_typer(faces.app, name="faces")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"agns {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    """Measure how far eyeglasses can fool a face recogniser that you are allowed to test."""

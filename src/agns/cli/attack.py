@@ -1,0 +1,159 @@
+"""`agns attack`: one attack, and what it is worth."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from agns.cli.console import bar, prepare, say, show
+from agns.cli.options import (
+    CenterCropOption,
+    FaceOptions,
+    FacesOption,
+    GlassesOption,
+    RecognizerOption,
+    SeedOption,
+    SkipOption,
+    open_glasses,
+    open_subject,
+    recorded_crop,
+)
+
+if TYPE_CHECKING:
+    from agns.evaluation.experiment import Apparatus, AttackReport
+
+
+def attack(
+    goal: Annotated[
+        Literal["dodge", "impersonate"], typer.Argument(help="What the subject wants.")
+    ],
+    subject: Annotated[str, typer.Option(metavar="NAME", help="Who wears the eyeglasses.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory for the results.")],
+    target: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whom to be taken for, if impersonating.")
+    ] = None,
+    recognizer: RecognizerOption = None,
+    faces: FacesOption = None,
+    center_crop: CenterCropOption = None,
+    skip_unreadable: SkipOption = False,
+    seed: SeedOption = 0,
+    stop: Annotated[
+        float | None,
+        typer.Option(help="Mean probability that ends it.  [default: 0.01, or 0.924 for a target]"),
+    ] = None,
+    craft: Annotated[
+        int, typer.Option(help="Most photos to craft on; never over half of them.")
+    ] = 16,
+    kappa: Annotated[
+        float, typer.Option(help="Weight of looking real against fooling the recogniser.")
+    ] = 0.25,
+    objective: Annotated[
+        Literal["logits", "probabilities", "margin"],
+        typer.Option(help="How the recogniser's error is put in figures."),
+    ] = "logits",
+    generator_rate: Annotated[float, typer.Option(help="Adam's rate for the generator.")] = 5e-5,
+    discriminator_rate: Annotated[float, typer.Option(help="And for the discriminator.")] = 2e-5,
+    passes: Annotated[int, typer.Option(help="Passes over the eyeglasses before giving up.")] = 1,
+    generator: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Generator to fine-tune.  [default: the shipped one]"),
+    ] = None,
+    discriminator: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Its discriminator.  [default: the shipped one]"),
+    ] = None,
+    glasses: GlassesOption = None,
+) -> None:
+    """Make eyeglasses that fool a recogniser, on one half of a subject's photos; score the other.
+
+    Only for recognisers that you are allowed to test.
+    """
+    from agns.attack.agn import AgnConfig
+    from agns.errors import ConfigError
+    from agns.evaluation.experiment import Experiment, build_goal, run_experiment
+
+    prepare()
+    config = AgnConfig(
+        kappa=kappa,
+        objective=objective,
+        generator_rate=generator_rate,
+        discriminator_rate=discriminator_rate,
+        passes=passes,
+        seed=seed,
+    )
+    experiment = Experiment(
+        goal=goal, subject=subject, target=target, stop=stop, craft=craft, seed=seed
+    )
+    if (out / "result.json").exists():
+        raise ConfigError(f"{out} already holds a result: name another directory")
+    apparatus = open_apparatus(recognizer, generator, discriminator, glasses)
+    options = FaceOptions(
+        root=faces,
+        center_crop=center_crop or recorded_crop(apparatus.metadata),
+        skip_unreadable=skip_unreadable,
+    )
+    build_goal(experiment, apparatus.recognizer)
+    photographs = open_subject(options, subject, apparatus.recognizer.identities)
+    with bar(f"{subject} {'dodges' if target is None else f'as {target}'}") as progress:
+        report = run_experiment(apparatus, photographs, experiment, config, out, progress=progress)
+    show_report(report, out)
+    if report.stopped_because == "interrupted":
+        raise typer.Exit(130)
+
+
+def open_apparatus(
+    recognizer: Path | None,
+    generator: Path | None,
+    discriminator: Path | None,
+    glasses: Path | None,
+    *,
+    count: int | None = None,
+) -> "Apparatus":
+    """Load the networks and the eyeglasses; those that come with agns where none is named."""
+    from agns.evaluation.experiment import Apparatus
+    from agns.models.dcgan import load_discriminator, load_generator
+    from agns.models.recognizer import load_recognizer
+    from agns.models.shipped import shipped_weights
+
+    path = recognizer or shipped_weights("of10_synthetic")
+    victim, metadata = load_recognizer(path)
+    return Apparatus(
+        generator=load_generator(generator or shipped_weights("generator")),
+        discriminator=load_discriminator(discriminator or shipped_weights("discriminator")),
+        recognizer=victim,
+        recognizer_name=path.name if recognizer is None else str(path),
+        metadata=metadata,
+        glasses=open_glasses(glasses, count=count),
+    )
+
+
+def show_report(report: "AttackReport", out: Path) -> None:
+    """Print a report as a table, what weakens it, and where its files are."""
+    from agns.evaluation.metrics import success_cells
+
+    reached = "reached" if report.reached_stop_value else "did not reach"
+    say(
+        f"Stopped after {report.iterations} iterations, {report.seconds:.1f} s: "
+        f"{report.stopped_because}. The best frame {reached} {report.stop_value:g} on the "
+        "craft photos."
+    )
+    rows = [
+        ("craft", report.craft),
+        ("held out", report.held_out),
+        ("held out, no frame", report.held_out_without_frame),
+    ]
+    rows += [
+        (f"held out, {name.replace('_', ' ')}", control)
+        for name, control in report.controls.items()
+    ]
+    head = ("", ">photos", ">success", ">95 % interval", ">mean p", ">of those recognised")
+    show(head, [(name, *success_cells(success)) for name, success in rows])
+    scale = report.benign_stealth["discriminator_score"]
+    say(
+        f"Looks like eyeglasses: the pretrained discriminator gives the frame "
+        f"{report.stealth.discriminator_score:.3f}; the middle 90 % of benign frames get "
+        f"{scale.low:.3f} to {scale.high:.3f}."
+    )
+    for warning in report.warnings:
+        say(f"Warning: {warning}")
+    say(f"Wrote {out / 'result.json'}, before_after.png, history.png and frame.png beside it.")

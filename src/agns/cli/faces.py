@@ -1,0 +1,90 @@
+"""`agns faces`: the drawn identities as a folder, and what a folder holds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agns.cli.console import bar, say, show, workers
+from agns.cli.options import (
+    CenterCropOption,
+    FaceOptions,
+    IdentitiesOption,
+    MinimumPhotosOption,
+    NamesOption,
+    SeedOption,
+    SkipOption,
+    open_faces,
+)
+
+app = typer.Typer(
+    help="Draw faces of people who do not exist; list a folder.", no_args_is_help=True
+)
+
+
+@app.command("draw")
+def draw(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Face folder to write.")],
+    identities: Annotated[int, typer.Option(help="People.", min=1)] = 10,
+    photos: Annotated[int, typer.Option(help="Photos of each.", min=1)] = 80,
+    first_photo: Annotated[int, typer.Option(help="Number of the first photo.", min=0)] = 0,
+    seed: SeedOption = 0,
+) -> None:
+    """Write faces of people who do not exist, with their 68 landmarks as CSV beside them."""
+    from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
+    from agns.errors import ConfigError
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is already there and not an empty folder: name another")
+    config = SyntheticConfig(
+        identities=identities, photos=photos, seed=seed, first_photo=first_photo
+    )
+    with bar("Drawing faces") as progress:
+        write_synthetic_folder(out, config, workers=workers(), progress=progress)
+    say(f"Wrote {identities * photos} photos of {identities} identities to {out}")
+
+
+@app.command("list")
+def list_folder(
+    root: Annotated[Path, typer.Argument(metavar="DIR", help="Face folder.")],
+    identities: IdentitiesOption = None,
+    minimum_photos: MinimumPhotosOption = None,
+    name: NamesOption = None,
+    center_crop: CenterCropOption = None,
+    skip_unreadable: SkipOption = False,
+    classes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the class mapping as JSON.")
+    ] = None,
+    contact_sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a picture, a row per identity.")
+    ] = None,
+) -> None:
+    """Check a face folder: decode every photo, and count those of each identity."""
+    import torch
+
+    from agns.data.faces import write_classes
+    from agns.images import tile, write_image
+
+    options = FaceOptions(
+        root=root,
+        identities=identities,
+        minimum_photos=minimum_photos,
+        names=tuple(name or ()),
+        center_crop=center_crop,
+        skip_unreadable=skip_unreadable,
+    )
+    faces = open_faces(options)
+    counts = torch.bincount(faces.labels, minlength=len(faces.identities)).tolist()
+    rows = [
+        (str(label), identity, str(count))
+        for label, (identity, count) in enumerate(zip(faces.identities, counts, strict=True))
+    ]
+    show((">class", "identity", ">photos"), rows)
+    if classes is not None:
+        write_classes(classes, faces.identities)
+        say(f"Wrote {classes}")
+    if contact_sheet is not None:
+        columns = min(8, min(counts))
+        chosen = torch.cat([faces.of(identity)[:columns] for identity in faces.identities])
+        write_image(contact_sheet, tile(faces.faces(chosen), columns=columns))
+        say(f"Wrote {contact_sheet}")

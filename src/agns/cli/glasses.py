@@ -1,0 +1,97 @@
+"""`agns glasses`: eyeglasses generated, drawn and cropped."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agns.cli.console import bar, prepare, say, workers
+from agns.cli.options import SeedOption, SkipOption
+
+app = typer.Typer(help="Generate, draw or crop eyeglass frames.", no_args_is_help=True)
+
+
+@app.command("generate")
+def generate(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Picture of the sheet.")],
+    count: Annotated[int, typer.Option(help="Frames on it.", min=1)] = 40,
+    columns: Annotated[int, typer.Option(help="Frames in a row.", min=1)] = 5,
+    generator: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Generator.  [default: the shipped one]")
+    ] = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Write a sheet of frames that a generator draws from random latents."""
+    import torch
+
+    from agns.images import tile, write_image
+    from agns.models.dcgan import load_generator, sample_latents
+    from agns.models.shipped import shipped_weights
+
+    prepare()
+    network = load_generator(generator or shipped_weights("generator"))
+    draws = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        frames = network(sample_latents(count, generator=draws))
+    write_image(out, tile(frames, columns=columns))
+    say(f"Wrote {count} frames to {out}")
+
+
+@app.command("draw")
+def draw(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the pictures.")],
+    count: Annotated[int, typer.Option(help="Frames to draw.", min=1)] = 100,
+    canvas: Annotated[
+        bool, typer.Option("--canvas", help="Write 224x224 canvases, not 64x176 crops.")
+    ] = False,
+    seed: SeedOption = 0,
+) -> None:
+    """Write frames drawn with procedural textures: what the generator learns from."""
+    from agns.accessory.frame import place
+    from agns.data.eyeglasses import draw_frames
+    from agns.images import from_pixels, write_image
+
+    with bar("Drawing eyeglasses") as progress:
+        frames = draw_frames(count, seed=seed, workers=workers(), progress=progress)
+    with bar("Writing pictures") as progress:
+        for index in range(count):
+            frame = from_pixels(frames[index : index + 1])
+            write_image(out / f"frame_{index:05d}.png", (place(frame) if canvas else frame)[0])
+            progress(index + 1, count, {})
+    say(f"Wrote {count} frames to {out}")
+
+
+@app.command("crop")
+def crop(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of 224x224 pictures.")],
+    destination: Annotated[Path, typer.Argument(metavar="DST", help="Folder for the crops.")],
+    mask: Annotated[
+        Path | None, typer.Option(help="Picture that is black where crops are to be black.")
+    ] = None,
+    names: Annotated[
+        Path | None, typer.Option(help="Text file that lists the pictures to take.")
+    ] = None,
+    skip_unreadable: SkipOption = False,
+) -> None:
+    """Crop eyeglass pictures to 64x176: rows 53 to 117, columns 25 to 201."""
+    from agns.data.eyeglasses import crop_eyeglasses
+
+    seen = 0
+
+    with bar("Cropping") as progress:
+
+        def count(done: int, total: int, figures: object) -> None:
+            nonlocal seen
+            seen = done
+            progress(done, total, {})
+
+        written = crop_eyeglasses(
+            source,
+            destination,
+            names=names,
+            mask=mask,
+            skip_unreadable=skip_unreadable,
+            progress=count,
+        )
+    skipped = f"; {seen - written} did not decode and were skipped" if seen > written else ""
+    say(f"Wrote {written} crops to {destination}{skipped}")

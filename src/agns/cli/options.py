@@ -1,0 +1,145 @@
+"""Options that several commands share, and what they stand for."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from agns.cli.console import bar, say, workers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agns.data.faces import FaceSet
+    from agns.types import Pixels
+
+FacesOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--faces", metavar="DIR", help="Face folder <DIR>/<Identity>/*.jpg.  [default: drawn faces]"
+    ),
+]
+IdentitiesOption: TypeAlias = Annotated[
+    int | None, typer.Option("--identities", help="Take the N identities with the most photos.")
+]
+MinimumPhotosOption: TypeAlias = Annotated[
+    int | None, typer.Option("--minimum-photos", help="Leave out identities with fewer photos.")
+]
+NamesOption: TypeAlias = Annotated[
+    list[str] | None, typer.Option("--name", help="Take this identity; may be given many times.")
+]
+CenterCropOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--center-crop",
+        metavar="SIDE",
+        help="Central square of each photo to take, in pixels. "
+        "[default: 224x224 photos as they are, the central 120 of 250x250 ones]",
+    ),
+]
+SkipOption: TypeAlias = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Count files that do not decode, and go on.")
+]
+RecognizerOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--recognizer",
+        metavar="FILE",
+        help="Recogniser to use.  [default: the one that comes with agns]",
+    ),
+]
+GlassesOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--glasses", metavar="DIR", help="Folder of eyeglass pictures.  [default: drawn frames]"
+    ),
+]
+SeedOption: TypeAlias = Annotated[int, typer.Option("--seed", help="Seed of every draw.", min=0)]
+
+SYNTHETIC_TRAINING_PHOTOS = 80
+"""Photos of each drawn identity that recognisers are trained and tested on."""
+
+SYNTHETIC_FRESH_PHOTOS = 48
+"""Further photos of each drawn identity, for attacks."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FaceOptions:
+    """The options that choose faces."""
+
+    root: Path | None
+    identities: int | None = None
+    minimum_photos: int | None = None
+    names: tuple[str, ...] = ()
+    center_crop: int | None = None
+    skip_unreadable: bool = False
+
+    @property
+    def source(self) -> str:
+        """Where the faces come from, for a run's record."""
+        if self.root is None:
+            return "faces drawn by agns"
+        crop = f", central {self.center_crop} pixels" if self.center_crop else ""
+        return f"{self.root}{crop}"
+
+
+def open_faces(options: FaceOptions) -> "FaceSet":
+    """Faces of a folder, or drawn ones for training and testing."""
+    from agns.data.faces import FaceSelection, load_faces
+    from agns.data.synthetic import SyntheticConfig, synthetic_faces
+
+    if options.root is None:
+        config = SyntheticConfig(
+            identities=options.identities or 10, photos=SYNTHETIC_TRAINING_PHOTOS
+        )
+        with bar("Drawing faces") as progress:
+            return synthetic_faces(config, workers=workers(), progress=progress)
+    selection = FaceSelection(
+        identities=options.identities,
+        minimum_photos=options.minimum_photos,
+        names=options.names,
+        center_crop=options.center_crop,
+        skip_unreadable=options.skip_unreadable,
+    )
+    with bar("Reading faces") as progress:
+        faces = load_faces(options.root, selection, progress=progress)
+    if faces.skipped:
+        say(f"{len(faces.skipped)} unreadable pictures were left out, {faces.skipped[0]}")
+    return faces
+
+
+def open_subject(options: FaceOptions, subject: str, identities: tuple[str, ...]) -> "FaceSet":
+    """One identity's photos; of a drawn one, photos that no recogniser was trained on."""
+    from agns.data.synthetic import SyntheticConfig, synthetic_faces
+
+    if options.root is not None:
+        return open_faces(dataclasses.replace(options, names=(subject,)))
+    config = SyntheticConfig(
+        identities=len(identities),
+        photos=SYNTHETIC_FRESH_PHOTOS,
+        first_photo=SYNTHETIC_TRAINING_PHOTOS,
+    )
+    with bar(f"Drawing {SYNTHETIC_FRESH_PHOTOS} photos") as progress:
+        return synthetic_faces(config, only=subject, progress=progress)
+
+
+def open_glasses(
+    folder: Path | None, *, mask: Path | None = None, names: Path | None = None,
+    count: int | None = None,
+) -> "Pixels":  # fmt: skip
+    """Eyeglasses of a folder, or the drawn set."""
+    from agns.data.eyeglass_cache import load_drawn_frames
+    from agns.data.eyeglasses import EYEGLASS_COUNT, read_eyeglasses
+
+    if folder is None:
+        with bar("Drawing eyeglasses") as progress:
+            return load_drawn_frames(count or EYEGLASS_COUNT, workers=workers(), progress=progress)
+    with bar("Reading eyeglasses") as progress:
+        return read_eyeglasses(folder, mask=mask, names=names, progress=progress)
+
+
+def recorded_crop(metadata: "Mapping[str, object]") -> int | None:
+    """The central square that a recogniser's training photos were cut to, if its file tells."""
+    crop = metadata.get("center_crop")
+    return crop if isinstance(crop, int) else None

@@ -1,0 +1,175 @@
+"""`agns recognize`: whom a recogniser sees."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agns.cli.console import percent, prepare, say, show
+from agns.cli.options import (
+    CenterCropOption,
+    FaceOptions,
+    RecognizerOption,
+    SkipOption,
+    open_faces,
+    recorded_crop,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+    from agns.models.recognizer import Recognizer
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One identity."""
+
+    identity: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Whom one photo shows, the likeliest first."""
+
+    path: str
+    top: list[Choice]
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """How often some photos are recognised; None where there are none."""
+
+    photos: int
+    accuracy: float | None
+    balanced_accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FolderAccuracy:
+    """How often a folder's photos are recognised, and those that training never saw."""
+
+    path: str
+    photos: int
+    accuracy: float | None
+    balanced_accuracy: float | None
+    not_trained_on: Accuracy
+    photos_of_unknown_identities: int
+    skipped: int
+
+
+def recognize(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Photos, or face folders.")
+    ],
+    recognizer: RecognizerOption = None,
+    center_crop: CenterCropOption = None,
+    skip_unreadable: SkipOption = False,
+    top: Annotated[int, typer.Option(help="Identities to list for each photo.", min=1)] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+) -> None:
+    """Say whom a recogniser sees in photos, or how often it is right on a face folder."""
+    import json
+
+    from agns.models.recognizer import freeze, load_recognizer
+    from agns.models.shipped import shipped_weights
+
+    prepare()
+    victim, metadata = load_recognizer(recognizer or shipped_weights("of10_synthetic"))
+    frozen = freeze(victim)
+    crop = center_crop or recorded_crop(metadata)
+    trained = metadata.get("training_photos")
+    seen = set(map(str, trained)) if isinstance(trained, list) else set()
+    results: list[Choices | FolderAccuracy] = []
+    for path in paths:
+        if path.is_dir():
+            options = FaceOptions(root=path, center_crop=crop, skip_unreadable=skip_unreadable)
+            results.append(_measured(frozen, options, seen))
+        else:
+            results.append(_first_choices(frozen, path, crop, top))
+    if as_json:
+        typer.echo(json.dumps([asdict(result) for result in results], indent=2))
+        return
+    for result in results:
+        say(result.path)
+        if isinstance(result, Choices):
+            rows = [(choice.identity, f"{choice.probability:.3f}") for choice in result.top]
+            show(("identity", ">probability"), rows)
+        else:
+            _show_folder(result)
+
+
+def _show_folder(result: FolderAccuracy) -> None:
+    everything = Accuracy(result.photos, result.accuracy, result.balanced_accuracy)
+    rows = [
+        (name, str(some.photos), percent(some.accuracy), percent(some.balanced_accuracy))
+        for name, some in (("all", everything), ("not trained on", result.not_trained_on))
+    ]
+    show(("", ">photos", ">accuracy", ">balanced"), rows)
+    if result.photos_of_unknown_identities:
+        say(
+            f"{result.photos_of_unknown_identities} photos of identities that the recogniser "
+            "does not know were left out."
+        )
+
+
+def _first_choices(recognizer: "Recognizer", path: Path, crop: int | None, top: int) -> Choices:
+    import torch
+
+    from agns.data.cache import decode_face
+    from agns.images import from_pixels
+
+    face = from_pixels(torch.from_numpy(decode_face(path, center_crop=crop))[None])
+    with torch.no_grad():
+        probabilities = recognizer(face).softmax(1)[0]
+    values, indices = probabilities.topk(min(top, len(probabilities)))
+    return Choices(
+        str(path),
+        [
+            Choice(recognizer.identities[index], value)
+            for value, index in zip(values.tolist(), indices.tolist(), strict=True)
+        ],
+    )
+
+
+def _measured(recognizer: "Recognizer", options: FaceOptions, seen: set[str]) -> FolderAccuracy:
+    import torch
+
+    from agns.errors import DataError
+    from agns.training.recognizer_scores import balanced_accuracy, classify
+
+    faces = open_faces(options)
+    classes = [
+        recognizer.identities.index(name) if name in recognizer.identities else -1
+        for name in faces.identities
+    ]
+    labels = torch.tensor(classes)[faces.labels]
+    known = labels >= 0
+    if not known.any():
+        raise DataError(
+            f"none of the identities in {options.root} is one that the recogniser knows"
+        )
+    chosen, labels = faces.subset(known.nonzero()[:, 0]), labels[known]
+    predicted = classify(recognizer, chosen).argmax(1)
+
+    def accuracy(some: "torch.Tensor") -> Accuracy:
+        if not some.any():
+            return Accuracy(0, None, None)
+        right = (predicted == labels)[some].float().mean()
+        return Accuracy(
+            int(some.sum()), float(right), balanced_accuracy(predicted[some], labels[some])
+        )
+
+    unseen = torch.tensor([digest not in seen for digest in chosen.digests])
+    whole = accuracy(torch.ones_like(unseen))
+    return FolderAccuracy(
+        path=str(options.root),
+        photos=whole.photos,
+        accuracy=whole.accuracy,
+        balanced_accuracy=whole.balanced_accuracy,
+        not_trained_on=accuracy(unseen),
+        photos_of_unknown_identities=int((~known).sum()),
+        skipped=len(faces.skipped),
+    )
