@@ -1,6 +1,8 @@
 """Files to [0, 1] tensors and back: the only home of uint8 pictures."""
 
 import struct
+import threading
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from agns.types import Image, Images, Pixels
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 """File endings, in lower case, that are taken for pictures."""
+
+_EXIF_LOCK = threading.Lock()
 
 
 def check_images(images: torch.Tensor, *, size: tuple[int, int] | None = None) -> None:
@@ -55,7 +59,7 @@ def read_pixels(path: Path) -> UInt8[np.ndarray, "height width 3"]:
     """
     try:
         with PilImage.open(path) as picture:
-            turned = ImageOps.exif_transpose(picture)
+            turned = _turned(picture)
             if turned.mode.startswith("I"):
                 # Pillow would cut 16-bit grey off at 255 in place of scaling it.
                 scaled = (np.asarray(turned) / 257).clip(0, 255).round().astype(np.uint8)
@@ -74,6 +78,16 @@ def read_pixels(path: Path) -> UInt8[np.ndarray, "height width 3"]:
         PilImage.DecompressionBombError,
     ) as error:
         raise UnreadableImage(f"{path} does not decode as a picture: {error}") from error
+
+
+def _turned(picture: PilImage.Image) -> PilImage.Image:
+    """The picture as its EXIF data wants it shown; Pillow's grumbles about the data stay quiet."""
+    if "exif" not in picture.info:
+        return picture
+    # Filters for warnings belong to the process, and pictures are read by several threads.
+    with _EXIF_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ImageOps.exif_transpose(picture)
 
 
 def read_image(path: Path, *, size: tuple[int, int] | None = None) -> Image:

@@ -8,7 +8,7 @@ Convention:
 """
 
 from collections.abc import Mapping
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
@@ -32,6 +32,7 @@ CANVAS = 224
 """Height and width in pixels of the canonical face canvas."""
 
 
+@runtime_checkable
 class Progress(Protocol):
     """How a loop tells what it is doing; loops never print."""
 

@@ -1,7 +1,7 @@
 """What an attacker wants: objective and success. All signs live here."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -28,6 +28,7 @@ def class_objective(logits: Logits, index: int, form: Form) -> Float[Tensor, " b
     return 2 * values[:, index] - values.sum(1)
 
 
+@runtime_checkable
 class Goal(Protocol):
     """What the attack loop needs to know of a goal."""
 

@@ -7,6 +7,7 @@ from agns.data.portrait.brush import (
     YS,
     Layer,
     Outline,
+    Plane,
     Stroke,
     Window,
     around,
@@ -59,13 +60,13 @@ def _paint_eye(
 
 def _paint_iris(
     layer: Layer,
-    opening: Layer,
+    opening: Plane,
     person: Person,
     moment: Moment,
     at: tuple[float, float],
     radius: float,
     window: Window,
-    shaded: Layer,
+    shaded: Plane,
 ) -> None:
     rows, columns = window
     across = (XS[columns] - at[0])[None] / radius

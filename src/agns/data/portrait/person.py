@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from jaxtyping import Float
 
-from agns.data.portrait.brush import Colour, Outline, rgb, smooth_noise
+from agns.data.portrait.brush import Colour, rgb, smooth_noise
 
 HairStyle: TypeAlias = Literal[
     "bald", "buzzed", "short", "receding", "fringe", "swept", "long", "wavy", "bob", "bun", "curly"
@@ -244,6 +244,6 @@ def _freckles(generator: np.random.Generator, count: int) -> Float[np.ndarray, "
     return np.stack([x, y, generator.uniform(0.3, 1, count)], 1)
 
 
-def _moles(generator: np.random.Generator) -> Outline:
+def _moles(generator: np.random.Generator) -> Float[np.ndarray, "moles 3"]:
     count = int(generator.choice(4, p=[0.45, 0.3, 0.15, 0.1]))
     return generator.uniform([-60, 95, 0.6], [60, 195, 1], (count, 3)) * (1, 1, 1.7)

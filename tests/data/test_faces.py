@@ -1,0 +1,207 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PilImage
+
+from agns.data.faces import FaceSelection, FaceSet, faces_from_pixels, load_faces, write_classes
+from agns.errors import ConfigError, DataError
+
+Album = Callable[..., Path]
+
+ORIENTATION = 274
+
+
+def counts(faces: FaceSet) -> dict[str, int]:
+    return {name: len(faces.of(name)) for name in faces.identities}
+
+
+def noisy(path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    PilImage.fromarray(noise).save(path)
+
+
+def test_identities_are_sorted_and_so_are_their_photos(album: Album) -> None:
+    root = album(Zoe=2, Ann=10)
+    faces = load_faces(root)
+    assert faces.identities == ("Ann", "Zoe")
+    assert faces.labels.tolist() == [0] * 10 + [1] * 2
+    names = ["1", "10", *"23456789"]
+    assert faces.photos[:10] == tuple(f"Ann/{name}.png" for name in names)
+
+
+def test_pixels_are_those_of_the_files_channel_by_channel(album: Album) -> None:
+    root = album(Ann=2)
+    noisy(root / "Ann" / "1.png")
+    faces = load_faces(root)
+    for pixels, photo in zip(faces.pixels, faces.photos, strict=True):
+        expected = np.asarray(PilImage.open(root / photo))
+        assert np.array_equal(pixels.permute(1, 2, 0).numpy(), expected)
+
+
+def test_faces_are_the_chosen_photos_in_unit_range(album: Album) -> None:
+    chosen = load_faces(album(Ann=2, Bob=2)).faces(torch.tensor([3, 0]))
+    assert chosen.dtype == torch.float32
+    assert chosen[0, :, 7, 9].tolist() == pytest.approx([1 / 255, 2 / 255, 1])
+    assert chosen[1, :, 7, 9].tolist() == pytest.approx([0, 1 / 255, 1])
+
+
+def test_an_inner_folder_aligned_stands_in_for_the_raw_photos(album: Album) -> None:
+    root = album(Ann=3, Bob=2)
+    (root / "Ann" / "aligned").mkdir()
+    for name in ("1.png", "2.png"):
+        (root / "Ann" / name).rename(root / "Ann" / "aligned" / name)
+    assert load_faces(root).photos[:2] == ("Ann/aligned/1.png", "Ann/aligned/2.png")
+
+
+def test_hidden_files_and_other_kinds_are_passed_over(album: Album) -> None:
+    root = album(Ann=2)
+    for name in ("Ann/notes.txt", "Ann/._1.png", "list.csv"):
+        (root / name).write_text("not a picture")
+    (root / ".git").mkdir()
+    assert counts(load_faces(root)) == {"Ann": 2}
+
+
+def test_the_case_of_an_ending_does_not_matter(album: Album) -> None:
+    root = album(Ann=1)
+    PilImage.new("RGB", (224, 224)).save(root / "Ann" / "B.JPEG")
+    assert load_faces(root).photos == ("Ann/1.png", "Ann/B.JPEG")
+
+
+@pytest.mark.parametrize(
+    ("selection", "chosen"),
+    [
+        (FaceSelection(identities=1), ["Cid"]),
+        (FaceSelection(identities=2), ["Bob", "Cid"]),
+        (FaceSelection(identities=3), ["Bob", "Cid", "Dan"]),
+        (FaceSelection(minimum_photos=3), ["Bob", "Cid", "Dan"]),
+        (FaceSelection(minimum_photos=1), ["Ann", "Bob", "Cid", "Dan", "Eve"]),
+        (FaceSelection(minimum_photos=4, identities=1), ["Cid"]),
+        (FaceSelection(names=("Eve", "Bob")), ["Bob", "Eve"]),
+    ],
+)
+def test_a_selection_takes_the_most_photographed_the_well_photographed_or_the_named(
+    album: Album, selection: FaceSelection, chosen: list[str]
+) -> None:
+    root = album(Ann=1, Bob=3, Cid=4, Dan=3, Eve=2)
+    assert list(load_faces(root, selection).identities) == chosen
+
+
+def test_a_center_crop_of_the_canvas_size_only_cuts(album: Album) -> None:
+    root = album(Ann=2)
+    wide = np.random.default_rng(0).integers(0, 256, (230, 301, 3), dtype=np.uint8)
+    PilImage.fromarray(wide).save(root / "Ann" / "1.png")
+    faces = load_faces(root, FaceSelection(center_crop=224))
+    expected = wide[3:227, 38:262].transpose(2, 0, 1)
+    assert np.array_equal(faces.pixels[0].numpy(), expected)
+
+
+def test_a_center_crop_is_resized_to_the_canvas(album: Album) -> None:
+    root = album(Ann=2)
+    framed = PilImage.new("RGB", (140, 120), "red")
+    framed.paste((0, 128, 0), (30, 20, 110, 100))
+    framed.save(root / "Ann" / "1.png")
+    faces = load_faces(root, FaceSelection(center_crop=80))
+    assert (faces.pixels[0] == torch.tensor([0, 128, 0])[:, None, None]).all()
+
+
+def test_a_cropped_folder_and_an_uncropped_one_do_not_share_pixels(album: Album) -> None:
+    root = album(Ann=2)
+    noisy(root / "Ann" / "1.png")
+    whole = load_faces(root)
+    assert not torch.equal(load_faces(root, FaceSelection(center_crop=100)).pixels, whole.pixels)
+
+
+def test_grey_transparent_and_turned_photos_become_upright_colour(album: Album) -> None:
+    root = album(Ann=2)
+    PilImage.new("L", (224, 224), 77).save(root / "Ann" / "grey.png")
+    PilImage.new("RGBA", (224, 224), (9, 8, 7, 100)).save(root / "Ann" / "clear.png")
+    exif = PilImage.Exif()
+    exif[ORIENTATION] = 6
+    stored = PilImage.new("RGB", (224, 224))
+    stored.putpixel((0, 223), (255, 255, 255))
+    stored.save(root / "Ann" / "turned.png", exif=exif)
+    faces = load_faces(root)
+    clear, grey, turned = faces.pixels[2:]
+    assert (grey == 77).all()
+    assert clear[:, 5, 5].tolist() == [9, 8, 7]
+    assert turned.nonzero().tolist() == [[channel, 0, 0] for channel in range(3)]
+
+
+def test_a_photo_of_the_size_of_labeled_faces_in_the_wild_gives_its_centre(album: Album) -> None:
+    root = album(Ann=2)
+    wild = PilImage.new("RGB", (250, 250), "red")
+    wild.paste((0, 128, 0), (65, 65, 185, 185))
+    wild.save(root / "Ann" / "1.png")
+    assert (load_faces(root).pixels[0] == torch.tensor([0, 128, 0])[:, None, None]).all()
+
+
+def test_decoding_reports_its_progress_and_more_workers_change_nothing(album: Album) -> None:
+    root = album(Ann=2, Bob=2)
+    reports: list[tuple[int, int]] = []
+    alone = load_faces(root, workers=1, cache=root.with_name("one"))
+    together = load_faces(
+        root,
+        workers=3,
+        cache=root.with_name("other"),
+        progress=lambda done, total, figures: reports.append((done, total)),
+    )
+    assert reports == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert torch.equal(together.pixels, alone.pixels)
+    assert together.photos == alone.photos
+
+
+def test_a_subset_keeps_its_photos_digests_and_every_class(album: Album) -> None:
+    faces = load_faces(album(Ann=2, Bob=2))
+    part = faces.subset(torch.tensor([3, 2]))
+    assert part.photos == ("Bob/2.png", "Bob/1.png")
+    assert part.digests == (faces.digests[3], faces.digests[2])
+    assert torch.equal(part.pixels, faces.pixels[[3, 2]])
+    assert part.labels.tolist() == [1, 1]
+    assert counts(part) == {"Ann": 0, "Bob": 2}
+
+
+def test_asking_for_somebody_else_is_refused(album: Album) -> None:
+    with pytest.raises(ConfigError, match="there is no identity 'Bod' in these faces"):
+        load_faces(album(Ann=2, Bob=2)).of("Bod")
+
+
+def test_equal_pictures_have_equal_digests_and_others_do_not(album: Album) -> None:
+    root = album(Ann=3)
+    (root / "Ann" / "copy.png").write_bytes((root / "Ann" / "2.png").read_bytes())
+    first, second, third, copy = load_faces(root).digests
+    assert copy == second
+    assert len({first, second, third}) == 3
+
+
+def test_classes_are_written_as_json_from_zero_upwards(tmp_path: Path) -> None:
+    write_classes(tmp_path / "classes.json", ["Ann", "Zoë"])
+    written = json.loads((tmp_path / "classes.json").read_text(encoding="utf-8"))
+    assert written == {"0": "Ann", "1": "Zoë"}
+
+
+def test_faces_in_memory_are_labelled_as_those_in_files(album: Album) -> None:
+    read = load_faces(album(Ann=2, Bob=2))
+    given = faces_from_pixels(read.pixels, read.labels, read.identities, read.photos)
+    assert given.digests == read.digests
+    assert given.of("Bob").tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("labels", "photos", "said"),
+    [
+        ([0, 0], ["a"], "got 2 pictures, 2 labels and 1 names"),
+        ([0, 1], ["a", "b"], "labels from 0 to 0, got 0 to 1"),
+        ([-1, 0], ["a", "b"], "got -1 to 0"),
+        ([0, 0], ["a", "a"], "the same photo name"),
+    ],
+)
+def test_labels_that_do_not_fit_the_pictures_are_refused(
+    labels: list[int], photos: list[str], said: str
+) -> None:
+    pixels = torch.zeros(2, 3, 224, 224, dtype=torch.uint8)
+    with pytest.raises(DataError, match=said):
+        faces_from_pixels(pixels, torch.tensor(labels), ["Ann"], photos)
