@@ -1,8 +1,10 @@
 """Files to [0, 1] tensors and back: the only home of uint8 pictures."""
 
+import contextlib
 import struct
 import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from agns.types import Image, Images, Pixels
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 """File endings, in lower case, that are taken for pictures."""
 
-_EXIF_LOCK = threading.Lock()
+_FILTERS = threading.Lock()
 
 
 def check_images(images: torch.Tensor, *, size: tuple[int, int] | None = None) -> None:
@@ -58,8 +60,11 @@ def read_pixels(path: Path) -> UInt8[np.ndarray, "height width 3"]:
         UnreadableImage: The file does not decode as a picture.
     """
     try:
-        with PilImage.open(path) as picture:
-            turned = _turned(picture)
+        with _opened(path) as picture:
+            turned = picture
+            if "exif" in picture.info:
+                with _pillow_quiet():
+                    turned = ImageOps.exif_transpose(picture)
             if turned.mode.startswith("I"):
                 # Pillow would cut 16-bit grey off at 255 in place of scaling it.
                 scaled = (np.asarray(turned) / 257).clip(0, 255).round().astype(np.uint8)
@@ -80,14 +85,19 @@ def read_pixels(path: Path) -> UInt8[np.ndarray, "height width 3"]:
         raise UnreadableImage(f"{path} does not decode as a picture: {error}") from error
 
 
-def _turned(picture: PilImage.Image) -> PilImage.Image:
-    """The picture as its EXIF data wants it shown; Pillow's grumbles about the data stay quiet."""
-    if "exif" not in picture.info:
-        return picture
+@contextlib.contextmanager
+def _pillow_quiet() -> Iterator[None]:
+    """Keep Pillow from warning of damaged EXIF data, which it reads as far as it can."""
     # Filters for warnings belong to the process, and pictures are read by several threads.
-    with _EXIF_LOCK, warnings.catch_warnings():
+    with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return ImageOps.exif_transpose(picture)
+        yield
+
+
+def _opened(path: Path) -> PilImage.Image:
+    """A picture whose head has been read; its pixels have not."""
+    with _pillow_quiet():
+        return PilImage.open(path)
 
 
 def read_image(path: Path, *, size: tuple[int, int] | None = None) -> Image:

@@ -45,7 +45,8 @@ class Generator(nn.Module):
         they play for: real frames are exactly black there, which no tanh reaches.
         """
         grid = self.project(latents).reshape(-1, 160, 4, 11)
-        drawn: Tensor = self.draw(grid)  # 8x22, 16x44, 32x88, 64x176
+        # 8x22, 16x44, 32x88, 64x176; in the latents' precision also under autocast
+        drawn: Tensor = self.draw(grid).to(latents.dtype)
         return (drawn + 1) / 2 * frame_mask().to(drawn)
 
 

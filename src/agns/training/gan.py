@@ -149,7 +149,7 @@ def train_gan(
             real = from_pixels(glasses[chosen])
             latents = sample_latents(config.batch, generator=random)
             with precision(config.precision):
-                drawn = generator(latents).float()
+                drawn = generator(latents)
                 on_real = discriminator(_noisy(real, noise, random)).float()
                 on_drawn = discriminator(_noisy(drawn.detach(), noise, random)).float()
             told = torch.full_like(on_real, config.smoothing)

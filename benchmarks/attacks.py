@@ -1,0 +1,176 @@
+"""Attack every identity of a face folder, over settings, and report success beside stealth.
+
+    .venv/bin/python benchmarks/attacks.py --recognizer RUN/recognizer.safetensors \\
+        --faces DIR --out results/attacks
+
+Each subject dodges, and impersonates the next identity in order. Every attack is a full one, as
+`agns attack` runs it, with its results in a folder of its own; a run that was stopped goes on
+where it was.
+"""
+
+import argparse
+import dataclasses
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from agns.attack.agn import AgnConfig
+from agns.cli.attack import open_apparatus
+from agns.cli.console import bar, prepare
+from agns.cli.options import FaceOptions, open_faces, recorded_crop
+from agns.data.faces import FaceSet
+from agns.errors import AttackError
+from agns.evaluation.experiment import Apparatus, Experiment, run_experiment
+from agns.evaluation.figures import draw_tradeoff
+from agns.images import read_image, tile, write_image
+from agns.storage import read_json, versions, write_json
+
+SUMMARY_HEAD = """\
+| goal | setting | met the stop value | held-out success | benign frames | median seconds | \
+median iterations | D score | of benign | in the middle 90 % | variation | nearest real |
+|---|---|---|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def run_all(
+    apparatus: Apparatus,
+    faces: FaceSet,
+    goal: str,
+    config: AgnConfig,
+    out: Path,
+    *,
+    seed: int,
+    control_frames: int,
+) -> list[Mapping[str, object]]:
+    identities = apparatus.recognizer.identities
+    results = []
+    for place, subject in enumerate(identities):
+        target = identities[(place + 1) % len(identities)]
+        folder = out / subject
+        if not (folder / "result.json").is_file():
+            experiment = Experiment(
+                goal=goal,
+                subject=subject,
+                target=None if goal == "dodge" else target,
+                seed=seed,
+                control_frames=control_frames,
+            )
+            with bar(f"{out.name} {goal} {subject}") as progress:
+                try:
+                    run_experiment(apparatus, faces, experiment, config, folder, progress=progress)
+                except AttackError as error:
+                    print(f"{subject}: {error}")
+                    continue
+        results.append(read_json(folder / "result.json"))
+    return results
+
+
+def summarise(results: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    """Means and medians over subjects, each subject weighing the same."""
+
+    def figure(result: Mapping[str, object], *names: str) -> float:
+        value: object = result
+        for name in names:
+            assert isinstance(value, Mapping)
+            value = value[name]
+        assert isinstance(value, int | float)
+        return float(value)
+
+    def median(*names: str) -> float:
+        return statistics.median(figure(result, *names) for result in results)
+
+    def mean(*names: str) -> float:
+        return statistics.fmean(figure(result, *names) for result in results)
+
+    return {
+        "attacks": len(results),
+        "met_stop_value": round(sum(figure(r, "reached_stop_value") for r in results)),
+        "held_out_success": mean("held_out", "success_rate"),
+        "benign_success": mean("controls", "benign", "success_rate"),
+        "untrained_generator_success": mean("controls", "untrained_generator", "success_rate"),
+        "noise_success": mean("controls", "noise", "success_rate"),
+        "median_seconds": median("seconds"),
+        "median_iterations": median("iterations"),
+        "discriminator_score": median("stealth", "discriminator_score"),
+        "discriminator_percentile": median("stealth", "discriminator_percentile"),
+        "within_benign_90": mean("stealth", "within_benign_90"),
+        "total_variation": median("stealth", "total_variation"),
+        "total_variation_percentile": median("stealth", "total_variation_percentile"),
+        "nearest_real": median("stealth", "nearest_real"),
+        "nearest_real_percentile": median("stealth", "nearest_real_percentile"),
+        "benign": results[0]["benign_stealth"],
+    }
+
+
+def as_row(goal: str, setting: str, summary: Mapping[str, object]) -> str:
+    s = summary
+    return (
+        f"| {goal} | {setting} | {s['met_stop_value']} of {s['attacks']} "
+        f"| {s['held_out_success']:.1%} | {s['benign_success']:.1%} | {s['median_seconds']:.1f} "
+        f"| {s['median_iterations']:.0f} | {s['discriminator_score']:.3f} "
+        f"| {s['discriminator_percentile']:.0%} | {s['within_benign_90']:.0%} "
+        f"| {s['total_variation']:.3f} ({s['total_variation_percentile']:.0%}) "
+        f"| {s['nearest_real']:.3f} ({s['nearest_real_percentile']:.0%}) |\n"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recognizer", type=Path, required=True)
+    parser.add_argument("--faces", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--goals", nargs="+", default=["dodge", "impersonate"])
+    parser.add_argument("--kappas", nargs="+", type=float, default=[AgnConfig().kappa])
+    parser.add_argument("--objectives", nargs="+", default=[AgnConfig().objective])
+    parser.add_argument("--control-frames", type=int, default=32)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    prepare()
+    apparatus = open_apparatus(given.recognizer, None, None, None)
+    faces = open_faces(
+        FaceOptions(
+            root=given.faces,
+            names=apparatus.recognizer.identities,
+            center_crop=recorded_crop(apparatus.metadata),
+        )
+    )
+    summaries: dict[str, dict[str, object]] = {}
+    lines = [SUMMARY_HEAD]
+    curves: dict[str, list[tuple[float, float, float]]] = {}
+    for goal in given.goals:
+        for objective in given.objectives:
+            for kappa in given.kappas:
+                config = AgnConfig(kappa=kappa, objective=objective, seed=given.seed)
+                setting = f"kappa {kappa:g}, {objective}"
+                out = given.out / f"{goal}-{objective}-{kappa:g}"
+                results = run_all(
+                    apparatus, faces, goal, config, out,
+                    seed=given.seed, control_frames=given.control_frames,
+                )  # fmt: skip
+                summary = summarise(results)
+                summaries[f"{goal}, {setting}"] = {
+                    "settings": dataclasses.asdict(config), **summary
+                }  # fmt: skip
+                lines.append(as_row(goal, setting, summary))
+                print(lines[-1], end="", flush=True)
+                curves.setdefault(f"{goal}-{objective}", []).append(
+                    (kappa, summary["held_out_success"], summary["discriminator_score"])
+                )
+                frames = [
+                    read_image(path)
+                    for identity in apparatus.recognizer.identities
+                    if (path := out / identity / "frame.png").is_file()
+                ]
+                write_image(given.out / f"{out.name}.png", tile(torch.stack(frames), columns=5))
+    score = apparatus.scale.ranges["discriminator_score"]
+    for name, points in curves.items():
+        if len(points) > 1:
+            draw_tradeoff(given.out / f"tradeoff-{name}.png", points, (score.low, score.high))
+    write_json(given.out / "summary.json", {"summaries": summaries, "versions": versions()})
+    (given.out / "summary.md").write_text("".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
