@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import platform
@@ -21,6 +22,8 @@ from agns.errors import ConfigError, DataError, WeightsError
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary file beside `path` that takes its place once written in full."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
@@ -229,11 +232,15 @@ def unpack_optimizer(
     optimizer: torch.optim.Optimizer, name: str, tensors: Mapping[str, Tensor]
 ) -> None:
     """Put a state written by `pack_optimizer` back; hyper-parameters stay the optimiser's own."""
+    parameters = [entry for group in optimizer.param_groups for entry in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        if key.startswith(f"{name}."):
-            index, field = key.removeprefix(f"{name}.").split(".", 1)
-            state.setdefault(int(index), {})[field] = tensor.clone()
+    for key, tensor in under(tensors, name).items():
+        place, field = key.split(".", 1)
+        parameter = parameters[int(place)]
+        # Laid out in memory as the parameter is: another layout takes another path, which rounds
+        # otherwise.
+        kept = torch.empty_like(parameter) if tensor.shape == parameter.shape else tensor
+        state.setdefault(int(place), {})[field] = kept.detach().copy_(tensor).clone()
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 

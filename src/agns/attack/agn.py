@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from agns.accessory.frame import place, silhouette
+from agns.accessory.frame import FRAME_SIZE, frame_mask, place, silhouette
 from agns.accessory.wear import wear
 from agns.attack.goals import Form, Goal, check_form
 from agns.attack.search import Candidates, search_frames
@@ -21,7 +22,9 @@ from agns.errors import AttackError, ConfigError
 from agns.images import check_images, from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer, freeze
-from agns.types import Faces, Frames, Pixels, Progress, silent
+from agns.models.weights import lay_channels_last
+from agns.training.recognizer import precision
+from agns.types import Faces, Frames, Glasses, Progress, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,23 +34,43 @@ class AgnConfig:
     kappa: float = 0.25
     """Weight of looking real against fooling the recogniser, in [0, 1]."""
 
-    objective: Form = "logits"
+    objective: Form = "margin"
     """How the recogniser's error is put in figures; see `agns.attack.goals.Form`."""
 
-    generator_rate: float = 5e-5
-    """Adam's learning rate for the generator."""
+    generator_rate: float = 1e-3
+    """Adam's learning rate for the generator; the paper's is 5e-5."""
 
     discriminator_rate: float = 2e-5
     """Adam's learning rate for the discriminator."""
 
+    tuned_layers: int = 3
+    """How many of the generator's five layers learn, counted from the latent; the paper tunes all
+    of them. The last ones paint single pixels, which is where noise comes in."""
+
     weight_decay: float = 1e-5
     """L2 weight decay of both."""
 
-    batch: int = 32
+    batch: int = 16
     """Generated frames in a step, each on one craft photo, and as many real ones."""
 
     smoothing: float = 0.9
     """What the discriminator is told of real frames; generated ones are 0."""
+
+    focus: float = 0.8
+    """How much the steps turn to the photos that still resist, in [0, 1]; 0 draws photos evenly,
+    as in the paper."""
+
+    smoothing_pixels: float = 1.0
+    """Deviation in pixels of the Gaussian that smooths the recogniser's gradient along the frame;
+    0 leaves it as it is, as in the paper. Finer detail is what makes a frame look like noise."""
+
+    lead: float = 0.2
+    """The discriminator sits a step out when its mean belief in the generated frames is below
+    this, in [0, 1]: one that has run away pulls towards nothing that looks like eyeglasses. 0
+    lets it learn at each step, as in the paper; 1 never."""
+
+    precision: str = "bf16"
+    """"fp32", or "bf16" for autocast in the steps' networks; looks are always fp32."""
 
     check_every: int = 10
     """Steps between two looks whether a frame is good enough."""
@@ -65,12 +88,21 @@ class AgnConfig:
         if not 0 <= self.kappa <= 1:
             raise ConfigError(f"kappa must lie in [0, 1], got {self.kappa}")
         check_form(self.objective)
-        if min(self.generator_rate, self.discriminator_rate) < 0 or self.weight_decay < 0:
-            raise ConfigError("learning rates and weight decay must not be negative")
+        for name in ("generator_rate", "discriminator_rate", "weight_decay"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ConfigError(f"{name} must be finite and at least 0, got {value}")
         if self.batch < 2:
             raise ConfigError(f"batch must be at least 2, got {self.batch}")
         if min(self.check_every, self.samples, self.passes) < 1:
             raise ConfigError("check_every, samples and passes must be at least 1")
+        if self.precision not in ("fp32", "bf16"):
+            raise ConfigError(f"precision must be fp32 or bf16, got {self.precision!r}")
+        if not 1 <= self.tuned_layers <= 5:
+            raise ConfigError(f"tuned_layers must be from 1 to 5, got {self.tuned_layers}")
+        for name in ("lead", "focus"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
         if not 0.5 < self.smoothing <= 1:
             raise ConfigError(f"smoothing must lie in (0.5, 1], got {self.smoothing}")
 
@@ -83,7 +115,7 @@ class AgnOutcome:
     """What an attack leaves, before it is scored on other photos."""
 
     generator: Generator
-    """The fine-tuned copy, in evaluation mode."""
+    """The copy as it was when it drew the best frames, in evaluation mode."""
 
     best: Candidates
     """The frames of the best look, best first."""
@@ -107,7 +139,7 @@ def attack_with_agn(
     discriminator: Discriminator,
     recognizer: Recognizer,
     faces: Faces,
-    glasses: Pixels,
+    glasses: Glasses,
     goal: Goal,
     config: AgnConfig,
     *,
@@ -150,20 +182,24 @@ def attack_with_agn(
         glasses[torch.randint(len(glasses), (config.batch,), generator=random)]
     )
     generator, discriminator = copy.deepcopy(generator), copy.deepcopy(discriminator)
-    # Running statistics instead of the batch's: what is trained is what a look samples.
-    generator.eval().requires_grad_(requires_grad=True)
-    discriminator.eval().requires_grad_(requires_grad=True)
+    for network in (generator, discriminator):
+        # Running statistics instead of the batch's: what is trained is what a look samples.
+        lay_channels_last(network).eval().requires_grad_(requires_grad=True)
+    for layer in generator.layers()[config.tuned_layers :]:
+        layer.requires_grad_(requires_grad=False)
     optimize_generator = torch.optim.Adam(
-        generator.parameters(),
+        [weight for weight in generator.parameters() if weight.requires_grad],
         lr=config.generator_rate,
         betas=(0.5, 0.999),
         weight_decay=config.weight_decay,
+        fused=True,
     )
     optimize_discriminator = torch.optim.Adam(
         discriminator.parameters(),
         lr=config.discriminator_rate,
         betas=(0.5, 0.999),
         weight_decay=config.weight_decay,
+        fused=True,
     )
 
     def look() -> Candidates:
@@ -178,58 +214,82 @@ def attack_with_agn(
             belief=lambda frames: judge.judge_among(frames, companions),
         )
 
-    best = look()
+    try:
+        best = look()
+    except FloatingPointError as error:
+        raise AttackError(f"the attack cannot begin: {error}") from error
+    # Per photo, how far frames were from the goal lately.
+    resistance = torch.ones(len(faces))
+    finest = copy.deepcopy(generator.state_dict())
     history: list[dict[str, float]] = []
     reason: Reason = "reached the stop value" if best.met else "used up the eyeglasses"
     order = _passes(len(glasses), config.passes, random)
     step = 0
     try:
         while not best.met and step < steps:
+            with precision(config.precision):
+                drawn = generator(sample_latents(config.batch, generator=random))
+            if not drawn.isfinite().all():
+                raise FloatingPointError("the generator's frames are not finite")
             real = from_pixels(glasses[order[step * config.batch : (step + 1) * config.batch]])
-            drawn = generator(sample_latents(config.batch, generator=random))
 
             # The discriminator first: real frames are 1, smoothed; generated ones are 0.
-            on_real, on_drawn = discriminator(real), discriminator(drawn.detach())
+            with precision(config.precision):
+                on_drawn = discriminator(drawn.detach()).float()
+                learns = float(on_drawn.detach().sigmoid().mean()) >= config.lead
+                with torch.set_grad_enabled(learns):
+                    on_real = discriminator(real).float()
             discriminator_loss = functional.binary_cross_entropy_with_logits(
                 on_real, torch.full_like(on_real, config.smoothing)
             ) + functional.binary_cross_entropy_with_logits(on_drawn, torch.zeros_like(on_drawn))
-            optimize_discriminator.zero_grad()
-            discriminator_loss.backward()
-            optimize_discriminator.step()
+            if learns:
+                optimize_discriminator.zero_grad()
+                discriminator_loss.backward()
+                optimize_discriminator.step()
 
             # Then the generator: two gradients at its output, joined sample by sample.
             leaf = drawn.detach().requires_grad_()
-            looks_real = functional.logsigmoid(discriminator(leaf)).sum()
+            with precision(config.precision):
+                verdicts = discriminator(leaf).float()
+            looks_real = functional.logsigmoid(verdicts).sum()
             (real_gradient,) = torch.autograd.grad(-looks_real, leaf)
-            photos = torch.randint(len(faces), (config.batch,), generator=random)
-            logits = victim(wear(faces[photos], place(leaf), mask))
+            odds = config.focus * resistance + (1 - config.focus) * resistance.mean()
+            photos = torch.multinomial(odds, config.batch, replacement=True, generator=random)
+            worn = wear(faces[photos], place(leaf), mask)
+            with precision(config.precision):
+                logits = victim(worn)
+            lacking = goal.shortfall(logits.detach())
+            resistance[photos] = (resistance[photos] + lacking).clamp_min(1e-6) / 2
             errs = goal.loss(logits, config.objective)
             (error_gradient,) = torch.autograd.grad(errs.sum(), leaf)
+            error_gradient = smooth_along_frame(error_gradient, config.smoothing_pixels)
+            figures = {
+                "discriminator": float(looks_real.detach()) / config.batch,
+                "recognizer": float(errs.detach().mean()),
+                "loss": float(discriminator_loss.detach()),
+                "probability": float(logits.detach().softmax(1)[:, goal.index].mean()),
+            }
+            if not all(math.isfinite(value) for value in figures.values()):
+                raise FloatingPointError("a loss is not finite")
             optimize_generator.zero_grad()
             drawn.backward(join_gradients(real_gradient, error_gradient, config.kappa))
             optimize_generator.step()
             step += 1
+            history.append(figures)
 
-            history.append(
-                {
-                    "discriminator": float(looks_real.detach()) / config.batch,
-                    "recognizer": float(errs.detach().mean()),
-                    "loss": float(discriminator_loss.detach()),
-                    "probability": float(logits.detach().softmax(1)[:, goal.index].mean()),
-                }
-            )
-            if not all(math.isfinite(value) for value in history[-1].values()):
-                reason = "not finite"
-                break
             if step % config.check_every == 0 or step == steps:
                 found = look()
                 if found.shortfall <= best.shortfall:
-                    best = found
+                    best, finest = found, copy.deepcopy(generator.state_dict())
                 if best.met:
                     reason = "reached the stop value"
             progress(step, steps, {**history[-1], "best": best.probability})
     except KeyboardInterrupt:
         reason = "interrupted"
+    except FloatingPointError:
+        reason = "not finite"
+    # The generator as it was when it drew the best frames, so that their latents draw them again.
+    generator.load_state_dict(finest)
     return AgnOutcome(
         generator=generator.eval().requires_grad_(requires_grad=False),
         best=best,
@@ -258,6 +318,28 @@ def join_gradients(real: Frames, error: Frames, kappa: float) -> Frames:
         return gradient * (shorter / length.clamp_min(1e-30))
 
     return kappa * scaled(real, lengths[0]) + (1 - kappa) * scaled(error, lengths[1])
+
+
+def smooth_along_frame(gradients: Frames, deviation: float) -> Frames:
+    """Smooth gradients with a Gaussian, on the frame alone: what lies off it has no weight.
+
+    Args:
+        gradients: At the generator's output.
+        deviation: Of the Gaussian, in pixels; 0 changes nothing.
+    """
+    if deviation == 0:
+        return gradients
+    reach = math.ceil(3 * deviation)
+    bell = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / deviation) ** 2).to(gradients)
+    mask = frame_mask().to(gradients)[None, None]
+
+    def blurred(planes: Float[Tensor, "planes 1 64 176"]) -> Float[Tensor, "planes 1 64 176"]:
+        across = functional.conv2d(planes, bell[None, None, None], padding=(0, reach))
+        return functional.conv2d(across, bell[None, None, :, None], padding=(reach, 0))
+
+    planes = gradients.reshape(-1, 1, *FRAME_SIZE)
+    smoothed = mask * blurred(planes * mask) / blurred(mask).clamp_min(1e-6)
+    return smoothed.reshape(gradients.shape)
 
 
 def _passes(count: int, passes: int, generator: torch.Generator) -> Tensor:

@@ -60,9 +60,14 @@ def search_frames(
     A frame whose shortfall on the photos seen so far already exceeds what all photos together
     may fall short by can no longer reach the stop value; it leaves early. If all leave, the
     `keep` that did best are tried on every photo, so that there is always a best frame.
+
+    Raises:
+        FloatingPointError: A frame or a probability is not finite.
     """
     latents = sample_latents(count, generator=draws)
     frames = generator(latents)
+    if not frames.isfinite().all():
+        raise FloatingPointError("the generator's frames are not finite")
     shortfalls = frames.new_full((count, len(faces)), torch.nan)
     alive = torch.arange(count)
     budget = goal.allowance * len(faces)
@@ -86,6 +91,8 @@ def search_frames(
                     victim, faces[missing], frames[index][None], goal, mask, pairs
                 )[0]
     means = shortfalls[alive].mean(1)
+    if not means.isfinite().all():
+        raise FloatingPointError("the recogniser's probabilities are not finite")
     met = means <= goal.allowance
     if met.any():
         alive, means = alive[met], means[met]

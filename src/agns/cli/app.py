@@ -24,10 +24,11 @@ app.add_typer(glasses.app, name="glasses")
 app.add_typer(faces.app, name="faces")
 
 
-def _show_version(asked: bool) -> None:
+def _show_version(asked: bool) -> bool:
     if asked:
         typer.echo(f"agns {__version__}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()

@@ -50,9 +50,24 @@ def attack(
     objective: Annotated[
         Literal["logits", "probabilities", "margin"],
         typer.Option(help="How the recogniser's error is put in figures."),
-    ] = "logits",
-    generator_rate: Annotated[float, typer.Option(help="Adam's rate for the generator.")] = 5e-5,
+    ] = "margin",
+    generator_rate: Annotated[float, typer.Option(help="Adam's rate for the generator.")] = 1e-3,
     discriminator_rate: Annotated[float, typer.Option(help="And for the discriminator.")] = 2e-5,
+    lead: Annotated[
+        float,
+        typer.Option(help="Belief in the frames below which the discriminator sits a step out."),
+    ] = 0.2,
+    tuned_layers: Annotated[
+        int, typer.Option(help="Layers of the generator that learn, of five, from the latent on.")
+    ] = 3,
+    focus: Annotated[
+        float, typer.Option(help="How much the steps turn to photos that still resist.")
+    ] = 0.8,
+    smoothing_pixels: Annotated[
+        float, typer.Option(help="Gaussian that smooths the recogniser's gradient, in pixels.")
+    ] = 1.0,
+    batch: Annotated[int, typer.Option(help="Generated frames in a step.")] = 16,
+    precision: Annotated[str, typer.Option(help="bf16 (autocast) or fp32 in the steps.")] = "bf16",
     passes: Annotated[int, typer.Option(help="Passes over the eyeglasses before giving up.")] = 1,
     generator: Annotated[
         Path | None,
@@ -69,8 +84,12 @@ def attack(
     Only for recognisers that you are allowed to test.
     """
     from agns.attack.agn import AgnConfig
-    from agns.errors import ConfigError
-    from agns.evaluation.experiment import Experiment, build_goal, run_experiment
+    from agns.evaluation.experiment import (
+        Experiment,
+        build_goal,
+        check_results_directory,
+        run_experiment,
+    )
 
     prepare()
     config = AgnConfig(
@@ -78,18 +97,23 @@ def attack(
         objective=objective,
         generator_rate=generator_rate,
         discriminator_rate=discriminator_rate,
+        lead=lead,
+        tuned_layers=tuned_layers,
+        focus=focus,
+        smoothing_pixels=smoothing_pixels,
+        batch=batch,
+        precision=precision,
         passes=passes,
         seed=seed,
     )
     experiment = Experiment(
         goal=goal, subject=subject, target=target, stop=stop, craft=craft, seed=seed
     )
-    if (out / "result.json").exists():
-        raise ConfigError(f"{out} already holds a result: name another directory")
+    check_results_directory(out)
     apparatus = open_apparatus(recognizer, generator, discriminator, glasses)
     options = FaceOptions(
         root=faces,
-        center_crop=center_crop or recorded_crop(apparatus.metadata),
+        center_crop=recorded_crop(apparatus.metadata) if center_crop is None else center_crop,
         skip_unreadable=skip_unreadable,
     )
     build_goal(experiment, apparatus.recognizer)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agns.data.faces import FaceSet
-    from agns.types import Pixels
+    from agns.types import Glasses
 
 FacesOption: TypeAlias = Annotated[
     Path | None,
@@ -55,7 +55,9 @@ GlassesOption: TypeAlias = Annotated[
         "--glasses", metavar="DIR", help="Folder of eyeglass pictures.  [default: drawn frames]"
     ),
 ]
-SeedOption: TypeAlias = Annotated[int, typer.Option("--seed", help="Seed of every draw.", min=0)]
+SeedOption: TypeAlias = Annotated[
+    int, typer.Option("--seed", help="Seed of every draw.", min=0, max=2**63 - 1)
+]
 
 SYNTHETIC_TRAINING_PHOTOS = 80
 """Photos of each drawn identity that recognisers are trained and tested on."""
@@ -85,14 +87,22 @@ class FaceOptions:
 
 
 def open_faces(options: FaceOptions) -> "FaceSet":
-    """Faces of a folder, or drawn ones for training and testing."""
+    """Faces of a folder, or drawn ones for training and testing.
+
+    Raises:
+        ConfigError: Options of a folder without one.
+    """
     from agns.data.faces import FaceSelection, load_faces
     from agns.data.synthetic import SyntheticConfig, synthetic_faces
+    from agns.errors import ConfigError
 
     if options.root is None:
-        config = SyntheticConfig(
-            identities=options.identities or 10, photos=SYNTHETIC_TRAINING_PHOTOS
-        )
+        if options.names or options.minimum_photos is not None or options.center_crop is not None:
+            raise ConfigError(
+                "--name, --minimum-photos and --center-crop belong to a face folder: give --faces"
+            )
+        identities = 10 if options.identities is None else options.identities
+        config = SyntheticConfig(identities=identities, photos=SYNTHETIC_TRAINING_PHOTOS)
         with bar("Drawing faces") as progress:
             return synthetic_faces(config, workers=workers(), progress=progress)
     selection = FaceSelection(
@@ -125,14 +135,24 @@ def open_subject(options: FaceOptions, subject: str, identities: tuple[str, ...]
 
 
 def open_glasses(
-    folder: Path | None, *, mask: Path | None = None, names: Path | None = None,
+    folder: Path | None,
+    *,
+    mask: Path | None = None,
+    names: Path | None = None,
     count: int | None = None,
-) -> "Pixels":  # fmt: skip
-    """Eyeglasses of a folder, or the drawn set."""
+) -> "Glasses":
+    """Eyeglasses of a folder, or the first of the drawn set.
+
+    Raises:
+        ConfigError: Options of a folder without one, or a number of frames with one.
+    """
     from agns.data.eyeglass_cache import load_drawn_frames
     from agns.data.eyeglasses import EYEGLASS_COUNT, read_eyeglasses
+    from agns.errors import ConfigError
 
     if folder is None:
+        if mask is not None or names is not None:
+            raise ConfigError("--mask and --names belong to a folder of eyeglasses: give --glasses")
         with bar("Drawing eyeglasses") as progress:
             return load_drawn_frames(count or EYEGLASS_COUNT, workers=workers(), progress=progress)
     with bar("Reading eyeglasses") as progress:

@@ -79,7 +79,7 @@ def recognize(
     prepare()
     victim, metadata = load_recognizer(recognizer or shipped_weights("of10_synthetic"))
     frozen = freeze(victim)
-    crop = center_crop or recorded_crop(metadata)
+    crop = recorded_crop(metadata) if center_crop is None else center_crop
     trained = metadata.get("training_photos")
     seen = set(map(str, trained)) if isinstance(trained, list) else set()
     results: list[Choices | FolderAccuracy] = []

@@ -112,6 +112,7 @@ def train_gan(
     resume: ResumeOption = False,
 ) -> None:
     """Train the eyeglass generator and its discriminator."""
+    from agns.errors import ConfigError
     from agns.storage import RunDirectory
     from agns.training.gan import GanTraining
     from agns.training.gan import train_gan as train
@@ -119,6 +120,8 @@ def train_gan(
     prepare()
     config = GanTraining(epochs=epochs, batch=batch, precision=precision, seed=seed)
     RunDirectory.check(out, resume=resume)
+    if glasses is not None and count is not None:
+        raise ConfigError("--count is for drawn frames: a folder of eyeglasses is taken whole")
     frames = open_glasses(glasses, mask=mask, names=names, count=count)
     source = "frames drawn by agns" if glasses is None else str(glasses)
     with bar("Training the generator") as progress:

@@ -218,10 +218,12 @@ def decode_face(path: Path, *, center_crop: int | None) -> Picture:
         RGB bytes, channel by channel.
 
     Raises:
-        ConfigError: There is no such file.
+        ConfigError: There is no such file, or the crop has no size.
         DataError: The picture has none of these sizes, or is smaller than the crop.
         UnreadableImage: The file does not decode.
     """
+    if center_crop is not None and center_crop < 1:
+        raise ConfigError(f"center_crop must be at least 1, got {center_crop}")
     pixels = read_pixels(path)
     height, width = pixels.shape[:2]
     if center_crop is None and (height, width) == LFW_SIZE:

@@ -6,6 +6,7 @@ it. Copies of one picture go to one side together.
 """
 
 import hashlib
+from collections.abc import Container
 from dataclasses import dataclass
 
 import torch
@@ -57,35 +58,59 @@ def stratified_split(faces: FaceSet, *, held_fraction: float = 0.2, seed: int = 
     return _split(torch.arange(len(faces)), second=held)
 
 
-def craft_held_out_split(faces: FaceSet, *, subject: str, craft: int = 16, seed: int = 0) -> Split:
+def craft_held_out_split(
+    faces: FaceSet,
+    *,
+    subject: str,
+    craft: int = 16,
+    seed: int = 0,
+    seen: Container[str] = frozenset(),
+) -> Split:
     """Divide one subject's photos into those an attack is made on and those it is scored on.
+
+    A photo that the recogniser was trained on is no fair test, but an attacker may well craft on
+    it. So where there are such photos, all crafting is done on them, and every other photo is
+    held out.
 
     Args:
         faces: Holds the subject.
         subject: The identity that wears the glasses.
-        craft: The most photos to craft on, at least 1; never more than half of them are.
+        craft: The most photos to craft on, at least 1; where no photo was seen in training,
+            never more than half of them are.
         seed: Decides which photos.
+        seen: Digests of the photos that the recogniser was trained on.
 
     Returns:
         Photos to craft on first, held-out photos second.
 
     Raises:
         ConfigError: There is no such subject, or `craft` is below 1.
-        DataError: The subject has fewer than two different pictures, or each in more copies
-            than `craft`.
+        DataError: The subject has fewer than two different pictures, each in more copies than
+            `craft`, or every picture was seen in training.
     """
     if craft < 1:
         raise ConfigError(f"craft must be at least 1, got {craft}")
     places = faces.of(subject)
     groups = _shuffled(faces, subject, seed)
-    chosen = _take(groups, min(craft, len(places) // 2))
+    known = [group for group in groups if faces.digests[group[0]] in seen]
+    if known:
+        fresh = [place for group in groups if group not in known for place in group]
+        if not fresh:
+            raise DataError(
+                f"the recogniser was trained on all {len(places)} photos of {subject}, which "
+                "leaves none to score an attack on"
+            )
+        chosen = _take(known, craft)
+        held = sorted(fresh)
+    else:
+        chosen = _take(groups, min(craft, len(places) // 2))
+        held = [place for place in places.tolist() if place not in set(chosen)]
     if not chosen:
         raise DataError(
-            f"every picture of {subject} has at least {min(map(len, groups))} copies, "
+            f"every picture of {subject} has at least {min(map(len, known or groups))} copies, "
             f"too many to craft on {craft}"
         )
-    held = [place for place in places.tolist() if place not in set(chosen)]
-    return _split(places, second=held)
+    return Split(first=torch.tensor(sorted(chosen)), second=torch.tensor(held))
 
 
 def _shuffled(faces: FaceSet, identity: str, seed: int) -> list[list[int]]:

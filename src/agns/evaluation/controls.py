@@ -9,7 +9,7 @@ from agns.accessory.wear import wear
 from agns.images import from_pixels
 from agns.models.dcgan import build_gan, sample_latents
 from agns.models.recognizer import Recognizer
-from agns.types import Faces, Frames, Pixels
+from agns.types import Faces, Frames, Glasses
 
 CONTROLS = ("benign", "untrained_generator", "noise")
 """Names of the controls, in the order they are reported."""
@@ -41,7 +41,9 @@ def logits_wearing(
 
 
 @torch.no_grad()
-def control_frames(glasses: Pixels, *, count: int, generator: torch.Generator) -> dict[str, Frames]:
+def control_frames(
+    glasses: Glasses, *, count: int, generator: torch.Generator
+) -> dict[str, Frames]:
     """Draw the frames of each control.
 
     Args:

@@ -21,7 +21,7 @@ from agns.evaluation.stealth import BenignRange, Stealth, StealthScale
 from agns.models.dcgan import Discriminator, Generator
 from agns.models.recognizer import Recognizer, freeze
 from agns.storage import versions, write_json
-from agns.types import Pixels, Progress, silent
+from agns.types import Glasses, Progress, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Experiment:
     """Stop value; the goal's own (0.01 or 0.924) when not given."""
 
     craft: int = 16
-    """Most photos to craft on; at most half of the subject's."""
+    """Most photos to craft on; at most half of the subject's where none was trained on."""
 
     control_frames: int = 32
     """Frames of each control."""
@@ -77,7 +77,7 @@ class Apparatus:
     metadata: Mapping[str, object]
     """What the victim's file says beside the weights."""
 
-    glasses: Pixels
+    glasses: Glasses
     """Real 64x176 frames as bytes."""
 
     @functools.cached_property
@@ -123,8 +123,8 @@ class AttackReport:
     """What benign generated frames score, by the names of the figures in `stealth`."""
     photos: dict[str, list[str]]
     """Names of the craft and held-out photos."""
-    photos_seen_in_training: int
-    """Photos of the subject left out because the recogniser was trained on them."""
+    craft_photos_seen_in_training: int
+    """Craft photos that the recogniser was trained on; no held-out photo is."""
     warnings: list[str]
     """What a reader must know before believing the figures."""
     config: dict[str, object]
@@ -142,7 +142,7 @@ def run_experiment(
 ) -> AttackReport:
     """Attack on one split of the subject's photos, score on the other, and write everything.
 
-    Photos that the recogniser was trained on are left out first.
+    No photo that the recogniser was trained on is scored on; see `craft_held_out_split`.
 
     Args:
         apparatus: The networks and the real frames.
@@ -156,24 +156,19 @@ def run_experiment(
         ConfigError: The recogniser does not know the subject or the target, they are one, or
             `out` holds a result.
         AttackError: The recogniser recognises none of the subject's photos, so that there is
-            nothing to dodge; or was trained on all of them.
-        DataError: The subject has fewer than two photos.
+            nothing to dodge.
+        DataError: The subject has fewer than two photos, or the recogniser was trained on all.
     """
-    if (out / "result.json").exists():
-        raise ConfigError(f"{out} already holds a result: name another directory")
+    check_results_directory(out)
     recognizer = apparatus.victim
     goal = build_goal(experiment, recognizer)
     own = faces.subset(faces.of(experiment.subject))
-    fresh = torch.tensor([digest not in apparatus.photos_seen for digest in own.digests])
-    left_out = int((~fresh).sum())
-    if left_out and int(fresh.sum()) < 2:
-        raise AttackError(
-            f"the recogniser was trained on {left_out} of the {len(own)} photos of "
-            f"{experiment.subject}, which leaves too few to attack and to score"
-        )
-    own = own.subset(fresh.nonzero()[:, 0])
     split = craft_held_out_split(
-        own, subject=experiment.subject, craft=experiment.craft, seed=experiment.seed
+        own,
+        subject=experiment.subject,
+        craft=experiment.craft,
+        seed=experiment.seed,
+        seen=apparatus.photos_seen,
     )
     sides = {"craft": own.faces(split.first), "held_out": own.faces(split.second)}
     subject = recognizer.index_of(experiment.subject)
@@ -241,7 +236,9 @@ def run_experiment(
             "craft": [own.photos[i] for i in split.first.tolist()],
             "held_out": [own.photos[i] for i in split.second.tolist()],
         },
-        photos_seen_in_training=left_out,
+        craft_photos_seen_in_training=sum(
+            own.digests[i] in apparatus.photos_seen for i in split.first.tolist()
+        ),
         warnings=find_warnings(outcome, held_out, controls, recognized_share(recognized), stealth),
         config={**asdict(experiment), **asdict(config)},
         versions=versions(),
@@ -258,6 +255,18 @@ def run_experiment(
     )
     draw_history(out / "history.png", outcome.history, goal.stop)
     return report
+
+
+def check_results_directory(out: Path) -> None:
+    """Refuse a directory that cannot take the results of an attack.
+
+    Raises:
+        ConfigError: It holds a result already, or is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file, not a directory for results")
+    if (out / "result.json").exists():
+        raise ConfigError(f"{out} already holds a result: name another directory")
 
 
 def build_goal(experiment: Experiment, recognizer: Recognizer) -> Goal:

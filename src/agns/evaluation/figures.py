@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
@@ -27,11 +29,11 @@ def save_figure(figure: Figure, path: Path, *, dpi: int = 110) -> None:
 class Portrait:
     """A photo and the frame it is to wear."""
 
-    face: Image
-    """224x224, in [0, 1]."""
+    face: Float[Tensor, "3 224 224"]
+    """In [0, 1]."""
 
-    frame: Image
-    """64x176, in [0, 1]."""
+    frame: Float[Tensor, "3 64 176"]
+    """In [0, 1]."""
 
     title: str
     """What stands above."""
@@ -50,14 +52,16 @@ def draw_overview(path: Path, recognizer: Recognizer, portraits: Sequence[Portra
     for part, portrait in zip(
         figure.subfigures(len(portraits), 1, squeeze=False)[:, 0], portraits, strict=True
     ):
-        part.suptitle(portrait.title, fontsize=10)
+        part.suptitle(portrait.title, fontsize=10, parse_math=False)
         worn = wear(portrait.face[None], place(portrait.frame[None]), silhouette())[0]
         axes = part.subplots(1, 3, width_ratios=(1, 1.2, 1))
         for axis, image in zip(axes, (portrait.face, portrait.frame, worn), strict=True):
             axis.imshow(to_picture(image))
             axis.set_axis_off()
             if image is not portrait.frame:
-                axis.set_title(_first_choice(recognizer, image), fontsize=9, y=-0.2)
+                axis.set_title(
+                    _first_choice(recognizer, image), fontsize=9, y=-0.2, parse_math=False
+                )
     save_figure(figure, path)
 
 
@@ -70,7 +74,7 @@ def _first_choice(recognizer: Recognizer, face: Image) -> str:
 def draw_before_after(
     path: Path,
     faces: Faces,
-    frame: Image,
+    frame: Float[Tensor, "3 64 176"],
     before: Logits,
     after: Logits,
     identities: Sequence[str],
@@ -83,7 +87,7 @@ def draw_before_after(
     Args:
         path: A PNG file.
         faces: In [0, 1].
-        frame: 64x176, in [0, 1].
+        frame: In [0, 1].
         before: Logits of the faces as they are.
         after: Logits of the faces with the frame.
         identities: Names of the classes.
@@ -93,7 +97,7 @@ def draw_before_after(
     count = min(most, len(faces))
     worn = wear(faces[:count], place(frame[None]), silhouette())
     figure = Figure(figsize=(2.1 * count, 5.2), layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title, fontsize=10, parse_math=False)
     axes = figure.subplots(2, count, squeeze=False)
     for row, (images, logits) in enumerate(((faces, before), (worn, after))):
         for column in range(count):
@@ -101,7 +105,9 @@ def draw_before_after(
             axis = axes[row][column]
             axis.imshow(to_picture(images[column]))
             name = identities[int(index)].replace("_", " ")
-            axis.set_title(f"{name}\np = {float(probability):.3f}", fontsize=8, y=-0.28)
+            axis.set_title(
+                f"{name}\np = {float(probability):.3f}", fontsize=8, y=-0.28, parse_math=False
+            )
             axis.set_axis_off()
     save_figure(figure, path)
 

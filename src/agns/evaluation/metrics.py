@@ -3,10 +3,11 @@
 import math
 from dataclasses import dataclass
 
-import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from agns.attack.goals import Goal
-from agns.types import Chosen, Logits
+from agns.types import Chosen
 
 Z95 = 1.959963984540054
 """The normal distribution's 97.5 % point."""
@@ -57,7 +58,7 @@ class SplitSuccess(Success):
     """Among photos that the recogniser gave to their subject without a frame."""
 
 
-def measure_success(goal: Goal, logits: Logits) -> Success:
+def measure_success(goal: Goal, logits: Float[Tensor, "*frames photos classes"]) -> Success:
     """Count successes, one photo a row.
 
     Args:
@@ -82,7 +83,9 @@ def measure_success(goal: Goal, logits: Logits) -> Success:
     )
 
 
-def measure_split(goal: Goal, logits: torch.Tensor, recognized: Chosen) -> SplitSuccess:
+def measure_split(
+    goal: Goal, logits: Float[Tensor, "*frames photos classes"], recognized: Chosen
+) -> SplitSuccess:
     """Success over all photos of a split and over those recognised without a frame.
 
     Args:

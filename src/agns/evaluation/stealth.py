@@ -10,7 +10,7 @@ from torch import Tensor
 from agns.accessory.frame import frame_mask
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
-from agns.types import Frames, Pixels
+from agns.types import Frames, Glasses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class StealthScale:
         self,
         generator: Generator,
         discriminator: Discriminator,
-        glasses: Pixels,
+        glasses: Glasses,
         *,
         draws: torch.Generator,
         benign: int = 200,
@@ -137,7 +137,7 @@ def total_variation(frames: Frames) -> Float[Tensor, " frames"]:
 
 @torch.no_grad()
 def distance_to_nearest(
-    frames: Frames, glasses: Pixels, *, chunk: int = 512
+    frames: Frames, glasses: Glasses, *, chunk: int = 512
 ) -> Float[Tensor, " frames"]:
     """Root mean square difference, over the frame's pixels, to the nearest real frame."""
     chosen = frame_mask().bool()

@@ -38,6 +38,12 @@ class Generator(nn.Module):
             nn.Tanh(),
         )
 
+    def layers(self) -> list[nn.Module]:
+        """The five layers from the latent to the frame, each with its batch norm."""
+        modules = [*self.draw]
+        convolutions = [nn.Sequential(*modules[at : at + 3]) for at in range(0, len(modules), 3)]
+        return [self.project, *convolutions]
+
     def forward(self, latents: Latents) -> Frames:
         """Draw frames in [0, 1], black off the silhouette; tanh's [-1, 1] stays inside.
 
@@ -110,7 +116,9 @@ class Discriminator(nn.Module):
         verdicts: Tensor = self.judge(self.compare(self._features(frames)))
         return verdicts.squeeze(1)
 
-    def judge_among(self, frames: Frames, companions: Frames) -> Float[Tensor, " frames"]:
+    def judge_among(
+        self, frames: Frames, companions: Float[Tensor, "companions 3 64 176"]
+    ) -> Float[Tensor, " frames"]:
         """Judge each frame alone among companions, whatever else is judged at the same time.
 
         In evaluation mode this equals running each frame in one batch with the companions.

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-Activations: TypeAlias = Float[Tensor, "batch channels height width"]
+Activations: TypeAlias = Float[Tensor, "batch _ _ _"]
+"""(batch, channels, height, width); layers may change all but the batch."""
 Pooling: TypeAlias = Literal["strided", "same"]
 """How an inception module's pooling branch moves: the original's stride, padded back to size
 with zeros, or the Keras port's stride of 1."""

@@ -9,7 +9,7 @@ from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
 from agns.geometry import warp
 from agns.images import from_pixels
-from agns.types import Faces, Images, Pixels
+from agns.types import Faces, Glasses, Images
 
 
 def uniform(count: int, low: float, high: float, *, generator: torch.Generator) -> Tensor:
@@ -17,7 +17,7 @@ def uniform(count: int, low: float, high: float, *, generator: torch.Generator) 
     return low + (high - low) * torch.rand(count, generator=generator)
 
 
-def wear_some(faces: Faces, frames: Pixels, *, share: float, generator: torch.Generator) -> Faces:
+def wear_some(faces: Faces, frames: Glasses, *, share: float, generator: torch.Generator) -> Faces:
     """Put randomly chosen benign frames on the first `share` of a batch.
 
     Args:
@@ -94,7 +94,7 @@ def relight(images: Images, *, amount: float, generator: torch.Generator) -> Ima
 
 
 def erase(images: Images, *, share: float, largest: float, generator: torch.Generator) -> Images:
-    """Cover a random rectangle of some pictures with one random grey.
+    """Cover a random rectangle of some pictures with one random colour.
 
     Args:
         images: Any size, in [0, 1].
@@ -106,11 +106,11 @@ def erase(images: Images, *, share: float, largest: float, generator: torch.Gene
     chosen = torch.rand(count, generator=generator) < share
     sides = uniform(2 * count, 0.1, largest, generator=generator).reshape(2, count)
     corners = torch.rand(2, count, generator=generator) * (1 - sides)
-    grey = torch.rand(count, 3, 1, 1, generator=generator)
+    colour = torch.rand(count, 3, 1, 1, generator=generator)
     rows = torch.arange(height)[None] / height
     columns = torch.arange(width)[None] / width
     within_rows = (rows >= corners[0][:, None]) & (rows < (corners[0] + sides[0])[:, None])
     within_columns = (columns >= corners[1][:, None]) & (columns < (corners[1] + sides[1])[:, None])
     covered = within_rows[:, None, :, None] & within_columns[:, None, None, :]
     covered = covered & chosen[:, None, None, None]
-    return torch.where(covered, grey, images)
+    return torch.where(covered, colour, images)

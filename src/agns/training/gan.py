@@ -24,7 +24,7 @@ from agns.types import Frames, Pixels, Progress, silent
 class GanTraining:
     """How the generator and the discriminator are trained."""
 
-    epochs: int = 20
+    epochs: int = 14
     """Passes over the eyeglasses."""
 
     batch: int = 32
@@ -66,13 +66,14 @@ class GanTraining:
             raise ConfigError(
                 f"epochs must be at least 1 and batch at least 2, got {self.epochs}, {self.batch}"
             )
-        if min(self.generator_rate, self.discriminator_rate) <= 0:
-            raise ConfigError("learning rates must be positive")
+        for rate in (self.generator_rate, self.discriminator_rate):
+            if not 0 < rate < math.inf:
+                raise ConfigError(f"learning rates must be positive and finite, got {rate}")
         if not 0.5 < self.smoothing <= 1:
             raise ConfigError(f"smoothing must lie in (0.5, 1], got {self.smoothing}")
         if not 0 <= self.lead < 0.5:
             raise ConfigError(f"lead must lie in [0, 0.5), got {self.lead}")
-        if self.noise < 0 or not 0 <= self.averaging < 1:
+        if not 0 <= self.noise < math.inf or not 0 <= self.averaging < 1:
             raise ConfigError("noise must be at least 0 and averaging in [0, 1)")
         if self.precision not in ("fp32", "bf16"):
             raise ConfigError(f"precision must be fp32 or bf16, got {self.precision!r}")
@@ -118,10 +119,10 @@ def train_gan(
         lay_channels_last(network).train()
     optimizers = {
         "generator": torch.optim.Adam(
-            generator.parameters(), lr=config.generator_rate, betas=(0.5, 0.999)
+            generator.parameters(), lr=config.generator_rate, betas=(0.5, 0.999), fused=True
         ),
         "discriminator": torch.optim.Adam(
-            discriminator.parameters(), lr=config.discriminator_rate, betas=(0.5, 0.999)
+            discriminator.parameters(), lr=config.discriminator_rate, betas=(0.5, 0.999), fused=True
         ),
     }
     networks: dict[str, nn.Module] = {

@@ -80,8 +80,12 @@ class RecognizerTraining:
                 raise ConfigError(f"{name} must lie in [0, 1], got {value}")
         if not 0 < self.held_fraction < 1:
             raise ConfigError(f"held_fraction must lie in (0, 1), got {self.held_fraction}")
-        if self.rate <= 0:
-            raise ConfigError(f"rate must be positive, got {self.rate}")
+        if not 0 < self.rate < math.inf:
+            raise ConfigError(f"rate must be positive and finite, got {self.rate}")
+        if not 0 <= self.warm_up <= 1:
+            raise ConfigError(f"warm_up must lie in [0, 1], got {self.warm_up}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ConfigError(f"weight_decay must be at least 0, got {self.weight_decay}")
         if self.precision not in ("fp32", "bf16"):
             raise ConfigError(f"precision must be fp32 or bf16, got {self.precision!r}")
 
@@ -116,6 +120,11 @@ def train_recognizer(
         ConfigError: The settings do not fit the faces or the directory.
         DataError: The loss is no longer finite.
     """
+    if len(glasses) < 2:
+        raise ConfigError(
+            f"training needs at least two eyeglass frames, one of them for testing, "
+            f"got {len(glasses)}"
+        )
     generator = torch.Generator().manual_seed(config.seed)
     recognizer = build_recognizer(config.arch, faces.identities, generator=generator)
     run = RunDirectory(
@@ -130,7 +139,7 @@ def train_recognizer(
     averaged = build_recognizer(config.arch, faces.identities, generator=torch.Generator())
     averaged.load_state_dict(recognizer.state_dict())
     optimizer = torch.optim.AdamW(
-        recognizer.parameters(), lr=config.rate, weight_decay=config.weight_decay
+        recognizer.parameters(), lr=config.rate, weight_decay=config.weight_decay, fused=True
     )
     steps = max(1, len(split.first) // config.batch)
     begin, step, seconds = 0, 0, 0.0

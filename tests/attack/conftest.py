@@ -1,0 +1,53 @@
+"""A victim small enough to attack in a blink, an untrained GAN, photos and real frames."""
+
+import pytest
+import torch
+from torch import nn
+
+from agns.data.eyeglasses import draw_frames
+from agns.images import from_pixels
+from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
+from agns.models.recognizer import FAMILIES, Family, InputContract, Recognizer, build_recognizer
+from agns.types import Faces, Pixels
+
+
+@pytest.fixture
+def victim(monkeypatch: pytest.MonkeyPatch, generator: torch.Generator) -> Recognizer:
+    """Left in training mode, in which its dropout would draw and its batch norm would move."""
+    family = Family(
+        contract=InputContract(size=32, low=-1, high=1),
+        backbone=lambda _: nn.Sequential(
+            nn.Sequential(nn.Conv2d(3, 8, 5, 2, padding=2), nn.BatchNorm2d(8), nn.ReLU()),
+            nn.AvgPool2d(4),
+            nn.Flatten(),
+            nn.Dropout(0.5),
+        ),
+        head=lambda classes: nn.Linear(128, classes),
+    )
+    monkeypatch.setitem(FAMILIES, "tiny", family)
+    return build_recognizer("tiny", ("Ann", "Bob", "Cy"), generator=generator)
+
+
+@pytest.fixture(scope="session")
+def glasses() -> Pixels:
+    return draw_frames(16)
+
+
+@pytest.fixture
+def photos(generator: torch.Generator) -> Faces:
+    coarse = torch.rand(6, 3, 8, 8, generator=generator)
+    return coarse.repeat_interleave(28, 2).repeat_interleave(28, 3)
+
+
+@pytest.fixture
+def gan(generator: torch.Generator, glasses: Pixels) -> tuple[Generator, Discriminator]:
+    """Untrained, with the running statistics of one batch, so that frames vary."""
+    networks = build_gan(generator=generator)
+    for network in networks:
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+                layer.momentum = 1
+    with torch.no_grad():
+        networks[0].train()(sample_latents(32, generator=generator))
+        networks[1].train()(from_pixels(glasses))
+    return networks[0].eval(), networks[1].eval()

@@ -1,0 +1,287 @@
+"""The attack on a tiny victim: what it reaches, what it leaves alone, and how it ends."""
+
+import copy
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import nn
+
+from agns.accessory.frame import place, silhouette
+from agns.accessory.wear import wear
+from agns.attack.agn import AgnConfig, AgnOutcome, attack_with_agn
+from agns.attack.goals import Dodge, Form, Goal, Impersonate
+from agns.errors import AttackError, ConfigError, ImageContractError
+from agns.images import from_pixels
+from agns.models.dcgan import Discriminator, Generator, sample_latents
+from agns.models.recognizer import Recognizer, freeze
+from agns.types import Faces, Frames, Logits, Pixels, Progress, silent
+
+GOALS = [Dodge(subject=0, stop=1e-6), Impersonate(subject=0, target=1, stop=1 - 1e-6)]
+NEVER = GOALS[0]
+
+
+class Scene:
+    """An attack's ingredients, with settings that make a step cheap and long."""
+
+    def __init__(
+        self,
+        gan: tuple[Generator, Discriminator],
+        victim: Recognizer,
+        photos: Faces,
+        glasses: Pixels,
+    ) -> None:
+        self.generator, self.discriminator = gan
+        self.victim, self.photos, self.glasses = victim, photos, glasses
+
+    def attack(
+        self, goal: Goal, *, progress: Progress = silent, **settings: float | str
+    ) -> AgnOutcome:
+        config = AgnConfig(**{"batch": 4, "samples": 4, "generator_rate": 1e-3, **settings})
+        return attack_with_agn(
+            self.generator,
+            self.discriminator,
+            self.victim,
+            self.photos,
+            self.glasses,
+            goal,
+            config,
+            progress=progress,
+        )
+
+    @torch.no_grad()
+    def watched(self, frames: Frames, goal: Goal) -> float:
+        """The watched class's mean probability over all photos in all frames."""
+        victim = copy.deepcopy(self.victim).eval()
+        worn = [wear(self.photos, place(frame[None]), silhouette()) for frame in frames]
+        return float(victim(torch.cat(worn)).softmax(1)[:, goal.index].mean())
+
+
+@pytest.fixture
+def scene(
+    gan: tuple[Generator, Discriminator], victim: Recognizer, photos: Faces, glasses: Pixels
+) -> Scene:
+    return Scene(gan, victim, photos, glasses)
+
+
+@torch.no_grad()
+def drawn_by(generator: Generator) -> Frames:
+    return generator(sample_latents(8, generator=torch.Generator().manual_seed(9)))
+
+
+@pytest.mark.parametrize("objective", ["logits", "probabilities", "margin"])
+@pytest.mark.parametrize("goal", GOALS, ids=lambda goal: goal.name)
+def test_the_watched_probability_goes_where_the_goal_wants_it(
+    scene: Scene, goal: Goal, objective: Form
+) -> None:
+    outcome = scene.attack(goal, objective=objective)
+    before = scene.watched(drawn_by(scene.generator), goal)
+    after = scene.watched(drawn_by(outcome.generator), goal)
+    gained = before - after if goal.name == "dodge" else after - before
+    assert gained > 0.02
+
+
+def test_at_kappa_1_frames_come_to_look_more_real(scene: Scene) -> None:
+    outcome = scene.attack(NEVER, kappa=1, discriminator_rate=0, weight_decay=0)
+    with torch.no_grad():
+        before = scene.discriminator(drawn_by(scene.generator)).mean()
+        after = scene.discriminator(drawn_by(outcome.generator)).mean()
+    assert after > before + 0.02
+
+
+def test_the_discriminator_learns_to_tell_drawn_from_real(scene: Scene) -> None:
+    losses = [
+        row["loss"]
+        for row in scene.attack(NEVER, generator_rate=0, discriminator_rate=2e-5).history
+    ]
+    assert len(losses) == 4
+    assert losses[-1] < losses[0] - 0.05
+
+
+def test_the_discriminator_is_told_that_real_frames_are_one_and_drawn_ones_zero(
+    scene: Scene,
+) -> None:
+    seen: list[tuple[Frames, torch.Tensor]] = []
+
+    def remember(_: nn.Module, frames: tuple[Frames], verdicts: torch.Tensor) -> None:
+        seen.append((frames[0].detach(), verdicts.detach().double()))
+
+    scene.discriminator.register_forward_hook(remember)
+    first = scene.attack(NEVER, smoothing=0.8).history[0]
+    (real, on_real), (drawn, on_drawn), (judged, verdicts) = seen[:3]
+    available = from_pixels(scene.glasses)
+    assert all(bool((available == frame).flatten(1).all(1).any()) for frame in real)
+    assert torch.equal(drawn, judged)
+    p, q = on_real.sigmoid(), on_drawn.sigmoid()
+    loss = -(0.8 * p.log() + 0.2 * (1 - p).log()).mean() - (1 - q).log().mean()
+    assert first["loss"] == pytest.approx(float(loss), rel=1e-5)
+    assert first["discriminator"] == pytest.approx(float(verdicts.sigmoid().log().mean()), rel=1e-5)
+
+
+def test_the_given_networks_stay_as_they_are(scene: Scene) -> None:
+    networks = [scene.generator.train(), scene.discriminator.train(), scene.victim.train()]
+    networks[0].draw[0].weight.requires_grad_(requires_grad=False)
+
+    def state() -> list[dict[str, torch.Tensor]]:
+        return [
+            {name: tensor.clone() for name, tensor in network.state_dict().items()}
+            for network in networks
+        ]
+
+    def manner() -> list[list[bool]]:
+        return [
+            [network.training, *(p.requires_grad for p in network.parameters())]
+            for network in networks
+        ]
+
+    tensors, modes = state(), manner()
+    scene.attack(NEVER)
+    torch.testing.assert_close(state(), tensors, rtol=0, atol=0)
+    assert manner() == modes
+    assert all(p.grad is None for network in networks for p in network.parameters())
+
+
+def test_the_victim_is_called_in_evaluation_mode_and_gets_no_gradients(scene: Scene) -> None:
+    called: list[Recognizer] = []
+    scene.victim.train().register_forward_pre_hook(lambda victim, _: called.append(victim))
+    outcome = scene.attack(NEVER)
+    assert len(called) > outcome.iterations
+    for victim in called:
+        assert not victim.training
+        assert not any(m.training for m in victim.modules() if not isinstance(m, nn.Identity))
+        assert all(p.grad is None and not p.requires_grad for p in victim.parameters())
+
+
+def test_the_victims_own_statistics_and_not_the_batchs_decide(scene: Scene) -> None:
+    goal = Dodge(subject=0, stop=1 - 1e-6)
+    best = scene.attack(goal).best
+    assert best.probability == pytest.approx(scene.watched(best.frames[:1], goal), abs=1e-5)
+    assert torch.allclose(freeze(scene.victim)(scene.photos), scene.victim.eval()(scene.photos))
+
+
+def test_the_same_seed_gives_the_same_attack(scene: Scene) -> None:
+    torch.manual_seed(1)
+    one = scene.attack(NEVER, seed=3)
+    torch.manual_seed(2)
+    other = scene.attack(NEVER, seed=3)
+    assert one.history == other.history
+    assert torch.equal(one.best.frames, other.best.frames)
+
+
+def test_another_seed_gives_another_attack(scene: Scene) -> None:
+    one, other = scene.attack(NEVER, seed=3), scene.attack(NEVER, seed=4)
+    assert one.history[0] != other.history[0]
+    assert not torch.equal(one.best.latents, other.best.latents)
+
+
+def test_the_attack_stops_where_the_stop_value_is_reached(scene: Scene) -> None:
+    bests: list[float] = []
+
+    def progress(done: int, total: int, figures: Mapping[str, float]) -> None:
+        bests.append(figures["best"])
+
+    scene.attack(NEVER, check_every=2, progress=progress)
+    goal = Dodge(subject=0, stop=(bests[0] + bests[-1]) / 2)
+    outcome = scene.attack(goal, check_every=2)
+    assert outcome.stopped_because == "reached the stop value"
+    assert outcome.best.met
+    assert 0 < outcome.iterations < len(bests)
+    assert outcome.iterations % 2 == 0
+    assert scene.watched(outcome.best.frames[:1], goal) <= goal.stop
+
+
+def test_a_stop_value_that_is_reached_at_once_takes_no_step(scene: Scene) -> None:
+    outcome = scene.attack(Dodge(subject=0, stop=1 - 1e-6))
+    assert (outcome.iterations, outcome.history) == (0, [])
+    assert outcome.stopped_because == "reached the stop value"
+
+
+def test_the_attack_gives_up_once_the_eyeglasses_are_used_up(scene: Scene) -> None:
+    reported: list[tuple[int, int]] = []
+    outcome = scene.attack(
+        NEVER, passes=2, batch=7, progress=lambda done, total, _: reported.append((done, total))
+    )
+    assert outcome.stopped_because == "used up the eyeglasses"
+    assert outcome.iterations == len(outcome.history) == 2 * (len(scene.glasses) // 7)
+    assert reported == [(step, 4) for step in (1, 2, 3, 4)]
+    assert not outcome.best.met
+
+
+def test_an_interrupted_attack_leaves_what_it_has(scene: Scene) -> None:
+    def progress(done: int, total: int, figures: Mapping[str, float]) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    outcome = scene.attack(NEVER, progress=progress)
+    assert outcome.stopped_because == "interrupted"
+    assert outcome.iterations == len(outcome.history) == 2
+    assert outcome.best.frames.shape[1:] == (3, 64, 176)
+
+
+class Overflowing(Dodge):
+    """A goal whose objective is not a number."""
+
+    def loss(self, logits: Logits, form: Form) -> torch.Tensor:
+        return super().loss(logits, form) * float("nan")
+
+
+def test_an_objective_that_is_no_number_ends_the_attack(scene: Scene) -> None:
+    outcome = scene.attack(Overflowing(subject=0, stop=1e-6))
+    assert outcome.stopped_because == "not finite"
+    assert outcome.iterations == 1
+    assert bool(outcome.best.frames.isfinite().all())
+
+
+@pytest.mark.parametrize("rate", ["generator_rate", "discriminator_rate"])
+def test_a_network_that_diverges_ends_the_attack_with_what_there_is(
+    scene: Scene, rate: str
+) -> None:
+    outcome = scene.attack(NEVER, **{rate: 1e30})
+    assert outcome.stopped_because == "not finite"
+    assert bool(outcome.best.frames.isfinite().all())
+
+
+def test_the_outcome_carries_a_generator_ready_to_draw(scene: Scene) -> None:
+    generator = scene.attack(NEVER).generator
+    assert not generator.training
+    assert not any(p.requires_grad for p in generator.parameters())
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"kappa": -0.1}, "kappa must lie in"),
+        ({"kappa": 1.1}, "kappa must lie in"),
+        ({"kappa": float("nan")}, "kappa must lie in"),
+        ({"generator_rate": -1e-3}, "rates and weight decay must not be negative"),
+        ({"discriminator_rate": -1e-3}, "rates and weight decay must not be negative"),
+        ({"weight_decay": -1e-3}, "rates and weight decay must not be negative"),
+        ({"batch": 1}, "batch must be at least 2, got 1"),
+        ({"check_every": 0}, "must be at least 1"),
+        ({"samples": 0}, "must be at least 1"),
+        ({"passes": 0}, "must be at least 1"),
+        ({"smoothing": 0.5}, "smoothing must lie in"),
+        ({"smoothing": 1.1}, "smoothing must lie in"),
+    ],
+    ids=str,
+)
+def test_a_setting_out_of_range_is_refused(setting: dict[str, float], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        AgnConfig(**setting)
+
+
+def test_fewer_real_frames_than_a_batch_are_refused(scene: Scene) -> None:
+    with pytest.raises(AttackError, match="a batch of 17 needs as many real frames, got 16"):
+        scene.attack(NEVER, batch=17)
+
+
+def test_an_attack_without_photos_is_refused(scene: Scene) -> None:
+    scene.photos = scene.photos[:0]
+    with pytest.raises(AttackError, match="at least one photo"):
+        scene.attack(NEVER)
+
+
+def test_photos_in_another_range_are_refused(scene: Scene) -> None:
+    scene.photos = 255 * scene.photos
+    with pytest.raises(ImageContractError, match=r"expected values in \[0, 1\]"):
+        scene.attack(NEVER)

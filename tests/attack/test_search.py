@@ -1,0 +1,157 @@
+"""Searching among sampled frames, against trying every frame on every photo."""
+
+import numpy as np
+import pytest
+import torch
+
+from agns.accessory.frame import place, silhouette
+from agns.accessory.wear import wear
+from agns.attack.goals import Dodge, Goal, Impersonate
+from agns.attack.search import Candidates, search_frames
+from agns.models.dcgan import Discriminator, Generator, sample_latents
+from agns.models.recognizer import Recognizer, freeze
+from agns.types import Faces, Frames, Latents
+
+COUNT = 16
+
+
+def draws() -> torch.Generator:
+    return torch.Generator().manual_seed(4)
+
+
+def redness(frames: Frames) -> torch.Tensor:
+    return frames[:, 0].mean((1, 2))
+
+
+class Bench:
+    """What every search here is given, and what trying out everything finds."""
+
+    def __init__(self, generator: Generator, victim: Recognizer, photos: Faces) -> None:
+        self.generator, self.victim, self.photos = generator, freeze(victim), photos
+        self.latents: Latents = sample_latents(COUNT, generator=draws())
+        self.images: list[int] = []
+        with torch.no_grad():
+            self.frames: Frames = generator(self.latents)
+        self.victim.register_forward_pre_hook(lambda _, faces: self.images.append(len(faces[0])))
+
+    @torch.no_grad()
+    def means(self, goal: Goal) -> np.ndarray:
+        """Each frame's mean shortfall, one face at a time."""
+        rows = [
+            [
+                float(
+                    goal.shortfall(self.victim(wear(face[None], place(frame[None]), silhouette())))
+                )
+                for face in self.photos
+            ]
+            for frame in self.frames
+        ]
+        self.images.clear()
+        return np.array(rows).mean(1)
+
+    def stop_after(self, best: int, *, name: str) -> tuple[Goal, np.ndarray]:
+        """A goal that just so many frames meet, and every frame's mean shortfall."""
+
+        def goal(stop: float) -> Goal:
+            return (
+                Dodge(subject=1, stop=stop)
+                if name == "dodge"
+                else Impersonate(subject=0, target=1, stop=stop)
+            )
+
+        means = self.means(goal(0.5))
+        ranked = np.sort(means)
+        between = float(ranked[best - 1] + ranked[best]) / 2
+        return goal(goal(0.5).probability(between)), means
+
+    def search(self, goal: Goal, **settings: object) -> Candidates:
+        return search_frames(
+            self.generator,
+            self.victim,
+            self.photos,
+            goal,
+            count=COUNT,
+            mask=silhouette(),
+            draws=draws(),
+            **settings,
+        )
+
+
+@pytest.fixture
+def bench(gan: tuple[Generator, Discriminator], victim: Recognizer, photos: Faces) -> Bench:
+    return Bench(gan[0], victim, photos)
+
+
+goal_names = pytest.mark.parametrize("name", ["dodge", "impersonate"])
+
+
+@goal_names
+@pytest.mark.parametrize("pairs", [1, 20, 1000])
+def test_leaving_early_loses_no_frame_that_reaches_the_stop_value(
+    bench: Bench, name: str, pairs: int
+) -> None:
+    goal, means = bench.stop_after(5, name=name)
+    found = bench.search(goal, pairs=pairs)
+    assert found.met
+    assert torch.equal(found.latents, bench.latents[means.argsort()[:5].copy()])
+
+
+def test_frames_without_a_chance_leave_after_the_first_photo(bench: Bench) -> None:
+    bench.search(Dodge(subject=1, stop=1e-6), pairs=COUNT, keep=2)
+    assert bench.images == [COUNT, len(bench.photos) - 1, len(bench.photos) - 1]
+
+
+@goal_names
+def test_what_reaches_the_stop_value_is_ranked_by_belief(bench: Bench, name: str) -> None:
+    goal, means = bench.stop_after(5, name=name)
+    found = bench.search(goal, belief=redness)
+    meeting = means.argsort()[:5]
+    expected = sorted(meeting, key=lambda index: -redness(bench.frames)[index])
+    assert expected != list(meeting)
+    assert torch.equal(found.latents, bench.latents[expected])
+    assert found.shortfall == pytest.approx(means[expected[0]], abs=1e-5)
+    assert found.probability == pytest.approx(goal.probability(means[expected[0]]), abs=1e-5)
+
+
+@goal_names
+def test_where_none_reaches_it_the_nearest_come_first_whatever_is_believed(
+    bench: Bench, name: str
+) -> None:
+    unreachable = (
+        Dodge(subject=1, stop=1e-6)
+        if name == "dodge"
+        else Impersonate(subject=0, target=1, stop=1 - 1e-6)
+    )
+    means = bench.means(unreachable)
+    found = bench.search(unreachable, belief=redness, keep=COUNT)
+    assert not found.met
+    assert torch.equal(found.latents, bench.latents[means.argsort()])
+    assert found.shortfall == pytest.approx(means.min(), abs=1e-5)
+
+
+def test_where_none_reaches_it_a_few_are_tried_on_every_photo(bench: Bench) -> None:
+    goal = Dodge(subject=1, stop=1e-6)
+    means = bench.means(goal)
+    found = bench.search(goal, keep=3, pairs=COUNT)
+    places = [int((bench.latents == latent).all(1).nonzero()) for latent in found.latents]
+    assert len(set(places)) == 3
+    assert list(means[places]) == sorted(means[places])
+    assert found.shortfall == pytest.approx(means[places[0]], abs=1e-5)
+
+
+def test_frames_are_what_the_generator_draws_from_their_latents(bench: Bench) -> None:
+    found = bench.search(bench.stop_after(4, name="dodge")[0], belief=redness)
+    with torch.no_grad():
+        redrawn = bench.generator(found.latents)
+    torch.testing.assert_close(found.frames, redrawn)
+
+
+def test_the_victim_is_asked_in_full_batches_and_once_for_each_pair(bench: Bench) -> None:
+    bench.search(Dodge(subject=1, stop=1 - 1e-6), pairs=32)
+    assert sum(bench.images) == COUNT * len(bench.photos)
+    assert bench.images == [32] * 3
+
+
+def test_a_search_keeps_no_graph(bench: Bench) -> None:
+    found = bench.search(Dodge(subject=1, stop=0.5), belief=redness)
+    assert not found.frames.requires_grad

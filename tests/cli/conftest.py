@@ -1,0 +1,120 @@
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from agns.cli import main
+from agns.data.eyeglasses import draw_frames
+from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
+from agns.images import from_pixels, write_image
+from agns.models.dcgan import build_gan, save_network
+from agns.models.recognizer import build_recognizer, save_recognizer
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command leaves on the terminal."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line on standard error that is neither blank nor a progress bar."""
+        assert "Traceback" not in self.err
+        lines = [line for line in self.err.splitlines() if line.strip() and "━" not in line]
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("agns: ")
+        return lines[0].removeprefix("agns: ")
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where decoded pictures go, in place of the user's own cache."""
+    directory = tmp_path / "cache"
+    monkeypatch.setenv("AGNS_CACHE", str(directory))
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Draws in this process, and leaves PyTorch as it was."""
+    for module in ("faces", "glasses", "options"):
+        monkeypatch.setattr(f"agns.cli.{module}.workers", lambda: 1)
+    yield
+    torch.set_flush_denormal(False)
+
+
+@pytest.fixture
+def agns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command line as the shell does, in this process."""
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["agns", *map(str, arguments)])
+        capsys.readouterr()
+        code: object = 0
+        try:
+            main()
+        except SystemExit as leaving:
+            code = leaving.code
+        captured = capsys.readouterr()
+        return Outcome(code if isinstance(code, int) else 0, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="package")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four photos of each of three drawn people."""
+    root = tmp_path_factory.mktemp("photos") / "faces"
+    write_synthetic_folder(root, SyntheticConfig(identities=3, photos=4))
+    return root
+
+
+@pytest.fixture(scope="package")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 33 drawn frames."""
+    root = tmp_path_factory.mktemp("shop")
+    for index, frame in enumerate(from_pixels(draw_frames(33))):
+        write_image(root / f"{index:02d}.png", frame)
+    return root
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Untrained networks as files."""
+
+    recognizer: Path
+    generator: Path
+    discriminator: Path
+
+    @property
+    def options(self) -> tuple[object, ...]:
+        """The options that name all three."""
+        return (
+            "--recognizer", self.recognizer, "--generator", self.generator,
+            "--discriminator", self.discriminator,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="package")
+def weights(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Weights:
+    root = tmp_path_factory.mktemp("weights")
+    draws = torch.Generator().manual_seed(0)
+    names = tuple(sorted(path.name for path in folder.iterdir()))
+    made = Weights(
+        *(root / f"{name}.safetensors" for name in ("recognizer", "generator", "discriminator"))
+    )
+    save_recognizer(made.recognizer, build_recognizer("of", names, generator=draws))
+    for path, network in zip(
+        (made.generator, made.discriminator), build_gan(generator=draws), strict=True
+    ):
+        save_network(path, network, {})
+    return made

@@ -1,0 +1,131 @@
+"""`agns attack`: one attack, and what is refused before it begins."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agns.evaluation import experiment
+from agns.evaluation.controls import control_frames
+from agns.images import read_image
+from agns.storage import read_json
+
+Run = Callable[..., Any]
+
+DODGE = ("attack", "dodge", "--subject", "Synthetic_000")
+IMPERSONATE = ("attack", "impersonate", "--subject", "Synthetic_000")
+
+
+@pytest.fixture
+def options(weights: Any, folder: Path, shop: Path) -> tuple[object, ...]:
+    return (*weights.options, "--faces", folder, "--glasses", shop)
+
+
+@pytest.fixture
+def few_controls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two frames of each control in place of 32, which take seconds."""
+    monkeypatch.setattr(
+        experiment, "control_frames",
+        lambda glasses, *, count, generator: control_frames(glasses, count=2, generator=generator),
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("few_controls")
+def test_an_attack_leaves_its_result_and_tells_what_it_is_worth(
+    agns: Run, tmp_path: Path, options: tuple[object, ...]
+) -> None:
+    out = tmp_path / "attack"
+    done = agns(
+        *IMPERSONATE, "--target", "Synthetic_002", "--out", out, *options, "--passes", 2,
+        "--seed", 7, "--craft", 1, "--stop", 0.9999,
+    )  # fmt: skip
+    assert done.code == 0
+    assert "held out, no frame" in done.out
+    assert str(out / "result.json") in done.out
+    result = read_json(out / "result.json")
+    told = {"goal": "impersonate", "target": "Synthetic_002", "seed": 7, "stop_value": 0.9999}
+    assert told.items() <= result.items()
+    assert {"passes": 2, "kappa": 0.25, "seed": 7}.items() <= result["config"].items()
+    craft, held_out = (set(result["photos"][side]) for side in ("craft", "held_out"))
+    assert (len(craft), len(held_out), len(craft & held_out)) == (1, 3, 0)
+    assert read_image(out / "frame.png").shape == (3, 64, 176)
+    assert (out / "before_after.png").is_file()
+    assert (out / "history.png").is_file()
+
+    before = (out / "result.json").read_bytes()
+    done = agns(*IMPERSONATE, "--target", "Synthetic_001", "--out", out, *options)
+    assert done.code == 2
+    assert done.complaint == f"{out} already holds a result: name another directory"
+    assert (out / "result.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("attack", "dodge", "--subject", "Ann"), "does not know 'Ann'"),
+        ((*DODGE, "--target", "Synthetic_001"), "dodging has no target"),
+        (IMPERSONATE, "impersonation needs a target"),
+        ((*IMPERSONATE, "--target", "Ann"), "does not know 'Ann'"),
+        ((*IMPERSONATE, "--target", "Synthetic_000"), "is the subject"),
+        ((*DODGE, "--kappa", 1.5), "kappa must lie in [0, 1], got 1.5"),
+        ((*DODGE, "--kappa", -0.1), "kappa must lie in [0, 1], got -0.1"),
+        ((*DODGE, "--kappa", "nan"), "kappa must lie in [0, 1], got nan"),
+        ((*DODGE, "--passes", 0), "passes must be at least 1"),
+        ((*DODGE, "--generator-rate", -1), "must not be negative"),
+        ((*DODGE, "--generator-rate", "nan"), "learning rates"),
+        ((*DODGE, "--discriminator-rate", "inf"), "learning rates"),
+        ((*DODGE, "--stop", 1), "stop value must lie in (0, 1), got 1"),
+        ((*DODGE, "--craft", 0), "craft must be at least 1, got 0"),
+        ((*DODGE, "--recognizer", "none"), "there is no weight file none"),
+        ((*DODGE, "--generator", "none"), "there is no weight file none"),
+        ((*DODGE, "--glasses", "none"), "no folder none of eyeglass pictures"),
+        ((*DODGE, "--faces", "none"), "no folder of faces none"),
+    ],
+)
+def test_what_cannot_be_attacked_is_misuse_and_leaves_nothing(
+    agns: Run, tmp_path: Path, options: tuple[object, ...], arguments: tuple[object, ...],
+    complaint: str,
+) -> None:  # fmt: skip
+    command, goal, *rest = arguments
+    done = agns(command, goal, *options, *rest, "--out", tmp_path / "attack")
+    assert (done.code, done.out) == (2, "")
+    assert complaint in done.complaint
+    assert not (tmp_path / "attack").exists()
+
+
+def test_a_subject_whose_photos_are_not_in_the_folder_is_misuse(
+    agns: Run, tmp_path: Path, weights: Any, shop: Path, folder: Path
+) -> None:
+    root = tmp_path / "faces"
+    root.mkdir()
+    (root / "Synthetic_001").symlink_to(folder / "Synthetic_001")
+    done = agns(
+        *DODGE, *weights.options, "--faces", root, "--glasses", shop, "--out", tmp_path / "attack"
+    )
+    assert done.code == 2
+    assert f"no identity 'Synthetic_000' in {root}" in done.complaint
+
+
+def test_a_file_in_place_of_the_results_is_misuse_before_the_attack_begins(
+    agns: Run, tmp_path: Path, options: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(*arguments: object, **rest: object) -> None:
+        pytest.fail("the attack began, though its results have nowhere to go")
+
+    monkeypatch.setattr("agns.evaluation.experiment.attack_with_agn", begin)
+    (tmp_path / "attack").write_text("mine", encoding="utf-8")
+    done = agns(*IMPERSONATE, "--target", "Synthetic_001", *options, "--out", tmp_path / "attack")
+    assert done.code == 2
+    assert str(tmp_path / "attack") in done.complaint
+
+
+def test_a_swapped_generator_and_discriminator_are_told_apart(
+    agns: Run, tmp_path: Path, options: tuple[object, ...], weights: Any
+) -> None:
+    done = agns(
+        *DODGE, *options, "--generator", weights.discriminator, "--discriminator",
+        weights.generator, "--out", tmp_path / "attack",
+    )  # fmt: skip
+    assert done.code == 1
+    assert done.complaint == f"{weights.discriminator} holds no generator written by agns"

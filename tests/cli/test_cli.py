@@ -1,0 +1,171 @@
+"""Help, exit codes, the list of networks, and defaults."""
+
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import agns as package
+from agns.attack.agn import AgnConfig
+from agns.attack.goals import Dodge, Impersonate
+from agns.cli import attack, faces, train
+from agns.cli.app import app
+from agns.data.synthetic import SyntheticConfig
+from agns.evaluation.experiment import Experiment
+from agns.models import catalogue
+from agns.models.catalogue import list_networks
+from agns.training.gan import GanTraining
+from agns.training.recognizer import RecognizerTraining
+
+COMMANDS = (
+    (), ("demo",), ("recognize",), ("attack",), ("models",), ("train",), ("train", "recognizer"),
+    ("train", "gan"), ("glasses",), ("glasses", "generate"), ("glasses", "draw"),
+    ("glasses", "crop"), ("faces",), ("faces", "draw"), ("faces", "list"),
+)  # fmt: skip
+
+
+def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "agns", *map(str, arguments)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_help_of_every_command_comes_without_torch() -> None:
+    code = f"""
+import sys
+from typer.testing import CliRunner
+from agns.cli.app import app
+for command in {COMMANDS}:
+    shown = CliRunner().invoke(app, [*command, "--help"])
+    assert shown.exit_code == 0, shown.output
+    assert "Usage" in shown.output, shown.output
+print("torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr, done.returncode) == ("False", "", 0)
+
+
+def test_the_version_is_the_packages() -> None:
+    shown = CliRunner().invoke(app, ["--version"])
+    assert (shown.stdout, shown.exit_code) == (f"agns {package.__version__}\n", 0)
+
+
+def test_misuse_leaves_the_shell_with_2_and_one_sentence(tmp_path: Path) -> None:
+    done = shell("recognize", "face.png", "--recognizer", tmp_path / "none.safetensors")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"agns: there is no weight file {tmp_path / 'none.safetensors'}\n"
+
+
+def test_failure_leaves_the_shell_with_1_and_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(b"not weights")
+    done = shell("recognize", "face.png", "--recognizer", path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"agns: {path} is not a readable safetensors file")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("rehearse",),
+        ("attack", "--subject", "A", "--out", "o"),
+        ("attack", "flatter", "--subject", "A", "--out", "o"),
+        ("attack", "dodge", "--subject", "A"),
+        ("attack", "dodge", "--subject", "A", "--out", "o", "--kappa", "much"),
+        ("attack", "dodge", "--subject", "A", "--out", "o", "--objective", "luck"),
+        ("glasses", "draw", "--out", "o", "--count", "0"),
+        ("models", "--yaml"),
+    ],
+)
+def test_arguments_that_do_not_parse_are_misuse(
+    agns: Callable[..., Any], arguments: tuple[str, ...]
+) -> None:
+    done = agns(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert "Error: " in done.err
+    assert "Traceback" not in done.err
+
+
+def test_ctrl_c_leaves_130_without_a_traceback(
+    agns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(catalogue, "list_networks", interrupted)
+    done = agns("models")
+    assert done.code == 130
+    assert "Traceback" not in done.err
+
+
+def test_a_full_disk_is_one_sentence(
+    agns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device", "/data/result.json")
+
+    monkeypatch.setattr(catalogue, "list_networks", full)
+    done = agns("models")
+    assert done.code == 1
+    assert done.complaint == "No space left on device (/data/result.json)"
+
+
+def test_the_networks_come_as_a_json_list_of_objects() -> None:
+    shown = CliRunner().invoke(app, ["models", "--json"])
+    assert shown.exit_code == 0
+    networks = json.loads(shown.stdout)
+    assert networks == list_networks()
+    keys = {"name", "parameters", "input_size", "input_range", "classes"}
+    assert all(network.keys() == keys for network in networks)
+    names = {network["name"] for network in networks}
+    assert names == {"vgg10", "vgg143", "of10", "of143", "generator", "discriminator"}
+
+
+def test_the_networks_come_as_a_table_with_a_line_for_each() -> None:
+    shown = CliRunner().invoke(app, ["models"])
+    lines = {line.split()[0]: line for line in shown.stdout.splitlines()[1:]}
+    assert lines.keys() == {network["name"] for network in list_networks()}
+    for network in list_networks():
+        assert f"{network['parameters']:,}" in lines[network["name"]]
+
+
+@pytest.mark.parametrize(
+    ("command", "config", "fewest"),
+    [
+        (attack.attack, AgnConfig, 6),
+        (attack.attack, Experiment, 2),
+        (train.train_recognizer, RecognizerTraining, 6),
+        (train.train_gan, GanTraining, 4),
+        (faces.draw, SyntheticConfig, 4),
+    ],
+)
+def test_an_option_has_the_default_of_the_setting_it_stands_for(
+    command: Callable[..., None], config: type, fewest: int
+) -> None:
+    parameters = inspect.signature(command).parameters
+    required = inspect.Parameter.empty
+    options = {
+        name: parameter.default
+        for name, parameter in parameters.items()
+        if parameter.default is not required
+    }
+    settings = {field.name: field.default for field in fields(config)}
+    shared = options.keys() & settings.keys()
+    assert len(shared) >= fewest
+    differ = {name: (options[name], settings[name]) for name in sorted(shared)}
+    assert {name: pair for name, pair in differ.items() if pair[0] != pair[1]} == {}
+
+
+def test_the_stop_values_that_help_tells_are_those_of_the_goals() -> None:
+    help_text = " ".join(CliRunner().invoke(app, ["attack", "--help"]).stdout.split())
+    dodge, impersonate = Dodge(subject=0).stop, Impersonate(subject=0, target=1).stop
+    assert f"[default: {dodge}, or {impersonate} for a target]" in help_text

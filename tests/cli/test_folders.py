@@ -1,0 +1,190 @@
+"""`agns glasses` and `agns faces`: folders written, read and refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PilImage
+
+from agns.accessory.frame import place
+from agns.data.eyeglasses import draw_frame, draw_frames
+from agns.data.synthetic import draw_photo
+from agns.images import from_pixels, read_image, read_pixels, tile, to_pixels
+from agns.models.dcgan import load_generator, sample_latents
+
+Run = Callable[..., Any]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+
+
+def test_glasses_are_drawn_as_the_set_has_them(agns: Run, tmp_path: Path) -> None:
+    done = agns("glasses", "draw", "--out", tmp_path / "out", "--count", 3, "--seed", 5)
+    assert (done.code, done.out) == (0, f"Wrote 3 frames to {tmp_path / 'out'}\n")
+    assert names(tmp_path / "out") == [f"frame_0000{index}.png" for index in range(3)]
+    for index in range(3):
+        drawn = draw_frame(index, seed=5)
+        assert np.array_equal(read_pixels(tmp_path / "out" / f"frame_0000{index}.png"), drawn)
+
+
+def test_glasses_drawn_on_the_canvas_crop_back_to_the_frames(agns: Run, tmp_path: Path) -> None:
+    canvases, crops = tmp_path / "canvases", tmp_path / "crops"
+    agns("glasses", "draw", "--out", canvases, "--count", 2, "--canvas")
+    canvas = read_image(canvases / "frame_00001.png", size=(224, 224))
+    assert torch.equal(canvas, place(from_pixels(draw_frames(1, start=1)))[0])
+    done = agns("glasses", "crop", canvases, crops)
+    assert (done.code, done.out) == (0, f"Wrote 2 crops to {crops}\n")
+    for index in range(2):
+        crop = read_pixels(crops / f"frame_0000{index}.png")
+        assert np.array_equal(crop, draw_frame(index))
+
+
+def test_cropping_counts_what_it_skips(agns: Run, tmp_path: Path, shop: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a.png").write_bytes((shop / "00.png").read_bytes())
+    (source / "b.png").write_bytes(b"not a picture")
+    done = agns("glasses", "crop", source, tmp_path / "crops")
+    assert done.code == 1
+    assert str(source / "b.png") in done.complaint
+    done = agns("glasses", "crop", source, tmp_path / "others", "--skip-unreadable")
+    assert (
+        done.out == f"Wrote 1 crops to {tmp_path / 'others'}; 1 did not decode and were skipped\n"
+    )
+
+
+def test_cropping_over_crops_that_are_there_is_misuse(
+    agns: Run, tmp_path: Path, shop: Path
+) -> None:
+    agns("glasses", "crop", shop, tmp_path / "crops")
+    done = agns("glasses", "crop", shop, tmp_path / "crops")
+    assert done.code == 2
+    assert "already there" in done.complaint
+
+
+def test_a_sheet_shows_what_the_generator_makes_of_the_seeds_latents(
+    agns: Run, tmp_path: Path, weights: Any
+) -> None:
+    out = tmp_path / "deep" / "sheet.png"
+    done = agns(
+        "glasses", "generate", "--out", out, "--generator", weights.generator,
+        "--count", 6, "--columns", 3, "--seed", 2,
+    )  # fmt: skip
+    assert (done.code, done.out) == (0, f"Wrote 6 frames to {out}\n")
+    latents = sample_latents(6, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        frames = load_generator(weights.generator)(latents)
+    sheet = to_pixels(tile(frames, columns=3)[None])[0].permute(1, 2, 0)
+    # Numbers too small for normal form are 0 on the command line.
+    assert np.abs(read_pixels(out).astype(int) - sheet.numpy()).max() <= 1
+
+
+def test_a_folder_in_place_of_the_sheet_is_named(agns: Run, tmp_path: Path, weights: Any) -> None:
+    done = agns("glasses", "generate", "--out", tmp_path, "--generator", weights.generator)
+    assert done.code != 0
+    assert str(tmp_path) in done.complaint
+    assert ".tmp" not in done.complaint
+
+
+def test_a_seed_that_no_generator_takes_is_misuse(agns: Run, tmp_path: Path, weights: Any) -> None:
+    done = agns(
+        "glasses", "generate", "--out", tmp_path / "a.png", "--generator", weights.generator,
+        "--seed", 10**20,
+    )  # fmt: skip
+    assert (done.code, done.out) == (2, "")
+
+
+def test_a_discriminator_does_not_draw(agns: Run, tmp_path: Path, weights: Any) -> None:
+    done = agns(
+        "glasses", "generate", "--out", tmp_path / "a.png", "--generator", weights.discriminator
+    )
+    assert done.code == 1
+    assert done.complaint == f"{weights.discriminator} holds no generator written by agns"
+
+
+def test_faces_are_drawn_as_a_folder_that_can_be_listed(agns: Run, tmp_path: Path) -> None:
+    out = tmp_path / "faces"
+    done = agns(
+        "faces", "draw", "--out", out, "--identities", 2, "--photos", 2, "--first-photo", 3,
+        "--seed", 4,
+    )  # fmt: skip
+    assert (done.code, done.out) == (0, f"Wrote 4 photos of 2 identities to {out}\n")
+    photos = [f"Synthetic_00{i}/Synthetic_00{i}_000{n}" for i in (0, 1) for n in (4, 5)]
+    assert names(out) == [f"{photo}.png" for photo in photos]
+    assert names(tmp_path / "faces.landmarks") == [f"{photo}.csv" for photo in photos]
+    assert np.array_equal(read_pixels(out / f"{photos[2]}.png"), draw_photo(4, 1, 3)[0])
+    listed = agns("faces", "list", out)
+    rows = [line.split() for line in listed.out.splitlines()[1:]]
+    assert rows == [["0", "Synthetic_000", "2"], ["1", "Synthetic_001", "2"]]
+
+
+def test_faces_are_not_drawn_over_what_is_there(agns: Run, folder: Path) -> None:
+    before = names(folder)
+    done = agns("faces", "draw", "--out", folder, "--identities", 1, "--photos", 1)
+    assert done.code == 2
+    assert "not an empty folder" in done.complaint
+    assert names(folder) == before
+
+
+def test_listing_writes_the_classes_and_a_row_for_each_identity(
+    agns: Run, tmp_path: Path, folder: Path
+) -> None:
+    classes, sheet = tmp_path / "classes.json", tmp_path / "sheet.png"
+    done = agns("faces", "list", folder, "--classes", classes, "--contact-sheet", sheet)
+    assert done.code == 0
+    assert json.loads(classes.read_text()) == {str(i): f"Synthetic_00{i}" for i in range(3)}
+    pixels = read_pixels(sheet)
+    assert pixels.shape == (3 * 226 + 2, 4 * 226 + 2, 3)
+    photo = read_pixels(folder / "Synthetic_002" / "Synthetic_002_0002.png")
+    assert np.array_equal(pixels[2 * 226 + 2 :, 228:][:224, :224], photo)
+
+
+def test_listing_takes_the_identities_asked_for(agns: Run, folder: Path) -> None:
+    done = agns("faces", "list", folder, "--name", "Synthetic_002", "--name", "Synthetic_000")
+    rows = [line.split() for line in done.out.splitlines()[1:]]
+    assert rows == [["0", "Synthetic_000", "4"], ["1", "Synthetic_002", "4"]]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--name", "Synthetic_00"), "did you mean"),
+        (("--identities", "4"), "expected 4 identities"),
+        (("--identities", "0"), "identities must be at least 1"),
+        (("--center-crop", "0"), "center_crop must be at least 1"),
+        (("--name", "Synthetic_000", "--identities", "1"), "not both"),
+    ],
+)
+def test_choices_that_cannot_be_met_are_misuse(
+    agns: Run, folder: Path, options: tuple[str, ...], complaint: str
+) -> None:
+    done = agns("faces", "list", folder, *options)
+    assert (done.code, done.out) == (2, "")
+    assert complaint in done.complaint
+
+
+def test_a_folder_that_is_not_there_is_misuse(agns: Run, tmp_path: Path) -> None:
+    done = agns("faces", "list", tmp_path / "none")
+    assert done.code == 2
+    assert str(tmp_path / "none") in done.complaint
+
+
+def test_a_damaged_photo_fails_by_name_unless_it_is_to_be_skipped(
+    agns: Run, tmp_path: Path
+) -> None:
+    for number in range(3):
+        path = tmp_path / "root" / "Ann" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PilImage.new("RGB", (224, 224), (number, 0, 0)).save(path)
+    path.write_bytes(path.read_bytes()[:40])
+    done = agns("faces", "list", tmp_path / "root")
+    assert done.code == 1
+    assert str(path) in done.complaint
+    done = agns("faces", "list", tmp_path / "root", "--skip-unreadable")
+    assert done.code == 0
+    assert "1 unreadable pictures were left out, Ann/2.png" in done.out

@@ -1,0 +1,160 @@
+"""`agns recognize`: whom a recogniser sees in photos and folders."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image as PilImage
+
+from agns.data.cache import decode_face
+from agns.data.faces import load_faces
+from agns.images import from_pixels
+from agns.models.recognizer import load_recognizer, save_recognizer
+
+Run = Callable[..., Any]
+
+
+def likely(weights: Any, path: Path) -> dict[str, float]:
+    """Probability of each identity, computed here."""
+    recognizer = load_recognizer(weights.recognizer)[0]
+    face = from_pixels(torch.from_numpy(decode_face(path, center_crop=None))[None])
+    with torch.no_grad():
+        row = recognizer(face).softmax(1)[0].tolist()
+    return dict(zip(recognizer.identities, row, strict=True))
+
+
+def accuracies(weights: Any, folder: Path) -> dict[str, float]:
+    """Share of each identity's photos recognised, computed here."""
+    return {
+        person.name: sum(
+            max(found := likely(weights, photo), key=found.__getitem__) == person.name
+            for photo in person.iterdir()
+        )
+        / len(list(person.iterdir()))
+        for person in folder.iterdir()
+    }
+
+
+def test_a_photo_gets_its_likeliest_identities_in_order(
+    agns: Run, weights: Any, folder: Path
+) -> None:
+    photo = folder / "Synthetic_001" / "Synthetic_001_0001.png"
+    done = agns("recognize", photo, "--recognizer", weights.recognizer, "--json", "--top", 2)
+    assert done.code == 0
+    (found,) = json.loads(done.out)
+    assert found["path"] == str(photo)
+    expected = sorted(likely(weights, photo).items(), key=lambda pair: -pair[1])[:2]
+    assert [choice["identity"] for choice in found["top"]] == [name for name, _ in expected]
+    for choice, (_, probability) in zip(found["top"], expected, strict=True):
+        assert choice["probability"] == pytest.approx(probability, abs=1e-4)
+
+
+def test_a_photo_gets_a_table_without_json(agns: Run, weights: Any, folder: Path) -> None:
+    photo = folder / "Synthetic_001" / "Synthetic_001_0001.png"
+    done = agns("recognize", photo, "--recognizer", weights.recognizer)
+    path, _, *rows = done.out.splitlines()
+    assert path == str(photo)
+    assert {row.split()[0] for row in rows} == {f"Synthetic_00{i}" for i in range(3)}
+
+
+def test_a_folder_gets_its_accuracies(agns: Run, weights: Any, folder: Path) -> None:
+    done = agns("recognize", folder, "--recognizer", weights.recognizer, "--json")
+    assert done.code == 0
+    (found,) = json.loads(done.out)
+    mean = sum(accuracies(weights, folder).values()) / 3
+    assert (found["path"], found["photos"]) == (str(folder), 12)
+    assert found["accuracy"] == pytest.approx(mean)
+    assert found["balanced_accuracy"] == pytest.approx(mean)
+    assert found["not_trained_on"] == {
+        name: found[name] for name in ("photos", "accuracy", "balanced_accuracy")
+    }
+    assert (found["photos_of_unknown_identities"], found["skipped"]) == (0, 0)
+
+
+def test_photos_that_training_saw_are_set_apart(
+    agns: Run, tmp_path: Path, weights: Any, folder: Path
+) -> None:
+    faces = load_faces(folder)
+    path = tmp_path / "victim.safetensors"
+    recognizer = load_recognizer(weights.recognizer)[0]
+    # All but the last identity's.
+    save_recognizer(path, recognizer, {"training_photos": list(faces.digests[:8])})
+    done = agns("recognize", folder, "--recognizer", path, "--json")
+    (found,) = json.loads(done.out)
+    last = accuracies(weights, folder)["Synthetic_002"]
+    assert found["photos"] == 12
+    assert found["not_trained_on"] == {"photos": 4, "accuracy": last, "balanced_accuracy": last}
+
+
+def test_photos_of_unknown_identities_are_left_out_and_counted(
+    agns: Run, tmp_path: Path, weights: Any, folder: Path
+) -> None:
+    root = tmp_path / "faces"
+    shutil.copytree(folder / "Synthetic_001", root / "Synthetic_001")
+    shutil.copytree(folder / "Synthetic_002", root / "Ann")
+    done = agns("recognize", root, "--recognizer", weights.recognizer, "--json")
+    (found,) = json.loads(done.out)
+    assert (found["photos"], found["photos_of_unknown_identities"]) == (4, 4)
+    assert found["accuracy"] == accuracies(weights, folder)["Synthetic_001"]
+
+
+def test_a_folder_of_strangers_alone_is_a_failure(
+    agns: Run, tmp_path: Path, weights: Any, folder: Path
+) -> None:
+    shutil.copytree(folder / "Synthetic_002", tmp_path / "faces" / "Ann")
+    done = agns("recognize", tmp_path / "faces", "--recognizer", weights.recognizer)
+    assert (done.code, done.out) == (1, "")
+    assert "none of the identities" in done.complaint
+
+
+def test_photos_and_folders_can_be_mixed(agns: Run, weights: Any, folder: Path) -> None:
+    photo = folder / "Synthetic_001" / "Synthetic_001_0001.png"
+    done = agns("recognize", photo, folder, "--recognizer", weights.recognizer, "--json")
+    first, second = json.loads(done.out)
+    assert ("top" in first, "accuracy" in second) == (True, True)
+
+
+def test_the_crop_recorded_in_the_recogniser_is_the_one_taken(
+    agns: Run, tmp_path: Path, weights: Any, folder: Path
+) -> None:
+    photo, large = folder / "Synthetic_001" / "Synthetic_001_0001.png", tmp_path / "large.png"
+    canvas = PilImage.new("RGB", (300, 300), (9, 99, 9))
+    with PilImage.open(photo) as opened:
+        canvas.paste(opened, (38, 38))
+    canvas.save(large)
+    path = tmp_path / "victim.safetensors"
+    save_recognizer(path, load_recognizer(weights.recognizer)[0], {"center_crop": 224})
+    found = json.loads(agns("recognize", large, photo, "--recognizer", path, "--json").out)
+    assert found[0]["top"] == found[1]["top"]
+
+
+@pytest.mark.parametrize("crop", [0, -5])
+def test_a_crop_of_no_size_is_misuse(agns: Run, weights: Any, folder: Path, crop: int) -> None:
+    photo = folder / "Synthetic_001" / "Synthetic_001_0001.png"
+    done = agns("recognize", photo, "--recognizer", weights.recognizer, "--center-crop", crop)
+    assert (done.code, done.out) == (2, "")
+
+
+def test_a_photo_that_is_not_there_is_misuse(agns: Run, tmp_path: Path, weights: Any) -> None:
+    done = agns("recognize", tmp_path / "none.png", "--recognizer", weights.recognizer)
+    assert (done.code, done.out) == (2, "")
+    assert done.complaint == f"there is no picture {tmp_path / 'none.png'}"
+
+
+def test_a_photo_of_another_size_fails_with_a_way_out(
+    agns: Run, tmp_path: Path, weights: Any
+) -> None:
+    PilImage.new("RGB", (300, 200)).save(tmp_path / "a.png")
+    done = agns("recognize", tmp_path / "a.png", "--recognizer", weights.recognizer)
+    assert (done.code, done.out) == (1, "")
+    assert "--center-crop" in done.complaint
+
+
+def test_a_generator_does_not_recognise(agns: Run, weights: Any, folder: Path) -> None:
+    done = agns("recognize", folder, "--recognizer", weights.generator)
+    assert done.code == 1
+    assert done.complaint == f"{weights.generator} holds no recogniser written by agns"

@@ -1,0 +1,154 @@
+"""`agns train`: runs begun, gone on with, and refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agns.cli import options as cli_options
+from agns.data.faces import FaceSet
+from agns.models.dcgan import load_discriminator, load_generator
+from agns.models.recognizer import load_recognizer
+from agns.storage import read_json
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def small(folder: Path, shop: Path) -> tuple[object, ...]:
+    """Options of a recogniser that trains in a second."""
+    return ("--arch", "of", "--faces", folder, "--glasses", shop, "--epochs", 1, "--batch", 6)
+
+
+def test_a_recogniser_is_trained_on_a_folder(
+    agns: Run, tmp_path: Path, folder: Path, small: tuple[object, ...]
+) -> None:
+    out = tmp_path / "run"
+    done = agns("train", "recognizer", "--out", out, *small, "--seed", 3)
+    assert done.code == 0
+    assert "On 3 test photos: accuracy " in done.out
+    assert done.out.splitlines()[-1] == f"Wrote {out / 'recognizer.safetensors'}"
+    recognizer, metadata = load_recognizer(out / "recognizer.safetensors")
+    assert recognizer.identities == tuple(f"Synthetic_00{i}" for i in range(3))
+    recipe = {"arch": "of", "epochs": 1, "batch": 6, "seed": 3, "rate": 2e-3, "precision": "bf16"}
+    assert recipe.items() <= metadata["recipe"].items()
+    assert metadata["source"] == str(folder)
+    assert (out / "losses.png").is_file()
+
+    assert agns("train", "recognizer", "--out", out, *small, "--seed", 3, "--resume").code == 0
+    done = agns("train", "recognizer", "--out", out, *small, "--seed", 4, "--resume")
+    assert done.code == 2
+    assert "had seed = 3, not 4" in done.complaint
+    done = agns("train", "recognizer", "--out", out, *small, "--seed", 3)
+    assert done.code == 2
+    assert "already holds a run" in done.complaint
+
+
+def test_resuming_where_no_run_is_is_misuse_before_any_face_is_read(
+    agns: Run, tmp_path: Path
+) -> None:
+    done = agns("train", "recognizer", "--out", tmp_path / "none", "--resume", "--faces", "nowhere")
+    assert (done.code, done.out) == (2, "")
+    assert done.complaint == f"there is no run to resume in {tmp_path / 'none'}"
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("command", ["recognizer", "gan"])
+def test_a_file_in_place_of_the_run_is_misuse(agns: Run, tmp_path: Path, command: str) -> None:
+    (tmp_path / "run").write_text("mine", encoding="utf-8")
+    done = agns("train", command, "--out", tmp_path / "run")
+    assert done.code == 2
+    assert "is a file" in done.complaint
+    assert (tmp_path / "run").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--epochs", 0), "epochs must be at least 1"),
+        (("--batch", 1), "batch at least 2"),
+        (("--rate", 0), "rate must be positive"),
+        (("--rate", "nan"), "rate must be"),
+        (("--precision", "fp16"), "precision must be fp32 or bf16"),
+        (("--arch", "resnet"), "no recogniser 'resnet'"),
+        (("--arch", "of10"), "10 identities"),
+        (("--identities", 5), "expected 5 identities"),
+        (("--faces", "nowhere"), "no folder of faces nowhere"),
+        (("--glasses", "nowhere"), "no folder nowhere of eyeglass pictures"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_misuse_and_leave_no_run(
+    agns: Run, tmp_path: Path, small: tuple[object, ...], options: tuple[object, ...],
+    complaint: str,
+) -> None:  # fmt: skip
+    done = agns("train", "recognizer", "--out", tmp_path / "run", *small, *options)
+    assert (done.code, done.out) == (2, "")
+    assert complaint in done.complaint
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("options", [("--identities", 0), ("--name", "Ann")])
+def test_drawn_identities_that_cannot_be_had_are_misuse(
+    agns: Run, tmp_path: Path, shop: Path, monkeypatch: pytest.MonkeyPatch,
+    options: tuple[object, ...],
+) -> None:  # fmt: skip
+    def train(faces: FaceSet, *arguments: object, **rest: object) -> None:
+        pytest.fail(f"trained on {len(faces.identities)} drawn identities in spite of {options}")
+
+    monkeypatch.setattr(cli_options, "SYNTHETIC_TRAINING_PHOTOS", 2)
+    monkeypatch.setattr("agns.training.recognizer.train_recognizer", train)
+    done = agns(
+        "train", "recognizer", "--arch", "of", "--glasses", shop, "--out", tmp_path / "run",
+        *options,
+    )  # fmt: skip
+    assert (done.code, done.out) == (2, "")
+
+
+@pytest.mark.parametrize("option", ["--mask", "--names"])
+def test_options_of_a_folder_of_eyeglasses_are_misuse_without_one(
+    agns: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    def train(*arguments: object, **rest: object) -> None:
+        pytest.fail(f"trained on drawn frames in spite of {option}")
+
+    monkeypatch.setattr("agns.training.gan.train_gan", train)
+    done = agns("train", "gan", "--out", tmp_path / "run", "--count", 8, option, "nowhere")
+    assert (done.code, done.out) == (2, "")
+
+
+def test_the_eyeglass_networks_are_trained_on_a_folder(
+    agns: Run, tmp_path: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agns.training.gan.settle_statistics", lambda *_, **__: None)
+    out = tmp_path / "run"
+    options = ("--out", out, "--glasses", shop, "--epochs", 1, "--batch", 16)
+    done = agns("train", "gan", *options)
+    assert done.code == 0
+    assert str(out / "generator.safetensors") in done.out
+    load_generator(out / "generator.safetensors")
+    load_discriminator(out / "discriminator.safetensors")
+    assert (out / "losses.png").is_file()
+    config = read_json(out / "config.json")["config"]
+    assert {"source": str(shop), "frames": 33, "batch": 16}.items() <= config.items()
+
+    done = agns("train", "gan", *options)
+    assert done.code == 2
+    assert "already holds a run" in done.complaint
+
+
+def test_the_drawn_set_is_as_large_as_asked_for(
+    agns: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agns.training.gan.settle_statistics", lambda *_, **__: None)
+    out = tmp_path / "run"
+    done = agns("train", "gan", "--out", out, "--count", 9, "--epochs", 1, "--batch", 8)
+    assert done.code == 0
+    config = read_json(out / "config.json")["config"]
+    assert {"source": "frames drawn by agns", "frames": 9}.items() <= config.items()
+
+
+def test_a_batch_larger_than_the_set_is_misuse(agns: Run, tmp_path: Path) -> None:
+    done = agns("train", "gan", "--out", tmp_path / "run", "--count", 9, "--batch", 10)
+    assert done.code == 2
+    assert "a batch of 10 needs as many frames, got 9" in done.complaint

@@ -1,0 +1,89 @@
+"""A crowd of drawn strangers, a small recogniser that knows them, and what attacks need."""
+
+import pytest
+import torch
+from torch import nn
+
+from agns.data.eyeglasses import draw_frames
+from agns.data.faces import FaceSet, faces_from_pixels
+from agns.evaluation.experiment import Apparatus
+from agns.images import from_pixels, to_pixels
+from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
+from agns.models.recognizer import FAMILIES, Family, InputContract, Recognizer, build_recognizer
+from agns.types import Pixels
+
+NAMES = ("Ann", "Bob", "Cy")
+PHOTOS = 8
+
+
+@pytest.fixture(scope="session")
+def glasses() -> Pixels:
+    return draw_frames(16)
+
+
+@pytest.fixture(scope="session")
+def crowd() -> FaceSet:
+    """Three people, each a pattern of coarse patches of their own with some noise in it."""
+    draws = torch.Generator().manual_seed(1)
+    people = 0.5 + 0.06 * torch.randn(len(NAMES), 1, 3, 8, 8, generator=draws)
+    coarse = people + 0.03 * torch.randn(len(NAMES), PHOTOS, 3, 8, 8, generator=draws)
+    faces = coarse.flatten(0, 1).repeat_interleave(28, 2).repeat_interleave(28, 3)
+    photos = [f"{name}/{number}.png" for name in NAMES for number in range(PHOTOS)]
+    labels = torch.arange(len(NAMES)).repeat_interleave(PHOTOS)
+    return faces_from_pixels(to_pixels(faces), labels, NAMES, photos)
+
+
+@pytest.fixture(scope="session")
+def recognizer(crowd: FaceSet) -> Recognizer:
+    """Knows each person by the mean of their photos' features."""
+    family = Family(
+        contract=InputContract(size=32, low=-1, high=1),
+        backbone=lambda _: nn.Sequential(
+            nn.Sequential(nn.Conv2d(3, 8, 5, 2, padding=2), nn.BatchNorm2d(8), nn.ReLU()),
+            nn.AvgPool2d(4),
+            nn.Flatten(),
+        ),
+        head=lambda classes: nn.Linear(128, classes),
+    )
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setitem(FAMILIES, "tiny", family)
+        built = build_recognizer("tiny", NAMES, generator=torch.Generator().manual_seed(0)).eval()
+        features: list[torch.Tensor] = []
+        hook = built.backbone.register_forward_hook(lambda *call: features.append(call[2]))
+        built(from_pixels(crowd.pixels))
+        hook.remove()
+        centres = features[0].reshape(len(NAMES), PHOTOS, 128).mean(1)
+        centres = centres - centres.mean(0)
+        middle = features[0].mean(0)
+        built.head.weight.copy_(12 * centres)
+        built.head.bias.copy_(-12 * (centres @ middle + (centres**2).sum(1) / 2))
+    return built
+
+
+@pytest.fixture(scope="session")
+def gan(glasses: Pixels) -> tuple[Generator, Discriminator]:
+    """Untrained, with the running statistics of one batch, so that frames vary."""
+    draws = torch.Generator().manual_seed(0)
+    networks = build_gan(generator=draws)
+    for network in networks:
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+                layer.momentum = 1
+    with torch.no_grad():
+        networks[0].train()(sample_latents(32, generator=draws))
+        networks[1].train()(from_pixels(glasses))
+    return networks[0].eval(), networks[1].eval()
+
+
+@pytest.fixture(scope="session")
+def apparatus(
+    gan: tuple[Generator, Discriminator], recognizer: Recognizer, glasses: Pixels
+) -> Apparatus:
+    return Apparatus(
+        generator=gan[0],
+        discriminator=gan[1],
+        recognizer=recognizer,
+        recognizer_name="tiny",
+        metadata={},
+        glasses=glasses,
+    )

@@ -1,0 +1,243 @@
+"""One attack from photos to figures, on a small recogniser of three strangers."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+import torch
+
+from agns.attack.agn import AgnConfig
+from agns.attack.goals import Dodge
+from agns.data.faces import FaceSet
+from agns.errors import AttackError, ConfigError, DataError
+from agns.evaluation.controls import logits_wearing
+from agns.evaluation.experiment import Apparatus, AttackReport, Experiment, describe, run_experiment
+from agns.evaluation.metrics import measure_success
+from agns.images import read_image
+
+DODGE = Experiment(goal="dodge", subject="Ann", control_frames=3)
+IMPERSONATE = Experiment(goal="impersonate", subject="Ann", target="Bob", control_frames=3)
+QUICK = AgnConfig(batch=8, samples=4, generator_rate=5e-3)
+
+
+def result(out: Path) -> dict[str, object]:
+    return cast(dict[str, object], json.loads((out / "result.json").read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """An experiment that is done."""
+
+    report: AttackReport
+    out: Path
+
+
+@pytest.fixture(scope="module")
+def dodged(
+    apparatus: Apparatus, crowd: FaceSet, tmp_path_factory: pytest.TempPathFactory
+) -> Finished:
+    out = tmp_path_factory.mktemp("dodge")
+    return Finished(report=run_experiment(apparatus, crowd, DODGE, QUICK, out), out=out)
+
+
+@pytest.fixture(scope="module")
+def impersonated(
+    apparatus: Apparatus, crowd: FaceSet, tmp_path_factory: pytest.TempPathFactory
+) -> Finished:
+    out = tmp_path_factory.mktemp("impersonate")
+    return Finished(report=run_experiment(apparatus, crowd, IMPERSONATE, QUICK, out), out=out)
+
+
+def test_the_result_says_what_was_done(dodged: Finished, impersonated: Finished) -> None:
+    for finished, target in ((dodged, None), (impersonated, "Bob")):
+        written = result(finished.out)
+        expected = {
+            "goal": "dodge" if target is None else "impersonate",
+            "subject": "Ann",
+            "target": target,
+            "recognizer": "tiny",
+            "seed": 0,
+            "iterations": 2,
+            "stopped_because": "used up the eyeglasses",
+        }
+        assert {name: written[name] for name in expected} == expected
+        assert isinstance(written["seconds"], float)
+
+
+def test_the_result_holds_figures_for_both_splits_and_every_control(dodged: Finished) -> None:
+    written = result(dodged.out)
+    controls = cast(dict[str, object], written["controls"])
+    assert list(controls) == ["benign", "untrained_generator", "noise"]
+    keys = {"images", "success_rate", "interval", "mean_probability", "recognized"}
+    for figures in (written["craft"], written["held_out"], *controls.values()):
+        figures = cast(dict[str, dict[str, object]], figures)
+        assert figures.keys() == keys
+        assert figures["recognized"].keys() == keys - {"recognized"}
+        assert figures["images"] == 4
+
+
+def test_the_written_result_is_the_report(dodged: Finished) -> None:
+    written, report = result(dodged.out), dodged.report
+    assert written["warnings"] == report.warnings
+    assert cast(dict[str, object], written["stealth"])["nearest_real"] == (
+        report.stealth.nearest_real
+    )
+    assert cast(dict[str, object], written["held_out"])["mean_probability"] == (
+        report.held_out.mean_probability
+    )
+
+
+def test_photos_are_crafted_on_or_held_out_but_never_both(dodged: Finished, crowd: FaceSet) -> None:
+    photos = dodged.report.photos
+    assert not set(photos["craft"]) & set(photos["held_out"])
+    own = {crowd.photos[place] for place in crowd.of("Ann").tolist()}
+    assert {*photos["craft"], *photos["held_out"]} == own
+
+
+@pytest.mark.parametrize("side", ["craft", "held_out"])
+def test_the_figures_are_those_of_the_written_frame(
+    dodged: Finished, apparatus: Apparatus, crowd: FaceSet, side: str
+) -> None:
+    places = torch.tensor([crowd.photos.index(name) for name in dodged.report.photos[side]])
+    frame = read_image(dodged.out / "frame.png")
+    logits = logits_wearing(apparatus.recognizer, crowd.faces(places), frame[None])[0]
+    expected = measure_success(Dodge(subject=0), logits)
+    found = dodged.report.craft if side == "craft" else dodged.report.held_out
+    assert found.success_rate == expected.success_rate
+    # The frame is written as bytes.
+    assert found.mean_probability == pytest.approx(expected.mean_probability, abs=0.01)
+
+
+def test_pictures_and_frames_are_written_beside_the_result(dodged: Finished) -> None:
+    names = {"before_after.png", "history.png", "frame.png", "frame_on_canvas.png",
+             "latents.safetensors", "generator.safetensors", "history.json"}  # fmt: skip
+    assert names <= {path.name for path in dodged.out.iterdir()}
+
+
+def test_a_finished_experiment_is_not_overwritten(
+    dodged: Finished, apparatus: Apparatus, crowd: FaceSet
+) -> None:
+    before = (dodged.out / "result.json").read_bytes()
+    with pytest.raises(ConfigError, match="already holds a result"):
+        run_experiment(apparatus, crowd, DODGE, QUICK, dodged.out)
+    assert (dodged.out / "result.json").read_bytes() == before
+
+
+def test_the_same_seed_gives_the_same_result_but_for_the_time(
+    dodged: Finished, apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+) -> None:
+    torch.manual_seed(1234)
+    run_experiment(apparatus, crowd, DODGE, QUICK, tmp_path)
+    one, other = result(dodged.out), result(tmp_path)
+    del one["seconds"], other["seconds"]
+    assert one == other
+
+
+def test_the_seeds_of_the_split_and_of_the_attack_are_both_kept(
+    apparatus: Apparatus, crowd: FaceSet, dodged: Finished, tmp_path: Path
+) -> None:
+    report = run_experiment(
+        apparatus, crowd, replace(DODGE, seed=5), replace(QUICK, seed=9), tmp_path
+    )
+    assert report.photos != dodged.report.photos
+    assert (report.seed, report.config["seed"]) == (5, 9)
+
+
+def knowing(apparatus: Apparatus, digests: tuple[str, ...]) -> Apparatus:
+    return replace(apparatus, metadata={"training_photos": list(digests)})
+
+
+def test_photos_that_the_recogniser_was_trained_on_are_left_out(
+    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+) -> None:
+    seen = crowd.subset(crowd.of("Ann")[1:4])
+    report = run_experiment(knowing(apparatus, seen.digests), crowd, DODGE, QUICK, tmp_path)
+    used = {*report.photos["craft"], *report.photos["held_out"]}
+    assert not used & set(seen.photos)
+    assert len(used) == 5
+    assert report.photos_seen_in_training == 3
+
+
+def test_a_subject_whose_photos_were_all_trained_on_is_refused(
+    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+) -> None:
+    seen = crowd.subset(crowd.of("Ann")[1:])
+    with pytest.raises(AttackError, match="trained on 7 of the 8 photos of Ann"):
+        run_experiment(knowing(apparatus, seen.digests), crowd, DODGE, QUICK, tmp_path)
+
+
+def test_a_subject_who_is_never_recognised_has_nothing_to_dodge(
+    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+) -> None:
+    swapped = replace(crowd, labels=(crowd.labels + 1) % 3)
+    with pytest.raises(AttackError, match="recognises none of 4 craft photos of Ann"):
+        run_experiment(apparatus, swapped, DODGE, QUICK, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_subject_with_a_single_photo_is_refused(
+    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="Ann"):
+        run_experiment(apparatus, crowd.subset(crowd.of("Ann")[:1]), DODGE, QUICK, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"subject": "Dora"}, "does not know 'Dora'"),
+        ({"target": "Dora"}, "does not know 'Dora'"),
+        ({"target": "Ann"}, "the target Ann is the subject"),
+        ({"stop": 1.5}, "a stop value must lie in"),
+    ],
+    ids=str,
+)
+def test_a_goal_that_cannot_be_is_refused(
+    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path, change: dict[str, str | float], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        run_experiment(apparatus, crowd, replace(IMPERSONATE, **change), QUICK, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_dodging_has_no_target_and_impersonating_needs_one() -> None:
+    with pytest.raises(ConfigError, match="dodging has no target"):
+        Experiment(goal="dodge", subject="Ann", target="Bob")
+    with pytest.raises(ConfigError, match="needs a target"):
+        Experiment(goal="impersonate", subject="Ann")
+
+
+def test_controls_need_a_frame() -> None:
+    with pytest.raises(ConfigError, match="control_frames must be at least 1, got 0"):
+        replace(DODGE, control_frames=0)
+
+
+def test_an_interrupted_experiment_is_scored_and_says_so(
+    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+) -> None:
+    def progress(done: int, total: int, figures: Mapping[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    run_experiment(apparatus, crowd, DODGE, QUICK, tmp_path, progress=progress)
+    written = result(tmp_path)
+    assert (written["stopped_because"], written["iterations"]) == ("interrupted", 1)
+    assert "The attack was interrupted after 1 iterations." in cast(list[str], written["warnings"])
+
+
+def test_an_experiment_that_is_no_longer_finite_is_scored_and_says_so(
+    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+) -> None:
+    config = replace(QUICK, discriminator_rate=1e38)
+    run_experiment(apparatus, crowd, DODGE, config, tmp_path)
+    written = result(tmp_path)
+    assert written["stopped_because"] == "not finite"
+    assert any("no longer finite" in words for words in cast(list[str], written["warnings"]))
+
+
+def test_a_line_describes_the_outcome(dodged: Finished, impersonated: Finished) -> None:
+    rate = dodged.report.held_out.success_rate
+    assert describe(dodged.report).startswith(f"Ann dodges: {rate:.0%} of 4 held-out photos (95 %")
+    assert describe(impersonated.report).startswith("Ann as Bob: ")

@@ -1,0 +1,119 @@
+"""What makes figures weaker than they look is said in words."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from agns.attack.agn import AgnOutcome
+from agns.attack.goals import Dodge
+from agns.attack.search import Candidates
+from agns.evaluation.controls import CONTROLS
+from agns.evaluation.experiment import find_warnings
+from agns.evaluation.metrics import SplitSuccess, measure_split
+from agns.evaluation.stealth import Stealth
+from agns.models.dcgan import Discriminator, Generator
+
+
+def counted(successes: int, photos: int = 20) -> SplitSuccess:
+    """Dodging succeeded on so many photos, all of them recognised."""
+    choices = torch.arange(photos) < successes
+    return measure_split(
+        Dodge(subject=0), 5 * torch.eye(2)[choices.long()], torch.ones(photos, dtype=torch.bool)
+    )
+
+
+OFTEN, NEVER = counted(18), counted(0)
+
+
+@pytest.fixture
+def outcome(gan: tuple[Generator, Discriminator]) -> AgnOutcome:
+    best = Candidates(
+        latents=torch.zeros(1, 25),
+        frames=torch.zeros(1, 3, 64, 176),
+        shortfall=0.005,
+        probability=0.005,
+        met=True,
+    )
+    return AgnOutcome(
+        generator=gan[0],
+        best=best,
+        iterations=7,
+        seconds=1,
+        stopped_because="reached the stop value",
+    )
+
+
+STEALTH = Stealth(
+    discriminator_score=0.6,
+    discriminator_percentile=0.5,
+    total_variation=0.1,
+    total_variation_percentile=0.5,
+    nearest_real=0.1,
+    nearest_real_percentile=0.5,
+    within_benign_90=True,
+)
+
+
+def warnings(
+    outcome: AgnOutcome,
+    *,
+    held_out: SplitSuccess = OFTEN,
+    control: SplitSuccess = NEVER,
+    recognized: float = 1,
+    stealth: Stealth = STEALTH,
+) -> list[str]:
+    controls = {**dict.fromkeys(CONTROLS, NEVER), "untrained_generator": control}
+    return find_warnings(outcome, held_out, controls, recognized, stealth)
+
+
+def test_figures_without_a_weakness_have_no_warnings(outcome: AgnOutcome) -> None:
+    assert warnings(outcome) == []
+
+
+@pytest.mark.parametrize("successes", [18, 20])
+def test_a_control_that_succeeds_as_often_is_said_in_words(
+    outcome: AgnOutcome, successes: int
+) -> None:
+    (words,) = warnings(outcome, control=counted(successes))
+    assert "'untrained generator' succeeds as often as the attack" in words
+    assert "against 90%" in words
+
+
+def test_a_control_that_succeeds_less_often_is_not(outcome: AgnOutcome) -> None:
+    assert warnings(outcome, control=counted(17)) == []
+
+
+def test_no_success_at_all_is_no_controls_doing(outcome: AgnOutcome) -> None:
+    assert warnings(outcome, held_out=NEVER) == []
+
+
+def test_a_stop_value_out_of_reach_is_said(outcome: AgnOutcome) -> None:
+    outcome.best = replace(outcome.best, met=False, probability=0.4321)
+    (words,) = warnings(outcome)
+    assert "No sampled frame reached the stop value" in words
+    assert "0.432" in words
+
+
+def test_an_early_end_is_said(outcome: AgnOutcome) -> None:
+    outcome.stopped_because = "interrupted"
+    assert warnings(outcome) == ["The attack was interrupted after 7 iterations."]
+    outcome.stopped_because = "not finite"
+    (words,) = warnings(outcome)
+    assert "no longer finite after 7 iterations" in words
+
+
+def test_a_frame_unlike_eyeglasses_is_said(outcome: AgnOutcome) -> None:
+    (words,) = warnings(outcome, stealth=replace(STEALTH, discriminator_percentile=0.04))
+    assert "looks less like eyeglasses than 95 %" in words
+
+
+def test_few_held_out_photos_are_said(outcome: AgnOutcome) -> None:
+    (words,) = warnings(outcome, held_out=counted(9, photos=9))
+    assert "Only 9 held-out photos" in words
+    assert warnings(outcome, held_out=counted(9, photos=10)) == []
+
+
+def test_a_recogniser_that_errs_without_a_frame_is_said(outcome: AgnOutcome) -> None:
+    (words,) = warnings(outcome, recognized=0.79)
+    assert "recognises only 79% of the subject's photos" in words

@@ -1,0 +1,38 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from agns.data.eyeglasses import draw_frames
+from agns.data.faces import FaceSet
+from agns.data.synthetic import SyntheticConfig, synthetic_faces
+from agns.types import Pixels
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where decoded pictures would go, in place of the user's own cache."""
+    directory = tmp_path / "cache"
+    monkeypatch.setenv("AGNS_CACHE", str(directory))
+    return directory
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums are then always in one order, so that figures compare bit for bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="package")
+def faces() -> FaceSet:
+    """Eight photos of each of three people who do not exist."""
+    return synthetic_faces(SyntheticConfig(identities=3, photos=8))
+
+
+@pytest.fixture(scope="package")
+def glasses() -> Pixels:
+    return draw_frames(32)

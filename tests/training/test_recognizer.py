@@ -1,0 +1,271 @@
+"""The training loop of recognisers: what a run leaves, stopping, resuming, learning."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from agns.data.faces import FaceSet, faces_from_pixels
+from agns.data.splits import stratified_split
+from agns.errors import ConfigError, DataError
+from agns.models.recognizer import load_recognizer
+from agns.storage import load_tensors, read_json, versions
+from agns.training.recognizer import (
+    RecognizerTraining,
+    average,
+    photo_weights,
+    set_rate,
+    train_recognizer,
+)
+from agns.types import Pixels
+
+CONFIG = RecognizerTraining(arch="of", epochs=2, batch=8, precision="fp32")
+STEPS = 2
+"""In an epoch of the 18 training photos."""
+
+
+class BrokenOff(Exception):
+    """Stands for a power cut."""
+
+
+def break_off_in_epoch_2(done: int, total: int, figures: Mapping[str, float]) -> None:
+    if done == STEPS + 1:
+        raise BrokenOff
+
+
+def figures(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, faces: FaceSet, glasses: Pixels) -> Path:
+    """An unbroken run."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    train_recognizer(faces, glasses, CONFIG, out, source="drawn", center_crop=120)
+    return out
+
+
+def test_a_run_leaves_its_configuration_and_versions(whole: Path) -> None:
+    written = read_json(whole / "config.json")
+    assert written["versions"] == versions()
+    expected = {"arch": "of", "epochs": 2, "seed": 0, "source": "drawn", "photos": 24}
+    assert expected.items() <= written["config"].items()
+
+
+def test_a_run_leaves_a_line_of_figures_for_each_epoch(whole: Path) -> None:
+    rows = figures(whole)
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert all(row["loss"] > 0 for row in rows)
+
+
+def test_a_run_leaves_the_class_mapping(whole: Path, faces: FaceSet) -> None:
+    assert read_json(whole / "classes.json") == {
+        "0": faces.identities[0],
+        "1": faces.identities[1],
+        "2": faces.identities[2],
+    }
+
+
+def test_a_run_leaves_a_recogniser_that_loads(whole: Path, faces: FaceSet) -> None:
+    recognizer, metadata = load_recognizer(whole / "recognizer.safetensors")
+    assert recognizer.identities == faces.identities
+    assert (metadata["source"], metadata["center_crop"]) == ("drawn", 120)
+    assert metadata["recipe"]["batch"] == 8
+
+
+def test_the_photos_recorded_as_trained_on_are_those_of_the_split(
+    whole: Path, faces: FaceSet
+) -> None:
+    split = stratified_split(faces, held_fraction=CONFIG.held_fraction, seed=CONFIG.seed)
+    metadata = load_recognizer(whole / "recognizer.safetensors")[1]
+    assert metadata["training_photos"] == [faces.digests[i] for i in split.first.tolist()]
+
+
+def test_the_scores_recorded_are_of_the_held_out_photos(whole: Path, faces: FaceSet) -> None:
+    split = stratified_split(faces, held_fraction=CONFIG.held_fraction, seed=CONFIG.seed)
+    recognizer, metadata = load_recognizer(whole / "recognizer.safetensors")
+    with torch.no_grad():
+        predicted = recognizer(faces.faces(split.second)).argmax(1)
+    accuracy = float((predicted == faces.labels[split.second]).float().mean())
+    scores = metadata["scores"]
+    assert scores["photos"] == len(split.second)
+    assert scores["accuracy"] == pytest.approx(accuracy)
+    assert scores.items() <= read_json(whole / "scores.json").items()
+
+
+def test_what_is_kept_is_the_average_and_not_the_last_weights(whole: Path) -> None:
+    checkpoint = load_tensors(whole / "checkpoint.safetensors")[0]
+    kept = load_tensors(whole / "recognizer.safetensors")[0]
+    assert torch.equal(kept["head.0.weight"], checkpoint["averaged.head.0.weight"])
+    assert not torch.equal(kept["head.0.weight"], checkpoint["recognizer.head.0.weight"])
+
+
+def test_a_run_broken_off_and_resumed_ends_bit_for_bit_as_an_unbroken_one(
+    whole: Path, tmp_path: Path, faces: FaceSet, glasses: Pixels
+) -> None:
+    out = tmp_path / "broken"
+    about = {"source": "drawn", "center_crop": 120}
+    with pytest.raises(BrokenOff):
+        train_recognizer(faces, glasses, CONFIG, out, **about, progress=break_off_in_epoch_2)
+    assert not (out / "recognizer.safetensors").exists()
+    train_recognizer(faces, glasses, CONFIG, out, **about, resume=True)
+
+    expected, metadata = load_tensors(whole / "recognizer.safetensors")
+    found, found_metadata = load_tensors(out / "recognizer.safetensors")
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
+    assert found_metadata == metadata
+    assert (out / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+
+
+def test_a_run_broken_off_before_its_first_checkpoint_starts_over(
+    whole: Path, tmp_path: Path, faces: FaceSet, glasses: Pixels
+) -> None:
+    def break_off_at_once(done: int, total: int, figures: Mapping[str, float]) -> None:
+        raise BrokenOff
+
+    out = tmp_path / "broken"
+    about = {"source": "drawn", "center_crop": 120}
+    with pytest.raises(BrokenOff):
+        train_recognizer(faces, glasses, CONFIG, out, **about, progress=break_off_at_once)
+    with pytest.raises(BrokenOff):
+        train_recognizer(
+            faces, glasses, CONFIG, out, **about, resume=True, progress=break_off_in_epoch_2
+        )
+    assert figures(out) == figures(whole)[:1]
+
+
+@pytest.mark.parametrize("changes", [{"rate": 1e-3}, {"epochs": 3}, {"seed": 1}])
+def test_resuming_with_other_settings_is_refused(
+    whole: Path, faces: FaceSet, glasses: Pixels, changes: dict[str, float]
+) -> None:
+    config = replace(CONFIG, **changes)
+    with pytest.raises(ConfigError, match=f"had {next(iter(changes))} = "):
+        train_recognizer(faces, glasses, config, whole, source="drawn", resume=True)
+
+
+def test_resuming_on_other_photos_is_refused(whole: Path, faces: FaceSet, glasses: Pixels) -> None:
+    fewer = faces.subset(torch.arange(20))
+    with pytest.raises(ConfigError, match="had photos = 24, not 20"):
+        train_recognizer(fewer, glasses, CONFIG, whole, source="drawn", resume=True)
+
+
+def test_a_directory_that_holds_a_run_is_refused(
+    whole: Path, faces: FaceSet, glasses: Pixels
+) -> None:
+    with pytest.raises(ConfigError, match="already holds a run"):
+        train_recognizer(faces, glasses, CONFIG, whole)
+
+
+def test_a_wrong_number_of_identities_leaves_no_run_behind(
+    tmp_path: Path, faces: FaceSet, glasses: Pixels
+) -> None:
+    with pytest.raises(ConfigError, match="of10 tells 10 identities apart"):
+        train_recognizer(faces, glasses, replace(CONFIG, arch="of10"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_too_few_frames_to_hold_one_out_are_refused(
+    tmp_path: Path, faces: FaceSet, glasses: Pixels
+) -> None:
+    with pytest.raises(ConfigError, match=r"frames|eyeglasses"):
+        train_recognizer(faces, glasses[:1], replace(CONFIG, epochs=1), tmp_path / "run")
+
+
+def test_a_loss_that_is_not_finite_is_a_clear_error(
+    tmp_path: Path, faces: FaceSet, glasses: Pixels
+) -> None:
+    config = replace(CONFIG, rate=1e30)
+    with pytest.raises(DataError, match=r"the loss is \S+ in epoch \d: lower the rate"):
+        train_recognizer(faces, glasses, config, tmp_path / "run")
+
+
+def test_the_loss_falls_on_an_easy_problem(tmp_path: Path, glasses: Pixels) -> None:
+    pixels = torch.full((24, 3, 224, 224), 40, dtype=torch.uint8)
+    labels = torch.arange(24) % 3
+    for place, label in enumerate(labels.tolist()):
+        pixels[place, label] = 200 + place
+    faces = faces_from_pixels(pixels, labels, "RGB", [f"{place}.png" for place in range(24)])
+    config = replace(CONFIG, epochs=5, rate=3e-3, glasses_share=0.25)
+    train_recognizer(faces, glasses, config, tmp_path / "run")
+    losses = [row["loss"] for row in figures(tmp_path / "run")]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_steps_and_the_loss_are_reported(tmp_path: Path, faces: FaceSet, glasses: Pixels) -> None:
+    told: list[tuple[int, int, float]] = []
+    train_recognizer(
+        faces, glasses, replace(CONFIG, epochs=1, precision="bf16"), tmp_path / "run",
+        progress=lambda done, total, figures: told.append((done, total, figures["loss"])),
+    )  # fmt: skip
+    assert [(done, total) for done, total, _ in told] == [(1, STEPS), (2, STEPS)]
+    mean = sum(loss for *_, loss in told) / STEPS
+    assert figures(tmp_path / "run")[0]["loss"] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize(
+    ("balance", "expected"), [(0, [1, 1, 1, 1]), (1, [1 / 3, 1 / 3, 1 / 3, 1])]
+)
+def test_photos_are_weighted_evenly_or_identities_are(
+    balance: float, expected: list[float]
+) -> None:
+    weights = photo_weights(torch.tensor([0, 0, 0, 2]), balance)
+    torch.testing.assert_close(weights, torch.tensor(expected).double())
+
+
+def test_weights_in_between_follow_the_power_of_an_identitys_photos() -> None:
+    labels = [1, 0, 0, 1, 1, 2, 1]
+    expected = [1 / math.sqrt(labels.count(label)) for label in labels]
+    weights = photo_weights(torch.tensor(labels), 0.5)
+    torch.testing.assert_close(weights, torch.tensor(expected).double())
+
+
+def test_the_rate_rises_linearly_and_falls_along_half_a_cosine() -> None:
+    config = RecognizerTraining(rate=0.4, warm_up=0.25)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 1)
+    rates = []
+    for step in range(16):
+        set_rate(optimizer, config, step, 16)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates[:4] == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    fall = [0.4 * math.cos(math.pi / 2 * step / 12) ** 2 for step in range(12)]
+    assert rates[4:] == pytest.approx(fall)
+
+
+def test_averaging_moves_weights_and_statistics_by_what_the_decay_leaves() -> None:
+    averaged, network = torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2)
+    with torch.no_grad():
+        network.weight.fill_(3)
+        network.running_mean.fill_(-2)
+        network.num_batches_tracked.fill_(9)
+    average(averaged, network, 0.75)
+    assert averaged.weight.tolist() == [0.75 * 1 + 0.25 * 3] * 2
+    assert averaged.running_mean.tolist() == [0.25 * -2] * 2
+    assert averaged.num_batches_tracked == 0
+    assert network.weight.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"batch": 1}, "batch at least 2"),
+        ({"balance": 1.5}, r"balance must lie in \[0, 1\], got 1.5"),
+        ({"glasses_share": -0.1}, "glasses_share must lie in"),
+        ({"averaging": math.nan}, "averaging must lie in"),
+        ({"held_fraction": 0.0}, r"held_fraction must lie in \(0, 1\)"),
+        ({"held_fraction": 1.0}, r"held_fraction must lie in \(0, 1\)"),
+        ({"rate": 0.0}, "rate must be positive"),
+        ({"rate": math.nan}, "rate must be"),
+        ({"rate": math.inf}, "rate must be"),
+        ({"precision": "fp16"}, "precision must be fp32 or bf16, got 'fp16'"),
+    ],
+)
+def test_settings_out_of_range_are_refused(changes: dict[str, float], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        RecognizerTraining(**changes)
