@@ -21,8 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
-from agns.attack.agn import join_gradients
 from agns.attack.goals import Dodge
+from agns.attack.gradients import join_gradients
 from agns.attack.search import search_frames
 from agns.models.dcgan import build_gan, sample_latents
 from agns.models.layers import CrossChannelNorm

@@ -15,10 +15,19 @@ from agns.errors import AttackError, ConfigError, ImageContractError
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer, freeze
-from agns.types import Faces, Frames, Logits, Pixels, Progress, silent
+from agns.types import Faces, Frames, Glasses, Logits, Progress, silent
 
 GOALS = [Dodge(subject=0, stop=1e-6), Impersonate(subject=0, target=1, stop=1 - 1e-6)]
 NEVER = GOALS[0]
+PAPER: dict[str, float | str] = {
+    "objective": "logits",
+    "tuned_layers": 5,
+    "focus": 0.0,
+    "lead": 0.0,
+    "smoothing_pixels": 0.0,
+    "precision": "fp32",
+}
+"""The loop as the paper has it, without what agns adds."""
 
 
 class Scene:
@@ -29,7 +38,7 @@ class Scene:
         gan: tuple[Generator, Discriminator],
         victim: Recognizer,
         photos: Faces,
-        glasses: Pixels,
+        glasses: Glasses,
     ) -> None:
         self.generator, self.discriminator = gan
         self.victim, self.photos, self.glasses = victim, photos, glasses
@@ -37,7 +46,9 @@ class Scene:
     def attack(
         self, goal: Goal, *, progress: Progress = silent, **settings: float | str
     ) -> AgnOutcome:
-        config = AgnConfig(**{"batch": 4, "samples": 4, "generator_rate": 1e-3, **settings})
+        config = AgnConfig(
+            **{**PAPER, "batch": 4, "samples": 4, "generator_rate": 1e-3, **settings}
+        )
         return attack_with_agn(
             self.generator,
             self.discriminator,
@@ -59,7 +70,7 @@ class Scene:
 
 @pytest.fixture
 def scene(
-    gan: tuple[Generator, Discriminator], victim: Recognizer, photos: Faces, glasses: Pixels
+    gan: tuple[Generator, Discriminator], victim: Recognizer, photos: Faces, glasses: Glasses
 ) -> Scene:
     return Scene(gan, victim, photos, glasses)
 
@@ -108,7 +119,7 @@ def test_the_discriminator_is_told_that_real_frames_are_one_and_drawn_ones_zero(
 
     scene.discriminator.register_forward_hook(remember)
     first = scene.attack(NEVER, smoothing=0.8).history[0]
-    (real, on_real), (drawn, on_drawn), (judged, verdicts) = seen[:3]
+    (drawn, on_drawn), (real, on_real), (judged, verdicts) = seen[:3]
     available = from_pixels(scene.glasses)
     assert all(bool((available == frame).flatten(1).all(1).any()) for frame in real)
     assert torch.equal(drawn, judged)
@@ -228,7 +239,7 @@ class Overflowing(Dodge):
 def test_an_objective_that_is_no_number_ends_the_attack(scene: Scene) -> None:
     outcome = scene.attack(Overflowing(subject=0, stop=1e-6))
     assert outcome.stopped_because == "not finite"
-    assert outcome.iterations == 1
+    assert outcome.iterations == len(outcome.history) == 0
     assert bool(outcome.best.frames.isfinite().all())
 
 
@@ -253,9 +264,15 @@ def test_the_outcome_carries_a_generator_ready_to_draw(scene: Scene) -> None:
         ({"kappa": -0.1}, "kappa must lie in"),
         ({"kappa": 1.1}, "kappa must lie in"),
         ({"kappa": float("nan")}, "kappa must lie in"),
-        ({"generator_rate": -1e-3}, "rates and weight decay must not be negative"),
-        ({"discriminator_rate": -1e-3}, "rates and weight decay must not be negative"),
-        ({"weight_decay": -1e-3}, "rates and weight decay must not be negative"),
+        ({"generator_rate": -1e-3}, "must be finite and at least 0"),
+        ({"discriminator_rate": -1e-3}, "must be finite and at least 0"),
+        ({"weight_decay": -1e-3}, "must be finite and at least 0"),
+        ({"generator_rate": float("inf")}, "must be finite and at least 0"),
+        ({"smoothing_pixels": -1.0}, "must be finite and at least 0"),
+        ({"lead": 1.1}, "lead must lie in"),
+        ({"focus": -0.1}, "focus must lie in"),
+        ({"tuned_layers": 0}, "tuned_layers must be from 1 to 5"),
+        ({"tuned_layers": 6}, "tuned_layers must be from 1 to 5"),
         ({"batch": 1}, "batch must be at least 2, got 1"),
         ({"check_every": 0}, "must be at least 1"),
         ({"samples": 0}, "must be at least 1"),

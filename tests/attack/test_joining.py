@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from agns.attack.agn import join_gradients
+from agns.attack.gradients import join_gradients
 from agns.types import Frames
 
 

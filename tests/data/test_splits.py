@@ -181,3 +181,18 @@ def test_one_picture_alone_cannot_be_split(pictures: str) -> None:
 def test_crafting_on_fewer_photos_than_any_picture_has_copies_is_refused() -> None:
     with pytest.raises(DataError, match="has at least 3 copies, too many to craft on 2"):
         craft_held_out_split(people(Ann="AAABBBB"), subject="Ann", craft=2)
+
+
+def test_crafting_is_done_on_photos_seen_in_training_where_there_are_any(crowd: FaceSet) -> None:
+    own = crowd.of("Ann").tolist()
+    seen = {crowd.digests[place] for place in own[::3]}
+    split = craft_held_out_split(crowd, subject="Ann", craft=3, seen=seen)
+    assert len(split.first) == 3
+    assert {crowd.digests[place] for place in split.first.tolist()} <= seen
+    unseen = [place for place in own if crowd.digests[place] not in seen]
+    assert split.second.tolist() == unseen
+
+
+def test_a_subject_seen_in_training_altogether_leaves_nothing_to_score(crowd: FaceSet) -> None:
+    with pytest.raises(DataError, match="trained on all"):
+        craft_held_out_split(crowd, subject="Ann", seen=set(crowd.digests))

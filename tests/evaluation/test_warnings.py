@@ -8,8 +8,8 @@ import torch
 from agns.attack.agn import AgnOutcome
 from agns.attack.goals import Dodge
 from agns.attack.search import Candidates
+from agns.evaluation.checks import find_warnings
 from agns.evaluation.controls import CONTROLS
-from agns.evaluation.experiment import find_warnings
 from agns.evaluation.metrics import SplitSuccess, measure_split
 from agns.evaluation.stealth import Stealth
 from agns.models.dcgan import Discriminator, Generator

@@ -9,6 +9,7 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import nn
 
+from agns.accessory.frame import frame_mask
 from agns.errors import ConfigError, WeightsError
 from agns.models.dcgan import (
     Discriminator,
@@ -106,7 +107,7 @@ def test_the_generator_draws_what_its_layers_in_numpy_draw(generator: torch.Gene
     for index in (0, 3, 6):
         x = normalise(transpose_convolve(x, network.draw[index]), network.draw[index + 1])
         x = np.maximum(x, 0)
-    expected = (np.tanh(transpose_convolve(x, network.draw[9])) + 1) / 2
+    expected = (np.tanh(transpose_convolve(x, network.draw[9])) + 1) / 2 * frame_mask().numpy()
     drawn = network(latents).detach().numpy()
     assert drawn.shape == (2, 3, 64, 176)
     assert drawn.std() > 0.05

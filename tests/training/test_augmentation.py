@@ -195,9 +195,11 @@ def test_what_is_erased_is_one_even_rectangle_no_larger_than_asked(
         assert (inside == inside[:, :1, :1]).all()
 
 
-def test_what_is_erased_becomes_grey(generator: torch.Generator) -> None:
+def test_what_is_erased_becomes_any_colour(generator: torch.Generator) -> None:
     erased = erase(torch.full((20, 3, 9, 9), -1.0), share=1, largest=0.5, generator=generator)
-    assert torch.equal(erased, erased[:, :1].expand(-1, 3, -1, -1))
+    colours = erased.amax((2, 3))
+    assert ((colours >= 0) & (colours <= 1)).all()
+    assert (colours.amax(1) - colours.amin(1)).amax() > 0.2
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.5, 3), (0.4, 2), (1.0, 6)])

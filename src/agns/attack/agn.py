@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from agns.accessory.frame import FRAME_SIZE, frame_mask, place, silhouette
+from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
 from agns.attack.goals import Form, Goal, check_form
+from agns.attack.gradients import join_gradients, smooth_along_frame
 from agns.attack.search import Candidates, search_frames
 from agns.errors import AttackError, ConfigError
 from agns.images import check_images, from_pixels
@@ -24,7 +24,7 @@ from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer, freeze
 from agns.models.weights import lay_channels_last
 from agns.training.recognizer import precision
-from agns.types import Faces, Frames, Glasses, Progress, silent
+from agns.types import Faces, Glasses, Progress, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ class AgnConfig:
         if not 0 <= self.kappa <= 1:
             raise ConfigError(f"kappa must lie in [0, 1], got {self.kappa}")
         check_form(self.objective)
-        for name in ("generator_rate", "discriminator_rate", "weight_decay"):
+        for name in ("generator_rate", "discriminator_rate", "weight_decay", "smoothing_pixels"):
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 raise ConfigError(f"{name} must be finite and at least 0, got {value}")
@@ -298,48 +298,6 @@ def attack_with_agn(
         stopped_because=reason,
         history=history,
     )
-
-
-def join_gradients(real: Frames, error: Frames, kappa: float) -> Frames:
-    """Join two gradients sample by sample (algorithm 1, lines 8 to 13).
-
-    The longer of the two is scaled to the length of the shorter, so that neither goal drowns
-    the other; then `kappa * real + (1 - kappa) * error`.
-
-    Args:
-        real: Gradient of looking unreal, at the generator's output.
-        error: Gradient of the recogniser being right, likewise.
-        kappa: Weight of `real`, in [0, 1].
-    """
-    lengths = [gradient.flatten(1).norm(dim=1)[:, None, None, None] for gradient in (real, error)]
-    shorter = torch.minimum(*lengths)
-
-    def scaled(gradient: Tensor, length: Tensor) -> Tensor:
-        return gradient * (shorter / length.clamp_min(1e-30))
-
-    return kappa * scaled(real, lengths[0]) + (1 - kappa) * scaled(error, lengths[1])
-
-
-def smooth_along_frame(gradients: Frames, deviation: float) -> Frames:
-    """Smooth gradients with a Gaussian, on the frame alone: what lies off it has no weight.
-
-    Args:
-        gradients: At the generator's output.
-        deviation: Of the Gaussian, in pixels; 0 changes nothing.
-    """
-    if deviation == 0:
-        return gradients
-    reach = math.ceil(3 * deviation)
-    bell = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / deviation) ** 2).to(gradients)
-    mask = frame_mask().to(gradients)[None, None]
-
-    def blurred(planes: Float[Tensor, "planes 1 64 176"]) -> Float[Tensor, "planes 1 64 176"]:
-        across = functional.conv2d(planes, bell[None, None, None], padding=(0, reach))
-        return functional.conv2d(across, bell[None, None, :, None], padding=(reach, 0))
-
-    planes = gradients.reshape(-1, 1, *FRAME_SIZE)
-    smoothed = mask * blurred(planes * mask) / blurred(mask).clamp_min(1e-6)
-    return smoothed.reshape(gradients.shape)
 
 
 def _passes(count: int, passes: int, generator: torch.Generator) -> Tensor:

@@ -1,0 +1,60 @@
+"""Signs that a result is worth less than it looks."""
+
+from collections.abc import Mapping
+
+import torch
+
+from agns.attack.agn import AgnOutcome
+from agns.evaluation.metrics import SplitSuccess
+from agns.evaluation.stealth import Stealth
+
+
+def recognized_share(recognized: Mapping[str, torch.Tensor]) -> float:
+    """Share of all the subject's photos recognised without a frame."""
+    return float(torch.cat(list(recognized.values())).float().mean())
+
+
+def find_warnings(
+    outcome: AgnOutcome,
+    held_out: SplitSuccess,
+    controls: Mapping[str, SplitSuccess],
+    recognized: float,
+    stealth: Stealth,
+) -> list[str]:
+    """Say in words what makes the figures weaker than they look."""
+    warnings = []
+    if outcome.stopped_because == "interrupted":
+        warnings.append(f"The attack was interrupted after {outcome.iterations} iterations.")
+    if outcome.stopped_because == "not finite":
+        warnings.append(
+            f"A gradient or loss was no longer finite after {outcome.iterations} iterations; "
+            "the frame is the best found before."
+        )
+    if not outcome.best.met:
+        warnings.append(
+            "No sampled frame reached the stop value: the best mean probability over the craft "
+            f"photos was {outcome.best.probability:.3f}."
+        )
+    rate = held_out.success_rate
+    for name, control in controls.items():
+        other = control.success_rate
+        if rate is not None and other is not None and other >= rate > 0:
+            warnings.append(
+                f"The control '{name.replace('_', ' ')}' succeeds as often as the attack "
+                f"({other:.0%} against {rate:.0%}): the success is not the attack's own."
+            )
+    if stealth.discriminator_percentile < 0.05:
+        warnings.append(
+            "The frame looks less like eyeglasses than 95 % of benign generated frames "
+            f"(discriminator score {stealth.discriminator_score:.3f})."
+        )
+    if held_out.images < 10:
+        warnings.append(
+            f"Only {held_out.images} held-out photos: the interval is wide, read it with the rate."
+        )
+    if recognized < 0.8:
+        warnings.append(
+            f"Without a frame the recogniser recognises only {recognized:.0%} of the subject's "
+            "photos: read the figures among the recognised."
+        )
+    return warnings
