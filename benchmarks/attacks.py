@@ -43,10 +43,11 @@ def run_all(
     *,
     seed: int,
     control_frames: int,
+    subjects: int,
 ) -> list[Mapping[str, object]]:
     identities = apparatus.recognizer.identities
     results = []
-    for place, subject in enumerate(identities):
+    for place, subject in enumerate(identities[:subjects]):
         target = identities[(place + 1) % len(identities)]
         folder = out / subject
         if not (folder / "result.json").is_file():
@@ -125,10 +126,16 @@ def main() -> None:
     parser.add_argument("--kappas", nargs="+", type=float, default=[AgnConfig().kappa])
     parser.add_argument("--objectives", nargs="+", default=[AgnConfig().objective])
     parser.add_argument("--control-frames", type=int, default=32)
+    parser.add_argument("--frames", type=int, help="drawn frames: fewer end hopeless attacks early")
+    parser.add_argument("--subjects", type=int, help="attack for the first so many alone")
+    parser.add_argument("--generator", type=Path)
+    parser.add_argument("--discriminator", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     prepare()
-    apparatus = open_apparatus(given.recognizer, None, None, None)
+    apparatus = open_apparatus(
+        given.recognizer, given.generator, given.discriminator, None, count=given.frames
+    )
     faces = open_faces(
         FaceOptions(
             root=given.faces,
@@ -148,6 +155,7 @@ def main() -> None:
                 results = run_all(
                     apparatus, faces, goal, config, out,
                     seed=given.seed, control_frames=given.control_frames,
+                    subjects=given.subjects or len(apparatus.recognizer.identities),
                 )  # fmt: skip
                 summary = summarise(results)
                 summaries[f"{goal}, {setting}"] = {

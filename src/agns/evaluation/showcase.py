@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -44,6 +44,9 @@ class ShowcaseConfig:
 
     first_photo: int = 80
     """Number of their first photo: those before it were used in training."""
+
+    attack: AgnConfig = field(default_factory=AgnConfig)
+    """Settings of both attacks; their seed is replaced by this one's."""
 
     looks: int = 8
     """Photos of every identity that the recogniser is tried on."""
@@ -103,7 +106,7 @@ def run_showcase(apparatus: Apparatus, config: ShowcaseConfig, out: Path, bar: B
         photos = _photos(config, identities, goal.subject)
         with bar(title) as progress:
             return run_experiment(
-                apparatus, photos, goal, AgnConfig(seed=config.seed), out / folder,
+                apparatus, photos, goal, replace(config.attack, seed=config.seed), out / folder,
                 progress=progress,
             )  # fmt: skip
 
