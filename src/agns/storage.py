@@ -93,6 +93,8 @@ def save_tensors(
         }
     with replacing(path) as temporary:
         safetensors.torch.save_file(plain, temporary, dict(metadata))
+        # It keeps its files to the owner; weights are for whoever may read their folder.
+        temporary.chmod(0o644)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -22,6 +22,7 @@ NEVER = GOALS[0]
 PAPER: dict[str, float | str] = {
     "objective": "logits",
     "tuned_layers": 5,
+    "open_every": 0,
     "focus": 0.0,
     "lead": 0.0,
     "smoothing_pixels": 0.0,
@@ -272,6 +273,7 @@ def test_the_outcome_carries_a_generator_ready_to_draw(scene: Scene) -> None:
         ({"lead": 1.1}, "lead must lie in"),
         ({"focus": -0.1}, "focus must lie in"),
         ({"tuned_layers": 0}, "tuned_layers must be from 1 to 5"),
+        ({"open_every": -1}, "open_every must be at least 0"),
         ({"tuned_layers": 6}, "tuned_layers must be from 1 to 5"),
         ({"batch": 1}, "batch must be at least 2, got 1"),
         ({"check_every": 0}, "must be at least 1"),

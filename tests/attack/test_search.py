@@ -7,10 +7,10 @@ import torch
 from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
 from agns.attack.goals import Dodge, Goal, Impersonate
-from agns.attack.search import Candidates, search_frames
+from agns.attack.search import Candidates, search_frames, typicality
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer, freeze
-from agns.types import Faces, Frames, Latents
+from agns.types import Faces, Frames, Glasses, Latents
 
 COUNT = 16
 
@@ -102,9 +102,9 @@ def test_frames_without_a_chance_leave_after_the_first_photo(bench: Bench) -> No
 
 
 @goal_names
-def test_what_reaches_the_stop_value_is_ranked_by_belief(bench: Bench, name: str) -> None:
+def test_what_reaches_the_stop_value_is_ordered_by_rank(bench: Bench, name: str) -> None:
     goal, means = bench.stop_after(5, name=name)
-    found = bench.search(goal, belief=redness)
+    found = bench.search(goal, rank=redness)
     meeting = means.argsort()[:5]
     expected = sorted(meeting, key=lambda index: -redness(bench.frames)[index])
     assert expected != list(meeting)
@@ -123,7 +123,7 @@ def test_where_none_reaches_it_the_nearest_come_first_whatever_is_believed(
         else Impersonate(subject=0, target=1, stop=1 - 1e-6)
     )
     means = bench.means(unreachable)
-    found = bench.search(unreachable, belief=redness, keep=COUNT)
+    found = bench.search(unreachable, rank=redness, keep=COUNT)
     assert not found.met
     assert torch.equal(found.latents, bench.latents[means.argsort()])
     assert found.shortfall == pytest.approx(means.min(), abs=1e-5)
@@ -140,7 +140,7 @@ def test_where_none_reaches_it_a_few_are_tried_on_every_photo(bench: Bench) -> N
 
 
 def test_frames_are_what_the_generator_draws_from_their_latents(bench: Bench) -> None:
-    found = bench.search(bench.stop_after(4, name="dodge")[0], belief=redness)
+    found = bench.search(bench.stop_after(4, name="dodge")[0], rank=redness)
     with torch.no_grad():
         redrawn = bench.generator(found.latents)
     torch.testing.assert_close(found.frames, redrawn)
@@ -153,5 +153,16 @@ def test_the_victim_is_asked_in_full_batches_and_once_for_each_pair(bench: Bench
 
 
 def test_a_search_keeps_no_graph(bench: Bench) -> None:
-    found = bench.search(Dodge(subject=1, stop=0.5), belief=redness)
+    found = bench.search(Dodge(subject=1, stop=0.5), rank=redness)
     assert not found.frames.requires_grad
+
+
+def test_what_scores_as_frames_do_without_an_attack_is_the_most_typical(
+    gan: tuple[Generator, Discriminator], glasses: Glasses, generator: torch.Generator
+) -> None:
+    looks_typical = typicality(*gan, glasses, 8, generator)
+    with torch.no_grad():
+        drawn = gan[0](sample_latents(64, generator=generator))
+        odd = torch.stack([torch.zeros(3, 64, 176), torch.ones(3, 64, 176)])
+        typical, other = looks_typical(drawn).median(), looks_typical(odd)
+    assert (other < typical).all()

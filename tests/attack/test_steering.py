@@ -12,15 +12,23 @@ from agns.types import Faces, Glasses
 NEVER = Dodge(subject=0, stop=1e-6)
 
 
-@pytest.mark.parametrize("tuned", [1, 3, 5])
-def test_only_the_first_layers_learn(
+@pytest.mark.parametrize(
+    ("tuned", "every", "learnt"), [(1, 0, 1), (3, 0, 3), (5, 0, 5), (1, 1, 4), (2, 3, 3)]
+)
+def test_the_first_layers_learn_and_the_others_open_one_by_one(
     gan: tuple[Generator, Discriminator],
     victim: Recognizer,
     photos: Faces,
     glasses: Glasses,
     tuned: int,
+    every: int,
+    learnt: int,
 ) -> None:
-    config = AgnConfig(batch=4, samples=4, check_every=1, tuned_layers=tuned, precision="fp32")
+    """Four steps: a layer opened after the last of them learns nothing."""
+    config = AgnConfig(
+        batch=4, samples=4, check_every=1, tuned_layers=tuned, open_every=every, precision="fp32"
+    )
+    assert len(glasses) // config.batch == 4
     outcome = attack_with_agn(*gan, victim, photos, glasses, NEVER, config)
     moved = [
         not torch.equal(before.weight, after.weight)
@@ -33,7 +41,8 @@ def test_only_the_first_layers_learn(
         )
     ]
     # Four layers have a weight and a batch norm's weight each, the last a weight alone.
-    assert moved == [True] * min(2 * tuned, 9) + [False] * (9 - min(2 * tuned, 9))
+    layers = min(2 * learnt, 9)
+    assert moved == [True] * layers + [False] * (9 - layers)
 
 
 def test_a_discriminator_that_must_never_lead_does_not_learn(

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
 from agns.attack.goals import Form, Goal, check_form
 from agns.attack.gradients import join_gradients, smooth_along_frame
-from agns.attack.search import Candidates, search_frames
+from agns.attack.search import Candidates, search_frames, typicality
 from agns.errors import AttackError, ConfigError
 from agns.images import check_images, from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
@@ -43,9 +42,13 @@ class AgnConfig:
     discriminator_rate: float = 2e-5
     """Adam's learning rate for the discriminator."""
 
-    tuned_layers: int = 3
-    """How many of the generator's five layers learn, counted from the latent; the paper tunes all
-    of them. The last ones paint single pixels, which is where noise comes in."""
+    tuned_layers: int = 2
+    """How many of the generator's five layers learn at first, counted from the latent; the paper
+    tunes all of them. The last ones paint single pixels, which is where noise comes in."""
+
+    open_every: int = 100
+    """Steps after which one more layer learns, so that frames leave what the generator knows only
+    as far as success needs; 0 for never."""
 
     weight_decay: float = 1e-5
     """L2 weight decay of both."""
@@ -94,6 +97,8 @@ class AgnConfig:
                 raise ConfigError(f"{name} must be finite and at least 0, got {value}")
         if self.batch < 2:
             raise ConfigError(f"batch must be at least 2, got {self.batch}")
+        if self.open_every < 0:
+            raise ConfigError(f"open_every must be at least 0, got {self.open_every}")
         if min(self.check_every, self.samples, self.passes) < 1:
             raise ConfigError("check_every, samples and passes must be at least 1")
         if self.precision not in ("fp32", "bf16"):
@@ -177,18 +182,16 @@ def attack_with_agn(
     random = torch.Generator().manual_seed(config.seed)
     victim = freeze(recognizer)
     mask = silhouette()
-    judge = copy.deepcopy(discriminator).eval()  # stays as it is, to rank what meets the goal
-    companions = from_pixels(
-        glasses[torch.randint(len(glasses), (config.batch,), generator=random)]
-    )
+    looks_typical = typicality(generator, discriminator, glasses, config.batch, random)
     generator, discriminator = copy.deepcopy(generator), copy.deepcopy(discriminator)
     for network in (generator, discriminator):
         # Running statistics instead of the batch's: what is trained is what a look samples.
         lay_channels_last(network).eval().requires_grad_(requires_grad=True)
-    for layer in generator.layers()[config.tuned_layers :]:
+    closed = generator.layers()[config.tuned_layers :]
+    for layer in closed:
         layer.requires_grad_(requires_grad=False)
     optimize_generator = torch.optim.Adam(
-        [weight for weight in generator.parameters() if weight.requires_grad],
+        generator.parameters(),
         lr=config.generator_rate,
         betas=(0.5, 0.999),
         weight_decay=config.weight_decay,
@@ -211,7 +214,7 @@ def attack_with_agn(
             count=config.samples,
             mask=mask,
             draws=random,
-            belief=lambda frames: judge.judge_among(frames, companions),
+            rank=looks_typical,
         )
 
     try:
@@ -223,7 +226,9 @@ def attack_with_agn(
     finest = copy.deepcopy(generator.state_dict())
     history: list[dict[str, float]] = []
     reason: Reason = "reached the stop value" if best.met else "used up the eyeglasses"
-    order = _passes(len(glasses), config.passes, random)
+    order = torch.cat(
+        [torch.randperm(len(glasses), generator=random) for _ in range(config.passes)]
+    )
     step = 0
     try:
         while not best.met and step < steps:
@@ -276,6 +281,8 @@ def attack_with_agn(
             optimize_generator.step()
             step += 1
             history.append(figures)
+            if closed and config.open_every and step % config.open_every == 0:
+                closed.pop(0).requires_grad_(requires_grad=True)
 
             if step % config.check_every == 0 or step == steps:
                 found = look()
@@ -298,8 +305,3 @@ def attack_with_agn(
         stopped_because=reason,
         history=history,
     )
-
-
-def _passes(count: int, passes: int, generator: torch.Generator) -> Tensor:
-    """A new random order of the real frames for each pass, one after another."""
-    return torch.cat([torch.randperm(count, generator=generator) for _ in range(passes)])

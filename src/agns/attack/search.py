@@ -1,5 +1,6 @@
 """Sampling frames and finding those that do what the attacker wants."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,17 +11,18 @@ from torch import Tensor
 from agns.accessory.frame import place
 from agns.accessory.wear import wear
 from agns.attack.goals import Goal
-from agns.models.dcgan import Generator, sample_latents
+from agns.images import from_pixels
+from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer
-from agns.types import Faces, Frames, Latents, Mask
+from agns.types import Faces, Frames, Glasses, Latents, Mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candidates:
     """Frames of one look, best first.
 
-    Those that met the stop value, the most believable of them first; if none did, those nearest
-    to it.
+    Those that met the stop value, the most typical of them first; if none did, those nearest to
+    it.
     """
 
     latents: Latents
@@ -49,13 +51,13 @@ def search_frames(
     count: int,
     mask: Mask,
     draws: torch.Generator,
-    belief: Callable[[Frames], Float[Tensor, " frames"]] | None = None,
+    rank: Callable[[Frames], Float[Tensor, " frames"]] | None = None,
     keep: int = 4,
     pairs: int = 64,
 ) -> Candidates:
     """Sample frames and rank them by their mean shortfall over all photos.
 
-    Among frames that reach the stop value, `belief` ranks: how much each looks like eyeglasses.
+    Frames that reach the stop value are ordered by `rank`, the highest first, where it is given.
 
     A frame whose shortfall on the photos seen so far already exceeds what all photos together
     may fall short by can no longer reach the stop value; it leaves early. If all leave, the
@@ -82,8 +84,7 @@ def search_frames(
     if len(alive) == 0:
         # Those that stayed longest did best so far.
         tried = shortfalls.isfinite().sum(1)
-        rank = shortfalls.nanmean(1) - tried
-        alive = rank.argsort()[:keep]
+        alive = (shortfalls.nanmean(1) - tried).argsort()[:keep]
         for index in alive.tolist():
             missing = shortfalls[index].isnan().nonzero()[:, 0]
             if len(missing):
@@ -96,7 +97,7 @@ def search_frames(
     met = means <= goal.allowance
     if met.any():
         alive, means = alive[met], means[met]
-        order = (means if belief is None else -belief(frames[alive])).argsort()
+        order = (means if rank is None else -rank(frames[alive])).argsort()
     else:
         order = means.argsort()
     chosen = alive[order]
@@ -108,6 +109,34 @@ def search_frames(
         probability=goal.probability(best),
         met=bool(met.any()),
     )
+
+
+def typicality(
+    generator: Generator,
+    discriminator: Discriminator,
+    glasses: Glasses,
+    companions: int,
+    random: torch.Generator,
+) -> Callable[[Frames], Float[Tensor, " frames"]]:
+    """How near a frame's score comes to what the generator's frames get before any attack.
+
+    The discriminator as it is now judges, each frame among real ones. A frame that it believes
+    far more than those has learnt the judge, not eyeglasses.
+
+    Args:
+        generator: Pretrained; not changed, nor kept.
+        discriminator: Pretrained with it; copied.
+        glasses: Real 64x176 frames as bytes.
+        companions: Real frames that each frame is judged among.
+        random: Source of the draws.
+    """
+    judge = copy.deepcopy(discriminator).eval().requires_grad_(requires_grad=False)
+    chosen = torch.randint(len(glasses), (companions,), generator=random)
+    real = from_pixels(glasses[chosen])
+    with torch.no_grad():
+        benign = copy.deepcopy(generator).eval()(sample_latents(64, generator=random))
+    typical = judge.judge_among(benign, real).median()
+    return lambda frames: -(judge.judge_among(frames, real) - typical).abs()
 
 
 def _try_on(

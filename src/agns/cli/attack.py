@@ -58,8 +58,11 @@ def attack(
         typer.Option(help="Belief in the frames below which the discriminator sits a step out."),
     ] = 0.2,
     tuned_layers: Annotated[
-        int, typer.Option(help="Layers of the generator that learn, of five, from the latent on.")
-    ] = 3,
+        int, typer.Option(help="Layers of the generator that learn at first, of five.")
+    ] = 2,
+    open_every: Annotated[
+        int, typer.Option(help="Steps after which one more layer learns; 0 for never.")
+    ] = 100,
     focus: Annotated[
         float, typer.Option(help="How much the steps turn to photos that still resist.")
     ] = 0.8,
@@ -99,6 +102,7 @@ def attack(
         discriminator_rate=discriminator_rate,
         lead=lead,
         tuned_layers=tuned_layers,
+        open_every=open_every,
         focus=focus,
         smoothing_pixels=smoothing_pixels,
         batch=batch,

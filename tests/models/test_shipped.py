@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from agns.data.eyeglasses import draw_frames
+from agns.data.synthetic import SyntheticConfig, identity_name, synthetic_faces
+from agns.errors import WeightsError
+from agns.images import from_pixels
+from agns.models import shipped
+from agns.models.dcgan import load_discriminator, load_generator, sample_latents
+from agns.models.recognizer import load_recognizer
+from agns.models.shipped import shipped_weights
+from agns.training.recognizer_scores import classify
+
+NAMES: tuple[shipped.Shipped, ...] = ("generator", "discriminator", "of10_synthetic")
+
+
+def test_the_weights_together_take_at_most_twenty_megabytes() -> None:
+    assert sum(shipped_weights(name).stat().st_size for name in NAMES) <= 20e6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_network_has_a_card(name: shipped.Shipped) -> None:
+    card = shipped_weights(name).with_suffix(".md").read_text(encoding="utf-8")
+    for word in ("command", "seed", "data", "licence", "Figures", "Recipe"):
+        assert word in card
+
+
+def test_the_recogniser_knows_the_drawn_identities_in_photos_it_never_saw() -> None:
+    recognizer, metadata = load_recognizer(shipped_weights("of10_synthetic"))
+    assert recognizer.identities == tuple(identity_name(index) for index in range(10))
+    fresh = synthetic_faces(SyntheticConfig(photos=6, first_photo=90))
+    assert not set(fresh.digests) & set(metadata["training_photos"])
+    right = classify(recognizer, fresh).argmax(1) == fresh.labels
+    assert float(right.float().mean()) >= 0.97
+
+
+def test_the_training_photos_on_record_are_the_drawn_ones() -> None:
+    _, metadata = load_recognizer(shipped_weights("of10_synthetic"))
+    drawn = synthetic_faces(SyntheticConfig(photos=80), only=identity_name(0))
+    known = set(drawn.digests) & set(metadata["training_photos"])
+    assert len(known) == 64
+
+
+def test_the_discriminator_tells_drawn_frames_from_noise() -> None:
+    generator = load_generator(shipped_weights("generator"))
+    discriminator = load_discriminator(shipped_weights("discriminator"))
+    random = torch.Generator().manual_seed(0)
+    real = from_pixels(draw_frames(64))
+    noise = torch.rand(32, 3, 64, 176, generator=random)
+    with torch.no_grad():
+        drawn = generator(sample_latents(32, generator=random))
+        scores = [
+            discriminator.judge_among(frames, real[32:]).sigmoid().mean()
+            for frames in (real[:32], drawn, noise)
+        ]
+    assert scores[0] > scores[1] > scores[2] + 0.05
+
+
+def test_an_installation_without_weights_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(shipped, "files", lambda package: tmp_path)
+    with pytest.raises(WeightsError, match=r"lacks .*generator\.safetensors"):
+        shipped_weights("generator")
