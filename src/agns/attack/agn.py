@@ -42,13 +42,12 @@ class AgnConfig:
     discriminator_rate: float = 2e-5
     """Adam's learning rate for the discriminator."""
 
-    tuned_layers: int = 2
-    """How many of the generator's five layers learn at first, counted from the latent; the paper
-    tunes all of them. The last ones paint single pixels, which is where noise comes in."""
+    tuned_layers: int = 5
+    """How many of the generator's five layers learn at first, counted from the latent. The last
+    ones paint single pixels, which is where noise comes in; without them success takes longer."""
 
-    open_every: int = 100
-    """Steps after which one more layer learns, so that frames leave what the generator knows only
-    as far as success needs; 0 for never."""
+    open_every: int = 0
+    """Steps after which one more layer learns, where not all do from the start; 0 for never."""
 
     weight_decay: float = 1e-5
     """L2 weight decay of both."""
@@ -63,9 +62,9 @@ class AgnConfig:
     """How much the steps turn to the photos that still resist, in [0, 1]; 0 draws photos evenly,
     as in the paper."""
 
-    smoothing_pixels: float = 1.0
+    smoothing_pixels: float = 0.0
     """Deviation in pixels of the Gaussian that smooths the recogniser's gradient along the frame;
-    0 leaves it as it is, as in the paper. Finer detail is what makes a frame look like noise."""
+    0 leaves it as it is, as in the paper. Frames come out smoother, and success takes longer."""
 
     lead: float = 0.2
     """The discriminator sits a step out when its mean belief in the generated frames is below

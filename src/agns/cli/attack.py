@@ -59,16 +59,16 @@ def attack(
     ] = 0.2,
     tuned_layers: Annotated[
         int, typer.Option(help="Layers of the generator that learn at first, of five.")
-    ] = 2,
+    ] = 5,
     open_every: Annotated[
         int, typer.Option(help="Steps after which one more layer learns; 0 for never.")
-    ] = 100,
+    ] = 0,
     focus: Annotated[
         float, typer.Option(help="How much the steps turn to photos that still resist.")
     ] = 0.8,
     smoothing_pixels: Annotated[
         float, typer.Option(help="Gaussian that smooths the recogniser's gradient, in pixels.")
-    ] = 1.0,
+    ] = 0.0,
     batch: Annotated[int, typer.Option(help="Generated frames in a step.")] = 16,
     precision: Annotated[str, typer.Option(help="bf16 (autocast) or fp32 in the steps.")] = "bf16",
     passes: Annotated[int, typer.Option(help="Passes over the eyeglasses before giving up.")] = 1,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -56,13 +57,18 @@ def draw_overview(path: Path, recognizer: Recognizer, portraits: Sequence[Portra
         worn = wear(portrait.face[None], place(portrait.frame[None]), silhouette())[0]
         axes = part.subplots(1, 3, width_ratios=(1, 1.2, 1))
         for axis, image in zip(axes, (portrait.face, portrait.frame, worn), strict=True):
-            axis.imshow(to_picture(image))
-            axis.set_axis_off()
-            if image is not portrait.frame:
-                axis.set_title(
-                    _first_choice(recognizer, image), fontsize=9, y=-0.2, parse_math=False
-                )
+            words = "" if image is portrait.frame else _first_choice(recognizer, image)
+            _show(axis, image, words, size=9)
     save_figure(figure, path)
+
+
+def _show(axis: Axes, image: Image, words: str, *, size: float) -> None:
+    """A picture with words below it, which the layout leaves room for."""
+    axis.imshow(to_picture(image))
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(False)
+    axis.set_xlabel(words, fontsize=size, parse_math=False)
 
 
 def _first_choice(recognizer: Recognizer, face: Image) -> str:
@@ -102,13 +108,9 @@ def draw_before_after(
     for row, (images, logits) in enumerate(((faces, before), (worn, after))):
         for column in range(count):
             probability, index = logits[column].softmax(0).max(0)
-            axis = axes[row][column]
-            axis.imshow(to_picture(images[column]))
             name = identities[int(index)].replace("_", " ")
-            axis.set_title(
-                f"{name}\np = {float(probability):.3f}", fontsize=8, y=-0.28, parse_math=False
-            )
-            axis.set_axis_off()
+            words = f"{name}\np = {float(probability):.3f}"
+            _show(axes[row][column], images[column], words, size=8)
     save_figure(figure, path)
 
 
