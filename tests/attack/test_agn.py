@@ -193,7 +193,8 @@ def test_the_attack_stops_where_the_stop_value_is_reached(scene: Scene) -> None:
         bests.append(figures["best"])
 
     scene.attack(NEVER, check_every=2, progress=progress)
-    goal = Dodge(subject=0, stop=(bests[0] + bests[-1]) / 2)
+    best_at_first = float(scene.attack(Dodge(subject=0, stop=0.9999)).best.probability)
+    goal = Dodge(subject=0, stop=(best_at_first + bests[1]) / 2)
     outcome = scene.attack(goal, check_every=2)
     assert outcome.stopped_because == "reached the stop value"
     assert outcome.best.met

@@ -43,7 +43,7 @@ def test_the_training_photos_on_record_are_the_drawn_ones() -> None:
     assert len(known) == 64
 
 
-def test_the_discriminator_tells_drawn_frames_from_noise() -> None:
+def test_the_discriminator_believes_real_frames_most() -> None:
     generator = load_generator(shipped_weights("generator"))
     discriminator = load_discriminator(shipped_weights("discriminator"))
     random = torch.Generator().manual_seed(0)
@@ -55,7 +55,7 @@ def test_the_discriminator_tells_drawn_frames_from_noise() -> None:
             discriminator.judge_among(frames, real[32:]).sigmoid().mean()
             for frames in (real[:32], drawn, noise)
         ]
-    assert scores[0] > scores[1] > scores[2] + 0.05
+    assert scores[0] > max(scores[1:]) + 0.05
 
 
 def test_an_installation_without_weights_says_so(
