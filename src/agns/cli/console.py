@@ -31,13 +31,15 @@ def bar(title: str) -> "Iterator[Progress]":
         TextColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
 
     columns = (
-        TextColumn("{task.description}"),
+        # On a narrow terminal the figures give way, not the title.
+        TextColumn("{task.description}", table_column=Column(min_width=len(title), no_wrap=True)),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[figures]}", table_column=Column(max_width=24, no_wrap=True)),
     )
     with Progress(*columns, console=Console(file=sys.stderr, highlight=False)) as bars:
         task = bars.add_task(title, total=None, figures="", visible=False)
