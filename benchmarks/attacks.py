@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from agns.attack.agn import AgnConfig
+from agns.attack.config import AgnConfig
 from agns.cli.attack import open_apparatus
 from agns.cli.console import bar, prepare
 from agns.cli.options import FaceOptions, open_faces, recorded_crop

@@ -9,7 +9,8 @@ from torch import nn
 
 from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
-from agns.attack.agn import AgnConfig, AgnOutcome, attack_with_agn
+from agns.attack.agn import AgnOutcome, attack_with_agn
+from agns.attack.config import AgnConfig
 from agns.attack.goals import Dodge, Form, Goal, Impersonate
 from agns.errors import AttackError, ConfigError, ImageContractError
 from agns.images import from_pixels
@@ -22,10 +23,11 @@ NEVER = GOALS[0]
 PAPER: dict[str, float | str] = {
     "objective": "logits",
     "tuned_layers": 5,
-    "open_every": 0,
     "focus": 0.0,
     "lead": 0.0,
-    "smoothing_pixels": 0.0,
+    "joined_length": "shorter",
+    "smoothness": 0.0,
+    "warm_up": 0,
     "precision": "fp32",
 }
 """The loop as the paper has it, without what agns adds."""
@@ -270,11 +272,12 @@ def test_the_outcome_carries_a_generator_ready_to_draw(scene: Scene) -> None:
         ({"discriminator_rate": -1e-3}, "must be finite and at least 0"),
         ({"weight_decay": -1e-3}, "must be finite and at least 0"),
         ({"generator_rate": float("inf")}, "must be finite and at least 0"),
-        ({"smoothing_pixels": -1.0}, "must be finite and at least 0"),
+        ({"smoothness": -1.0}, "must be finite and at least 0"),
         ({"lead": 1.1}, "lead must lie in"),
         ({"focus": -0.1}, "focus must lie in"),
         ({"tuned_layers": 0}, "tuned_layers must be from 1 to 5"),
-        ({"open_every": -1}, "open_every must be at least 0"),
+        ({"warm_up": -1}, "warm_up must be at least 0"),
+        ({"joined_length": "longer"}, "joined_length must be shorter or real"),
         ({"tuned_layers": 6}, "tuned_layers must be from 1 to 5"),
         ({"batch": 1}, "batch must be at least 2, got 1"),
         ({"check_every": 0}, "must be at least 1"),

@@ -8,7 +8,8 @@ import torch
 from PIL import Image as PilImage
 
 from agns.accessory.frame import place
-from agns.attack.agn import AgnConfig, AgnOutcome, attack_with_agn
+from agns.attack.agn import AgnOutcome, attack_with_agn
+from agns.attack.config import AgnConfig
 from agns.attack.goals import Dodge, Form
 from agns.attack.result import save_outcome
 from agns.attack.search import Candidates

@@ -1,40 +1,44 @@
-import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
 
 from agns.accessory.frame import frame_mask
-from agns.attack.gradients import smooth_along_frame
+from agns.accessory.smoothness import total_variation
+from agns.attack.gradients import add_smoothing
+from agns.types import Frames
 
 
 @pytest.fixture
-def gradients(generator: torch.Generator) -> torch.Tensor:
-    return torch.randn(2, 3, 64, 176, generator=generator)
+def frames(generator: torch.Generator) -> Frames:
+    """From even to rough."""
+    noise = torch.rand(1, 3, 64, 176, generator=generator)
+    return (0.5 + torch.tensor([0.01, 0.2, 1])[:, None, None, None] * (noise - 0.5)) * frame_mask()
 
 
-def test_no_deviation_changes_nothing(gradients: torch.Tensor) -> None:
-    assert torch.equal(smooth_along_frame(gradients, 0), gradients)
+@pytest.fixture
+def joined(generator: torch.Generator) -> Frames:
+    return torch.randn(3, 3, 64, 176, generator=generator)
 
 
-def test_smoothing_is_a_gaussian_normalised_on_the_frame(gradients: torch.Tensor) -> None:
-    mask = frame_mask().numpy().astype(np.float64)
-
-    def blurred(plane: np.ndarray) -> np.ndarray:
-        return gaussian_filter(plane, 1.5, mode="constant", radius=5)
-
-    expected = mask * blurred(gradients[1, 2].numpy() * mask) / np.maximum(blurred(mask), 1e-9)
-    assert smooth_along_frame(gradients, 1.5)[1, 2].numpy() == pytest.approx(expected, abs=1e-5)
+def test_no_weight_changes_nothing(frames: Frames, joined: Frames) -> None:
+    assert torch.equal(add_smoothing(joined, frames, 0.01, 0), joined)
 
 
-def test_what_lies_off_the_frame_has_no_weight(gradients: torch.Tensor) -> None:
-    off = frame_mask() == 0
-    other = gradients.clone()
-    other[..., off] = 9.0
-    smoothed = smooth_along_frame(other, 2.0)
-    assert torch.equal(smoothed, smooth_along_frame(gradients, 2.0))
-    assert not smoothed[..., off].any()
+def test_only_what_varies_too_much_is_pulled(frames: Frames, joined: Frames) -> None:
+    smooth, middling, rough = total_variation(frames).tolist()
+    assert smooth < 0.8 * middling
+    assert rough > 1.2 * middling
+    pull = add_smoothing(joined, frames, middling, 0.5) - joined
+    lengths = pull.flatten(1).norm(dim=1) / joined.flatten(1).norm(dim=1)
+    # At the limit itself, half way from 80 to 120 %, half the weight.
+    torch.testing.assert_close(lengths, torch.tensor([0, 0.25, 0.5]), atol=1e-4, rtol=1e-4)
 
 
-def test_an_even_gradient_stays_even() -> None:
-    even = frame_mask().expand(1, 3, 64, 176)
-    torch.testing.assert_close(smooth_along_frame(even, 2.0), even)
+def test_a_step_against_the_pull_makes_frames_smoother(frames: Frames, joined: Frames) -> None:
+    pull = add_smoothing(joined, frames, 1e-4, 1) - joined
+    assert (total_variation(frames - 1e-5 * pull) < total_variation(frames)).all()
+
+
+def test_an_even_frame_and_a_joined_gradient_of_zero_stay_finite(joined: Frames) -> None:
+    even = 0.5 * frame_mask().expand(3, 3, -1, -1)
+    assert bool(add_smoothing(joined, even, 1e-3, 1).isfinite().all())
+    assert not add_smoothing(torch.zeros_like(joined), even, 1e-3, 1).any()

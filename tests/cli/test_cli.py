@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import agns as package
-from agns.attack.agn import AgnConfig
+from agns.attack.config import AgnConfig
 from agns.attack.goals import Dodge, Impersonate
 from agns.cli import attack, faces, train
 from agns.cli.app import app

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 import torch
 
-from agns.attack.agn import AgnConfig
+from agns.attack.config import AgnConfig
 from agns.attack.goals import Dodge
 from agns.data.faces import FaceSet
 from agns.errors import AttackError, ConfigError, DataError

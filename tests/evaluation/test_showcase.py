@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from agns.attack.agn import AgnConfig
+from agns.attack.config import AgnConfig
 from agns.data.eyeglasses import draw_frames
 from agns.data.synthetic import SyntheticConfig, identity_name, synthetic_faces
 from agns.errors import ConfigError

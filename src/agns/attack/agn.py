@@ -13,103 +13,19 @@ import torch
 from torch.nn import functional
 
 from agns.accessory.frame import place, silhouette
+from agns.accessory.smoothness import total_variation
 from agns.accessory.wear import wear
-from agns.attack.goals import Form, Goal, check_form
-from agns.attack.gradients import join_gradients, smooth_along_frame
+from agns.attack.config import AgnConfig
+from agns.attack.goals import Goal
+from agns.attack.gradients import add_smoothing, join_gradients
 from agns.attack.search import Candidates, search_frames, typicality
-from agns.errors import AttackError, ConfigError
+from agns.errors import AttackError
 from agns.images import check_images, from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer, freeze
 from agns.models.weights import lay_channels_last
 from agns.training.recognizer import precision
 from agns.types import Faces, Glasses, Progress, silent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgnConfig:
-    """How an attack runs."""
-
-    kappa: float = 0.25
-    """Weight of looking real against fooling the recogniser, in [0, 1]."""
-
-    objective: Form = "margin"
-    """How the recogniser's error is put in figures; see `agns.attack.goals.Form`."""
-
-    generator_rate: float = 1e-3
-    """Adam's learning rate for the generator; the paper's is 5e-5."""
-
-    discriminator_rate: float = 2e-5
-    """Adam's learning rate for the discriminator."""
-
-    tuned_layers: int = 5
-    """How many of the generator's five layers learn at first, counted from the latent. The last
-    ones paint single pixels, which is where noise comes in; without them success takes longer."""
-
-    open_every: int = 0
-    """Steps after which one more layer learns, where not all do from the start; 0 for never."""
-
-    weight_decay: float = 1e-5
-    """L2 weight decay of both."""
-
-    batch: int = 16
-    """Generated frames in a step, each on one craft photo, and as many real ones."""
-
-    smoothing: float = 0.9
-    """What the discriminator is told of real frames; generated ones are 0."""
-
-    focus: float = 0.8
-    """How much the steps turn to the photos that still resist, in [0, 1]; 0 draws photos evenly,
-    as in the paper."""
-
-    smoothing_pixels: float = 0.0
-    """Deviation in pixels of the Gaussian that smooths the recogniser's gradient along the frame;
-    0 leaves it as it is, as in the paper. Frames come out smoother, and success takes longer."""
-
-    lead: float = 0.2
-    """The discriminator sits a step out when its mean belief in the generated frames is below
-    this, in [0, 1]: one that has run away pulls towards nothing that looks like eyeglasses. 0
-    lets it learn at each step, as in the paper; 1 never."""
-
-    precision: str = "bf16"
-    """"fp32", or "bf16" for autocast in the steps' networks; looks are always fp32."""
-
-    check_every: int = 10
-    """Steps between two looks whether a frame is good enough."""
-
-    samples: int = 32
-    """Frames sampled for each look."""
-
-    passes: int = 1
-    """Passes over the real eyeglasses after which the attack gives up."""
-
-    seed: int = 0
-    """Seed of every draw."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.kappa <= 1:
-            raise ConfigError(f"kappa must lie in [0, 1], got {self.kappa}")
-        check_form(self.objective)
-        for name in ("generator_rate", "discriminator_rate", "weight_decay", "smoothing_pixels"):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise ConfigError(f"{name} must be finite and at least 0, got {value}")
-        if self.batch < 2:
-            raise ConfigError(f"batch must be at least 2, got {self.batch}")
-        if self.open_every < 0:
-            raise ConfigError(f"open_every must be at least 0, got {self.open_every}")
-        if min(self.check_every, self.samples, self.passes) < 1:
-            raise ConfigError("check_every, samples and passes must be at least 1")
-        if self.precision not in ("fp32", "bf16"):
-            raise ConfigError(f"precision must be fp32 or bf16, got {self.precision!r}")
-        if not 1 <= self.tuned_layers <= 5:
-            raise ConfigError(f"tuned_layers must be from 1 to 5, got {self.tuned_layers}")
-        for name in ("lead", "focus"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
-        if not 0.5 < self.smoothing <= 1:
-            raise ConfigError(f"smoothing must lie in (0.5, 1], got {self.smoothing}")
-
 
 Reason = Literal["reached the stop value", "used up the eyeglasses", "interrupted", "not finite"]
 
@@ -181,13 +97,15 @@ def attack_with_agn(
     random = torch.Generator().manual_seed(config.seed)
     victim = freeze(recognizer)
     mask = silhouette()
+    with torch.no_grad():
+        benign = copy.deepcopy(generator).eval()(sample_latents(200, generator=random))
+    roughest = max(1e-3, float(total_variation(benign).quantile(0.95)))
     looks_typical = typicality(generator, discriminator, glasses, config.batch, random)
     generator, discriminator = copy.deepcopy(generator), copy.deepcopy(discriminator)
     for network in (generator, discriminator):
         # Running statistics instead of the batch's: what is trained is what a look samples.
         lay_channels_last(network).eval().requires_grad_(requires_grad=True)
-    closed = generator.layers()[config.tuned_layers :]
-    for layer in closed:
+    for layer in generator.layers()[config.tuned_layers :]:
         layer.requires_grad_(requires_grad=False)
     optimize_generator = torch.optim.Adam(
         generator.parameters(),
@@ -266,7 +184,6 @@ def attack_with_agn(
             resistance[photos] = (resistance[photos] + lacking).clamp_min(1e-6) / 2
             errs = goal.loss(logits, config.objective)
             (error_gradient,) = torch.autograd.grad(errs.sum(), leaf)
-            error_gradient = smooth_along_frame(error_gradient, config.smoothing_pixels)
             figures = {
                 "discriminator": float(looks_real.detach()) / config.batch,
                 "recognizer": float(errs.detach().mean()),
@@ -275,14 +192,16 @@ def attack_with_agn(
             }
             if not all(math.isfinite(value) for value in figures.values()):
                 raise FloatingPointError("a loss is not finite")
+            joined = join_gradients(
+                real_gradient, error_gradient, config.kappa, config.joined_length
+            )
             optimize_generator.zero_grad()
-            drawn.backward(join_gradients(real_gradient, error_gradient, config.kappa))
+            drawn.backward(add_smoothing(joined, drawn, roughest, config.smoothness))
+            for group in optimize_generator.param_groups:
+                group["lr"] = config.generator_rate * min(1, (step + 1) / max(1, config.warm_up))
             optimize_generator.step()
             step += 1
             history.append(figures)
-            if closed and config.open_every and step % config.open_every == 0:
-                closed.pop(0).requires_grad_(requires_grad=True)
-
             if step % config.check_every == 0 or step == steps:
                 found = look()
                 if found.shortfall <= best.shortfall:

@@ -1,53 +1,65 @@
 """What happens to gradients at the generator's output, before they reach its weights."""
 
-import math
+from typing import Literal, TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
-from agns.accessory.frame import FRAME_SIZE, frame_mask
+from agns.accessory.smoothness import total_variation
 from agns.types import Frames
 
+Length: TypeAlias = Literal["shorter", "real"]
+"""To what length two gradients are brought before they are joined.
 
-def join_gradients(real: Frames, error: Frames, kappa: float) -> Frames:
+`shorter`: the longer to the shorter one's, as in the paper. `real`: the recogniser's to the
+discriminator's. The recogniser's gradient is shortest on photos that it is surest of: with
+`shorter`, those that need the frame most would steer it least.
+"""
+
+
+def join_gradients(real: Frames, error: Frames, kappa: float, length: Length) -> Frames:
     """Join two gradients sample by sample (algorithm 1, lines 8 to 13).
 
-    The longer of the two is scaled to the length of the shorter, so that neither goal drowns
-    the other; then `kappa * real + (1 - kappa) * error`.
+    Both are brought to one length, so that neither goal drowns the other; then
+    `kappa * real + (1 - kappa) * error`. A gradient of length 0 stays 0.
 
     Args:
         real: Gradient of looking unreal, at the generator's output.
         error: Gradient of the recogniser being right, likewise.
         kappa: Weight of `real`, in [0, 1].
+        length: Which length.
     """
-    lengths = [gradient.flatten(1).norm(dim=1)[:, None, None, None] for gradient in (real, error)]
-    shorter = torch.minimum(*lengths)
+    lengths = [_length(gradient) for gradient in (real, error)]
+    wanted = torch.minimum(*lengths) if length == "shorter" else lengths[0]
 
-    def scaled(gradient: Tensor, length: Tensor) -> Tensor:
-        return gradient * (shorter / length.clamp_min(1e-30))
+    def scaled(gradient: Tensor, own: Tensor) -> Tensor:
+        return gradient * (wanted / own.clamp_min(1e-30))
 
     return kappa * scaled(real, lengths[0]) + (1 - kappa) * scaled(error, lengths[1])
 
 
-def smooth_along_frame(gradients: Frames, deviation: float) -> Frames:
-    """Smooth gradients with a Gaussian, on the frame alone: what lies off it has no weight.
+def add_smoothing(joined: Frames, frames: Frames, limit: float, weight: float) -> Frames:
+    """Add the gradient of total variation to the joined one, where frames vary too much.
+
+    The pull sets in at 80 % of the limit and is full from 120 % of it; in full it is `weight`
+    times as long as the sample's joined gradient.
 
     Args:
-        gradients: At the generator's output.
-        deviation: Of the Gaussian, in pixels; 0 changes nothing.
+        joined: What `join_gradients` gives.
+        frames: The generator's output.
+        limit: Largest total variation that is not too much, above 0.
+        weight: Length against the joined gradient's; 0 changes nothing.
     """
-    if deviation == 0:
-        return gradients
-    reach = math.ceil(3 * deviation)
-    bell = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / deviation) ** 2).to(gradients)
-    mask = frame_mask().to(gradients)[None, None]
+    if weight == 0:
+        return joined
+    leaf = frames.detach().float().requires_grad_()
+    variations = total_variation(leaf)
+    (rough,) = torch.autograd.grad(variations.sum(), leaf)
+    pull = weight * ((variations.detach() / limit - 0.8) / 0.4).clamp(0, 1)
+    scale = _length(joined) / _length(rough).clamp_min(1e-30)
+    return joined + pull[:, None, None, None] * scale * rough
 
-    def blurred(planes: Float[Tensor, "planes 1 64 176"]) -> Float[Tensor, "planes 1 64 176"]:
-        across = functional.conv2d(planes, bell[None, None, None], padding=(0, reach))
-        return functional.conv2d(across, bell[None, None, :, None], padding=(reach, 0))
 
-    planes = gradients.reshape(-1, 1, *FRAME_SIZE)
-    smoothed = mask * blurred(planes * mask) / blurred(mask).clamp_min(1e-6)
-    return smoothed.reshape(gradients.shape)
+def _length(gradients: Frames) -> Float[Tensor, "frames 1 1 1"]:
+    return gradients.flatten(1).norm(dim=1)[:, None, None, None]

@@ -51,24 +51,26 @@ def attack(
         Literal["logits", "probabilities", "margin"],
         typer.Option(help="How the recogniser's error is put in figures."),
     ] = "margin",
-    generator_rate: Annotated[float, typer.Option(help="Adam's rate for the generator.")] = 1e-3,
+    joined_length: Annotated[
+        Literal["shorter", "real"],
+        typer.Option(help="Length of the two gradients when joined; the paper's is shorter."),
+    ] = "real",
+    smoothness: Annotated[
+        float, typer.Option(help="Weight of total variation in frames rougher than real ones.")
+    ] = 1.0,
+    generator_rate: Annotated[float, typer.Option(help="Adam's rate for the generator.")] = 2e-3,
+    warm_up: Annotated[int, typer.Option(help="Steps in which that rate rises.")] = 20,
     discriminator_rate: Annotated[float, typer.Option(help="And for the discriminator.")] = 2e-5,
     lead: Annotated[
         float,
         typer.Option(help="Belief in the frames below which the discriminator sits a step out."),
     ] = 0.2,
     tuned_layers: Annotated[
-        int, typer.Option(help="Layers of the generator that learn at first, of five.")
+        int, typer.Option(help="Layers of the generator that learn, of five.")
     ] = 5,
-    open_every: Annotated[
-        int, typer.Option(help="Steps after which one more layer learns; 0 for never.")
-    ] = 0,
     focus: Annotated[
         float, typer.Option(help="How much the steps turn to photos that still resist.")
     ] = 0.8,
-    smoothing_pixels: Annotated[
-        float, typer.Option(help="Gaussian that smooths the recogniser's gradient, in pixels.")
-    ] = 0.0,
     batch: Annotated[int, typer.Option(help="Generated frames in a step.")] = 16,
     precision: Annotated[str, typer.Option(help="bf16 (autocast) or fp32 in the steps.")] = "bf16",
     passes: Annotated[int, typer.Option(help="Passes over the eyeglasses before giving up.")] = 1,
@@ -86,7 +88,7 @@ def attack(
 
     Only for recognisers that you are allowed to test.
     """
-    from agns.attack.agn import AgnConfig
+    from agns.attack.config import AgnConfig
     from agns.evaluation.experiment import (
         Experiment,
         build_goal,
@@ -98,13 +100,14 @@ def attack(
     config = AgnConfig(
         kappa=kappa,
         objective=objective,
+        joined_length=joined_length,
+        smoothness=smoothness,
         generator_rate=generator_rate,
+        warm_up=warm_up,
         discriminator_rate=discriminator_rate,
         lead=lead,
         tuned_layers=tuned_layers,
-        open_every=open_every,
         focus=focus,
-        smoothing_pixels=smoothing_pixels,
         batch=batch,
         precision=precision,
         passes=passes,

@@ -45,9 +45,13 @@ def train_recognizer(
     center_crop: CenterCropOption = None,
     skip_unreadable: SkipOption = False,
     glasses: GlassesOption = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the training photos.")] = 36,
+    epochs: Annotated[int, typer.Option(help="Passes over the training photos.")] = 30,
     batch: Annotated[int, typer.Option(help="Photos in a step.")] = 64,
     rate: Annotated[float, typer.Option(help="Largest learning rate of AdamW.")] = 2e-3,
+    erased_share: Annotated[
+        float,
+        typer.Option(help="Part of the photos that lose a rectangle, as a defence."),
+    ] = 0.0,
     precision: PrecisionOption = "bf16",
     seed: SeedOption = 0,
     resume: ResumeOption = False,
@@ -63,7 +67,13 @@ def train_recognizer(
 
     prepare()
     config = RecognizerTraining(
-        arch=arch, epochs=epochs, batch=batch, rate=rate, precision=precision, seed=seed
+        arch=arch,
+        epochs=epochs,
+        batch=batch,
+        rate=rate,
+        erased_share=erased_share,
+        precision=precision,
+        seed=seed,
     )
     RunDirectory.check(out, resume=resume)
     if identities is None and not name and arch in RECOGNIZERS:

@@ -8,7 +8,8 @@ from typing import Literal
 
 import torch
 
-from agns.attack.agn import AgnConfig, Reason, attack_with_agn
+from agns.attack.agn import Reason, attack_with_agn
+from agns.attack.config import AgnConfig
 from agns.attack.goals import Dodge, Goal, Impersonate
 from agns.attack.result import save_outcome
 from agns.data.faces import FaceSet

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from agns.attack.agn import AgnConfig
+from agns.attack.config import AgnConfig
 from agns.data.faces import FaceSet
 from agns.data.synthetic import SyntheticConfig, synthetic_faces
 from agns.errors import ConfigError

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from agns.accessory.frame import frame_mask
+from agns.accessory.smoothness import total_variation
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.types import Frames, Glasses
@@ -122,17 +123,6 @@ def _range(values: Float[Tensor, " frames"]) -> BenignRange:
 
 def _below(values: Float[Tensor, " frames"], value: float) -> float:
     return float((values < value).float().mean())
-
-
-def total_variation(frames: Frames) -> Float[Tensor, " frames"]:
-    """Mean absolute difference between neighbours that both lie on the frame, per frame."""
-    mask = frame_mask()
-    across = mask[:, 1:] * mask[:, :-1]
-    down = mask[1:] * mask[:-1]
-    sums = ((frames[..., 1:] - frames[..., :-1]).abs() * across).sum((1, 2, 3)) + (
-        (frames[..., 1:, :] - frames[..., :-1, :]).abs() * down
-    ).sum((1, 2, 3))
-    return sums / (3 * (across.sum() + down.sum()))
 
 
 @torch.no_grad()

@@ -154,7 +154,9 @@ def build_recognizer(
     """Make an untrained recogniser, its weights drawn from `generator`.
 
     Convolutions are drawn after He et al. 2015. An OpenFace embedding has length 1, so its
-    head's first layer gets weights of deviation 1, which bring the tanh units to work.
+    head's layers get weights of deviation 1: in the first they bring the tanh units to work; in
+    the last, as those units stay within [-1, 1], they let logits lie far enough apart for
+    probabilities near 0 and 1.
 
     Raises:
         ConfigError: An unknown architecture, or another number of identities than it takes.
@@ -167,8 +169,9 @@ def build_recognizer(
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
         if recognizer.contract == FAMILIES["of"].contract:
-            first = next(recognizer.head.parameters())
-            nn.init.normal_(first, 0, 1, generator=generator)
+            for layer in recognizer.head.modules():
+                if isinstance(layer, nn.Linear):
+                    nn.init.normal_(layer.weight, 0, 1, generator=generator)
     return recognizer
 
 

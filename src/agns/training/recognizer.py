@@ -36,7 +36,7 @@ class RecognizerTraining:
     arch: str = "of10"
     """Architecture, as `agns models` names it; `of` and `vgg` take any number of identities."""
 
-    epochs: int = 36
+    epochs: int = 30
     """Passes over the training photos."""
 
     batch: int = 64
@@ -57,6 +57,10 @@ class RecognizerTraining:
     glasses_share: float = 0.5
     """Part of each batch that wears benign eyeglasses."""
 
+    erased_share: float = 0.0
+    """Part of the photos that lose a random rectangle. A defence: a recogniser that is used to it
+    is much harder to fool with eyeglasses."""
+
     averaging: float = 0.99
     """Decay per step of the moving average of the weights, which is what is kept."""
 
@@ -74,7 +78,7 @@ class RecognizerTraining:
             raise ConfigError(
                 f"epochs must be at least 1 and batch at least 2, got {self.epochs}, {self.batch}"
             )
-        for name in ("balance", "glasses_share", "averaging"):
+        for name in ("balance", "glasses_share", "erased_share", "averaging"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ConfigError(f"{name} must lie in [0, 1], got {value}")
@@ -164,7 +168,9 @@ def train_recognizer(
             worn = wear_some(
                 faces.faces(batch), glasses[:kept], share=config.glasses_share, generator=generator
             )
-            images = augment(worn, recognizer.contract.size, generator=generator)
+            images = augment(
+                worn, recognizer.contract.size, erased=config.erased_share, generator=generator
+            )
             set_rate(optimizer, config, step, steps * config.epochs)
             with precision(config.precision):
                 logits = recognizer(images)
@@ -221,12 +227,12 @@ def photo_weights(labels: Tensor, balance: float) -> Tensor:
     return counts[labels] ** -balance
 
 
-def augment(faces: Faces, size: int, *, generator: torch.Generator) -> Images:
-    """Bring faces to the network's size and vary them: place, light, a rectangle erased."""
+def augment(faces: Faces, size: int, *, erased: float, generator: torch.Generator) -> Images:
+    """Bring faces to the network's size and vary them: place, light, a rectangle in some."""
     images = resize(faces, (size, size))
     images = move_randomly(images, turn=12, zoom=0.12, shift=0.06, flip=True, generator=generator)
     images = relight(images, amount=0.35, generator=generator)
-    return erase(images, share=0.4, largest=0.4, generator=generator)
+    return erase(images, share=erased, largest=0.4, generator=generator)
 
 
 def set_rate(
