@@ -13,9 +13,13 @@ import dataclasses
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from agns.accessory.frame import frame_mask
 from agns.attack.config import AgnConfig
 from agns.cli.attack import open_apparatus
 from agns.cli.console import bar, prepare
@@ -105,6 +109,32 @@ def summarise(results: Sequence[Mapping[str, object]]) -> dict[str, object]:
     }
 
 
+SUBJECT_HEAD = """\
+| goal | setting | subject | target | iterations | seconds | craft probability | met the stop \
+value | held-out success | 95 % interval | benign frames | D score | of benign | variation |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def as_subject_row(setting: str, result: Mapping[str, Any]) -> str:
+    r, held, stealth = result, result["held_out"], result["stealth"]
+    low, high = held["interval"]
+    return (
+        f"| {r['goal']} | {setting} | {r['subject']} | {r['target'] or '-'} | {r['iterations']} "
+        f"| {r['seconds']:.1f} | {r['craft']['mean_probability']:.3f} "
+        f"| {'yes' if r['reached_stop_value'] else 'no'} "
+        f"| {held['success_rate']:.0%} of {held['images']} | {low:.0%} to {high:.0%} "
+        f"| {r['controls']['benign']['success_rate']:.0%} "
+        f"| {stealth['discriminator_score']:.3f} | {stealth['discriminator_percentile']:.0%} "
+        f"| {stealth['total_variation']:.3f} ({stealth['total_variation_percentile']:.0%}) |\n"
+    )
+
+
+def on_white(frame: Float[Tensor, "3 height width"]) -> Float[Tensor, "3 height width"]:
+    """What lies off the silhouette becomes white, so that black parts of a frame show."""
+    return torch.lerp(torch.ones_like(frame), frame, frame_mask())
+
+
 def as_row(goal: str, setting: str, summary: Mapping[str, object]) -> str:
     s = summary
     return (
@@ -144,7 +174,7 @@ def main() -> None:
         )
     )
     summaries: dict[str, dict[str, object]] = {}
-    lines = [SUMMARY_HEAD]
+    lines, subject_lines = [SUMMARY_HEAD], [SUBJECT_HEAD]
     curves: dict[str, list[tuple[float, float, float]]] = {}
     for goal in given.goals:
         for objective in given.objectives:
@@ -166,8 +196,9 @@ def main() -> None:
                 curves.setdefault(f"{goal}-{objective}", []).append(
                     (kappa, summary["held_out_success"], summary["discriminator_score"])
                 )
+                subject_lines += [as_subject_row(setting, result) for result in results]
                 frames = [
-                    read_image(path)
+                    on_white(read_image(path))
                     for identity in apparatus.recognizer.identities
                     if (path := out / identity / "frame.png").is_file()
                 ]
@@ -177,7 +208,7 @@ def main() -> None:
         if len(points) > 1:
             draw_tradeoff(given.out / f"tradeoff-{name}.png", points, (score.low, score.high))
     write_json(given.out / "summary.json", {"summaries": summaries, "versions": versions()})
-    (given.out / "summary.md").write_text("".join(lines), encoding="utf-8")
+    (given.out / "summary.md").write_text("".join([*lines, "\n", *subject_lines]), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What an attack leaves on disk, read back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,18 @@ def test_frames_are_written_best_first(tmp_path: Path, outcome: AgnOutcome) -> N
         np.testing.assert_array_equal(
             read(tmp_path / "frames" / f"{rank + 1:02d}.png"), frames[rank]
         )
+
+
+def test_frames_that_an_unfinished_attack_left_are_gone(
+    tmp_path: Path, outcome: AgnOutcome
+) -> None:
+    save_outcome(outcome, tmp_path)
+    save_outcome(replace(outcome, best=first_of(outcome.best)), tmp_path)
+    assert len(list((tmp_path / "frames").iterdir())) == 2
+
+
+def first_of(best: Candidates) -> Candidates:
+    return replace(best, latents=best.latents[:1], frames=best.frames[:1])
 
 
 def test_every_frame_is_written_where_it_sits_on_a_face(

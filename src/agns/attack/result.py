@@ -15,9 +15,11 @@ def save_outcome(outcome: AgnOutcome, out: Path) -> None:
     `frame.png` is the best frame, 64x176, and `frame_on_canvas.png` the same on the 224x224
     canvas; `frames/` holds the others of the same look, best first; `latents.safetensors` what
     `generator.safetensors`, the fine-tuned generator, drew them from; `history.json` the figures
-    of each step.
+    of each step. Frames of an earlier attack that ended before its result was written go.
     """
     best = outcome.best
+    for left in (out / "frames").glob("[0-9][0-9]*.png"):
+        left.unlink()
     write_image(out / "frame.png", best.frames[0])
     write_image(out / "frame_on_canvas.png", place(best.frames[:1])[0])
     for rank, frame in enumerate(best.frames):

@@ -45,7 +45,7 @@ def train_recognizer(
     center_crop: CenterCropOption = None,
     skip_unreadable: SkipOption = False,
     glasses: GlassesOption = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the training photos.")] = 30,
+    epochs: Annotated[int, typer.Option(help="Passes over the training photos.")] = 40,
     batch: Annotated[int, typer.Option(help="Photos in a step.")] = 64,
     rate: Annotated[float, typer.Option(help="Largest learning rate of AdamW.")] = 2e-3,
     erased_share: Annotated[

@@ -36,7 +36,7 @@ class RecognizerTraining:
     arch: str = "of10"
     """Architecture, as `agns models` names it; `of` and `vgg` take any number of identities."""
 
-    epochs: int = 30
+    epochs: int = 40
     """Passes over the training photos."""
 
     batch: int = 64
