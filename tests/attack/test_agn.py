@@ -27,6 +27,7 @@ PAPER: dict[str, float | str] = {
     "lead": 0.0,
     "joined_length": "shorter",
     "smoothness": 0.0,
+    "headroom": 0.0,
     "warm_up": 0,
     "precision": "fp32",
 }
@@ -276,6 +277,8 @@ def test_the_outcome_carries_a_generator_ready_to_draw(scene: Scene) -> None:
         ({"lead": 1.1}, "lead must lie in"),
         ({"focus": -0.1}, "focus must lie in"),
         ({"tuned_layers": 0}, "tuned_layers must be from 1 to 5"),
+        ({"loosening": -1.0}, "must be finite and at least 0"),
+        ({"headroom": 0.5}, "headroom must lie in"),
         ({"warm_up": -1}, "warm_up must be at least 0"),
         ({"joined_length": "longer"}, "joined_length must be shorter or real"),
         ({"tuned_layers": 6}, "tuned_layers must be from 1 to 5"),

@@ -3,7 +3,7 @@ import torch
 
 from agns.accessory.frame import frame_mask
 from agns.accessory.smoothness import total_variation
-from agns.attack.gradients import add_smoothing
+from agns.attack.gradients import add_smoothing, keep_in_range
 from agns.types import Frames
 
 
@@ -42,3 +42,18 @@ def test_an_even_frame_and_a_joined_gradient_of_zero_stay_finite(joined: Frames)
     even = 0.5 * frame_mask().expand(3, 3, -1, -1)
     assert bool(add_smoothing(joined, even, 1e-3, 1).isfinite().all())
     assert not add_smoothing(torch.zeros_like(joined), even, 1e-3, 1).any()
+
+
+def test_no_value_is_pushed_to_the_end_of_its_range() -> None:
+    values = torch.tensor([0.02, 0.02, 0.5, 0.5, 0.98, 0.98])
+    joined = torch.tensor([1.0, -1, 1, -1, 1, -1])
+    frames = values.reshape(-1, 1, 1, 1).expand(-1, 3, 64, 176)
+    kept = keep_in_range(joined.reshape(-1, 1, 1, 1).expand_as(frames), frames, 0.05)
+    # A step goes against the gradient: inwards they stay, outwards they turn round.
+    expected = torch.tensor([-0.5, -1, 1, -1, 1, 0.5])
+    assert torch.equal(kept, expected.reshape(-1, 1, 1, 1).expand_as(frames))
+
+
+def test_without_headroom_gradients_stay_as_they_are(joined: Frames) -> None:
+    ends = (joined > 0).float()
+    assert torch.equal(keep_in_range(joined, ends, 0), joined)

@@ -17,7 +17,7 @@ from agns.accessory.smoothness import total_variation
 from agns.accessory.wear import wear
 from agns.attack.config import AgnConfig
 from agns.attack.goals import Goal
-from agns.attack.gradients import add_smoothing, join_gradients
+from agns.attack.gradients import add_smoothing, join_gradients, keep_in_range
 from agns.attack.search import Candidates, search_frames, typicality
 from agns.errors import AttackError
 from agns.images import check_images, from_pixels
@@ -99,7 +99,7 @@ def attack_with_agn(
     mask = silhouette()
     with torch.no_grad():
         benign = copy.deepcopy(generator).eval()(sample_latents(200, generator=random))
-    roughest = max(1e-3, float(total_variation(benign).quantile(0.95)))
+    roughness = max(1e-3, float(total_variation(benign).quantile(0.75)))
     looks_typical = typicality(generator, discriminator, glasses, config.batch, random)
     generator, discriminator = copy.deepcopy(generator), copy.deepcopy(discriminator)
     for network in (generator, discriminator):
@@ -196,7 +196,9 @@ def attack_with_agn(
                 real_gradient, error_gradient, config.kappa, config.joined_length
             )
             optimize_generator.zero_grad()
-            drawn.backward(add_smoothing(joined, drawn, roughest, config.smoothness))
+            limit = roughness * (1 + step * config.loosening)
+            joined = add_smoothing(joined, drawn, limit, config.smoothness)
+            drawn.backward(keep_in_range(joined, drawn.detach(), config.headroom))
             for group in optimize_generator.param_groups:
                 group["lr"] = config.generator_rate * min(1, (step + 1) / max(1, config.warm_up))
             optimize_generator.step()

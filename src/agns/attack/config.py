@@ -23,8 +23,15 @@ class AgnConfig:
     """How long the two gradients are when joined; see `agns.attack.gradients.Length`."""
 
     smoothness: float = 1.0
-    """Weight of total variation against the joined gradient, in frames that vary more than nearly
-    all real ones do; 0 leaves it out, as in the paper."""
+    """Weight of total variation against the joined gradient, in frames that vary more than three
+    quarters of benign generated ones do; 0 leaves it out, as in the paper."""
+
+    loosening: float = 0.005
+    """By what share of itself that limit grows with each step: hard attacks may grow rougher."""
+
+    headroom: float = 0.05
+    """How near to 0 or 1 the recogniser may push a frame's values; 0 for all the way, as in the
+    paper. At the ends the generator's tanh leaves next to nothing to learn from."""
 
     generator_rate: float = 2e-3
     """Adam's learning rate for the generator; the paper's is 5e-5."""
@@ -78,7 +85,13 @@ class AgnConfig:
         check_form(self.objective)
         if self.joined_length not in get_args(Length):
             raise ConfigError(f"joined_length must be shorter or real, got {self.joined_length!r}")
-        for name in ("generator_rate", "discriminator_rate", "weight_decay", "smoothness"):
+        for name in (
+            "generator_rate",
+            "discriminator_rate",
+            "weight_decay",
+            "smoothness",
+            "loosening",
+        ):
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 raise ConfigError(f"{name} must be finite and at least 0, got {value}")
@@ -95,5 +108,7 @@ class AgnConfig:
         for name in ("lead", "focus"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        if not 0 <= self.headroom < 0.5:
+            raise ConfigError(f"headroom must lie in [0, 0.5), got {self.headroom}")
         if not 0.5 < self.smoothing <= 1:
             raise ConfigError(f"smoothing must lie in (0.5, 1], got {self.smoothing}")

@@ -61,5 +61,21 @@ def add_smoothing(joined: Frames, frames: Frames, limit: float, weight: float) -
     return joined + pull[:, None, None, None] * scale * rough
 
 
+def keep_in_range(joined: Frames, frames: Frames, headroom: float) -> Frames:
+    """Turn gradients round, at half their size, where a step would push a value to its range's end.
+
+    A value at the end of the generator's tanh hardly moves any more, whatever the gradient: a
+    frame of such values can neither learn further nor be taken for anything but neon.
+
+    Args:
+        joined: Gradient at the generator's output; a step goes against it.
+        frames: The generator's output, in [0, 1].
+        headroom: How near to 0 or 1 is the end; 0 changes nothing.
+    """
+    high, low = frames > 1 - headroom, frames < headroom
+    outward = (high & (joined < 0)) | (low & (joined > 0))
+    return torch.where(outward, -0.5 * joined, joined)
+
+
 def _length(gradients: Frames) -> Float[Tensor, "frames 1 1 1"]:
     return gradients.flatten(1).norm(dim=1)[:, None, None, None]

@@ -56,8 +56,14 @@ def attack(
         typer.Option(help="Length of the two gradients when joined; the paper's is shorter."),
     ] = "real",
     smoothness: Annotated[
-        float, typer.Option(help="Weight of total variation in frames rougher than real ones.")
+        float, typer.Option(help="Weight of total variation in frames rougher than benign ones.")
     ] = 1.0,
+    loosening: Annotated[
+        float, typer.Option(help="By what share the roughness allowed grows with each step.")
+    ] = 0.005,
+    headroom: Annotated[
+        float, typer.Option(help="How near to 0 or 1 a frame's values may be pushed.")
+    ] = 0.05,
     generator_rate: Annotated[float, typer.Option(help="Adam's rate for the generator.")] = 2e-3,
     warm_up: Annotated[int, typer.Option(help="Steps in which that rate rises.")] = 20,
     discriminator_rate: Annotated[float, typer.Option(help="And for the discriminator.")] = 2e-5,
@@ -102,6 +108,8 @@ def attack(
         objective=objective,
         joined_length=joined_length,
         smoothness=smoothness,
+        loosening=loosening,
+        headroom=headroom,
         generator_rate=generator_rate,
         warm_up=warm_up,
         discriminator_rate=discriminator_rate,
