@@ -280,7 +280,6 @@ def test_the_outcome_carries_a_generator_ready_to_draw(scene: Scene) -> None:
         ({"loosening": -1.0}, "must be finite and at least 0"),
         ({"headroom": 0.5}, "headroom must lie in"),
         ({"warm_up": -1}, "warm_up must be at least 0"),
-        ({"joined_length": "longer"}, "joined_length must be shorter or real"),
         ({"tuned_layers": 6}, "tuned_layers must be from 1 to 5"),
         ({"batch": 1}, "batch must be at least 2, got 1"),
         ({"check_every": 0}, "must be at least 1"),

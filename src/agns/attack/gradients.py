@@ -78,4 +78,5 @@ def keep_in_range(joined: Frames, frames: Frames, headroom: float) -> Frames:
 
 
 def _length(gradients: Frames) -> Float[Tensor, "frames 1 1 1"]:
-    return gradients.flatten(1).norm(dim=1)[:, None, None, None]
+    lengths: Tensor = gradients.flatten(1).norm(dim=1)
+    return lengths[:, None, None, None]
