@@ -50,8 +50,8 @@ class AgnOutcome:
     """Why the loop ended."""
 
     history: list[dict[str, float]] = field(default_factory=list)
-    """Per step: the discriminator's objective, the recogniser's, their sum, and the watched
-    mean probability."""
+    """Per step: the discriminator's objective, the recogniser's, the discriminator's training
+    loss, and the watched mean probability."""
 
 
 def attack_with_agn(

@@ -23,15 +23,16 @@ class AgnConfig:
     """How long the two gradients are when joined; see `agns.attack.gradients.Length`."""
 
     smoothness: float = 1.0
-    """Weight of total variation against the joined gradient, in frames that vary more than three
-    quarters of benign generated ones do; 0 leaves it out, as in the paper."""
+    """Weight of total variation against the joined gradient, in frames that vary much: from
+    80 % of what three quarters of benign generated ones stay below, in full from 120 %; 0 leaves
+    it out, as in the paper."""
 
     loosening: float = 0.005
     """By what share of itself that limit grows with each step: hard attacks may grow rougher."""
 
     headroom: float = 0.05
-    """How near to 0 or 1 the recogniser may push a frame's values; 0 for all the way, as in the
-    paper. At the ends the generator's tanh leaves next to nothing to learn from."""
+    """How near to 0 or 1 a frame's values are pushed back, at half the gradient; 0 for never, as in
+    the paper. At the ends the generator's tanh leaves next to nothing to learn from."""
 
     generator_rate: float = 2e-3
     """Adam's learning rate for the generator; the paper's is 5e-5."""

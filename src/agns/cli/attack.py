@@ -62,7 +62,7 @@ def attack(
         float, typer.Option(help="By what share the roughness allowed grows with each step.")
     ] = 0.005,
     headroom: Annotated[
-        float, typer.Option(help="How near to 0 or 1 a frame's values may be pushed.")
+        float, typer.Option(help="How near to 0 or 1 values are pushed back.")
     ] = 0.05,
     generator_rate: Annotated[float, typer.Option(help="Adam's rate for the generator.")] = 2e-3,
     warm_up: Annotated[int, typer.Option(help="Steps in which that rate rises.")] = 20,
@@ -90,7 +90,7 @@ def attack(
     ] = None,
     glasses: GlassesOption = None,
 ) -> None:
-    """Make eyeglasses that fool a recogniser, on one half of a subject's photos; score the other.
+    """Make eyeglasses that fool a recogniser, on some of a subject's photos; score the others.
 
     Only for recognisers that you are allowed to test.
     """
