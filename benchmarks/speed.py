@@ -21,8 +21,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
+from agns.attack.config import AgnConfig
 from agns.attack.goals import Dodge
-from agns.attack.gradients import join_gradients
+from agns.attack.gradients import add_smoothing, join_gradients, keep_in_range
 from agns.attack.search import search_frames
 from agns.models.dcgan import build_gan, sample_latents
 from agns.models.layers import CrossChannelNorm
@@ -81,14 +82,16 @@ def autocast(half: bool) -> contextlib.AbstractContextManager[object]:
 def attack_step(victim: Recognizer, batch: int, half: bool) -> Callable[[], object]:
     faces = torch.rand(batch, 3, 224, 224)
     frames = torch.rand(batch, 3, 64, 176)
-    mask, goal = silhouette(), Dodge(subject=0)
+    mask, goal, config = silhouette(), Dodge(subject=0), AgnConfig()
 
     def step() -> object:
         leaf = frames.clone().requires_grad_()
         with autocast(half):
             logits = victim(wear(faces, place(leaf), mask))
         (gradient,) = torch.autograd.grad(goal.loss(logits, "logits").sum(), leaf)
-        return join_gradients(gradient, gradient, 0.5)
+        joined = join_gradients(gradient, gradient, config.kappa, config.joined_length)
+        joined = add_smoothing(joined, frames, 0.05, config.smoothness)
+        return keep_in_range(joined, frames, config.headroom)
 
     return step
 
