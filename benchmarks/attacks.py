@@ -21,7 +21,7 @@ from torch import Tensor
 
 from agns.accessory.frame import frame_mask
 from agns.attack.config import AgnConfig
-from agns.cli.attack import open_apparatus
+from agns.cli.attack import open_apparatus, open_victim
 from agns.cli.console import bar, prepare
 from agns.cli.options import FaceOptions, open_faces, recorded_crop
 from agns.data.faces import FaceSet
@@ -164,7 +164,11 @@ def main() -> None:
     given = parser.parse_args()
     prepare()
     apparatus = open_apparatus(
-        given.recognizer, given.generator, given.discriminator, None, count=given.frames
+        open_victim(given.recognizer),
+        given.generator,
+        given.discriminator,
+        None,
+        count=given.frames,
     )
     faces = open_faces(
         FaceOptions(

@@ -7,7 +7,7 @@ import torch
 from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
 from agns.attack.goals import Dodge, Goal, Impersonate
-from agns.attack.search import Candidates, search_frames, typicality
+from agns.attack.search import Candidates, draw_photos, search_frames, typicality
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer, freeze
 from agns.types import Faces, Frames, Glasses, Latents
@@ -166,3 +166,27 @@ def test_what_scores_as_frames_do_without_an_attack_is_the_most_typical(
         odd = torch.stack([torch.zeros(3, 64, 176), torch.ones(3, 64, 176)])
         typical, other = looks_typical(drawn).median(), looks_typical(odd)
     assert (other < typical).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_photos_are_drawn_as_near_to_their_odds_as_whole_numbers_allow(seed: int) -> None:
+    odds = torch.tensor([0.0, 3.0, 0.5, 0.0, 4.5, 0.0])
+    drawn = draw_photos(odds, 16, torch.Generator().manual_seed(seed))
+    times = drawn.bincount(minlength=6)
+    expected = 16 * odds / odds.sum()
+    assert times.sum() == 16
+    assert ((times - expected).abs() < 1).all()
+    assert times[[0, 3, 5]].tolist() == [0, 0, 0]
+
+
+def test_even_odds_draw_every_photo_once() -> None:
+    drawn = draw_photos(torch.full((16,), 0.3), 16, torch.Generator().manual_seed(0))
+    assert drawn.tolist() == list(range(16))
+
+
+def test_an_odd_share_is_met_over_many_draws() -> None:
+    odds = torch.tensor([1.0, 2.0, 4.0])
+    random = torch.Generator().manual_seed(0)
+    drawn = torch.cat([draw_photos(odds, 2, random) for _ in range(2000)])
+    shares = drawn.bincount(minlength=3) / len(drawn)
+    assert torch.allclose(shares, odds / odds.sum(), atol=0.02)

@@ -64,8 +64,8 @@ def test_frames_stay_as_smooth_as_real_ones_where_they_are_told_to(
 ) -> None:
     def roughness(smoothness: float) -> float:
         config = AgnConfig(
-            batch=4, samples=4, passes=8, smoothness=smoothness, kappa=0, generator_rate=1e-2,
-            precision="fp32", focus=0,
+            batch=4, samples=4, passes=16, smoothness=smoothness, kappa=0, generator_rate=2e-2,
+            precision="fp32", focus=0, loosening=0,
         )  # fmt: skip
         outcome = attack_with_agn(*gan, victim, photos, glasses, NEVER, config)
         with torch.no_grad():

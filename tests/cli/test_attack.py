@@ -120,6 +120,21 @@ def test_a_file_in_place_of_the_results_is_misuse_before_the_attack_begins(
     assert str(tmp_path / "attack") in done.complaint
 
 
+@pytest.mark.parametrize(
+    "mistake", [("--subject", "Ann"), ("--faces", "none"), ("--target", "Synthetic_001")]
+)
+def test_a_mistake_is_told_before_eyeglasses_are_drawn(
+    agns: Run, tmp_path: Path, weights: Any, mistake: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def draw(*arguments: object, **rest: object) -> None:
+        pytest.fail("eyeglasses were drawn for an attack that cannot be")
+
+    monkeypatch.setattr("agns.cli.attack.open_glasses", draw)
+    done = agns(*DODGE, *weights.options, *mistake, "--out", tmp_path / "attack")
+    assert (done.code, done.out) == (2, "")
+
+
 def test_a_swapped_generator_and_discriminator_are_told_apart(
     agns: Run, tmp_path: Path, options: tuple[object, ...], weights: Any
 ) -> None:

@@ -18,7 +18,7 @@ from agns.accessory.wear import wear
 from agns.attack.config import AgnConfig
 from agns.attack.goals import Goal
 from agns.attack.gradients import add_smoothing, join_gradients, keep_in_range
-from agns.attack.search import Candidates, search_frames, typicality
+from agns.attack.search import Candidates, draw_photos, search_frames, typicality
 from agns.errors import AttackError
 from agns.images import check_images, from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
@@ -176,12 +176,14 @@ def attack_with_agn(
             looks_real = functional.logsigmoid(verdicts).sum()
             (real_gradient,) = torch.autograd.grad(-looks_real, leaf)
             odds = config.focus * resistance + (1 - config.focus) * resistance.mean()
-            photos = torch.multinomial(odds, config.batch, replacement=True, generator=random)
+            photos = draw_photos(odds, config.batch, random)
             worn = wear(faces[photos], place(leaf), mask)
             with precision(config.precision):
                 logits = victim(worn)
             lacking = goal.shortfall(logits.detach())
-            resistance[photos] = (resistance[photos] + lacking).clamp_min(1e-6) / 2
+            # A photo may be drawn twice in a batch: its mean counts.
+            lately = resistance.scatter_reduce(0, photos, lacking, "mean", include_self=False)
+            resistance = (resistance + lately).clamp_min(1e-6) / 2
             errs = goal.loss(logits, config.objective)
             (error_gradient,) = torch.autograd.grad(errs.sum(), leaf)
             figures = {

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from agns.accessory.frame import place
@@ -109,6 +109,24 @@ def search_frames(
         probability=goal.probability(best),
         met=bool(met.any()),
     )
+
+
+def draw_photos(
+    odds: Float[Tensor, " photos"], count: int, random: torch.Generator
+) -> Int[Tensor, " count"]:
+    """Draw photos by their odds, each as near to its expected number of times as can be.
+
+    One draw places a comb of `count` teeth on the odds laid end to end (systematic sampling):
+    even odds give every photo once when there are as many as are drawn.
+
+    Args:
+        odds: At least 0, not all 0; need not sum to 1.
+        count: Photos to draw.
+        random: Source of the draw.
+    """
+    ends = odds.double().cumsum(0)
+    teeth = (torch.arange(count) + torch.rand((), generator=random)) / count
+    return torch.searchsorted(ends, teeth * ends[-1], right=True).clamp_max(len(odds) - 1)
 
 
 def typicality(

@@ -1,7 +1,7 @@
 """`agns attack`: one attack, and what it is worth."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
@@ -20,7 +20,10 @@ from agns.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agns.evaluation.experiment import Apparatus, AttackReport
+    from agns.models.recognizer import Recognizer
 
 
 def attack(
@@ -125,14 +128,16 @@ def attack(
         goal=goal, subject=subject, target=target, stop=stop, craft=craft, seed=seed
     )
     check_results_directory(out)
-    apparatus = open_apparatus(recognizer, generator, discriminator, glasses)
+    victim = open_victim(recognizer)
+    build_goal(experiment, victim.recognizer)
     options = FaceOptions(
         root=faces,
-        center_crop=recorded_crop(apparatus.metadata) if center_crop is None else center_crop,
+        center_crop=recorded_crop(victim.metadata) if center_crop is None else center_crop,
         skip_unreadable=skip_unreadable,
     )
-    build_goal(experiment, apparatus.recognizer)
-    photographs = open_subject(options, subject, apparatus.recognizer.identities)
+    photographs = open_subject(options, subject, victim.recognizer.identities)
+    # Last, as the first time it takes a while: mistakes above are told at once.
+    apparatus = open_apparatus(victim, generator, discriminator, glasses)
     with bar(f"{subject} {'dodges' if target is None else f'as {target}'}") as progress:
         report = run_experiment(apparatus, photographs, experiment, config, out, progress=progress)
     show_report(report, out)
@@ -140,28 +145,43 @@ def attack(
         raise typer.Exit(130)
 
 
+class Victim(NamedTuple):
+    """A recogniser and where it comes from."""
+
+    recognizer: "Recognizer"
+    name: str
+    metadata: "Mapping[str, object]"
+
+
+def open_victim(path: Path | None) -> Victim:
+    """Load a recogniser; the one that comes with agns where no file is named."""
+    from agns.models.recognizer import load_recognizer
+    from agns.models.shipped import shipped_weights
+
+    source = path or shipped_weights("of10_synthetic")
+    recognizer, metadata = load_recognizer(source)
+    return Victim(recognizer, source.name if path is None else str(path), metadata)
+
+
 def open_apparatus(
-    recognizer: Path | None,
+    victim: Victim,
     generator: Path | None,
     discriminator: Path | None,
     glasses: Path | None,
     *,
     count: int | None = None,
 ) -> "Apparatus":
-    """Load the networks and the eyeglasses; those that come with agns where none is named."""
+    """Load the other networks and the eyeglasses, those that come with agns where none is named."""
     from agns.evaluation.experiment import Apparatus
     from agns.models.dcgan import load_discriminator, load_generator
-    from agns.models.recognizer import load_recognizer
     from agns.models.shipped import shipped_weights
 
-    path = recognizer or shipped_weights("of10_synthetic")
-    victim, metadata = load_recognizer(path)
     return Apparatus(
         generator=load_generator(generator or shipped_weights("generator")),
         discriminator=load_discriminator(discriminator or shipped_weights("discriminator")),
-        recognizer=victim,
-        recognizer_name=path.name if recognizer is None else str(path),
-        metadata=metadata,
+        recognizer=victim.recognizer,
+        recognizer_name=victim.name,
+        metadata=victim.metadata,
         glasses=open_glasses(glasses, count=count),
     )
 

@@ -22,7 +22,7 @@ def demo(
     """Recognise, generate, dodge and impersonate on drawn faces, and write a report."""
     import time
 
-    from agns.cli.attack import open_apparatus
+    from agns.cli.attack import open_apparatus, open_victim
     from agns.errors import ConfigError
     from agns.evaluation.showcase import ShowcaseConfig, run_showcase
 
@@ -31,7 +31,7 @@ def demo(
     folder = _free_folder() if out is None else out
     if (folder / "report.html").exists():
         raise ConfigError(f"{folder} already holds a report: name another directory")
-    apparatus = open_apparatus(None, None, None, None, count=DEMO_FRAMES)
+    apparatus = open_apparatus(open_victim(None), None, None, None, count=DEMO_FRAMES)
     found = run_showcase(apparatus, ShowcaseConfig(seed=seed), folder, bar)
     say(f"Recognised {percent(found.accuracy)} of fresh photos without a frame.")
     for report in (found.dodge, found.impersonate):
