@@ -1,7 +1,8 @@
 """Images per second of the steps that take the time, as ratios within one run.
 
-Each step is also given as the share of the machine's float32 matrix-product rate that its
-multiplications reach: a figure that carries from machine to machine better than seconds do.
+Each step is also given as the share that its multiplications reach of the machine's matrix-product
+rate in the step's own precision: a figure that carries from machine to machine better than seconds
+do.
 
     .venv/bin/python benchmarks/speed.py --out results/speed.json
 """
@@ -52,9 +53,9 @@ def fastest(step: Callable[[], object], seconds: float) -> float:
     return min(times)
 
 
-def matrix_rate(seconds: float) -> float:
-    """Float32 operations per second of a 1536x1536 matrix product."""
-    a, b = torch.rand(2, 1536, 1536)
+def matrix_rate(seconds: float, dtype: torch.dtype) -> float:
+    """Operations per second of a 1536x1536 matrix product."""
+    a, b = torch.rand(2, 1536, 1536).to(dtype)
     return 2 * 1536**3 / fastest(lambda: a @ b, seconds)
 
 
@@ -137,10 +138,13 @@ def check(victim: Recognizer, half: bool) -> Callable[[], object]:
     return step
 
 
-def measure(seconds: float, *, big: bool) -> tuple[float, list[Row]]:
+def measure(seconds: float, *, big: bool) -> tuple[dict[str, float], list[Row]]:
     torch.set_flush_denormal(True)
     random = torch.Generator().manual_seed(0)
-    rate = matrix_rate(seconds)
+    rates = {
+        "fp32": matrix_rate(seconds, torch.float32),
+        "bf16": matrix_rate(seconds, torch.bfloat16),
+    }
     steps: list[tuple[str, str, int, Callable[[], object]]] = []
     for variant, half, last in (
         ("naive fp32", False, False),
@@ -169,11 +173,11 @@ def measure(seconds: float, *, big: bool) -> tuple[float, list[Row]]:
         took = fastest(step, seconds)
         speed = images / took
         base.setdefault(title, speed)
-        share = operations(step) / took / rate
+        share = operations(step) / took / rates[variant[-4:]]
         rows.append(Row(title, variant, round(speed, 1), round(speed / base[title], 2),
                         round(share, 3)))  # fmt: skip
         print(f"{title:45s} {variant:20s} {speed:8.1f}/s  {speed / base[title]:5.2f}x  {share:.3f}")
-    return rate, rows
+    return rates, rows
 
 
 def main() -> None:
@@ -182,10 +186,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4, help="time for each step")
     parser.add_argument("--small", action="store_true", help="leave VGG143 out")
     given = parser.parse_args()
-    rate, rows = measure(given.seconds, big=not given.small)
-    print(f"matrix product: {rate / 1e9:.0f} GFLOP/s in float32, {torch.get_num_threads()} threads")
+    rates, rows = measure(given.seconds, big=not given.small)
+    gflops = {precision: round(rate / 1e9, 1) for precision, rate in rates.items()}
+    print(f"matrix product, GFLOP/s: {gflops}, {torch.get_num_threads()} threads")
     if given.out is not None:
-        content = {"matrix_gflops": rate / 1e9, "threads": torch.get_num_threads(),
+        content = {"matrix_gflops": gflops, "threads": torch.get_num_threads(),
                    "rows": [asdict(row) for row in rows], "versions": versions()}  # fmt: skip
         write_json(given.out, content)
 
