@@ -81,6 +81,10 @@ def autocast(half: bool) -> contextlib.AbstractContextManager[object]:
 
 
 def attack_step(victim: Recognizer, batch: int, half: bool) -> Callable[[], object]:
+    """The part of an attack step that the recogniser takes: from frames to the joined gradient.
+
+    Generator and discriminator come on top; their step is timed by itself.
+    """
     faces = torch.rand(batch, 3, 224, 224)
     frames = torch.rand(batch, 3, 64, 176)
     mask, goal, config = silhouette(), Dodge(subject=0), AgnConfig()
@@ -89,7 +93,7 @@ def attack_step(victim: Recognizer, batch: int, half: bool) -> Callable[[], obje
         leaf = frames.clone().requires_grad_()
         with autocast(half):
             logits = victim(wear(faces, place(leaf), mask))
-        (gradient,) = torch.autograd.grad(goal.loss(logits, "logits").sum(), leaf)
+        (gradient,) = torch.autograd.grad(goal.loss(logits, config.objective).sum(), leaf)
         joined = join_gradients(gradient, gradient, config.kappa, config.joined_length)
         joined = add_smoothing(joined, frames, 0.05, config.smoothness)
         return keep_in_range(joined, frames, config.headroom)
@@ -156,7 +160,7 @@ def measure(seconds: float, *, big: bool) -> tuple[dict[str, float], list[Row]]:
     for arch, classes, batch in sizes:
         names = tuple(f"identity {index}" for index in range(classes))
         recognizer = build_recognizer(arch, names, generator=random).eval()
-        title = f"attack step, {arch}, batch {batch}"
+        title = f"attack gradient, {arch}, batch {batch}"
         frozen = freeze(recognizer)
         steps.append((title, "naive fp32", batch, attack_step(naive(recognizer), batch, False)))
         steps.append((title, "frozen fp32", batch, attack_step(frozen, batch, False)))
