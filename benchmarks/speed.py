@@ -93,7 +93,7 @@ def attack_step(victim: Recognizer, batch: int, half: bool) -> Callable[[], obje
         leaf = frames.clone().requires_grad_()
         with autocast(half):
             logits = victim(wear(faces, place(leaf), mask))
-        (gradient,) = torch.autograd.grad(goal.loss(logits, config.objective).sum(), leaf)
+        (gradient,) = torch.autograd.grad(goal.loss(logits, "logits").sum(), leaf)
         joined = join_gradients(gradient, gradient, config.kappa, config.joined_length)
         joined = add_smoothing(joined, frames, 0.05, config.smoothness)
         return keep_in_range(joined, frames, config.headroom)
