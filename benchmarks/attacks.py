@@ -21,9 +21,9 @@ from torch import Tensor
 
 from agns.accessory.frame import frame_mask
 from agns.attack.config import AgnConfig
-from agns.cli.attack import open_apparatus, open_victim
+from agns.cli.attack import open_apparatus
 from agns.cli.console import bar, prepare
-from agns.cli.options import FaceOptions, open_faces, recorded_crop
+from agns.cli.options import FaceOptions, open_faces, open_victim, recorded_crop
 from agns.data.faces import FaceSet
 from agns.errors import AttackError
 from agns.evaluation.experiment import Apparatus, Experiment, run_experiment

@@ -80,7 +80,7 @@ def autocast(half: bool) -> contextlib.AbstractContextManager[object]:
     return torch.autocast("cpu", torch.bfloat16) if half else contextlib.nullcontext()
 
 
-def attack_step(victim: Recognizer, batch: int, half: bool) -> Callable[[], object]:
+def attack_gradient(victim: Recognizer, batch: int, half: bool) -> Callable[[], object]:
     """The part of an attack step that the recogniser takes: from frames to the joined gradient.
 
     Generator and discriminator come on top; their step is timed by itself.
@@ -162,9 +162,9 @@ def measure(seconds: float, *, big: bool) -> tuple[dict[str, float], list[Row]]:
         recognizer = build_recognizer(arch, names, generator=random).eval()
         title = f"attack gradient, {arch}, batch {batch}"
         frozen = freeze(recognizer)
-        steps.append((title, "naive fp32", batch, attack_step(naive(recognizer), batch, False)))
-        steps.append((title, "frozen fp32", batch, attack_step(frozen, batch, False)))
-        steps.append((title, "frozen bf16", batch, attack_step(frozen, batch, True)))
+        steps.append((title, "naive fp32", batch, attack_gradient(naive(recognizer), batch, False)))
+        steps.append((title, "frozen fp32", batch, attack_gradient(frozen, batch, False)))
+        steps.append((title, "frozen bf16", batch, attack_gradient(frozen, batch, True)))
         if arch == "of10":
             title = "success check, of10, 32 frames x 16 photos"
             steps.append((title, "naive fp32", 512, check(naive(recognizer), False)))

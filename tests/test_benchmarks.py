@@ -12,10 +12,10 @@ SPEED = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "speed.py"
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_a_timed_attack_step_gives_a_gradient_for_each_frame(half: bool) -> None:
+def test_a_timed_attack_gradient_is_one_for_each_frame(half: bool) -> None:
     identities = tuple("abcdefghij")
     victim = build_recognizer("of10", identities, generator=torch.Generator().manual_seed(0))
-    gradients = SPEED["attack_step"](freeze(victim), 2, half)()
+    gradients = SPEED["attack_gradient"](freeze(victim), 2, half)()
     assert gradients.shape == (2, 3, 64, 176)
     assert bool((gradients.flatten(1).norm(dim=1) > 0).all())
     assert bool(gradients.isfinite().all())

@@ -295,6 +295,13 @@ def test_a_setting_out_of_range_is_refused(setting: dict[str, float], words: str
         AgnConfig(**setting)
 
 
+def test_an_unknown_length_is_refused_where_nothing_else_checks_types() -> None:
+    config = AgnConfig()
+    object.__setattr__(config, "joined_length", "longer")
+    with pytest.raises(ConfigError, match="joined_length must be shorter or real, got 'longer'"):
+        config.__post_init__()
+
+
 def test_fewer_real_frames_than_a_batch_are_refused(scene: Scene) -> None:
     with pytest.raises(AttackError, match="a batch of 17 needs as many real frames, got 16"):
         scene.attack(NEVER, batch=17)

@@ -1,7 +1,7 @@
 """`agns attack`: one attack, and what it is worth."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,16 +14,15 @@ from agns.cli.options import (
     RecognizerOption,
     SeedOption,
     SkipOption,
+    Victim,
     open_glasses,
     open_subject,
+    open_victim,
     recorded_crop,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from agns.evaluation.experiment import Apparatus, AttackReport
-    from agns.models.recognizer import Recognizer
 
 
 def attack(
@@ -143,24 +142,6 @@ def attack(
     show_report(report, out)
     if report.stopped_because == "interrupted":
         raise typer.Exit(130)
-
-
-class Victim(NamedTuple):
-    """A recogniser and where it comes from."""
-
-    recognizer: "Recognizer"
-    name: str
-    metadata: "Mapping[str, object]"
-
-
-def open_victim(path: Path | None) -> Victim:
-    """Load a recogniser; the one that comes with agns where no file is named."""
-    from agns.models.recognizer import load_recognizer
-    from agns.models.shipped import shipped_weights
-
-    source = path or shipped_weights("of10_synthetic")
-    recognizer, metadata = load_recognizer(source)
-    return Victim(recognizer, source.name if path is None else str(path), metadata)
 
 
 def open_apparatus(

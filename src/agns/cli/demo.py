@@ -22,7 +22,8 @@ def demo(
     """Recognise, generate, dodge and impersonate on drawn faces, and write a report."""
     import time
 
-    from agns.cli.attack import open_apparatus, open_victim
+    from agns.cli.attack import open_apparatus
+    from agns.cli.options import open_victim
     from agns.errors import ConfigError
     from agns.evaluation.showcase import ShowcaseConfig, run_showcase
 

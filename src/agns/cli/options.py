@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
 import typer
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from agns.data.faces import FaceSet
+    from agns.models.recognizer import Recognizer
     from agns.types import Glasses
 
 FacesOption: TypeAlias = Annotated[
@@ -132,6 +133,24 @@ def open_subject(options: FaceOptions, subject: str, identities: tuple[str, ...]
     )
     with bar(f"Drawing {SYNTHETIC_FRESH_PHOTOS} photos") as progress:
         return synthetic_faces(config, only=subject, progress=progress)
+
+
+class Victim(NamedTuple):
+    """A recogniser and where it comes from."""
+
+    recognizer: "Recognizer"
+    name: str
+    metadata: "Mapping[str, object]"
+
+
+def open_victim(path: Path | None) -> Victim:
+    """Load a recogniser; the one that comes with agns where no file is named."""
+    from agns.models.recognizer import load_recognizer
+    from agns.models.shipped import shipped_weights
+
+    source = path or shipped_weights("of10_synthetic")
+    recognizer, metadata = load_recognizer(source)
+    return Victim(recognizer, source.name if path is None else str(path), metadata)
 
 
 def open_glasses(

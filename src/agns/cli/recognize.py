@@ -13,6 +13,7 @@ from agns.cli.options import (
     RecognizerOption,
     SkipOption,
     open_faces,
+    open_victim,
     recorded_crop,
 )
 
@@ -73,14 +74,13 @@ def recognize(
     """Say whom a recogniser sees in photos, or how often it is right on a face folder."""
     import json
 
-    from agns.models.recognizer import freeze, load_recognizer
-    from agns.models.shipped import shipped_weights
+    from agns.models.recognizer import freeze
 
     prepare()
-    victim, metadata = load_recognizer(recognizer or shipped_weights("of10_synthetic"))
-    frozen = freeze(victim)
-    crop = recorded_crop(metadata) if center_crop is None else center_crop
-    trained = metadata.get("training_photos")
+    victim = open_victim(recognizer)
+    frozen = freeze(victim.recognizer)
+    crop = recorded_crop(victim.metadata) if center_crop is None else center_crop
+    trained = victim.metadata.get("training_photos")
     seen = set(map(str, trained)) if isinstance(trained, list) else set()
     results: list[Choices | FolderAccuracy] = []
     for path in paths:
