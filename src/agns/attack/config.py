@@ -16,7 +16,7 @@ class AgnConfig:
     kappa: float = 0.25
     """Weight of looking real against fooling the recogniser, in [0, 1]."""
 
-    objective: Form = "margin"
+    objective: Form = "probabilities"
     """How the recogniser's error is put in figures; see `agns.attack.goals.Form`."""
 
     joined_length: Length = "real"

@@ -52,7 +52,7 @@ def attack(
     objective: Annotated[
         Literal["logits", "probabilities", "margin"],
         typer.Option(help="How the recogniser's error is put in figures."),
-    ] = "margin",
+    ] = "probabilities",
     joined_length: Annotated[
         Literal["shorter", "real"],
         typer.Option(help="Length of the two gradients when joined; the paper's is shorter."),
