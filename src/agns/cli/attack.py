@@ -171,11 +171,10 @@ def show_report(report: "AttackReport", out: Path) -> None:
     """Print a report as a table, what weakens it, and where its files are."""
     from agns.evaluation.metrics import success_cells
 
-    reached = "reached" if report.reached_stop_value else "did not reach"
     say(
         f"Stopped after {report.iterations} iterations, {report.seconds:.1f} s: "
-        f"{report.stopped_because}. The best frame {reached} {report.stop_value:g} on the "
-        "craft photos."
+        f"{report.stopped_because}. The best frame's mean probability on the craft photos is "
+        f"{report.craft.mean_probability:.3f}; the stop value is {report.stop_value:g}."
     )
     rows = [
         ("craft", report.craft),
