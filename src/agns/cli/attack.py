@@ -187,12 +187,16 @@ def show_report(report: "AttackReport", out: Path) -> None:
     ]
     head = ("", ">photos", ">success", ">95 % interval", ">mean p", ">of those recognised")
     show(head, [(name, *success_cells(success)) for name, success in rows])
-    scale = report.benign_stealth["discriminator_score"]
-    say(
-        f"Looks like eyeglasses: the pretrained discriminator gives the frame "
-        f"{report.stealth.discriminator_score:.3f}; the middle 90 % of benign frames get "
-        f"{scale.low:.3f} to {scale.high:.3f}."
-    )
+    columns = ("looks like eyeglasses?", ">this frame", ">benign, middle 90 %")
+    looks = [
+        (
+            name.replace("_", " "),
+            f"{getattr(report.stealth, name):.3f}",
+            f"{spread.low:.3f} to {spread.high:.3f}",
+        )
+        for name, spread in report.benign_stealth.items()
+    ]
+    show(columns, looks)
     for warning in report.warnings:
         say(f"Warning: {warning}")
     say(f"Wrote {out / 'result.json'}, before_after.png, history.png and frame.png beside it.")
