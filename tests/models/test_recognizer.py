@@ -296,3 +296,12 @@ def test_an_identity_is_found_by_its_name(recognizer: Recognizer) -> None:
 def test_an_unknown_identity_is_refused_with_the_known_ones(recognizer: Recognizer) -> None:
     with pytest.raises(ConfigError, match="does not know 'Dee': it knows Ann, Bob, Cyd"):
         recognizer.index_of("Dee")
+
+
+def test_a_new_openface_head_can_be_sure_of_every_identity() -> None:
+    names = tuple("abcdefghij")
+    recognizer = build_recognizer("of10", names, generator=torch.Generator().manual_seed(0))
+    last = recognizer.head[2]
+    # Every corner of what the twelve tanh units can give.
+    corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 12)
+    assert torch.all(last(corners).softmax(1).amax(0) > 0.99)
