@@ -31,8 +31,9 @@ def test_a_recogniser_is_trained_on_a_folder(
     assert done.out.splitlines()[-1] == f"Wrote {out / 'recognizer.safetensors'}"
     recognizer, metadata = load_recognizer(out / "recognizer.safetensors")
     assert recognizer.identities == tuple(f"Synthetic_00{i}" for i in range(3))
-    recipe = {"arch": "of", "epochs": 1, "batch": 6, "seed": 3, "rate": 2e-3, "precision": "bf16"}
+    recipe = {"arch": "of", "epochs": 1, "batch": 6, "seed": 3, "rate": 2e-3}
     assert recipe.items() <= metadata["recipe"].items()
+    assert metadata["recipe"]["precision"] in ("fp32", "bf16")
     assert metadata["source"] == str(folder)
     assert (out / "losses.png").is_file()
 
@@ -70,7 +71,6 @@ def test_a_file_in_place_of_the_run_is_misuse(agns: Run, tmp_path: Path, command
         (("--batch", 1), "batch at least 2"),
         (("--rate", 0), "rate must be positive"),
         (("--rate", "nan"), "rate must be"),
-        (("--precision", "fp16"), "precision must be fp32 or bf16"),
         (("--arch", "resnet"), "no recogniser 'resnet'"),
         (("--arch", "of10"), "10 identities"),
         (("--identities", 5), "expected 5 identities"),
@@ -85,6 +85,14 @@ def test_settings_that_cannot_be_used_are_misuse_and_leave_no_run(
     done = agns("train", "recognizer", "--out", tmp_path / "run", *small, *options)
     assert (done.code, done.out) == (2, "")
     assert complaint in done.complaint
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["recognizer", "gan"])
+def test_an_unknown_precision_is_misuse(agns: Run, tmp_path: Path, command: str) -> None:
+    done = agns("train", command, "--out", tmp_path / "run", "--precision", "fp16")
+    assert (done.code, done.out) == (2, "")
+    assert "'fp16' is not one of 'auto', 'fp32', 'bf16'" in done.err
     assert not (tmp_path / "run").exists()
 
 

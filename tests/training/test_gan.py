@@ -265,7 +265,7 @@ def test_settling_leaves_evaluation_mode_and_weights_as_they_were(
         ({"noise": -0.1}, "noise must be at least 0"),
         ({"averaging": 1.0}, r"averaging in \[0, 1\)"),
         ({"averaging": math.nan}, r"averaging in \[0, 1\)"),
-        ({"precision": "fp16"}, "precision must be fp32 or bf16, got 'fp16'"),
+        ({"precision": "fp16"}, "precision must be auto, fp32 or bf16, got 'fp16'"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes: dict[str, float], complaint: str) -> None:

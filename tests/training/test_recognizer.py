@@ -263,7 +263,7 @@ def test_averaging_moves_weights_and_statistics_by_what_the_decay_leaves() -> No
         ({"rate": 0.0}, "rate must be positive"),
         ({"rate": math.nan}, "rate must be"),
         ({"rate": math.inf}, "rate must be"),
-        ({"precision": "fp16"}, "precision must be fp32 or bf16, got 'fp16'"),
+        ({"precision": "fp16"}, "precision must be auto, fp32 or bf16, got 'fp16'"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes: dict[str, float], complaint: str) -> None:

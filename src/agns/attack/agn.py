@@ -24,7 +24,7 @@ from agns.images import check_images, from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer, freeze
 from agns.models.weights import lay_channels_last
-from agns.training.recognizer import precision
+from agns.training.precision import autocast
 from agns.types import Faces, Glasses, Progress, silent
 
 Reason = Literal["reached the stop value", "used up the eyeglasses", "interrupted", "not finite"]
@@ -149,14 +149,14 @@ def attack_with_agn(
     step = 0
     try:
         while not best.met and step < steps:
-            with precision(config.precision):
+            with autocast(config.precision):
                 drawn = generator(sample_latents(config.batch, generator=random))
             if not drawn.isfinite().all():
                 raise FloatingPointError("the generator's frames are not finite")
             real = from_pixels(glasses[order[step * config.batch : (step + 1) * config.batch]])
 
             # The discriminator first: real frames are 1, smoothed; generated ones are 0.
-            with precision(config.precision):
+            with autocast(config.precision):
                 on_drawn = discriminator(drawn.detach()).float()
                 learns = float(on_drawn.detach().sigmoid().mean()) >= config.lead
                 with torch.set_grad_enabled(learns):
@@ -171,14 +171,14 @@ def attack_with_agn(
 
             # Then the generator: two gradients at its output, joined sample by sample.
             leaf = drawn.detach().requires_grad_()
-            with precision(config.precision):
+            with autocast(config.precision):
                 verdicts = discriminator(leaf).float()
             looks_real = functional.logsigmoid(verdicts).sum()
             (real_gradient,) = torch.autograd.grad(-looks_real, leaf)
             odds = config.focus * resistance + (1 - config.focus) * resistance.mean()
             photos = draw_photos(odds, config.batch, random)
             worn = wear(faces[photos], place(leaf), mask)
-            with precision(config.precision):
+            with autocast(config.precision):
                 logits = victim(worn)
             lacking = goal.shortfall(logits.detach())
             # A photo may be drawn twice in a batch: its mean counts.

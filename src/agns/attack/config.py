@@ -7,6 +7,7 @@ from typing import get_args
 from agns.attack.goals import Form, check_form
 from agns.attack.gradients import Length
 from agns.errors import ConfigError
+from agns.training.precision import resolve_precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +66,9 @@ class AgnConfig:
     this, in [0, 1]: one that has run away pulls towards nothing that looks like eyeglasses. 0
     lets it learn at each step, as in the paper; 1 never."""
 
-    precision: str = "bf16"
-    """"fp32", or "bf16" for autocast in the steps' networks; looks are always fp32."""
+    precision: str = "auto"
+    """Of the steps' networks; see `agns.training.precision.Precision`. Holds what "auto" comes to
+    on this machine; looks are always fp32."""
 
     check_every: int = 10
     """Steps between two looks whether a frame is good enough."""
@@ -102,8 +104,7 @@ class AgnConfig:
             raise ConfigError(f"warm_up must be at least 0, got {self.warm_up}")
         if min(self.check_every, self.samples, self.passes) < 1:
             raise ConfigError("check_every, samples and passes must be at least 1")
-        if self.precision not in ("fp32", "bf16"):
-            raise ConfigError(f"precision must be fp32 or bf16, got {self.precision!r}")
+        object.__setattr__(self, "precision", resolve_precision(self.precision))
         if not 1 <= self.tuned_layers <= 5:
             raise ConfigError(f"tuned_layers must be from 1 to 5, got {self.tuned_layers}")
         for name in ("lead", "focus"):

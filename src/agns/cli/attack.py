@@ -11,6 +11,7 @@ from agns.cli.options import (
     FaceOptions,
     FacesOption,
     GlassesOption,
+    PrecisionOption,
     RecognizerOption,
     SeedOption,
     SkipOption,
@@ -80,7 +81,7 @@ def attack(
         float, typer.Option(help="How much the steps turn to photos that still resist.")
     ] = 0.8,
     batch: Annotated[int, typer.Option(help="Generated frames in a step.")] = 16,
-    precision: Annotated[str, typer.Option(help="bf16 (autocast) or fp32 in the steps.")] = "bf16",
+    precision: PrecisionOption = "auto",
     passes: Annotated[int, typer.Option(help="Passes over the eyeglasses before giving up.")] = 1,
     generator: Annotated[
         Path | None,

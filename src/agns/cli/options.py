@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeAlias
 
 import typer
 
@@ -54,6 +54,13 @@ GlassesOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         "--glasses", metavar="DIR", help="Folder of eyeglass pictures.  [default: drawn frames]"
+    ),
+]
+PrecisionOption: TypeAlias = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    typer.Option(
+        "--precision",
+        help="Of the networks' steps. auto takes bf16 where the processor has instructions for it.",
     ),
 ]
 SeedOption: TypeAlias = Annotated[

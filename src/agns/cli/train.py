@@ -14,6 +14,7 @@ from agns.cli.options import (
     IdentitiesOption,
     MinimumPhotosOption,
     NamesOption,
+    PrecisionOption,
     SeedOption,
     SkipOption,
     open_faces,
@@ -28,9 +29,6 @@ app = typer.Typer(help="Train a recogniser, or the eyeglass networks.", no_args_
 OutOption = Annotated[Path, typer.Option("--out", metavar="RUN", help="Directory of the run.")]
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")
-]
-PrecisionOption = Annotated[
-    str, typer.Option("--precision", help="bf16 (autocast) or fp32 in the networks.")
 ]
 
 
@@ -52,7 +50,7 @@ def train_recognizer(
         float,
         typer.Option(help="Part of the photos that lose a rectangle, as a defence."),
     ] = 0.0,
-    precision: PrecisionOption = "bf16",
+    precision: PrecisionOption = "auto",
     seed: SeedOption = 0,
     resume: ResumeOption = False,
 ) -> None:
@@ -117,7 +115,7 @@ def train_gan(
     ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over the eyeglasses.")] = 14,
     batch: Annotated[int, typer.Option(help="Real frames in a step.")] = 32,
-    precision: PrecisionOption = "bf16",
+    precision: PrecisionOption = "auto",
     seed: SeedOption = 0,
     resume: ResumeOption = False,
 ) -> None:

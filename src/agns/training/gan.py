@@ -16,7 +16,8 @@ from agns.images import from_pixels, read_pixels, tile, write_image
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents, save_network
 from agns.models.weights import fill, lay_channels_last
 from agns.storage import RunDirectory, pack_optimizer, replacing, under, unpack_optimizer
-from agns.training.recognizer import average, precision
+from agns.training.precision import autocast, resolve_precision
+from agns.training.recognizer import average
 from agns.types import Frames, Pixels, Progress, silent
 
 
@@ -55,8 +56,9 @@ class GanTraining:
     averaging: float = 0.998
     """Decay per step of the moving average of the generator's weights, which is what is kept."""
 
-    precision: str = "bf16"
-    """"fp32", or "bf16" for autocast in both networks."""
+    precision: str = "auto"
+    """Of both networks' passes; see `agns.training.precision.Precision`. Holds what "auto" comes
+    to on this machine."""
 
     seed: int = 0
     """Seed of the weights and every draw."""
@@ -75,8 +77,7 @@ class GanTraining:
             raise ConfigError(f"lead must lie in [0, 0.5), got {self.lead}")
         if not 0 <= self.noise < math.inf or not 0 <= self.averaging < 1:
             raise ConfigError("noise must be at least 0 and averaging in [0, 1)")
-        if self.precision not in ("fp32", "bf16"):
-            raise ConfigError(f"precision must be fp32 or bf16, got {self.precision!r}")
+        object.__setattr__(self, "precision", resolve_precision(self.precision))
 
 
 def train_gan(
@@ -149,7 +150,7 @@ def train_gan(
             noise = config.noise * (1 - step / total)
             real = from_pixels(glasses[chosen])
             latents = sample_latents(config.batch, generator=random)
-            with precision(config.precision):
+            with autocast(config.precision):
                 drawn = generator(latents)
                 on_real = discriminator(_noisy(real, noise, random)).float()
                 on_drawn = discriminator(_noisy(drawn.detach(), noise, random)).float()
@@ -164,7 +165,7 @@ def train_gan(
                 optimizers["discriminator"].step()
 
             discriminator.requires_grad_(requires_grad=False)
-            with precision(config.precision):
+            with autocast(config.precision):
                 verdicts = discriminator(_noisy(drawn, noise, random)).float()
             generator_loss = functional.softplus(-verdicts).mean()
             optimizers["generator"].zero_grad()

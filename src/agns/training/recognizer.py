@@ -1,6 +1,5 @@
 """Training a recogniser: one visible loop."""
 
-import contextlib
 import json
 import math
 import time
@@ -25,6 +24,7 @@ from agns.storage import (
     write_json,
 )
 from agns.training.augmentation import erase, move_randomly, relight, wear_some
+from agns.training.precision import autocast, resolve_precision
 from agns.training.recognizer_scores import RecognizerScores, score_recognizer
 from agns.types import Faces, Images, Pixels, Progress, silent
 
@@ -67,8 +67,9 @@ class RecognizerTraining:
     held_fraction: float = 0.2
     """Part of each identity's photos kept for testing."""
 
-    precision: str = "bf16"
-    """"fp32", or "bf16" for autocast in the network's forward and backward pass."""
+    precision: str = "auto"
+    """Of the network's forward and backward pass; see `agns.training.precision.Precision`. Holds
+    what "auto" comes to on this machine."""
 
     seed: int = 0
     """Seed of the split, the weights and every draw."""
@@ -90,8 +91,7 @@ class RecognizerTraining:
             raise ConfigError(f"warm_up must lie in [0, 1], got {self.warm_up}")
         if not 0 <= self.weight_decay < math.inf:
             raise ConfigError(f"weight_decay must be at least 0, got {self.weight_decay}")
-        if self.precision not in ("fp32", "bf16"):
-            raise ConfigError(f"precision must be fp32 or bf16, got {self.precision!r}")
+        object.__setattr__(self, "precision", resolve_precision(self.precision))
 
 
 def train_recognizer(
@@ -172,7 +172,7 @@ def train_recognizer(
                 worn, recognizer.contract.size, erased=config.erased_share, generator=generator
             )
             set_rate(optimizer, config, step, steps * config.epochs)
-            with precision(config.precision):
+            with autocast(config.precision):
                 logits = recognizer(images)
             loss = functional.cross_entropy(logits, faces.labels[batch])
             optimizer.zero_grad()
@@ -246,13 +246,6 @@ def set_rate(
         share = 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
     for group in optimizer.param_groups:
         group["lr"] = config.rate * share
-
-
-def precision(name: str) -> contextlib.AbstractContextManager[object]:
-    """Autocast to bfloat16, or nothing."""
-    if name == "bf16":
-        return torch.autocast("cpu", dtype=torch.bfloat16)
-    return contextlib.nullcontext()
 
 
 @torch.no_grad()

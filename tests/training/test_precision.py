@@ -1,0 +1,46 @@
+"""Which precision steps are taken in."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from agns.attack.config import AgnConfig
+from agns.errors import ConfigError
+from agns.training.gan import GanTraining
+from agns.training.precision import autocast, has_fast_bfloat16, resolve_precision
+from agns.training.recognizer import RecognizerTraining
+
+
+@pytest.mark.parametrize(
+    ("able", "expected"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, "bf16"),
+        ({"avx512_bf16": False, "amx_bf16": True}, "bf16"),
+        ({"avx512_bf16": False, "amx_bf16": False, "avx2": True}, "fp32"),
+        ({"architecture": "arm64", "bf16": True}, "fp32"),
+    ],
+)
+@pytest.mark.parametrize("settings", [AgnConfig, GanTraining, RecognizerTraining])
+def test_by_default_the_processor_decides_and_the_settings_say_what(
+    monkeypatch: pytest.MonkeyPatch,
+    able: dict[str, object],
+    expected: str,
+    settings: Callable[..., AgnConfig | GanTraining | RecognizerTraining],
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert has_fast_bfloat16() == (expected == "bf16")
+    assert settings().precision == settings(precision="auto").precision == expected
+    assert settings(precision="fp32").precision == "fp32"
+    assert settings(precision="bf16").precision == "bf16"
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ConfigError, match="auto, fp32 or bf16, got 'fp16'"):
+        resolve_precision("fp16")
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_autocast_sets_what_matrix_products_come_out_in(name: str, dtype: torch.dtype) -> None:
+    with autocast(name):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
