@@ -201,6 +201,7 @@ def test_a_saved_recogniser_comes_back_whole(
         "arch": "of",
         "identities": list(NAMES),
         "pooling": pooling,
+        "convention": "torch",
         "input": {"size": 96, "range": [-1, 1], "colour": "RGB", "layout": "NCHW"},
         "training_photos": ["ab", "cd"],
         "source": "Zoë",

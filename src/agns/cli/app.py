@@ -18,7 +18,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("recognize")(recognize.recognize)
 app.command("attack")(attack.attack)
-app.command("models")(models.models)
+app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
 app.add_typer(glasses.app, name="glasses")
 app.add_typer(faces.app, name="faces")

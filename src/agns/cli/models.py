@@ -1,16 +1,23 @@
-"""`agns models`: what networks there are."""
+"""`agns models`: what networks there are, and weights of other systems."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agns.cli.console import show
+from agns.cli.console import prepare, say, show
+
+app = typer.Typer(help="List the networks; bring in weights of other systems.")
 
 
+@app.callback(invoke_without_command=True)
 def models(
+    context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="A list of objects instead.")] = False,
 ) -> None:
     """List the networks: parameters, input size and range, classes."""
+    if context.invoked_subcommand is not None:
+        return
     import json
 
     from agns.models.catalogue import list_networks
@@ -30,3 +37,30 @@ def models(
         for network in networks
     ]
     show(("name", ">parameters", ">input size", ">input range", ">classes"), rows)
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="File or folder of weights.")],
+    arch: Annotated[
+        str,
+        typer.Option(
+            help="vgg10, vgg143, of10, of143, vgg, of; vgg16 or openface for a backbone alone; "
+            "generator, discriminator."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The safetensors file.")],
+    classes: Annotated[
+        Path | None,
+        typer.Option(help="JSON of the identities' names, in the order of the logits."),
+    ] = None,
+) -> None:
+    """Bring in weights that another system wrote; its kind is told from its content."""
+    from agns.data.faces import read_classes
+    from agns.models.importing import import_weights
+
+    prepare()
+    imported = import_weights(source, arch, None if classes is None else read_classes(classes))
+    imported.save(out, source.name)
+    say(f"Read {source} as {imported.kind}")
+    say(f"Wrote {out}")

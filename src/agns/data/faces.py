@@ -17,7 +17,7 @@ from torch import Tensor
 from agns.data.cache import cache_directory, content_key, digest, read_pictures, store_pictures
 from agns.errors import ConfigError, DataError
 from agns.images import IMAGE_SUFFIXES, from_pixels
-from agns.storage import write_json
+from agns.storage import read_json, write_json
 from agns.types import Faces, Progress, silent
 
 
@@ -145,6 +145,21 @@ def faces_from_pixels(
 def write_classes(path: Path, identities: Sequence[str]) -> None:
     """Write which class stands for which identity, as a JSON object from "0" upwards."""
     write_json(path, {str(label): name for label, name in enumerate(identities)})
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Read the identities' names, in the order of their classes, as `write_classes` wrote them.
+
+    Raises:
+        ConfigError: There is no such file.
+        DataError: It is not a JSON object from "0" upwards.
+    """
+    if not path.is_file():
+        raise ConfigError(f"there is no file of classes {path}")
+    content = read_json(path)
+    if not content or set(content) != {str(label) for label in range(len(content))}:
+        raise DataError(f'{path} should name classes from "0" upwards without a gap')
+    return tuple(str(content[str(label)]) for label in range(len(content)))
 
 
 def load_faces(

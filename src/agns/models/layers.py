@@ -14,6 +14,9 @@ Activations: TypeAlias = Float[Tensor, "batch _ _ _"]
 Pooling: TypeAlias = Literal["strided", "same"]
 """How an inception module's pooling branch moves: the original's stride, padded back to size
 with zeros, or the Keras port's stride of 1."""
+Convention: TypeAlias = Literal["torch", "tensorflow"]
+"""What a layer's name leaves open: padding at stride 2, the batch norms' epsilon, and the local
+response normalisation, as Torch and the original have them or as the Keras port."""
 
 
 @functools.lru_cache(maxsize=16)

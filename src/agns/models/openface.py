@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agns.models.layers import CrossChannelNorm, Inception, Pooling, conv_block
+from agns.models.layers import Convention, CrossChannelNorm, Inception, Pooling, conv_block
 from agns.types import Embeddings
 
 
@@ -15,10 +15,14 @@ class OpenFace(nn.Module):
         pooling: "strided" is the original, whose pooling branches stride and are padded back
             with zeros; "same" is the Keras port, whose pooling branches move as the
             convolutions beside them do.
+        convention: "torch" is the original; "tensorflow" is the Keras port, with epsilon 1e-3 in
+            the batch norms, the odd pixel of padding after at stride 2, and a local response
+            normalisation over eleven channels.
     """
 
-    def __init__(self, *, pooling: Pooling = "strided") -> None:
+    def __init__(self, *, pooling: Pooling = "strided", convention: Convention = "torch") -> None:
         super().__init__()
+        self.convention = convention
         self.stem = nn.Sequential(
             conv_block(3, 64, 7, stride=2, padding=3),
             nn.MaxPool2d(3, 2, 1),

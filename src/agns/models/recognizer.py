@@ -14,7 +14,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from agns.errors import ConfigError, WeightsError
 from agns.geometry import resize
 from agns.images import check_images
-from agns.models.layers import Pooling
+from agns.models.layers import Convention, Pooling
 from agns.models.openface import OpenFace
 from agns.models.vgg import Vgg16
 from agns.models.weights import fill, lay_channels_last
@@ -43,7 +43,7 @@ class Family:
     """How the recognisers on one backbone are put together."""
 
     contract: InputContract
-    backbone: Callable[[Pooling], nn.Module]
+    backbone: Callable[[Pooling, Convention], nn.Module]
     head: Callable[[int], nn.Module]
 
 
@@ -56,12 +56,12 @@ def _openface_head(classes: int) -> nn.Module:
 FAMILIES: dict[str, Family] = {
     "vgg": Family(
         contract=InputContract(size=224, low=0, high=1),
-        backbone=lambda _: Vgg16(),
+        backbone=lambda _, __: Vgg16(),
         head=lambda classes: nn.Linear(4096, classes),
     ),
     "of": Family(
         contract=InputContract(size=96, low=-1, high=1),
-        backbone=lambda pooling: OpenFace(pooling=pooling),
+        backbone=lambda pooling, convention: OpenFace(pooling=pooling, convention=convention),
         head=_openface_head,
     ),
 }
@@ -82,17 +82,43 @@ class Recognizer(nn.Module):
         arch: Name of the architecture, a key of `RECOGNIZERS` or `FAMILIES`.
         identities: Names of the classes, in the order of the logits.
         pooling: Form of OpenFace's pooling branches; VGG has only one.
+        convention: Form of OpenFace's padding and normalisations; VGG has only one.
     """
 
+    average: Tensor | None
+    """What is subtracted from faces in the network's range before its first layer, for weights
+    that were trained so: (3, 1, 1), or a picture of the network's size."""
+
     def __init__(
-        self, arch: str, identities: tuple[str, ...], *, pooling: Pooling = "strided"
+        self,
+        arch: str,
+        identities: tuple[str, ...],
+        *,
+        pooling: Pooling = "strided",
+        convention: Convention = "torch",
     ) -> None:
         super().__init__()
         family = FAMILIES[_family_of(arch, len(identities))]
-        self.arch, self.identities, self.pooling = arch, identities, pooling
+        self.arch, self.identities = arch, identities
+        self.pooling, self.convention = pooling, convention
         self.contract = family.contract
-        self.backbone = family.backbone(pooling)
+        self.backbone = family.backbone(pooling, convention)
         self.head = family.head(len(identities))
+        self.register_buffer("average", None)
+
+    def subtract(self, average: Tensor | None) -> None:
+        """Take another average, or none.
+
+        Raises:
+            WeightsError: It is neither (3, 1, 1) nor a picture of the network's size.
+        """
+        size = self.contract.size
+        if average is not None and tuple(average.shape) not in ((3, 1, 1), (3, size, size)):
+            raise WeightsError(
+                f"an average face should be (3, 1, 1) or (3, {size}, {size}), "
+                f"got {tuple(average.shape)}"
+            )
+        self.average = None if average is None else average.detach().clone()
 
     def forward(self, faces: Images) -> Logits:
         """Recognise faces.
@@ -108,6 +134,8 @@ class Recognizer(nn.Module):
         check_images(faces, size=(size, size) if own else (CANVAS, CANVAS))
         low, high = self.contract.low, self.contract.high
         scaled = resize(faces, (size, size)) * (high - low) + low
+        if self.average is not None:
+            scaled = scaled - self.average
         # Follow the weights: a network laid out channels-last is slowed by other input.
         if next(self.backbone.parameters()).is_contiguous(memory_format=torch.channels_last):
             scaled = scaled.contiguous(memory_format=torch.channels_last)
@@ -210,6 +238,7 @@ def save_recognizer(
         "arch": recognizer.arch,
         "identities": recognizer.identities,
         "pooling": recognizer.pooling,
+        "convention": recognizer.convention,
         "input": {
             "size": contract.size,
             "range": [contract.low, contract.high],
@@ -242,7 +271,15 @@ def load_recognizer(path: Path) -> tuple[Recognizer, dict[str, object]]:
         if not isinstance(identities, list):
             raise WeightsError(f"{path} names no identities")
         pooling: Pooling = "same" if content["pooling"] == "same" else "strided"
-        recognizer = Recognizer(str(content["arch"]), tuple(map(str, identities)), pooling=pooling)
+        # Files of before this choice hold networks of the original form.
+        port = content.get("convention", "torch") == "tensorflow"
+        recognizer = Recognizer(
+            str(content["arch"]),
+            tuple(map(str, identities)),
+            pooling=pooling,
+            convention="tensorflow" if port else "torch",
+        )
+        recognizer.subtract(tensors.get("average"))
     except (KeyError, ValueError, ConfigError) as error:
         raise WeightsError(f"{path} has unusable metadata: {error}") from error
     fill(recognizer, tensors, path)

@@ -1,0 +1,133 @@
+"""Backbones in files of their own: what a recogniser can be started from."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from agns.errors import ConfigError, WeightsError
+from agns.models.layers import Convention, Pooling
+from agns.models.openface import OpenFace
+from agns.models.recognizer import Recognizer, load_recognizer
+from agns.models.vgg import Vgg16
+from agns.models.weights import fill
+from agns.storage import load_tensors, save_tensors, under
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backbone:
+    """A network from faces to descriptors, and what a recogniser around it must do."""
+
+    network: OpenFace | Vgg16
+    """The backbone itself."""
+
+    pooling: Pooling = "strided"
+    """Form of OpenFace's pooling branches."""
+
+    convention: Convention = "torch"
+    """Form of OpenFace's padding and normalisations."""
+
+    average: Tensor | None = None
+    """What is subtracted from a face in the network's range, (3, 1, 1) or a whole picture."""
+
+    @property
+    def family(self) -> str:
+        """A key of `agns.models.recognizer.FAMILIES`."""
+        return "of" if isinstance(self.network, OpenFace) else "vgg"
+
+
+def save_backbone(
+    path: Path, backbone: Backbone, metadata: Mapping[str, object] | None = None
+) -> None:
+    """Write a backbone with all that loading needs.
+
+    Args:
+        path: A safetensors file.
+        backbone: What to save.
+        metadata: More to keep beside, as JSON values: recipe, source, figures.
+    """
+    content = {
+        "family": backbone.family,
+        "pooling": backbone.pooling,
+        "convention": backbone.convention,
+        **(metadata or {}),
+    }
+    tensors = {f"backbone.{name}": value for name, value in backbone.network.state_dict().items()}
+    if backbone.average is not None:
+        tensors["average"] = backbone.average
+    save_tensors(
+        path,
+        tensors,
+        {"format": "agns-backbone-1", **{k: json.dumps(v) for k, v in content.items()}},
+    )
+
+
+def load_backbone(path: Path) -> tuple[Backbone, dict[str, object]]:
+    """Read a backbone, or that of a recogniser; it comes in evaluation mode.
+
+    Returns:
+        The backbone, and the file's metadata.
+
+    Raises:
+        ConfigError: There is no such file.
+        WeightsError: The file is damaged, holds something else, or does not fit.
+    """
+    tensors, metadata = load_tensors(path)
+    kind = metadata.pop("format", None)
+    if kind == "agns-recognizer-1":
+        recognizer, content = load_recognizer(path)
+        return backbone_of(recognizer), content
+    if kind != "agns-backbone-1":
+        raise WeightsError(f"{path} holds no backbone or recogniser written by agns")
+    try:
+        content = {key: json.loads(text) for key, text in metadata.items()}
+        family = content["family"]
+        pooling: Pooling = "same" if content["pooling"] == "same" else "strided"
+        convention: Convention = "tensorflow" if content["convention"] == "tensorflow" else "torch"
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"{path} has unusable metadata: {error}") from error
+    if family not in ("of", "vgg"):
+        raise WeightsError(f"{path} holds a backbone of the unknown family {family!r}")
+    network = OpenFace(pooling=pooling, convention=convention) if family == "of" else Vgg16()
+    average = tensors.pop("average", None)
+    fill(network, under(tensors, "backbone"), path)
+    return (
+        Backbone(network=network.eval(), pooling=pooling, convention=convention, average=average),
+        content,
+    )
+
+
+def backbone_of(recognizer: Recognizer) -> Backbone:
+    """A recogniser's backbone; its weights are shared, not copied."""
+    network = recognizer.backbone
+    assert isinstance(network, OpenFace | Vgg16)
+    return Backbone(
+        network=network,
+        pooling=recognizer.pooling,
+        convention=recognizer.convention,
+        average=recognizer.average,
+    )
+
+
+def start_from(recognizer: Recognizer, backbone: Backbone, path: Path) -> None:
+    """Give a recogniser the weights of a backbone.
+
+    Args:
+        recognizer: Keeps its head.
+        backbone: Of the same family, pooling and convention.
+        path: Where the backbone came from, for the complaint.
+
+    Raises:
+        ConfigError: The backbone is of another kind.
+    """
+    own = backbone_of(recognizer)
+    for name in ("family", "pooling", "convention"):
+        if getattr(own, name) != getattr(backbone, name):
+            raise ConfigError(
+                f"{path} holds a backbone with {name} {getattr(backbone, name)!r}, "
+                f"and {recognizer.arch} needs {getattr(own, name)!r}"
+            )
+    recognizer.subtract(backbone.average)
+    recognizer.backbone.load_state_dict(backbone.network.state_dict())

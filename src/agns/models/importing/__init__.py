@@ -1,0 +1,58 @@
+"""Weights of other systems, brought into ours: the kind of a source is told from its content."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+from agns.errors import ConfigError, WeightsError
+from agns.models.importing.imported import Imported
+
+ImportedArchitecture: TypeAlias = Literal[
+    "vgg10", "vgg143", "of10", "of143", "vgg", "of",
+    "vgg16", "openface", "generator", "discriminator",
+]  # fmt: skip
+"""`vgg16` and `openface` are backbones alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One layout in which weights are found."""
+
+    name: str
+    """In words, for messages."""
+
+    recognises: Callable[[Path], bool]
+    """Whether a path is laid out so, from its content; reads no more than it must."""
+
+    read: Callable[[Path, str, Sequence[str] | None], Imported]
+    """Builds the network: path, architecture, names of the classes in the order of the logits.
+    Raises WeightsError with the tensor and the shapes where something does not fit."""
+
+
+SOURCES: tuple[Source, ...] = ()
+"""Tried in this order."""
+
+
+def import_weights(source: Path, arch: str, identities: Sequence[str] | None = None) -> Imported:
+    """Read weights that another system wrote.
+
+    Args:
+        source: A file, or a folder.
+        arch: One of `ImportedArchitecture`.
+        identities: Names of the classes in the order of the logits, where the source holds none.
+
+    Raises:
+        ConfigError: There is no such source, or no such architecture.
+        WeightsError: The source is of no known kind, is damaged, or does not fit.
+    """
+    if arch not in get_args(ImportedArchitecture):
+        names = ", ".join(get_args(ImportedArchitecture))
+        raise ConfigError(f"there is no network {arch!r} to import: choose one of {names}")
+    if not source.exists():
+        raise ConfigError(f"there is no weight file {source}")
+    for kind in SOURCES:
+        if kind.recognises(source):
+            return kind.read(source, arch, identities)
+    known = "; ".join(kind.name for kind in SOURCES)
+    raise WeightsError(f"{source} is none of the kinds that can be imported: {known}")
