@@ -119,7 +119,7 @@ def train_recognizer(
         )  # fmt: skip
         for place, joint in enumerate(material.training[drawn].split(config.batch)):
             step = epoch * steps + place
-            batch = share_of(joint, fabric)
+            batch = share_of(joint, rank=fabric.global_rank, processes=fabric.world_size)
             images = augment(
                 material, batch, size or recognizer.contract.size, config, device=fabric.device,
                 generator=draws_at(config.seed, epoch, place, fabric.global_rank),
