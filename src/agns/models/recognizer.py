@@ -18,7 +18,7 @@ from agns.images import check_images
 from agns.models.layers import Convention, Pooling
 from agns.models.openface import OpenFace
 from agns.models.vgg import Vgg16
-from agns.models.weights import fill, lay_channels_last
+from agns.models.weights import draw_weights, fill, lay_channels_last
 from agns.storage import load_tensors, save_tensors
 from agns.types import CANVAS, Images, Logits
 
@@ -195,13 +195,8 @@ def build_recognizer(
     Raises:
         ConfigError: An unknown architecture, or another number of identities than it takes.
     """
-    recognizer = Recognizer(arch, identities, pooling=pooling)
+    recognizer = draw_weights(Recognizer(arch, identities, pooling=pooling), generator=generator)
     with torch.no_grad():
-        for layer in recognizer.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
         if recognizer.contract == FAMILIES["of"].contract:
             layers = [layer for layer in recognizer.head.modules() if isinstance(layer, nn.Linear)]
             last = 1.5 * math.sqrt(12 / layers[1].in_features)

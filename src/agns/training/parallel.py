@@ -121,6 +121,34 @@ def _sum_over_processes(x: Tensor) -> Tensor:
     return total
 
 
+class _JoinOverProcesses(torch.autograd.Function):
+    """Puts the processes' tensors one after the other; each gets back the sum of its gradients."""
+
+    @staticmethod
+    def forward(_: object, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(_: object, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        distributed.all_reduce(total)
+        return total.chunk(distributed.get_world_size())[distributed.get_rank()]
+
+
+def join_over_processes(x: Tensor) -> Tensor:
+    """Equally large tensors of all processes, one after the other; differentiable.
+
+    With a loss that every process takes over all of it, and gradients that DDP averages, the
+    step is that of one process with the joint batch.
+    """
+    if not distributed.is_initialized():
+        return x
+    joined: Tensor = _JoinOverProcesses.apply(x)  # type: ignore[no-untyped-call]
+    return joined
+
+
 class JoinedBatchNorm2d(nn.BatchNorm2d):
     """Batch norm by the statistics of the joint batch of all processes (Ioffe & Szegedy 2015).
 
