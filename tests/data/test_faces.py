@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image as PilImage
 
-from agns.data.faces import FaceSelection, FaceSet, faces_from_pixels, load_faces, write_classes
+from agns.data.faces import FaceSet, faces_from_pixels, load_faces, read_classes, write_classes
+from agns.data.selection import FaceSelection
 from agns.errors import ConfigError, DataError
 
 Album = Callable[..., Path]
@@ -81,6 +82,9 @@ def test_the_case_of_an_ending_does_not_matter(album: Album) -> None:
         (FaceSelection(minimum_photos=1), ["Ann", "Bob", "Cid", "Dan", "Eve"]),
         (FaceSelection(minimum_photos=4, identities=1), ["Cid"]),
         (FaceSelection(names=("Eve", "Bob")), ["Bob", "Eve"]),
+        (FaceSelection(exclude=("Ann", "Dan")), ["Bob", "Cid", "Eve"]),
+        (FaceSelection(exclude=("Ann",), exclude_most=2), ["Dan", "Eve"]),
+        (FaceSelection(exclude_most=1, identities=1), ["Bob"]),
     ],
 )
 def test_a_selection_takes_the_most_photographed_the_well_photographed_or_the_named(
@@ -205,3 +209,34 @@ def test_labels_that_do_not_fit_the_pictures_are_refused(
     pixels = torch.zeros(2, 3, 224, 224, dtype=torch.uint8)
     with pytest.raises(DataError, match=said):
         faces_from_pixels(pixels, torch.tensor(labels), ["Ann"], photos)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"exclude": ("Bib",)}, "no identity 'Bib' .* did you mean Bob"),
+        ({"exclude": ("Bob",), "names": ("Bob",)}, "Bob is both to be taken and to be left out"),
+        ({"exclude_most": -1}, "exclude_most must be at least 0"),
+    ],
+)
+def test_leaving_out_what_cannot_be_is_refused(
+    album: Album, changes: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        load_faces(album(Ann=2, Bob=2), FaceSelection(**changes))
+
+
+def test_classes_written_are_read_back_in_their_order(tmp_path: Path) -> None:
+    names = tuple(f"P{number}" for number in range(12))
+    write_classes(tmp_path / "classes.json", names)
+    assert read_classes(tmp_path / "classes.json") == names
+
+
+@pytest.mark.parametrize("content", ["{}", '{"1": "Ann"}', '{"0": "Ann", "2": "Bob"}', "[]", "{"])
+def test_classes_with_gaps_are_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "classes.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=r"classes\.json"):
+        read_classes(path)
+    with pytest.raises(ConfigError, match="no file of classes"):
+        read_classes(tmp_path / "none.json")

@@ -139,6 +139,13 @@ def test_a_split_passes_over_identities_without_photos(crowd: FaceSet) -> None:
     assert sizes(part, stratified_split(part).second) == [0, 2, 0, 0]
 
 
+def test_identities_with_few_photos_may_keep_them_all() -> None:
+    faces = people(Ann=letters(20), Bob=letters(4), Cid="A", Dan="AAAAAAAA")
+    split = stratified_split(faces, held_fraction=0.1, at_least=0)
+    assert sizes(faces, split.second) == [2, 0, 0, 0]
+    assert sizes(faces, split.first) == [18, 4, 1, 8]
+
+
 @pytest.mark.parametrize(
     ("subject", "craft", "crafted"),
     [("Ann", 16, 10), ("Ann", 4, 4), ("Bob", 5, 5), ("Cid", 16, 1), ("Dan", 16, 1)],

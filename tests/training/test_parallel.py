@@ -6,9 +6,11 @@ import sys
 import textwrap
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from agns.errors import ConfigError
@@ -20,6 +22,7 @@ from agns.training.parallel import (
     join_batch_norms,
     share_of,
 )
+from agns.training.triplets import triplet_loss
 
 NETWORK = """
     import sys
@@ -73,10 +76,8 @@ def run_program(text: str, *arguments: object) -> None:
 def test_a_step_of_two_processes_has_the_gradients_of_one_with_the_joint_batch(
     tmp_path: Path,
 ) -> None:
-    from safetensors.torch import load_file
-
     run_program(STEP, tmp_path)
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     exec(textwrap.dedent(NETWORK), names)
     alone = names["network"]()
     loss = nn.functional.cross_entropy(alone(names["images"]), names["labels"])
@@ -89,6 +90,51 @@ def test_a_step_of_two_processes_has_the_gradients_of_one_with_the_joint_batch(
             )
         for name, buffer in alone.named_buffers():
             torch.testing.assert_close(found[name], buffer.float(), rtol=1e-5, atol=1e-6)
+
+
+TRIPLETS = (
+    NETWORK
+    + """
+    from agns.training.parallel import join_over_processes
+    from agns.training.triplets import triplet_loss
+    names = torch.tensor([0, 0, 1, 1, 2, 2, 0, 1])
+    fabric = Machines(accelerator="cpu", devices=2, precision="32").open()
+    fabric.launch()
+    own = join_batch_norms(network())
+    own[-1] = nn.Linear(36, 128)
+    with torch.no_grad():
+        own[-1].weight.normal_(0, 0.3, generator=draws)
+        own[-1].bias.zero_()
+    stepped = fabric.setup_module(own)
+    shares = [share_of(torch.arange(8), rank=rank, processes=2) for rank in range(2)]
+    embedded = nn.functional.normalize(stepped(images[shares[fabric.global_rank]]), dim=1)
+    loss = triplet_loss(join_over_processes(embedded), names[torch.cat(shares)], 0.5)
+    fabric.backward(loss)
+    found = {n: p.grad for n, p in own.named_parameters()}
+    save_file({n: t.contiguous() for n, t in found.items()}, f"{sys.argv[1]}/{fabric.global_rank}")
+"""
+)
+
+
+def test_triplets_of_two_processes_have_the_gradients_of_one_with_the_joint_batch(
+    tmp_path: Path,
+) -> None:
+    run_program(TRIPLETS, tmp_path)
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent(NETWORK), names)
+    alone = names["network"]()
+    alone[-1] = nn.Linear(36, 128)
+    with torch.no_grad():
+        alone[-1].weight.normal_(0, 0.3, generator=names["draws"])
+        alone[-1].bias.zero_()
+    embedded = nn.functional.normalize(alone(names["images"]), dim=1)
+    triplet_loss(embedded, torch.tensor([0, 0, 1, 1, 2, 2, 0, 1]), 0.5).backward()
+    for rank in range(2):
+        found = load_file(tmp_path / str(rank))
+        for name, parameter in alone.named_parameters():
+            torch.testing.assert_close(
+                found[name], parameter.grad, rtol=1e-3, atol=1e-6, msg=f"{rank} {name}"
+            )
 
 
 def test_two_processes_train_as_one_and_only_the_first_writes(tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ def draw_confusion(
     figure = Figure(figsize=(side, side), layout="constrained")
     axis = figure.subplots()
     shares = matrix / matrix.sum(1, keepdim=True).clamp_min(1)
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axis.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
     axis.set_xlabel("named")
     axis.set_ylabel("is")
     if count <= 40:

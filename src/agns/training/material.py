@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.nn import functional
 
@@ -57,7 +57,7 @@ class Material:
     glasses: Glasses
     """Benign 64x176 frames to train with, as bytes."""
 
-    unseen_glasses: Glasses
+    unseen_glasses: UInt8[Tensor, "unseen 3 64 176"]
     """Benign frames for the scores."""
 
     dose: Int64[Tensor, "photos choices"]

@@ -173,7 +173,7 @@ def train_metric(
             loss = triplet_loss(embeddings, labels.to(fabric.device), config.margin)
             stepping.zero_grad()
             fabric.backward(loss)
-            fabric.clip_gradients(stepped, stepping, max_norm=5.0)
+            fabric.clip_gradients(stepped, stepping, max_norm=5.0, error_if_nonfinite=False)
             stepping.step()
             average(averaged, network, min(config.averaging, (step + 1) / (step + 11)))
             losses.append(float(loss.detach()))

@@ -131,7 +131,7 @@ def train_recognizer(
             loss = functional.cross_entropy(logits, faces.labels[batch].to(fabric.device))
             stepping.zero_grad()
             fabric.backward(loss)
-            fabric.clip_gradients(stepped, stepping, max_norm=5.0)
+            fabric.clip_gradients(stepped, stepping, max_norm=5.0, error_if_nonfinite=False)
             stepping.step()
             average(averaged, recognizer, min(config.averaging, (step + 1) / (step + 11)))
             losses.append(float(loss.detach()))

@@ -105,7 +105,7 @@ def triplet_loss(embeddings: Embeddings, labels: Labels, margin: float) -> Float
 
 
 def draw_batch(
-    places: Sequence[Int64[Tensor, " photos"]],
+    places: Sequence[Int64[Tensor, " _"]],
     identities: int,
     photos: int,
     *,
