@@ -7,8 +7,7 @@ the export writes Torch's `running_var`, of which no root is taken.
 
 The numbers are those of Torch's nn4.small2.v1, so the network is the original form, pooling
 "strided" and convention "torch". The Keras network that they were exported for follows it: its
-pooling branches stride, its epsilon is 1e-5, and its padding is written out. (Another port, with
-"same" pooling, is trained by itself and has weights of its own.)
+pooling branches stride, its epsilon is 1e-5, and its padding is written out.
 
 Torch's `image.load` gives that network RGB in [0, 1], and ours takes [-1, 1]: half the weights of
 the first convolution, on a face less an average of -1, come to the same, at the borders as well.
