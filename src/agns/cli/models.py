@@ -1,16 +1,18 @@
 """`agns models`: what networks there are, and weights of other systems."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, no_type_check
 
 import typer
 
-from agns.cli.console import prepare, say, show
+from agns.cli.console import bar, prepare, say, show
 
 app = typer.Typer(help="List the networks; bring in weights of other systems.")
 
 
+# Typer asks for its own context, and hands over that of the library below it.
 @app.callback(invoke_without_command=True)
+@no_type_check
 def models(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="A list of objects instead.")] = False,
@@ -41,7 +43,6 @@ def models(
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(help="File or folder of weights.")],
     arch: Annotated[
         str,
         typer.Option(
@@ -50,17 +51,36 @@ def import_(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The safetensors file.")],
+    source: Annotated[
+        Path | None,
+        typer.Argument(help="File or folder of weights; left out with --pretrained."),
+    ] = None,
+    pretrained: Annotated[
+        Literal["imagenet"] | None,
+        typer.Option(help="Weights to download instead: torchvision's VGG-16, 553 MB."),
+    ] = None,
     classes: Annotated[
         Path | None,
         typer.Option(help="JSON of the identities' names, in the order of the logits."),
     ] = None,
 ) -> None:
-    """Bring in weights that another system wrote; its kind is told from its content."""
+    """Bring in weights that another system wrote; their kind is told from their content."""
     from agns.data.faces import read_classes
+    from agns.errors import ConfigError
     from agns.models.importing import import_weights
+    from agns.models.importing.pretrained import import_pretrained
 
     prepare()
-    imported = import_weights(source, arch, None if classes is None else read_classes(classes))
-    imported.save(out, source.name)
-    say(f"Read {source} as {imported.kind}")
+    identities = None if classes is None else read_classes(classes)
+    if source is not None and pretrained is None:
+        name = source.name
+        imported = import_weights(source, arch, identities)
+    elif source is None and pretrained is not None:
+        name = pretrained
+        with bar("Downloading, in MB") as progress:
+            imported = import_pretrained(pretrained, arch, identities, progress=progress)
+    else:
+        raise ConfigError("name either a file or folder of weights, or --pretrained, and not both")
+    imported.save(out, name)
+    say(f"Read {source or pretrained} as {imported.kind}")
     say(f"Wrote {out}")

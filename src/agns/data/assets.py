@@ -1,0 +1,276 @@
+"""Named downloads: each of a known size and SHA-256, kept in the cache once it is whole."""
+
+import contextlib
+import hashlib
+import http.client
+import os
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, TypeAlias
+
+from agns import __version__
+from agns.data.cache import cache_directory
+from agns.errors import ConfigError, DataError
+from agns.types import Progress, silent
+
+CHUNK = 1 << 20
+MEGABYTE = 1_000_000
+TIMEOUT = 30.0
+"""Seconds without a byte after which a server counts as gone."""
+
+ATTEMPTS = 5
+"""Failures in a row without a byte in between, before a download is given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """One file to be had, and what it must be."""
+
+    url: str
+    """Of http or https; its last part names the file in the cache."""
+
+    size: int
+    """Bytes."""
+
+    sha256: str
+    """64 hex digits."""
+
+    licence: str
+    """In words, with whose it is."""
+
+
+ASSETS: dict[str, Asset] = {
+    "vgg16-imagenet": Asset(
+        url="https://download.pytorch.org/models/vgg16-397923af.pth",
+        size=553_433_881,
+        sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        licence="BSD-3-Clause (torchvision); trained on ImageNet, which is for research alone",
+    ),
+}
+
+
+Transport: TypeAlias = Callable[[urllib.request.Request], http.client.HTTPResponse]
+"""Sends a request; raises OSError where nothing comes back, HTTPError where it is refused."""
+
+
+class _Interrupted(Exception):
+    """The network failed in a way that may pass."""
+
+
+class _Refusal(urllib.request.BaseHandler):
+    def unknown_open(self, req: urllib.request.Request) -> NoReturn:
+        raise DataError(f"a download leads to {req.full_url}, which is neither http nor https")
+
+
+def send(request: urllib.request.Request) -> http.client.HTTPResponse:
+    """The `Transport` that goes through the network: http and https, their redirects, proxies."""
+    opener = urllib.request.OpenerDirector()
+    # Put together by hand: the usual opener also reads files and FTP.
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.HTTPRedirectHandler(),
+        _Refusal(),
+    ):
+        opener.add_handler(handler)
+    answer: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT)
+    return answer
+
+
+def fetch(
+    name: str,
+    directory: Path | None = None,
+    *,
+    assets: Mapping[str, Asset] = ASSETS,
+    progress: Progress = silent,
+    transport: Transport = send,
+    pause: Callable[[float], None] = time.sleep,
+) -> Path:
+    """Download a file, unless the cache has it.
+
+    What a broken download leaves is gone on with, where the server can. A network that fails is
+    tried again after 1, 2, 4 and 8 seconds.
+
+    Args:
+        name: A key of `assets`.
+        directory: Where to keep it; the cache's `assets` by default.
+        assets: What can be had.
+        progress: Told in megabytes.
+        transport: Sends the requests.
+        pause: Waits for so many seconds.
+
+    Returns:
+        The file, of the size and SHA-256 that the asset names.
+
+    Raises:
+        ConfigError: There is no such asset, or the directory cannot be written to.
+        DataError: The network fails for good, or gives something else.
+    """
+    if name not in assets:
+        raise ConfigError(f"there is no download {name!r}: choose one of {', '.join(assets)}")
+    asset = assets[name]
+    directory = cache_directory() / "assets" if directory is None else directory
+    path = directory / urllib.parse.urlsplit(asset.url).path.rpartition("/")[2]
+    part = path.with_name(f"{path.name}.part")
+    with _writable(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        if _fault(path, asset) is None:
+            return path
+        # What a resumed download adds up to may be wrong for its beginning, from an earlier day.
+        for resumed in (part.exists(), False):
+            _download(asset, part, progress, transport, pause)
+            fault = _fault(part, asset)
+            if fault is None:
+                part.replace(path)
+                return path
+            part.unlink()
+            if not resumed:
+                break
+    raise DataError(f"{asset.url} {fault}: the file was damaged on the way, or is another by now")
+
+
+def _fault(path: Path, asset: Asset) -> str | None:
+    """What is wrong with a file, or None."""
+    if not path.is_file():
+        return "is not there"
+    if (size := path.stat().st_size) != asset.size:
+        return f"came with {size} bytes, expected {asset.size}"
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != asset.sha256:
+        return f"came with the SHA-256 {digest}, expected {asset.sha256}"
+    return None
+
+
+def _download(
+    asset: Asset,
+    part: Path,
+    progress: Progress,
+    transport: Transport,
+    pause: Callable[[float], None],
+) -> None:
+    """Bring the partial file to its full size."""
+    failures = 0
+    while (there := _size(part)) != asset.size:
+        if there > asset.size:
+            part.unlink()
+            continue
+        try:
+            _go_on(asset, part, there, progress, transport)
+        except _Interrupted as error:
+            failures = 1 if _size(part) > there else failures + 1
+            if failures == ATTEMPTS:
+                raise DataError(
+                    f"{asset.url} cannot be downloaded: {error} (what came is kept, and gone on "
+                    f"with next time)"
+                ) from error
+            pause(2.0 ** (failures - 1))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _go_on(asset: Asset, part: Path, there: int, progress: Progress, transport: Transport) -> None:
+    """One request for what is lacking, and what comes of it."""
+    # A compressed answer would have another size, and other bytes.
+    headers = {"User-Agent": f"agns/{__version__}", "Accept-Encoding": "identity"}
+    if there:
+        headers["Range"] = f"bytes={there}-"
+    request = urllib.request.Request(asset.url, headers=headers)
+    with _ask(request, part, transport) as answer:
+        # A server that does not honour the range sends the whole, from its beginning.
+        at = there if answer.status == 206 else 0
+        _check_answer(asset, answer, at)
+        received, started = 0, time.monotonic()
+        with part.open("ab" if at else "wb") as file:
+            while chunk := _receive(answer):
+                page = at == 0 and chunk.lstrip()[:5].lower() in (b"<!doc", b"<html")
+                if page or at + len(chunk) > asset.size:
+                    part.unlink()
+                    more = f"{asset.url} sends more than the {asset.size} bytes expected"
+                    raise DataError(_page(asset) if page else more)
+                file.write(chunk)
+                at, received = at + len(chunk), received + len(chunk)
+                rate = received / MEGABYTE / max(time.monotonic() - started, 1e-3)
+                progress(-(-at // MEGABYTE), -(-asset.size // MEGABYTE), {"MB/s": rate})
+            file.flush()
+            os.fsync(file.fileno())
+    if at < asset.size:
+        raise _Interrupted(f"the server stopped after {at} of {asset.size} bytes")
+
+
+def _ask(
+    request: urllib.request.Request, part: Path, transport: Transport
+) -> http.client.HTTPResponse:
+    try:
+        return transport(request)
+    except urllib.error.HTTPError as error:
+        error.close()
+        reason = f"the server answers {error.code} {error.reason}"
+        if error.code == 416:
+            # What is there lies beyond the server's file.
+            part.unlink(missing_ok=True)
+        elif error.code not in (408, 429) and error.code < 500:
+            raise DataError(f"{request.full_url} cannot be downloaded: {reason}") from error
+        raise _Interrupted(reason) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _Interrupted(_say(error)) from error
+
+
+def _receive(answer: http.client.HTTPResponse) -> bytes:
+    try:
+        return answer.read(CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        raise _Interrupted(_say(error)) from error
+
+
+def _say(error: Exception) -> str:
+    """What went wrong, without the wrapping that urllib gives it."""
+    return str(getattr(error, "reason", "") or error) or type(error).__name__
+
+
+def _check_answer(asset: Asset, answer: http.client.HTTPResponse, at: int) -> None:
+    """Refuse what cannot be the file, before any of it is kept."""
+    if answer.headers.get("Content-Type", "").lower().startswith("text/html"):
+        raise DataError(_page(asset))
+    if answer.status == 206:
+        scope, whole = (
+            answer.headers.get("Content-Range", ""),
+            f"{at}-{asset.size - 1}/{asset.size}",
+        )
+        if scope != f"bytes {whole}":
+            raise DataError(f"{asset.url} sends {scope or 'a part'}, asked for bytes {whole}")
+    announced = answer.headers.get("Content-Length", "")
+    if announced.isdigit() and at + int(announced) != asset.size:
+        raise DataError(
+            f"{asset.url} announces {at + int(announced)} bytes, expected {asset.size}: "
+            "the file is another by now"
+        )
+
+
+def _page(asset: Asset) -> str:
+    return (
+        f"{asset.url} gives a web page in place of the file: a proxy or a sign-in page may stand "
+        "in between"
+    )
+
+
+@contextlib.contextmanager
+def _writable(directory: Path) -> Iterator[None]:
+    """Turn what goes wrong on the disk into a sentence with a way out."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"downloads cannot be kept in {directory}: {error} "
+            "(set AGNS_CACHE to a folder with room that can be written to)"
+        ) from error

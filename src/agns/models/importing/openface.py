@@ -1,0 +1,139 @@
+"""OpenFace's nn4.small2 as a folder of CSV files, exported from the Torch model for Keras-OpenFace.
+
+A file holds one tensor, flattened in Torch's order (out, in, height, width), its numbers separated
+by commas: `conv1_w.csv`, `bn1_m.csv`, `inception_3a_3x3_conv1_w.csv`, `dense_b.csv`. The endings
+are `w` and `b` for weight and bias, and `m` and `v` for a batch norm's running mean and variance:
+the export writes Torch's `running_var`, of which no root is taken.
+
+The numbers are those of Torch's nn4.small2.v1, so the network is the original form, pooling
+"strided" and convention "torch". The Keras network that they were exported for follows it: its
+pooling branches stride, its epsilon is 1e-5, and its padding is written out.
+
+Torch's `image.load` gives that network RGB in [0, 1], and ours takes [-1, 1]: half the weights of
+the first convolution, on a face less an average of -1, come to the same, at the borders as well.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agns.errors import ConfigError, WeightsError
+from agns.models.backbone import Backbone
+from agns.models.importing.imported import Imported, place
+from agns.models.openface import OpenFace
+
+KIND = "OpenFace nn4.small2 as CSV files"
+
+MODULES = ("3a", "3b", "3c", "4a", "4e", "5a", "5b")
+"""The inception modules, in their order."""
+
+STEM = {"0": "1", "3": "2", "4": "3"}
+"""Our stem's layers, and the numbers of their convolutions."""
+
+BRANCHES = {"branch3": "3x3", "branch5": "5x5", "pooled": "pool", "branch1": "1x1"}
+
+ENDINGS = {"weight": "w", "bias": "b", "running_mean": "m", "running_var": "v"}
+
+BYTES_A_NUMBER = 32
+"""Torch writes 14 digits, so that a sign, zeros after the point, an exponent and a comma fit."""
+
+
+def recognises(path: Path) -> bool:
+    """Whether it is a folder with at least one of the files."""
+    return path.is_dir() and any((path / file).is_file() for file in name_files().values())
+
+
+def read(path: Path, arch: str, identities: Sequence[str] | None) -> Imported:
+    """Build the backbone from a folder.
+
+    Args:
+        path: The folder.
+        arch: `openface`.
+        identities: None, since a backbone tells no identities apart.
+
+    Raises:
+        ConfigError: Another architecture, or names of classes.
+        WeightsError: A file is missing, or does not hold as many finite numbers as it should.
+    """
+    if arch != "openface":
+        raise ConfigError(f"{path} holds the backbone of OpenFace alone: take --arch openface")
+    if identities is not None:
+        raise ConfigError("a backbone has no classes to be named")
+    network = OpenFace(pooling="strided", convention="torch")
+    own = network.state_dict()
+    names = name_files()
+    lacking = [file for file in names.values() if not (path / file).is_file()]
+    if lacking:
+        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        raise WeightsError(f"{path} lacks {lacking[0]}{more}, of {len(names)} files")
+    tensors = {name: _numbers(path / file, own[name].shape) for name, file in names.items()}
+    for name, tensor in tensors.items():
+        if name.endswith("running_var") and (tensor < 0).any():
+            raise WeightsError(f"{path / names[name]} holds a variance below 0")
+    place(network, tensors, names, path)
+    with torch.no_grad():
+        network.get_parameter("stem.0.0.weight").mul_(0.5)
+    backbone = Backbone(
+        network=network.eval(),
+        pooling="strided",
+        convention="torch",
+        average=torch.full((3, 1, 1), -1.0),
+    )
+    return Imported(network=backbone, kind=KIND)
+
+
+def name_files() -> dict[str, str]:
+    """The file of each of our tensors."""
+    with torch.device("meta"):
+        own = OpenFace().state_dict()
+    return {
+        name: f"{_layer(name.split('.')[:-1])}_{ENDINGS[name.rpartition('.')[2]]}.csv"
+        for name in own
+        if not name.endswith("num_batches_tracked")
+    }
+
+
+def _layer(parts: Sequence[str]) -> str:
+    """What the files call a layer, from the parts of our name for it."""
+    if parts[0] == "embed":
+        return "dense"
+    kind = "bn" if parts[-1] == "1" else "conv"
+    if parts[0] == "stem":
+        return f"{kind}{STEM[parts[1]]}"
+    # Two convolutions follow one another in a branch of 3x3 or 5x5, and are numbered.
+    number = str(int(parts[3]) + 1) if parts[2] in ("branch3", "branch5") else ""
+    return f"inception_{MODULES[int(parts[1])]}_{BRANCHES[parts[2]]}_{kind}{number}"
+
+
+def _numbers(path: Path, shape: Sequence[int]) -> Tensor:
+    """Read a file of that many numbers, in that shape."""
+    expected = int(np.prod(shape))
+    limit = BYTES_A_NUMBER * expected
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error}") from error
+    if content.lstrip()[:1] == b"<":
+        raise WeightsError(f"{path} is a web page, not a file of numbers")
+    wanted = f"expected {expected} for {tuple(shape)}"
+    if len(content) > limit:
+        raise WeightsError(f"{path} has more than {limit} bytes of numbers, {wanted}")
+    lines = content.split()
+    found = sum(line.count(b",") + 1 for line in lines)
+    if found != expected:
+        raise WeightsError(f"{path} holds {found} numbers, {wanted}")
+    try:
+        text = [line.decode("ascii") for line in lines]
+        flat = np.loadtxt(text, delimiter=",", comments=None, dtype=np.float64).reshape(-1)
+    except ValueError as error:
+        raise WeightsError(f"{path} does not hold numbers separated by commas: {error}") from error
+    # A number beyond float32 becomes infinite.
+    with np.errstate(over="ignore"):
+        numbers = flat.astype(np.float32)
+    if not np.isfinite(numbers).all():
+        raise WeightsError(f"{path} holds a number that is not finite in 32 bits")
+    return torch.from_numpy(numbers.reshape(tuple(shape)))

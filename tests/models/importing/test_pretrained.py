@@ -1,0 +1,89 @@
+"""Published weights by name: fetched once, brought in once."""
+
+import hashlib
+import http.client
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.request import Request
+
+import pytest
+
+from agns.data.assets import ASSETS, Asset
+from agns.errors import ConfigError
+from agns.models.backbone import Backbone, load_backbone
+from agns.models.importing import pretrained
+from agns.models.importing.imported import Imported
+from agns.models.openface import OpenFace
+
+CONTENT = b"weights"
+
+
+class Socket:
+    """Stands in for a connection on which the whole answer waits."""
+
+    def makefile(self, mode: str) -> io.BytesIO:
+        return io.BytesIO(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n" + CONTENT)
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was sent and read, in order; OpenFace stands for VGG-16, which is large."""
+    asked: list[str] = []
+    monkeypatch.setenv("AGNS_CACHE", str(tmp_path / "cache"))
+    asset = Asset(
+        url="https://example.org/vgg16.pth",
+        size=len(CONTENT),
+        sha256=hashlib.sha256(CONTENT).hexdigest(),
+        licence="none",
+    )
+    monkeypatch.setitem(ASSETS, "vgg16-imagenet", asset)
+
+    def read(source: Path, arch: str, identities: Sequence[str] | None) -> Imported:
+        assert source.read_bytes() == CONTENT
+        asked.append(arch)
+        return Imported(network=Backbone(network=OpenFace()), kind="a test's")
+
+    monkeypatch.setattr(pretrained, "import_weights", read)
+    return asked
+
+
+def transport(asked: list[str]) -> pretrained.Transport:
+    def send(request: Request) -> http.client.HTTPResponse:
+        asked.append(request.full_url)
+        answer = http.client.HTTPResponse(Socket())
+        answer.begin()
+        return answer
+
+    return send
+
+
+def test_the_backbone_is_made_once(asked: list[str]) -> None:
+    path = pretrained.imagenet_backbone(transport=transport(asked))
+    assert asked == ["https://example.org/vgg16.pth", "vgg16"]
+    assert load_backbone(path)[1]["imported"] == {"source": "vgg16-imagenet", "kind": "a test's"}
+    assert pretrained.imagenet_backbone(transport=transport(asked)) == path
+    assert len(asked) == 2
+
+
+def test_a_backbone_that_was_cut_short_is_made_again_from_the_download(asked: list[str]) -> None:
+    path = pretrained.imagenet_backbone(transport=transport(asked))
+    path.write_bytes(path.read_bytes()[:-1])
+    pretrained.imagenet_backbone(transport=transport(asked))
+    load_backbone(path)
+    assert asked == ["https://example.org/vgg16.pth", "vgg16", "vgg16"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "sentence"),
+    [
+        ("imagenet", "of10", "imagenet holds VGG-16: take --arch vgg16"),
+        ("faces", "vgg16", "there are no weights 'faces': choose one of imagenet"),
+    ],
+)
+def test_misuse_is_told_before_anything_is_sent(
+    asked: list[str], name: str, arch: str, sentence: str
+) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        pretrained.import_pretrained(name, arch, transport=transport(asked))
+    assert asked == []
