@@ -1,11 +1,20 @@
 """`agns train`: recognisers, and the eyeglass networks."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agns.cli.console import bar, percent, prepare, say
+from agns.cli.launching import (
+    AcceleratorOption,
+    DevicesOption,
+    FabricPrecisionOption,
+    NodesOption,
+    StrategyOption,
+    launched,
+)
 from agns.cli.options import (
     CenterCropOption,
     FaceOptions,
@@ -30,6 +39,11 @@ OutOption = Annotated[Path, typer.Option("--out", metavar="RUN", help="Directory
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Go on from the run's last checkpoint.")
 ]
+InitOption = Annotated[
+    Path | None,
+    typer.Option("--init", metavar="FILE", help="Backbone or recogniser to begin with."),
+]
+OF_RECIPE = "  [default: the architecture's recipe]"
 
 
 @app.command("recognizer")
@@ -43,61 +57,139 @@ def train_recognizer(
     center_crop: CenterCropOption = None,
     skip_unreadable: SkipOption = False,
     glasses: GlassesOption = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the training photos.")] = 40,
-    batch: Annotated[int, typer.Option(help="Photos in a step.")] = 64,
-    rate: Annotated[float, typer.Option(help="Largest learning rate of AdamW.")] = 2e-3,
+    init: InitOption = None,
+    freeze_backbone: Annotated[
+        bool,
+        typer.Option(help="Train the head alone, on descriptors computed once; needs --init."),
+    ] = False,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training photos, at most." + OF_RECIPE)
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Photos in a step." + OF_RECIPE)] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Largest learning rate of AdamW." + OF_RECIPE)
+    ] = None,
     erased_share: Annotated[
-        float,
-        typer.Option(help="Part of the photos that lose a rectangle, as a defence."),
-    ] = 0.0,
-    precision: PrecisionOption = "auto",
+        float | None,
+        typer.Option(help="Part of the photos that lose a rectangle." + OF_RECIPE),
+    ] = None,
+    frames_per_photo: Annotated[
+        int | None, typer.Option(help="Benign frames that a photo may wear." + OF_RECIPE)
+    ] = None,
+    sizes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,...",
+            help="Face sizes in pixels, one after the other; 0 for the network's own all along."
+            + OF_RECIPE,
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Epochs without improvement before stopping." + OF_RECIPE),
+    ] = None,
+    accelerator: AcceleratorOption = "auto",
+    devices: DevicesOption = 1,
+    num_nodes: NodesOption = 1,
+    strategy: StrategyOption = "auto",
+    precision: FabricPrecisionOption = "auto",
     seed: SeedOption = 0,
     resume: ResumeOption = False,
 ) -> None:
     """Train a recogniser on 80 % of each identity's photos, and test it on the rest.
 
-    Half of each batch wears benign eyeglasses, as in the papers.
+    Half of each batch wears benign eyeglasses, as in the papers. RUN holds weights, scores,
+    losses, and a report of what is recognised wrongly.
     """
+    from agns.data.splits import stratified_split
+    from agns.errors import ConfigError
+    from agns.evaluation.recognizer_report import report_recognizer
+    from agns.models.backbone import load_backbone
     from agns.models.recognizer import RECOGNIZERS
     from agns.storage import RunDirectory
-    from agns.training.recognizer import RecognizerTraining
+    from agns.training.head import train_head
+    from agns.training.material import Provenance
+    from agns.training.parallel import Machines
+    from agns.training.recipe import recipe_for
     from agns.training.recognizer import train_recognizer as train
 
     prepare()
-    config = RecognizerTraining(
-        arch=arch,
-        epochs=epochs,
-        batch=batch,
-        rate=rate,
-        erased_share=erased_share,
+    config = recipe_for(
+        arch,
+        {
+            "epochs": epochs,
+            "batch": batch,
+            "rate": rate,
+            "erased_share": erased_share,
+            "frames_per_photo": frames_per_photo,
+            "sizes": None if sizes is None else _read_sizes(sizes),
+            "patience": patience,
+            "frozen": freeze_backbone,
+            "seed": seed,
+        },
+    )
+    machines = Machines(
+        accelerator=accelerator, devices=devices, num_nodes=num_nodes, strategy=strategy,
         precision=precision,
-        seed=seed,
-    )
-    RunDirectory.check(out, resume=resume)
-    if identities is None and not name and arch in RECOGNIZERS:
-        identities = RECOGNIZERS[arch][1]
-    options = FaceOptions(
-        root=faces,
-        identities=identities,
-        minimum_photos=minimum_photos,
-        names=tuple(name or ()),
-        center_crop=center_crop,
-        skip_unreadable=skip_unreadable,
-    )
-    photographs = open_faces(options)
-    frames = open_glasses(glasses, count=2000)
-    with bar(f"Training {arch}") as progress:
-        _, scores = train(
-            photographs, frames, config, out,
-            resume=resume, source=options.source, center_crop=center_crop, progress=progress,
+    )  # fmt: skip
+    start = None if init is None else load_backbone(init)[0]
+    if freeze_backbone:
+        if start is None:
+            raise ConfigError("--freeze-backbone needs a backbone to freeze: give --init")
+        if devices * num_nodes > 1 or resume:
+            raise ConfigError(
+                "--freeze-backbone trains in one process, from the start: "
+                "leave out --devices, --num-nodes and --resume"
+            )
+    with launched(machines, out, resume=resume) as fabric:
+        if identities is None and not name and arch in RECOGNIZERS:
+            identities = RECOGNIZERS[arch][1]
+        options = FaceOptions(
+            root=faces,
+            identities=identities,
+            minimum_photos=minimum_photos,
+            names=tuple(name or ()),
+            center_crop=center_crop,
+            skip_unreadable=skip_unreadable,
+        )
+        # The others find on the disk what the first one has decoded and drawn.
+        with fabric.rank_zero_first(local=True):
+            photographs = open_faces(options)
+            frames = open_glasses(glasses, count=2000)
+        about = Provenance(
+            source=options.source,
+            center_crop=center_crop,
+            start=None if init is None else str(init),
+            precision=machines.resolved_precision(),
+        )
+        if start is not None and config.frozen:
+            with bar("Describing faces") as progress:
+                recognizer, scores = train_head(
+                    photographs, frames, config, out, start=start, about=about,
+                    device=fabric.device, progress=progress,
+                )  # fmt: skip
+        else:
+            with bar(f"Training {arch}") as progress:
+                recognizer, scores = train(
+                    photographs, frames, config, out, fabric=fabric, start=start, about=about,
+                    resume=resume, progress=progress,
+                )  # fmt: skip
+        if not fabric.is_global_zero:
+            return
+        _plot(RunDirectory(out, None, resume=True), ("loss", "validation_loss"))
+        test = stratified_split(
+            photographs, held_fraction=config.held_fraction, seed=config.seed
+        ).second
+        report_recognizer(
+            recognizer, photographs.subset(test), scores, out,
+            recipe=dataclasses.asdict(config) | dataclasses.asdict(about),
         )  # fmt: skip
-    _plot(RunDirectory(out, None, resume=True), ("loss",))
-    say(
-        f"On {scores.photos} test photos: accuracy {percent(scores.accuracy)}, balanced "
-        f"{percent(scores.balanced_accuracy)}; {percent(scores.naive_dodging)} not recognised "
-        f"when wearing benign eyeglasses."
-    )
-    say(f"Wrote {out / 'recognizer.safetensors'}")
+        say(
+            f"On {scores.photos} test photos: accuracy {percent(scores.accuracy)}, balanced "
+            f"{percent(scores.balanced_accuracy)}; {percent(scores.naive_dodging)} not recognised "
+            f"when wearing benign eyeglasses."
+        )
+        say(f"Wrote {out / 'recognizer.safetensors'}; {out / 'report.html'} shows the mistakes.")
 
 
 @app.command("gan")
@@ -139,6 +231,16 @@ def train_gan(
         f"Wrote {out / 'generator.safetensors'} and {out / 'discriminator.safetensors'}; "
         f"{out / 'samples.png'} shows what the generator draws."
     )
+
+
+def _read_sizes(text: str) -> tuple[int, ...]:
+    from agns.errors import ConfigError
+
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--sizes takes whole numbers with commas, got {text!r}") from None
+    return () if sizes == (0,) else sizes
 
 
 def _plot(run: "RunDirectory", names: tuple[str, ...]) -> None:

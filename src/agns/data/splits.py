@@ -8,6 +8,7 @@ it. Copies of one picture go to one side together.
 import hashlib
 from collections.abc import Container
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Int64
@@ -28,7 +29,9 @@ class Split:
     """Held out."""
 
 
-def stratified_split(faces: FaceSet, *, held_fraction: float = 0.2, seed: int = 0) -> Split:
+def stratified_split(
+    faces: FaceSet, *, held_fraction: float = 0.2, seed: int = 0, at_least: Literal[0, 1] = 1
+) -> Split:
     """Hold out a part of each identity's photos.
 
     Args:
@@ -36,6 +39,8 @@ def stratified_split(faces: FaceSet, *, held_fraction: float = 0.2, seed: int = 
         held_fraction: The part of each identity that goes to the second side, in (0, 1),
             rounded to whole photos; each side keeps at least one.
         seed: Decides which photos.
+        at_least: How many photos of an identity go to the second side at least. With 0, one with
+            too few photos for the fraction keeps them all on the first.
 
     Returns:
         Training photos first, held-out photos second.
@@ -49,7 +54,8 @@ def stratified_split(faces: FaceSet, *, held_fraction: float = 0.2, seed: int = 
     held: list[int] = []
     for identity in faces.identities:
         count = len(faces.of(identity))
-        if count == 0:
+        spare = round(held_fraction * count) > 0 and len(set(_digests(faces, identity))) > 1
+        if count == 0 or (at_least == 0 and not spare):
             continue
         groups = _shuffled(faces, identity, seed)
         wanted = min(max(round(held_fraction * count), 1), count - 1)
@@ -111,6 +117,10 @@ def craft_held_out_split(
             f"too many to craft on {craft}"
         )
     return Split(first=torch.tensor(sorted(chosen)), second=torch.tensor(held))
+
+
+def _digests(faces: FaceSet, identity: str) -> list[str]:
+    return [faces.digests[place] for place in faces.of(identity).tolist()]
 
 
 def _shuffled(faces: FaceSet, identity: str, seed: int) -> list[list[int]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -138,7 +138,8 @@ def draw_losses(path: Path, rows: Sequence[dict[str, float]], names: Sequence[st
     figure = Figure(figsize=(6.5, 3.8), layout="constrained")
     axis = figure.subplots()
     for name in names:
-        axis.plot([row["epoch"] for row in rows], [row[name] for row in rows], label=name)
+        there = [row for row in rows if name in row]
+        axis.plot([row["epoch"] for row in there], [row[name] for row in there], label=name)
     axis.set_xlabel("epoch")
     axis.grid(alpha=0.3)
     axis.legend()
@@ -165,4 +166,52 @@ def draw_tradeoff(
     axis.set_ylim(-0.02, 1.02)
     axis.grid(alpha=0.3)
     axis.legend()
+    save_figure(figure, path)
+
+
+def draw_confusion(
+    path: Path, matrix: Int64[Tensor, "classes classes"], identities: Sequence[str]
+) -> None:
+    """Draw how often each identity's photos were named as each identity.
+
+    Args:
+        path: A PNG file.
+        matrix: Counts, the true identity down and the named one across.
+        identities: Names of the classes.
+    """
+    count = len(identities)
+    side = min(12.0, 3.2 + 0.3 * count)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axis = figure.subplots()
+    shares = matrix / matrix.sum(1, keepdim=True).clamp_min(1)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axis.set_xlabel("named")
+    axis.set_ylabel("is")
+    if count <= 40:
+        names = [name.replace("_", " ") for name in identities]
+        axis.set_xticks(range(count), names, rotation=90, fontsize=7, parse_math=False)
+        axis.set_yticks(range(count), names, fontsize=7, parse_math=False)
+        for row, column in matrix.nonzero().tolist():
+            shade = "white" if shares[row, column] > 0.5 else "black"
+            number = str(int(matrix[row, column]))
+            axis.text(column, row, number, ha="center", va="center", color=shade, fontsize=7)
+    save_figure(figure, path)
+
+
+def draw_captioned(path: Path, faces: Faces, captions: Sequence[str], *, columns: int = 6) -> None:
+    """Draw faces in rows, each with words below it.
+
+    Args:
+        path: A PNG file.
+        faces: At least one, in [0, 1].
+        captions: As many.
+        columns: Faces in a row.
+    """
+    rows = -(-len(faces) // columns)
+    figure = Figure(figsize=(1.9 * columns, 2.5 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).flat
+    for face, words in zip(faces, captions, strict=True):
+        _show(next(axes), face, words, size=7)
+    for spare in axes:
+        spare.set_axis_off()
     save_figure(figure, path)

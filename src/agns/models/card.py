@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from huggingface_hub import ModelCardData
 
 from agns.models.dcgan import Discriminator, Generator
-from agns.models.recognizer import FAMILIES, Recognizer
+from agns.models.families import FAMILIES
+from agns.models.recognizer import Recognizer
 from agns.models.sharing import Shareable
 from agns.models.weights import count_parameters
 

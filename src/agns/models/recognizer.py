@@ -2,8 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -14,58 +13,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from agns.errors import ConfigError, WeightsError
 from agns.geometry import resize
 from agns.images import check_images
+from agns.models.families import FAMILIES
 from agns.models.layers import Convention, Pooling
-from agns.models.openface import OpenFace
 from agns.models.sharing import Shareable, read_content
-from agns.models.vgg import Vgg16
 from agns.models.weights import check_fit, lay_channels_last
 from agns.storage import load_tensors, save_tensors
 from agns.types import CANVAS, Images, Logits
 
 Architecture: TypeAlias = Literal["vgg10", "vgg143", "of10", "of143", "vgg", "of"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputContract:
-    """What a network itself takes; the recogniser translates public faces into it."""
-
-    size: int
-    """Height and width in pixels."""
-
-    low: float
-    """What black becomes."""
-
-    high: float
-    """What white becomes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
-    """How the recognisers on one backbone are put together."""
-
-    contract: InputContract
-    backbone: Callable[[Pooling, Convention], nn.Module]
-    head: Callable[[int], nn.Module]
-
-
-def _openface_head(classes: int) -> nn.Module:
-    # The papers' two heads have 12 hidden units for 10 classes, and 286 for 143.
-    hidden = 12 if classes <= 10 else 2 * classes
-    return nn.Sequential(nn.Linear(128, hidden), nn.Tanh(), nn.Linear(hidden, classes))
-
-
-FAMILIES: dict[str, Family] = {
-    "vgg": Family(
-        contract=InputContract(size=224, low=0, high=1),
-        backbone=lambda _, __: Vgg16(),
-        head=lambda classes: nn.Linear(4096, classes),
-    ),
-    "of": Family(
-        contract=InputContract(size=96, low=-1, high=1),
-        backbone=lambda pooling, convention: OpenFace(pooling=pooling, convention=convention),
-        head=_openface_head,
-    ),
-}
 
 RECOGNIZERS: dict[str, tuple[str, int]] = {
     "vgg10": ("vgg", 10),
@@ -141,22 +96,26 @@ class Recognizer(nn.Module, Shareable, pipeline_tag="image-classification"):
         """As `load_recognizer`, the metadata left in `record`."""
         return load_recognizer(path)[0]
 
-    def forward(self, faces: Images) -> Logits:
+    def forward(self, faces: Images, *, size: int | None = None) -> Logits:
         """Recognise faces.
 
         Args:
             faces: Canonical 224x224 faces in [0, 1], or the same at the network's own size.
+            size: Height and width in pixels that the network is to see in place of its own: one
+                that is trained from nothing learns quicker from small faces first.
 
         Raises:
             ImageContractError: The faces have another size, layout or range.
         """
-        size = self.contract.size
+        size = self.contract.size if size is None else size
         own = faces.ndim == 4 and tuple(faces.shape[2:]) == (size, size)
         check_images(faces, size=(size, size) if own else (CANVAS, CANVAS))
         low, high = self.contract.low, self.contract.high
         scaled = resize(faces, (size, size)) * (high - low) + low
         if self.average is not None:
-            scaled = scaled - self.average
+            # A whole picture shrinks with the faces; a colour fits any size.
+            average = self.average[None]
+            scaled = scaled - (resize(average, (size, size)) if average.shape[2] > 1 else average)
         # Follow the weights: a network laid out channels-last is slowed by other input.
         if next(self.backbone.parameters()).is_contiguous(memory_format=torch.channels_last):
             scaled = scaled.contiguous(memory_format=torch.channels_last)

@@ -1,8 +1,12 @@
-"""Random variations of training faces; every draw comes from the generator given."""
+"""Random variations of training faces; every draw comes from the CPU generator given.
+
+What is drawn is moved to where the faces are, so that a seed means the same on every device.
+"""
 
 import math
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor
 
 from agns.accessory.frame import place, silhouette
@@ -17,21 +21,30 @@ def uniform(count: int, low: float, high: float, *, generator: torch.Generator) 
     return low + (high - low) * torch.rand(count, generator=generator)
 
 
-def wear_some(faces: Faces, frames: Glasses, *, share: float, generator: torch.Generator) -> Faces:
-    """Put randomly chosen benign frames on the first `share` of a batch.
+def wear_some(
+    faces: Faces,
+    frames: Glasses,
+    dose: Int64[Tensor, "batch choices"],
+    *,
+    share: float,
+    generator: torch.Generator,
+) -> Faces:
+    """Put benign frames on the first `share` of a batch, each one of its photo's own dose.
 
     Args:
         faces: Canonical faces in [0, 1], in random order.
-        frames: 64x176 frames to choose from, as bytes.
+        frames: 64x176 frames, as bytes.
+        dose: For each photo, the frames that it may wear, as places in `frames`.
         share: Part of the batch that wears one, in [0, 1].
         generator: Source of the choice.
     """
     count = round(share * len(faces))
     if count == 0:
         return faces
-    chosen = torch.randint(len(frames), (count,), generator=generator)
-    worn = wear(faces[:count], place(from_pixels(frames[chosen])), silhouette())
-    return torch.cat([worn, faces[count:]])
+    chosen = torch.randint(dose.shape[1], (count, 1), generator=generator)
+    worn = from_pixels(frames[dose[:count].gather(1, chosen)[:, 0]].to(faces.device))
+    mask = silhouette().to(faces.device)
+    return torch.cat([wear(faces[:count], place(worn), mask), faces[count:]])
 
 
 def move_randomly(
@@ -83,10 +96,11 @@ def relight(images: Images, *, amount: float, generator: torch.Generator) -> Ima
     count = len(images)
 
     def factor(spread: float) -> Tensor:
-        return (1 + uniform(count, -spread, spread, generator=generator))[:, None, None, None]
+        drawn = 1 + uniform(count, -spread, spread, generator=generator)
+        return drawn[:, None, None, None].to(images.device)
 
     balance = 1 + amount / 3 * (2 * torch.rand(count, 3, 1, 1, generator=generator) - 1)
-    lit = images * factor(amount) * balance
+    lit = images * factor(amount) * balance.to(images.device)
     grey = lit.mean(1, keepdim=True)
     lit = torch.lerp(grey, lit, factor(amount))
     mean = lit.mean((1, 2, 3), keepdim=True)
@@ -113,4 +127,4 @@ def erase(images: Images, *, share: float, largest: float, generator: torch.Gene
     within_columns = (columns >= corners[1][:, None]) & (columns < (corners[1] + sides[1])[:, None])
     covered = within_rows[:, None, :, None] & within_columns[:, None, None, :]
     covered = covered & chosen[:, None, None, None]
-    return torch.where(covered, colour, images)
+    return torch.where(covered.to(images.device), colour.to(images.device), images)

@@ -37,9 +37,10 @@ class RecognizerScores:
 
 @torch.no_grad()
 def classify(recognizer: Recognizer, faces: FaceSet, *, batch: int = 128) -> Logits:
-    """Logits of every photo of a set."""
+    """Logits of every photo of a set, on the processor; the photos go where the network is."""
+    device = next(recognizer.parameters()).device
     indices = torch.arange(len(faces)).split(batch)
-    return torch.cat([recognizer(faces.faces(chosen)) for chosen in indices])
+    return torch.cat([recognizer(faces.faces(chosen).to(device)).cpu() for chosen in indices])
 
 
 @torch.no_grad()
@@ -60,11 +61,13 @@ def score_recognizer(
     right = logits.argmax(1) == test.labels
     probabilities = logits.softmax(1).gather(1, test.labels[:, None])[:, 0]
     fooled = torch.zeros(wearings, len(test), dtype=torch.bool)
+    device = next(recognizer.parameters()).device
     for wearing in range(wearings):
         for chosen in torch.arange(len(test)).split(128):
             frames = torch.randint(len(glasses), (len(chosen),), generator=generator)
             worn = wear(test.faces(chosen), place(from_pixels(glasses[frames])), silhouette())
-            fooled[wearing, chosen] = recognizer(worn).argmax(1) != test.labels[chosen]
+            named = recognizer(worn.to(device)).argmax(1).cpu()
+            fooled[wearing, chosen] = named != test.labels[chosen]
     return RecognizerScores(
         photos=len(test),
         accuracy=float(right.float().mean()),

@@ -1,0 +1,65 @@
+"""Options that say where a training runs, and its launch on one process or many."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import typer
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from agns.training.parallel import Machines
+
+AcceleratorOption: TypeAlias = Annotated[
+    Literal["auto", "cpu", "cuda"],
+    typer.Option("--accelerator", help="auto takes a GPU where there is one."),
+]
+DevicesOption: TypeAlias = Annotated[
+    int, typer.Option("--devices", help="Processes on each machine, one a GPU where there are any.")
+]
+NodesOption: TypeAlias = Annotated[
+    int, typer.Option("--num-nodes", help="Machines; start each with torchrun.")
+]
+StrategyOption: TypeAlias = Annotated[
+    Literal["auto", "ddp"],
+    typer.Option("--strategy", help="How processes work together; several always as ddp."),
+]
+FabricPrecisionOption: TypeAlias = Annotated[
+    Literal["auto", "32", "bf16-mixed", "16-mixed"],
+    typer.Option(
+        "--precision",
+        help="Of the networks' steps. auto takes bf16-mixed where the hardware is fast at it.",
+    ),
+]
+
+
+@contextlib.contextmanager
+def launched(machines: "Machines", out: Path, *, resume: bool) -> "Iterator[Fabric]":
+    """Start the processes of a training; all but the first are silent.
+
+    Each process runs the command anew from its beginning.
+
+    Args:
+        machines: What to run on.
+        out: The run directory, which the first process checks before any other starts.
+        resume: As `RunDirectory` takes it.
+
+    Raises:
+        ConfigError: The directory cannot be used.
+    """
+    from agns.storage import RunDirectory
+    from agns.training.parallel import is_first_process
+
+    with contextlib.ExitStack() as stack:
+        if is_first_process():
+            RunDirectory.check(out, resume=resume)
+        else:
+            nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+            stack.enter_context(contextlib.redirect_stderr(nowhere))
+        fabric = machines.open()
+        fabric.launch()
+        yield fabric

@@ -1,0 +1,151 @@
+"""Where a training runs: processor or GPU, one process or many, on Lightning Fabric."""
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, TypeVar
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce
+
+from agns.errors import ConfigError
+from agns.training.precision import has_fast_bfloat16
+
+FabricPrecision: TypeAlias = Literal["auto", "32", "bf16-mixed", "16-mixed"]
+"""Lightning's names; `auto` is `bf16-mixed` where it pays, else `32`."""
+Accelerator: TypeAlias = Literal["auto", "cpu", "cuda"]
+Strategy: TypeAlias = Literal["auto", "ddp"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machines:
+    """What a training runs on. The joint batch, and so the recipe, is the same on all."""
+
+    accelerator: Accelerator = "auto"
+    """`auto` takes a GPU where there is one."""
+
+    devices: int = 1
+    """Processes on each machine: GPUs, or shares of a processor."""
+
+    num_nodes: int = 1
+    """Machines, each started by `torchrun` or the like."""
+
+    strategy: Strategy = "auto"
+    """How processes work together: `ddp` where there are several."""
+
+    precision: FabricPrecision = "auto"
+    """Of the forward and backward pass."""
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "num_nodes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.precision == "16-mixed" and not self._on_gpu():
+            raise ConfigError("precision 16-mixed needs a GPU: take 32 or bf16-mixed")
+        if self.accelerator == "cuda" and not torch.cuda.is_available():
+            raise ConfigError("PyTorch sees no GPU here: take --accelerator cpu")
+
+    def _on_gpu(self) -> bool:
+        return self.accelerator != "cpu" and torch.cuda.is_available()
+
+    def resolved_precision(self) -> Literal["32", "bf16-mixed", "16-mixed"]:
+        """The precision itself where `auto` is given."""
+        if self.precision != "auto":
+            return self.precision
+        able = torch.cuda.is_bf16_supported() if self._on_gpu() else has_fast_bfloat16()
+        return "bf16-mixed" if able else "32"
+
+    def open(self) -> Fabric:
+        """A Fabric for these machines, not launched yet."""
+        # What Lightning has to say of itself is not for the users of agns.
+        for name in ("lightning_fabric", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        several = self.devices * self.num_nodes > 1
+        return Fabric(
+            accelerator=self.accelerator,
+            devices=self.devices,
+            num_nodes=self.num_nodes,
+            strategy="ddp" if several else self.strategy,
+            precision="bf16-mixed"
+            if self.resolved_precision() == "bf16-mixed"
+            else ("16-mixed" if self.resolved_precision() == "16-mixed" else "32-true"),
+        )
+
+
+def is_first_process() -> bool:
+    """Whether this is the one process that writes and speaks, known before any launch."""
+    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+
+
+def share_of(batch: Tensor, fabric: Fabric) -> Tensor:
+    """This process's entries of a joint batch; the shares are disjoint and equally large.
+
+    Raises:
+        ConfigError: The batch does not divide by the number of processes.
+    """
+    if len(batch) % fabric.world_size:
+        raise ConfigError(
+            f"a batch of {len(batch)} does not divide by {fabric.world_size} processes"
+        )
+    return batch[fabric.global_rank :: fabric.world_size]
+
+
+def draws_at(seed: int, *place: int) -> torch.Generator:
+    """A generator of its own for one place of a training, such as (epoch, step, rank).
+
+    Draws then depend on nothing that ran before, and a resumed run needs no state.
+    """
+    (number,) = np.random.SeedSequence([seed, *place]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(number) >> 1)
+
+
+class JoinedBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm by the statistics of the joint batch of all processes (Ioffe & Szegedy 2015).
+
+    torch's own works on GPUs alone. With equal shares, each process gets the outputs, and the
+    gradients summed over the processes, that a single one with the joint batch would get.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (batch, channels, height, width); while training, jointly."""
+        if not self.training or not distributed.is_initialized():
+            alone: Tensor = super().forward(x)
+            return alone
+        count = x.numel() // x.shape[1] * distributed.get_world_size()
+        with torch.autocast(x.device.type, enabled=False):
+            entries = x.float()
+            mean = all_reduce(entries.sum((0, 2, 3))) / count
+            centred = entries - mean[:, None, None]
+            variance = all_reduce(centred.square().sum((0, 2, 3))) / count
+            scale = self.weight * (variance + self.eps).rsqrt()
+            normal = centred * scale[:, None, None] + self.bias[:, None, None]
+        self._remember(mean.detach(), variance.detach() * count / max(1, count - 1))
+        joined: Tensor = normal.to(x.dtype)
+        return joined
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)
+        self.num_batches_tracked.add_(1)
+
+
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+def join_batch_norms(network: _Network) -> _Network:
+    """Let a network's batch norms see the joint batch, in place; names and weights stay."""
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if type(child) is nn.BatchNorm2d:
+                joined = JoinedBatchNorm2d(child.num_features, child.eps, child.momentum)
+                joined.load_state_dict(child.state_dict())
+                setattr(parent, name, joined)
+    return network

@@ -1,0 +1,149 @@
+"""How recognisers are trained: the settings, and what each architecture gets by default."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from agns.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecognizerTraining:
+    """How a recogniser is trained."""
+
+    arch: str = "of10"
+    """Architecture, as `agns models` names it; `of` and `vgg` take any number of identities."""
+
+    epochs: int = 40
+    """Passes over the training photos, at most."""
+
+    batch: int = 64
+    """Photos in a step, over all processes."""
+
+    rate: float = 2e-3
+    """Largest learning rate of AdamW."""
+
+    weight_decay: float = 0.02
+    """AdamW's weight decay."""
+
+    warm_up: float = 0.1
+    """Share of the steps in which the rate rises from 0; it then falls along a cosine."""
+
+    balance: float = 0.5
+    """Balanced class weights, as the odds with which photos are drawn: 0 draws photos evenly,
+    1 draws identities evenly, in between is in between."""
+
+    glasses_share: float = 0.5
+    """Part of each batch that wears benign eyeglasses."""
+
+    frames_per_photo: int = 10
+    """Different frames that a photo may wear (Sharif et al. 2019, section 5.1)."""
+
+    erased_share: float = 0.0
+    """Part of the photos that lose a random rectangle. A defence: a recogniser that is used to it
+    is much harder to fool with eyeglasses."""
+
+    averaging: float = 0.99
+    """Decay per step of the moving average of the weights, which is what is kept."""
+
+    sizes: tuple[int, ...] = ()
+    """Heights and widths in pixels that the network sees one after the other, each for an equal
+    part of the epochs; none for its own all along. Small faces first is quicker."""
+
+    frozen: bool = False
+    """Train the head alone, on descriptors that the backbone computes once."""
+
+    held_fraction: float = 0.2
+    """Part of each identity's photos kept for testing."""
+
+    validation_fraction: float = 0.1
+    """Part of each identity's other photos that is not trained on but chooses the weights to
+    keep, and when to stop; 0 keeps the last."""
+
+    patience: int = 15
+    """Epochs without a better validation loss after which training stops."""
+
+    seed: int = 0
+    """Seed of the split, the weights and every draw."""
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 2:
+            raise ConfigError(
+                f"epochs must be at least 1 and batch at least 2, got {self.epochs}, {self.batch}"
+            )
+        for name in ("frames_per_photo", "patience"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("balance", "glasses_share", "erased_share", "averaging", "warm_up"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ConfigError(f"{name} must lie in [0, 1], got {value}")
+        if not 0 < self.held_fraction < 1:
+            raise ConfigError(f"held_fraction must lie in (0, 1), got {self.held_fraction}")
+        if not 0 <= self.validation_fraction < 1:
+            raise ConfigError(
+                f"validation_fraction must lie in [0, 1), got {self.validation_fraction}"
+            )
+        if not 0 < self.rate < math.inf:
+            raise ConfigError(f"rate must be positive and finite, got {self.rate}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ConfigError(f"weight_decay must be at least 0, got {self.weight_decay}")
+        if any(size < 32 for size in self.sizes):
+            raise ConfigError(f"sizes must be at least 32 pixels, got {self.sizes}")
+
+    def size_in(self, epoch: int) -> int | None:
+        """The height and width in pixels of an epoch, counted from 0; None is the network's own."""
+        if not self.sizes:
+            return None
+        return self.sizes[min(epoch * len(self.sizes) // self.epochs, len(self.sizes) - 1)]
+
+
+_VGG = RecognizerTraining(
+    arch="vgg", frames_per_photo=2, rate=2e-4, epochs=60, sizes=(64, 64, 64, 112, 224)
+)
+RECIPES: Mapping[str, RecognizerTraining] = {
+    "of10": RecognizerTraining(arch="of10"),
+    "of143": RecognizerTraining(arch="of143", frames_per_photo=100, epochs=60, erased_share=0.3),
+    "of": RecognizerTraining(arch="of"),
+    "vgg10": replace(_VGG, arch="vgg10"),
+    "vgg143": replace(_VGG, arch="vgg143"),
+    "vgg": _VGG,
+}
+"""Each architecture's defaults: the papers' dose of frames, the rest as it measured best."""
+
+
+def recipe_for(arch: str, changes: Mapping[str, object]) -> RecognizerTraining:
+    """An architecture's recipe with some settings changed; those that are None stay.
+
+    Raises:
+        ConfigError: There is no such architecture, or a setting cannot be used.
+    """
+    if arch not in RECIPES:
+        raise ConfigError(f"there is no recogniser {arch!r}: choose one of {', '.join(RECIPES)}")
+    recipe = RECIPES[arch]
+    unchanged = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
+    given = {name: value for name, value in changes.items() if value is not None}
+    return RecognizerTraining(**{**unchanged, **given})
+
+
+def photo_weights(labels: Tensor, balance: float) -> Tensor:
+    """How likely each photo is drawn: between evenly by photo (0) and evenly by identity (1)."""
+    counts = torch.bincount(labels).double()
+    return counts[labels] ** -balance
+
+
+def rate_share(step: int, total: int, warm_up: float) -> float:
+    """Share of the largest learning rate in a step: a linear rise, then half a cosine to 0."""
+    rise = max(1, round(warm_up * total))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give an optimiser's parameters a learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
