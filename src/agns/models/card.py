@@ -7,13 +7,9 @@ from collections.abc import Iterator, Mapping
 from huggingface_hub import ModelCardData
 
 from agns.models.dcgan import Discriminator, Generator
-from agns.models.families import FAMILIES
 from agns.models.recognizer import Recognizer
 from agns.models.sharing import Shareable
-from agns.models.weights import count_parameters
-
-NAMED = 24
-"""Identities that a card names; `config.json` names all."""
+from agns.models.summary import figures, recorded, specified
 
 CARD = """\
 ---
@@ -52,7 +48,8 @@ def write_card(
         license: The weights' licence, as the hub abbreviates it.
     """
     about = network._hub_mixin_info.model_card_data.to_dict()  # type: ignore[no-untyped-call]
-    rows = dict(_specified(network)) | dict(recorded(network.record))
+    assert isinstance(network, Recognizer | Generator | Discriminator)
+    rows = dict(specified(network)) | dict(recorded(network.record))
     if license is not None:
         about["license"] = rows["licence"] = license
     card = CARD.format(
@@ -65,28 +62,6 @@ def write_card(
         **_words(network),
     )
     return "\n".join([card, *_sections(network.record)])
-
-
-def recorded(record: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """The record's short entries in words: all but the recipe and the scores."""
-    for name, value in sorted(record.items()):
-        words = name.replace("_", " ")
-        if name in ("recipe", "scores"):
-            continue
-        if name == "training_photos" and isinstance(value, list):
-            yield words, f"{len(value):,}, known by their digests"
-        elif name == "imported" and isinstance(value, dict):
-            yield words, f"from {value.get('source')}, {value.get('kind')}"
-        elif isinstance(value, str | int | float):
-            yield words, str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def figures(record: Mapping[str, object], name: str) -> Iterator[tuple[str, str]]:
-    """What stands under `name` in the record, in words: the scores, or the recipe."""
-    entries = record.get(name)
-    for entry, value in entries.items() if isinstance(entries, dict) else ():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        yield str(entry).replace("_", " "), f"{value:.4g}" if number else json.dumps(value)
 
 
 def _words(network: Shareable) -> dict[str, str]:
@@ -117,26 +92,6 @@ def _words(network: Shareable) -> dict[str, str]:
     }
 
 
-def _specified(network: Shareable) -> Iterator[tuple[str, str]]:
-    if isinstance(network, Recognizer):
-        contract, names = network.contract, network.identities
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        if contract == FAMILIES["of"].contract:
-            forms = f"pooling {network.pooling}, convention {network.convention}"
-            yield "network", f"OpenFace's nn4.small2, {forms}"
-        else:
-            yield "network", "VGG-16"
-        yield "takes", "224x224 RGB faces in [0, 1]"
-        yield (
-            "brings them to",
-            f"{contract.size}x{contract.size} in [{contract.low:g}, {contract.high:g}]"
-            + ("" if network.average is None else ", less an average face"),
-        )
-        yield "identities", ", ".join(names[:NAMED]) + more
-    assert isinstance(network, Recognizer | Generator | Discriminator)
-    yield "parameters and moving statistics", f"{count_parameters(network):,}"
-
-
 def _sections(record: Mapping[str, object]) -> Iterator[str]:
     scores = list(figures(record, "scores"))
     if scores:
@@ -149,4 +104,4 @@ def _sections(record: Mapping[str, object]) -> Iterator[str]:
 
 def _cell(text: str) -> str:
     """Text that stays within one cell of a table."""
-    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")
+    return html.escape(text, quote=False).replace("|", "\\|")
