@@ -1,7 +1,7 @@
 """`agns models`: what networks there are, what a file holds, and weights of other systems."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, no_type_check
 
 import typer
 
@@ -10,7 +10,9 @@ from agns.cli.console import prepare, say, show
 app = typer.Typer(help="List the networks; show one; bring in weights of other systems.")
 
 
+# Typer asks for its own context, and hands over that of the library below it.
 @app.callback(invoke_without_command=True)
+@no_type_check
 def models(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="A list of objects instead.")] = False,

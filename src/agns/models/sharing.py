@@ -172,12 +172,17 @@ def find_weights(
     except RevisionNotFoundError as error:
         raise ConfigError(f"{name} on the hub has no revision {revision!r}") from error
     except LocalEntryNotFoundError as error:
-        reach = "" if local_files_only else ", and the hub is not within reach"
-        raise WeightsError(f"{WEIGHTS} of {name} is not in the local cache{reach}") from error
+        asked = "" if local_files_only else f", and the hub does not give it: {_reason(error)}"
+        raise WeightsError(f"{WEIGHTS} of {name} is not in the local cache{asked}") from error
     except (HttpError, OfflineModeIsEnabled, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise WeightsError(f"{WEIGHTS} of {name} cannot be downloaded: {reason}") from error
+        raise WeightsError(f"{WEIGHTS} of {name} cannot be downloaded: {_reason(error)}") from error
     return Path(found)
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what the hub's client complains of."""
+    said = error.__cause__ or error
+    return next(iter(str(said).splitlines()), type(said).__name__)
 
 
 def _lacks_weights(where: str, *, pickled: bool) -> WeightsError:
