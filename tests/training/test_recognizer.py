@@ -13,19 +13,17 @@ from agns.data.faces import FaceSet, faces_from_pixels
 from agns.data.splits import stratified_split
 from agns.errors import ConfigError, DataError
 from agns.models.recognizer import load_recognizer
+from agns.models.weights import average
 from agns.storage import load_tensors, read_json, versions
-from agns.training.recognizer import (
-    RecognizerTraining,
-    average,
-    photo_weights,
-    set_rate,
-    train_recognizer,
-)
+from agns.training.material import Provenance
+from agns.training.recipe import RecognizerTraining, photo_weights, rate_share, set_rate
+from agns.training.recognizer import train_recognizer
 from agns.types import Pixels
 
-CONFIG = RecognizerTraining(arch="of", epochs=2, batch=8, precision="fp32")
+CONFIG = RecognizerTraining(arch="of", epochs=2, batch=6)
+ABOUT = Provenance(source="drawn", center_crop=120)
 STEPS = 2
-"""In an epoch of the 18 training photos."""
+"""In an epoch of the 15 training photos."""
 
 
 class BrokenOff(Exception):
@@ -45,7 +43,7 @@ def figures(run: Path) -> list[dict[str, float]]:
 def whole(tmp_path_factory: pytest.TempPathFactory, faces: FaceSet, glasses: Pixels) -> Path:
     """An unbroken run."""
     out = tmp_path_factory.mktemp("runs") / "whole"
-    train_recognizer(faces, glasses, CONFIG, out, source="drawn", center_crop=120)
+    train_recognizer(faces, glasses, CONFIG, out, about=ABOUT)
     return out
 
 
@@ -74,7 +72,7 @@ def test_a_run_leaves_a_recogniser_that_loads(whole: Path, faces: FaceSet) -> No
     recognizer, metadata = load_recognizer(whole / "recognizer.safetensors")
     assert recognizer.identities == faces.identities
     assert (metadata["source"], metadata["center_crop"]) == ("drawn", 120)
-    assert metadata["recipe"]["batch"] == 8
+    assert metadata["recipe"]["batch"] == 6
 
 
 def test_the_photos_recorded_as_trained_on_are_those_of_the_split(
@@ -108,11 +106,10 @@ def test_a_run_broken_off_and_resumed_ends_bit_for_bit_as_an_unbroken_one(
     whole: Path, tmp_path: Path, faces: FaceSet, glasses: Pixels
 ) -> None:
     out = tmp_path / "broken"
-    about = {"source": "drawn", "center_crop": 120}
     with pytest.raises(BrokenOff):
-        train_recognizer(faces, glasses, CONFIG, out, **about, progress=break_off_in_epoch_2)
+        train_recognizer(faces, glasses, CONFIG, out, about=ABOUT, progress=break_off_in_epoch_2)
     assert not (out / "recognizer.safetensors").exists()
-    train_recognizer(faces, glasses, CONFIG, out, **about, resume=True)
+    train_recognizer(faces, glasses, CONFIG, out, about=ABOUT, resume=True)
 
     expected, metadata = load_tensors(whole / "recognizer.safetensors")
     found, found_metadata = load_tensors(out / "recognizer.safetensors")
@@ -130,12 +127,11 @@ def test_a_run_broken_off_before_its_first_checkpoint_starts_over(
         raise BrokenOff
 
     out = tmp_path / "broken"
-    about = {"source": "drawn", "center_crop": 120}
     with pytest.raises(BrokenOff):
-        train_recognizer(faces, glasses, CONFIG, out, **about, progress=break_off_at_once)
+        train_recognizer(faces, glasses, CONFIG, out, about=ABOUT, progress=break_off_at_once)
     with pytest.raises(BrokenOff):
         train_recognizer(
-            faces, glasses, CONFIG, out, **about, resume=True, progress=break_off_in_epoch_2
+            faces, glasses, CONFIG, out, about=ABOUT, resume=True, progress=break_off_in_epoch_2
         )
     assert figures(out) == figures(whole)[:1]
 
@@ -146,13 +142,13 @@ def test_resuming_with_other_settings_is_refused(
 ) -> None:
     config = replace(CONFIG, **changes)
     with pytest.raises(ConfigError, match=f"had {next(iter(changes))} = "):
-        train_recognizer(faces, glasses, config, whole, source="drawn", resume=True)
+        train_recognizer(faces, glasses, config, whole, about=ABOUT, resume=True)
 
 
 def test_resuming_on_other_photos_is_refused(whole: Path, faces: FaceSet, glasses: Pixels) -> None:
     fewer = faces.subset(torch.arange(20))
     with pytest.raises(ConfigError, match="had photos = 24, not 20"):
-        train_recognizer(fewer, glasses, CONFIG, whole, source="drawn", resume=True)
+        train_recognizer(fewer, glasses, CONFIG, whole, about=ABOUT, resume=True)
 
 
 def test_a_directory_that_holds_a_run_is_refused(
@@ -200,7 +196,7 @@ def test_the_loss_falls_on_an_easy_problem(tmp_path: Path, glasses: Pixels) -> N
 def test_steps_and_the_loss_are_reported(tmp_path: Path, faces: FaceSet, glasses: Pixels) -> None:
     told: list[tuple[int, int, float]] = []
     train_recognizer(
-        faces, glasses, replace(CONFIG, epochs=1, precision="bf16"), tmp_path / "run",
+        faces, glasses, replace(CONFIG, epochs=1), tmp_path / "run",
         progress=lambda done, total, figures: told.append((done, total, figures["loss"])),
     )  # fmt: skip
     assert [(done, total) for done, total, _ in told] == [(1, STEPS), (2, STEPS)]
@@ -226,15 +222,17 @@ def test_weights_in_between_follow_the_power_of_an_identitys_photos() -> None:
 
 
 def test_the_rate_rises_linearly_and_falls_along_half_a_cosine() -> None:
-    config = RecognizerTraining(rate=0.4, warm_up=0.25)
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 1)
-    rates = []
-    for step in range(16):
-        set_rate(optimizer, config, step, 16)
-        rates.append(optimizer.param_groups[0]["lr"])
-    assert rates[:4] == pytest.approx([0.1, 0.2, 0.3, 0.4])
-    fall = [0.4 * math.cos(math.pi / 2 * step / 12) ** 2 for step in range(12)]
-    assert rates[4:] == pytest.approx(fall)
+    shares = [rate_share(step, 16, 0.25) for step in range(16)]
+    assert shares[:4] == pytest.approx([0.25, 0.5, 0.75, 1])
+    fall = [math.cos(math.pi / 2 * step / 12) ** 2 for step in range(12)]
+    assert shares[4:] == pytest.approx(fall)
+
+
+def test_a_rate_reaches_every_parameter() -> None:
+    weights = [torch.zeros(1, requires_grad=True) for _ in range(2)]
+    optimizer = torch.optim.SGD([{"params": [weight]} for weight in weights], 1)
+    set_rate(optimizer, 0.25)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
 
 
 def test_averaging_moves_weights_and_statistics_by_what_the_decay_leaves() -> None:
@@ -263,7 +261,10 @@ def test_averaging_moves_weights_and_statistics_by_what_the_decay_leaves() -> No
         ({"rate": 0.0}, "rate must be positive"),
         ({"rate": math.nan}, "rate must be"),
         ({"rate": math.inf}, "rate must be"),
-        ({"precision": "fp16"}, "precision must be auto, fp32 or bf16, got 'fp16'"),
+        ({"validation_fraction": 1.0}, r"validation_fraction must lie in \[0, 1\)"),
+        ({"frames_per_photo": 0}, "frames_per_photo must be at least 1"),
+        ({"patience": 0}, "patience must be at least 1"),
+        ({"sizes": (64, 16)}, "sizes must be at least 32"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes: dict[str, float], complaint: str) -> None:

@@ -82,6 +82,8 @@ class FaceOptions:
     identities: int | None = None
     minimum_photos: int | None = None
     names: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    exclude_most: int = 0
     center_crop: int | None = None
     skip_unreadable: bool = False
 
@@ -100,7 +102,8 @@ def open_faces(options: FaceOptions) -> "FaceSet":
     Raises:
         ConfigError: Options of a folder without one.
     """
-    from agns.data.faces import FaceSelection, load_faces
+    from agns.data.faces import load_faces
+    from agns.data.selection import FaceSelection
     from agns.data.synthetic import SyntheticConfig, synthetic_faces
     from agns.errors import ConfigError
 
@@ -117,6 +120,8 @@ def open_faces(options: FaceOptions) -> "FaceSet":
         identities=options.identities,
         minimum_photos=options.minimum_photos,
         names=options.names,
+        exclude=options.exclude,
+        exclude_most=options.exclude_most,
         center_crop=options.center_crop,
         skip_unreadable=options.skip_unreadable,
     )

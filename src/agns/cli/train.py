@@ -104,7 +104,7 @@ def train_recognizer(
     from agns.data.splits import stratified_split
     from agns.errors import ConfigError
     from agns.evaluation.recognizer_report import report_recognizer
-    from agns.models.backbone import load_backbone
+    from agns.models.backbone import load_start
     from agns.models.recognizer import RECOGNIZERS
     from agns.storage import RunDirectory
     from agns.training.head import train_head
@@ -132,7 +132,7 @@ def train_recognizer(
         accelerator=accelerator, devices=devices, num_nodes=num_nodes, strategy=strategy,
         precision=precision,
     )  # fmt: skip
-    start = None if init is None else load_backbone(init)[0]
+    start = None if init is None else load_start(init)
     if freeze_backbone:
         if start is None:
             raise ConfigError("--freeze-backbone needs a backbone to freeze: give --init")
@@ -159,11 +159,10 @@ def train_recognizer(
         about = Provenance(
             source=options.source,
             center_crop=center_crop,
-            start=None if init is None else str(init),
             precision=machines.resolved_precision(),
         )
         if start is not None and config.frozen:
-            with bar("Describing faces") as progress:
+            with bar("Training the head") as progress:
                 recognizer, scores = train_head(
                     photographs, frames, config, out, start=start, about=about,
                     device=fabric.device, progress=progress,
@@ -182,7 +181,7 @@ def train_recognizer(
         ).second
         report_recognizer(
             recognizer, photographs.subset(test), scores, out,
-            recipe=dataclasses.asdict(config) | dataclasses.asdict(about),
+            recipe={**dataclasses.asdict(config), **dataclasses.asdict(about), "init": init},
         )  # fmt: skip
         say(
             f"On {scores.photos} test photos: accuracy {percent(scores.accuracy)}, balanced "

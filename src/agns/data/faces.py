@@ -5,8 +5,7 @@ A face folder holds one folder per identity with its pictures in it, `<root>/<Id
 place of the raw ones. Hidden files and files of other kinds are passed over.
 """
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,41 +14,13 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from agns.data.cache import cache_directory, content_key, digest, read_pictures, store_pictures
+from agns.data.selection import FaceSelection, choose_folders, list_identities, unknown_identity
 from agns.errors import ConfigError, DataError
-from agns.images import IMAGE_SUFFIXES, from_pixels
+from agns.images import from_pixels
 from agns.storage import read_json, write_json
 from agns.types import Faces, Progress, silent
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaceSelection:
-    """Which photos of a face folder to take, and how."""
-
-    identities: int | None = None
-    """How many identities to take, those with the most photos first; ties go by name."""
-
-    minimum_photos: int | None = None
-    """Identities with fewer photos are left out; without it, one with a single photo is an
-    error, unless a number of identities is asked for."""
-
-    names: tuple[str, ...] = ()
-    """The identities to take, in place of all of them."""
-
-    center_crop: int | None = None
-    """Side in pixels of the central square that is cut out and resized to the canvas."""
-
-    skip_unreadable: bool = False
-    """Leave out pictures that do not decode, in place of stopping at the first."""
-
-    def __post_init__(self) -> None:
-        for name in ("identities", "minimum_photos", "center_crop"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be at least 1, got {value}")
-        if self.names and self.identities is not None:
-            raise ConfigError("give the names of the identities or their number, not both")
-        if len(set(self.names)) < len(self.names):
-            raise ConfigError(f"an identity is named twice in {', '.join(self.names)}")
+_EVERYTHING = FaceSelection()
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -88,7 +59,7 @@ class FaceSet:
             ConfigError: No identity has this name.
         """
         if identity not in self.identities:
-            raise _unknown(identity, self.identities, "these faces")
+            raise unknown_identity(identity, self.identities, "these faces")
         return torch.nonzero(self.labels == self.identities.index(identity))[:, 0]
 
     def subset(self, indices: Int64[Tensor, " chosen"]) -> "FaceSet":
@@ -164,7 +135,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
 
 def load_faces(
     root: Path,
-    selection: FaceSelection = FaceSelection(),
+    selection: FaceSelection = _EVERYTHING,
     *,
     cache: Path | None = None,
     workers: int = 0,
@@ -189,7 +160,7 @@ def load_faces(
             picture has another size than the canvas.
         UnreadableImage: A picture does not decode, and these are not to be skipped.
     """
-    folders = _choose(root, _list_identities(root), selection)
+    folders = choose_folders(root, list_identities(root), selection)
     photos = [photo for listed in folders.values() for photo in listed]
     directory = cache_directory() if cache is None else cache
     key = content_key(root, photos, center_crop=selection.center_crop)
@@ -231,80 +202,3 @@ def load_faces(
             f"{photo} was left out: it does not decode as a picture" for photo in decoded.skipped
         ),
     )
-
-
-def _list_identities(root: Path) -> dict[str, list[str]]:
-    """The photos of each identity, as paths relative to the root, all sorted by name."""
-    if not root.is_dir():
-        raise ConfigError(f"there is no folder of faces {root}")
-    folders = sorted(
-        (entry for entry in root.iterdir() if entry.is_dir() and entry.name[0] != "."),
-        key=lambda folder: folder.name,
-    )
-    if not folders:
-        raise DataError(f"expected a folder for each identity in {root}, found none")
-    listed: dict[str, list[str]] = {}
-    for folder in folders:
-        listed[folder.name] = sorted(
-            entry.relative_to(root).as_posix()
-            for entry in _source(folder).iterdir()
-            if entry.suffix.lower() in IMAGE_SUFFIXES and entry.name[0] != "." and entry.is_file()
-        )
-    return listed
-
-
-def _source(folder: Path) -> Path:
-    """Where an identity's photos lie."""
-    aligned = folder / "aligned"
-    return aligned if aligned.is_dir() else folder
-
-
-def _choose(
-    root: Path, folders: Mapping[str, list[str]], selection: FaceSelection
-) -> dict[str, list[str]]:
-    """The folders that a selection takes, sorted by name."""
-    for name in selection.names:
-        if name not in folders:
-            raise _unknown(name, folders, str(root))
-    filtered = selection.minimum_photos is not None or selection.identities is not None
-    needed = selection.minimum_photos or 2
-    chosen: dict[str, list[str]] = {}
-    for name, listed in folders.items():
-        if selection.names and name not in selection.names:
-            continue
-        if len(listed) >= needed:
-            chosen[name] = listed
-        elif selection.names or not filtered:
-            raise _too_few(_source(root / name), len(listed), needed, selection)
-    if not chosen:
-        raise DataError(f"no identity in {root} has at least {needed} photos")
-    if selection.identities is None:
-        return chosen
-    if selection.identities > len(chosen):
-        raise ConfigError(
-            f"expected {selection.identities} identities with at least {needed} photos in "
-            f"{root}, found {len(chosen)}"
-        )
-    most = sorted(chosen, key=lambda name: (-len(chosen[name]), name))[: selection.identities]
-    return {name: chosen[name] for name in sorted(most)}
-
-
-def _too_few(folder: Path, found: int, needed: int, selection: FaceSelection) -> DataError:
-    if found == 0:
-        return DataError(f"expected pictures ({', '.join(IMAGE_SUFFIXES)}) in {folder}, found none")
-    photos = "a single photo" if found == 1 else f"{found} photos"
-    asker = "that a split needs" if selection.minimum_photos is None else "asked for"
-    way_out = (
-        "name other identities"
-        if selection.names
-        else f"leave such identities out with --minimum-photos {needed}"
-    )
-    return DataError(
-        f"{folder} holds {photos}, fewer than the {needed} {asker}: add photos, or {way_out}"
-    )
-
-
-def _unknown(name: str, known: Iterable[str], where: str) -> ConfigError:
-    close = difflib.get_close_matches(name, list(known), n=3)
-    hint = f": did you mean {' or '.join(close)}?" if close else ""
-    return ConfigError(f"there is no identity {name!r} in {where}{hint}")

@@ -1,6 +1,6 @@
 """Pictures of results: faces before and after, the history of an attack, losses of a training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -214,4 +214,24 @@ def draw_captioned(path: Path, faces: Faces, captions: Sequence[str], *, columns
         _show(next(axes), face, words, size=7)
     for spare in axes:
         spare.set_axis_off()
+    save_figure(figure, path)
+
+
+def draw_roc(path: Path, curve: Mapping[str, Sequence[float]], *, eer: float) -> None:
+    """Draw how many equal pairs are accepted over how many different ones.
+
+    Args:
+        path: A PNG file.
+        curve: `false_acceptance` and `true_acceptance`, rates in [0, 1].
+        eer: Equal error rate, in [0, 1].
+    """
+    figure = Figure(figsize=(4.6, 4.4), layout="constrained")
+    axis = figure.subplots()
+    axis.plot(curve["false_acceptance"], curve["true_acceptance"], color="#30638e")
+    axis.plot([0, 1], [1, 0], color="#8884", linewidth=1)
+    axis.plot([eer], [1 - eer], "o", color="#d1495b", label=f"equal error rate {eer:.1%}")
+    axis.set_xlabel("different pairs accepted")
+    axis.set_ylabel("equal pairs accepted")
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower right")
     save_figure(figure, path)

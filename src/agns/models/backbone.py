@@ -111,23 +111,46 @@ def backbone_of(recognizer: Recognizer) -> Backbone:
     )
 
 
-def start_from(recognizer: Recognizer, backbone: Backbone, path: Path) -> None:
-    """Give a recogniser the weights of a backbone.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A backbone to begin a training with."""
 
-    Args:
-        recognizer: Keeps its head.
-        backbone: Of the same family, pooling and convention.
-        path: Where the backbone came from, for the complaint.
+    backbone: Backbone
+    path: Path
+    """The file that it came from."""
+
+    seen: frozenset[str] = frozenset()
+    """Digests of the photos that it was trained on, as far as its file tells."""
+
+    def give(self, recognizer: Recognizer) -> None:
+        """Put the weights into a recogniser, which keeps its head.
+
+        Raises:
+            ConfigError: The recogniser's backbone is of another family, pooling or convention.
+        """
+        own = backbone_of(recognizer)
+        for name in ("family", "pooling", "convention"):
+            if getattr(own, name) != getattr(self.backbone, name):
+                raise ConfigError(
+                    f"{self.path} holds a backbone with {name} "
+                    f"{getattr(self.backbone, name)!r}, and {recognizer.arch} needs "
+                    f"{getattr(own, name)!r}"
+                )
+        recognizer.subtract(self.backbone.average)
+        recognizer.backbone.load_state_dict(self.backbone.network.state_dict())
+
+
+def load_start(path: Path) -> Start:
+    """Read a backbone, or that of a recogniser, to begin a training with.
 
     Raises:
-        ConfigError: The backbone is of another kind.
+        ConfigError: There is no such file.
+        WeightsError: The file is damaged, holds something else, or does not fit.
     """
-    own = backbone_of(recognizer)
-    for name in ("family", "pooling", "convention"):
-        if getattr(own, name) != getattr(backbone, name):
-            raise ConfigError(
-                f"{path} holds a backbone with {name} {getattr(backbone, name)!r}, "
-                f"and {recognizer.arch} needs {getattr(own, name)!r}"
-            )
-    recognizer.subtract(backbone.average)
-    recognizer.backbone.load_state_dict(backbone.network.state_dict())
+    backbone, metadata = load_backbone(path)
+    seen = metadata.get("training_photos")
+    return Start(
+        backbone=backbone,
+        path=path,
+        seen=frozenset(map(str, seen)) if isinstance(seen, list) else frozenset(),
+    )

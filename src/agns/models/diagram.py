@@ -227,6 +227,8 @@ def _words(layer: nn.Module) -> str:
             return "batch norm"
         case nn.LeakyReLU():
             return f"leaky ReLU {layer.negative_slope:g}"
+        case nn.Tanh():
+            return "tanh"
         case nn.Dropout():
             return f"dropout {layer.p:g}"
         case nn.MaxPool2d():

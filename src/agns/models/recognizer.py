@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -16,7 +17,7 @@ from agns.images import check_images
 from agns.models.families import FAMILIES
 from agns.models.layers import Convention, Pooling
 from agns.models.sharing import Shareable, read_content
-from agns.models.weights import check_fit, lay_channels_last
+from agns.models.weights import check_fit, draw_weights, lay_channels_last
 from agns.storage import load_tensors, save_tensors
 from agns.types import CANVAS, Images, Logits
 
@@ -164,21 +165,18 @@ def build_recognizer(
     Convolutions are drawn after He et al. 2015. An OpenFace embedding has length 1, so its
     head's first layer gets weights of deviation 1, which bring the tanh units to work. Those stay
     within [-1, 1], which puts a ceiling over the probability that even the likeliest photo can
-    get: deviation 1.5 in the last layer lifts it well above the attack's stop value of 0.924.
+    get: deviation 1.5 in the last layer of 12 lifts it well above the attack's stop value of
+    0.924. More units need less each for logits as large.
 
     Raises:
         ConfigError: An unknown architecture, or another number of identities than it takes.
     """
-    recognizer = Recognizer(arch, identities, pooling=pooling)
+    recognizer = draw_weights(Recognizer(arch, identities, pooling=pooling), generator=generator)
     with torch.no_grad():
-        for layer in recognizer.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
         if recognizer.contract == FAMILIES["of"].contract:
             layers = [layer for layer in recognizer.head.modules() if isinstance(layer, nn.Linear)]
-            for layer, deviation in zip(layers, (1.0, 1.5), strict=True):
+            last = 1.5 * math.sqrt(12 / layers[1].in_features)
+            for layer, deviation in zip(layers, (1.0, last), strict=True):
                 nn.init.normal_(layer.weight, 0, deviation, generator=generator)
     return recognizer
 

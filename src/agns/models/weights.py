@@ -1,4 +1,4 @@
-"""Counting a network's numbers, laying them out, and filling them from a file."""
+"""A network's numbers: counted, drawn, averaged, laid out, and filled from a file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,3 +57,24 @@ def lay_channels_last(network: _Module) -> _Module:
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return network
+
+
+def draw_weights(network: _Module, *, generator: torch.Generator) -> _Module:
+    """Draw a network's weights in place after He et al. 2015; biases become 0."""
+    with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+    return network
+
+
+@torch.no_grad()
+def average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move the averaged weights and statistics towards the network's."""
+    into, source = averaged.state_dict(), network.state_dict()
+    floating = [name for name, tensor in into.items() if tensor.is_floating_point()]
+    torch._foreach_lerp_(
+        [into[name] for name in floating], [source[name] for name in floating], 1 - decay
+    )

@@ -14,7 +14,7 @@ from agns.data.faces import FaceSet
 from agns.errors import DataError
 from agns.geometry import resize
 from agns.images import from_pixels
-from agns.models.backbone import Backbone, start_from
+from agns.models.backbone import Start
 from agns.models.recognizer import Recognizer, build_recognizer, freeze
 from agns.training.augmentation import wear_some
 from agns.training.material import Material, Provenance, finish_run, gather, open_run
@@ -30,7 +30,7 @@ def train_head(
     config: RecognizerTraining,
     out: Path,
     *,
-    start: Backbone,
+    start: Start,
     about: Provenance,
     device: torch.device,
     progress: Progress = silent,
@@ -46,7 +46,7 @@ def train_head(
         config: The recipe; its sizes, averaging and erasing have no part in this.
         out: Run directory.
         start: The backbone.
-        about: Where photos and backbone come from, for the record.
+        about: Where the photos come from, for the record.
         device: Where the backbone runs.
         progress: Told of every batch of descriptors, then of every epoch.
 
@@ -56,9 +56,9 @@ def train_head(
     """
     draws = torch.Generator().manual_seed(config.seed)
     recognizer = build_recognizer(config.arch, faces.identities, generator=draws).eval()
-    start_from(recognizer, start, Path(about.start or "the file given"))
-    material = gather(faces, glasses, config, generator=draws)
-    run = open_run(out, config, faces, about, resume=False)
+    start.give(recognizer)
+    material = gather(faces, glasses, config, start=start, generator=draws)
+    run = open_run(out, config, faces, about, start, resume=False)
     begun = time.perf_counter()
     # Validation photos are described with the training photos, and kept apart by their places.
     places = torch.cat([material.training, material.validation])
@@ -107,7 +107,7 @@ def train_head(
     head.load_state_dict(best.state_dict())
     seconds = round(time.perf_counter() - begun, 1)
     scores = finish_run(
-        out, recognizer.eval(), material, config, about,
+        out, recognizer.eval(), material, config, about, start,
         {"training_seconds": seconds, "epochs": epoch + 1},
     )  # fmt: skip
     return recognizer.cpu(), scores

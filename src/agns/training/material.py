@@ -14,12 +14,14 @@ from agns.data.faces import FaceSet, write_classes
 from agns.data.splits import stratified_split
 from agns.errors import ConfigError
 from agns.geometry import resize
+from agns.images import from_pixels
+from agns.models.backbone import Start
 from agns.models.recognizer import Recognizer
 from agns.storage import RunDirectory, write_json
-from agns.training.augmentation import wear_some
+from agns.training.augmentation import erase, move_randomly, relight, wear_some
 from agns.training.recipe import RecognizerTraining
 from agns.training.recognizer_scores import RecognizerScores, score_recognizer
-from agns.types import Glasses
+from agns.types import Glasses, Images
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +33,6 @@ class Provenance:
 
     center_crop: int | None = None
     """How the photos were cut, for those who use the recogniser."""
-
-    start: str | None = None
-    """The file of the backbone that it began with."""
 
     precision: str = "32"
     """Of the forward and backward pass."""
@@ -66,12 +65,18 @@ class Material:
 
 
 def gather(
-    faces: FaceSet, glasses: Glasses, config: RecognizerTraining, *, generator: torch.Generator
+    faces: FaceSet,
+    glasses: Glasses,
+    config: RecognizerTraining,
+    *,
+    start: Start | None,
+    generator: torch.Generator,
 ) -> Material:
     """Split the photos, and give each its dose of frames; the last tenth of them is for tests.
 
     Raises:
-        ConfigError: There are fewer than two frames.
+        ConfigError: There are fewer than two frames, or the backbone to start from was trained
+            on photos that are to be tested on.
         DataError: An identity has fewer than two different photos.
     """
     if len(glasses) < 2:
@@ -80,6 +85,13 @@ def gather(
             f"got {len(glasses)}"
         )
     split = stratified_split(faces, held_fraction=config.held_fraction, seed=config.seed)
+    if start is not None:
+        seen = sum(faces.digests[place] in start.seen for place in split.second.tolist())
+        if seen:
+            raise ConfigError(
+                f"{start.path} was trained on {seen} of the {len(split.second)} photos to test on: "
+                f"train it without these identities, or with the same --seed"
+            )
     training, validation = split.first, split.first[:0]
     if config.validation_fraction > 0:
         inner = stratified_split(
@@ -102,7 +114,13 @@ def gather(
 
 
 def open_run(
-    out: Path, config: RecognizerTraining, faces: FaceSet, about: Provenance, *, resume: bool
+    out: Path,
+    config: RecognizerTraining,
+    faces: FaceSet,
+    about: Provenance,
+    start: Start | None,
+    *,
+    resume: bool,
 ) -> RunDirectory:
     """Begin a recogniser's run directory, or go on with it.
 
@@ -110,7 +128,8 @@ def open_run(
         ConfigError: As `RunDirectory` raises it.
     """
     record = {
-        **asdict(config), **asdict(about), "identities": faces.identities, "photos": len(faces)
+        **asdict(config), **asdict(about), "start": None if start is None else str(start.path),
+        "identities": faces.identities, "photos": len(faces),
     }  # fmt: skip
     run = RunDirectory(out, record, resume=resume)
     write_classes(out / "classes.json", faces.identities)
@@ -123,6 +142,7 @@ def finish_run(
     material: Material,
     config: RecognizerTraining,
     about: Provenance,
+    start: Start | None,
     figures: Mapping[str, float],
 ) -> RecognizerScores:
     """Score a recogniser on the test photos, and write scores and weights.
@@ -133,6 +153,7 @@ def finish_run(
         material: What it was trained on.
         config: How.
         about: Where it comes from.
+        start: The backbone that it began with, whose photos count as seen too.
         figures: More to keep beside the scores, such as the seconds of training.
     """
     faces = material.faces
@@ -142,14 +163,49 @@ def finish_run(
     write_json(out / "scores.json", {**asdict(scores), **figures})
     # Validation photos chose the weights: to an attack, they are photos that the victim has seen.
     seen = torch.cat([material.training, material.validation]).sort().values
+    digests = {faces.digests[place] for place in seen.tolist()}
+    before = sorted((start.seen if start else frozenset()) - digests)
     recognizer.record = {
         "recipe": json.loads(json.dumps(asdict(config))),
         **asdict(about),
         "scores": asdict(scores),
-        "training_photos": [faces.digests[i] for i in seen.tolist()],
+        "start": None if start is None else str(start.path),
+        "training_photos": [*(faces.digests[i] for i in seen.tolist()), *before],
     }
     recognizer.write(out / "recognizer.safetensors")
     return scores
+
+
+def augment(
+    material: Material,
+    batch: Int64[Tensor, " batch"],
+    size: int,
+    *,
+    glasses_share: float,
+    erased_share: float,
+    device: torch.device,
+    generator: torch.Generator,
+) -> Images:
+    """Faces as training sees them: some wear a frame, all vary in place and light.
+
+    Args:
+        material: Holds photos and frames.
+        batch: Places of the photos.
+        size: Height and width in pixels to return.
+        glasses_share: Part of the batch that wears a frame.
+        erased_share: Part of it that loses a rectangle.
+        device: Where to draw them.
+        generator: Source of every draw.
+    """
+    faces = from_pixels(material.faces.pixels[batch].to(device))
+    worn = wear_some(
+        faces, material.glasses, material.dose[batch], share=glasses_share,
+        generator=generator,
+    )  # fmt: skip
+    images = resize(worn, (size, size))
+    images = move_randomly(images, turn=12, zoom=0.12, shift=0.06, flip=True, generator=generator)
+    images = relight(images, amount=0.35, generator=generator)
+    return erase(images, share=erased_share, largest=0.4, generator=generator)
 
 
 @torch.no_grad()

@@ -1,15 +1,14 @@
 """Where a training runs: processor or GPU, one process or many, on Lightning Fabric."""
 
+import hashlib
 import logging
 import os
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
 
 from agns.errors import ConfigError
 from agns.training.precision import has_fast_bfloat16
@@ -80,17 +79,15 @@ def is_first_process() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
 
 
-def share_of(batch: Tensor, fabric: Fabric) -> Tensor:
-    """This process's entries of a joint batch; the shares are disjoint and equally large.
+def share_of(batch: Tensor, *, rank: int, processes: int) -> Tensor:
+    """One process's entries of a joint batch; the shares are disjoint and equally large.
 
     Raises:
         ConfigError: The batch does not divide by the number of processes.
     """
-    if len(batch) % fabric.world_size:
-        raise ConfigError(
-            f"a batch of {len(batch)} does not divide by {fabric.world_size} processes"
-        )
-    return batch[fabric.global_rank :: fabric.world_size]
+    if len(batch) % processes:
+        raise ConfigError(f"a batch of {len(batch)} does not divide by {processes} processes")
+    return batch[rank::processes]
 
 
 def draws_at(seed: int, *place: int) -> torch.Generator:
@@ -98,8 +95,58 @@ def draws_at(seed: int, *place: int) -> torch.Generator:
 
     Draws then depend on nothing that ran before, and a resumed run needs no state.
     """
-    (number,) = np.random.SeedSequence([seed, *place]).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(number) >> 1)
+    # NumPy's seed sequences take (1,) and (1, 0) for the same.
+    own = hashlib.sha256(repr((seed, *place)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(own[:7]))
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """Sums a tensor over the processes; so does its gradient."""
+
+    @staticmethod
+    def forward(_: object, x: Tensor) -> Tensor:
+        total = x.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: object, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        distributed.all_reduce(total)
+        return total
+
+
+def _sum_over_processes(x: Tensor) -> Tensor:
+    total: Tensor = _SumOverProcesses.apply(x)  # type: ignore[no-untyped-call]
+    return total
+
+
+class _JoinOverProcesses(torch.autograd.Function):
+    """Puts the processes' tensors one after the other; each gets back the sum of its gradients."""
+
+    @staticmethod
+    def forward(_: object, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(_: object, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        distributed.all_reduce(total)
+        return total.chunk(distributed.get_world_size())[distributed.get_rank()]
+
+
+def join_over_processes(x: Tensor) -> Tensor:
+    """Equally large tensors of all processes, one after the other; differentiable.
+
+    With a loss that every process takes over all of it, and gradients that DDP averages, the
+    step is that of one process with the joint batch.
+    """
+    if not distributed.is_initialized():
+        return x
+    joined: Tensor = _JoinOverProcesses.apply(x)  # type: ignore[no-untyped-call]
+    return joined
 
 
 class JoinedBatchNorm2d(nn.BatchNorm2d):
@@ -117,9 +164,9 @@ class JoinedBatchNorm2d(nn.BatchNorm2d):
         count = x.numel() // x.shape[1] * distributed.get_world_size()
         with torch.autocast(x.device.type, enabled=False):
             entries = x.float()
-            mean = all_reduce(entries.sum((0, 2, 3))) / count
+            mean = _sum_over_processes(entries.sum((0, 2, 3))) / count
             centred = entries - mean[:, None, None]
-            variance = all_reduce(centred.square().sum((0, 2, 3))) / count
+            variance = _sum_over_processes(centred.square().sum((0, 2, 3))) / count
             scale = self.weight * (variance + self.eps).rsqrt()
             normal = centred * scale[:, None, None] + self.bias[:, None, None]
         self._remember(mean.detach(), variance.detach() * count / max(1, count - 1))

@@ -124,6 +124,9 @@ def recipe_for(arch: str, changes: Mapping[str, object]) -> RecognizerTraining:
     if arch not in RECIPES:
         raise ConfigError(f"there is no recogniser {arch!r}: choose one of {', '.join(RECIPES)}")
     recipe = RECIPES[arch]
+    if changes.get("frozen"):
+        # An epoch of a head alone takes a second or two, and its descriptors do not overfit soon.
+        recipe = replace(recipe, epochs=100, rate=5e-3)
     unchanged = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
     given = {name: value for name, value in changes.items() if value is not None}
     return RecognizerTraining(**{**unchanged, **given})

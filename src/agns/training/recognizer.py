@@ -6,24 +6,21 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import torch
-from jaxtyping import Int64
 from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricOptimizer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from agns.data.faces import FaceSet
 from agns.errors import DataError
-from agns.geometry import resize
-from agns.images import from_pixels
-from agns.models.backbone import Backbone, start_from
+from agns.models.backbone import Start
 from agns.models.recognizer import Recognizer, build_recognizer, load_recognizer, save_recognizer
-from agns.models.weights import fill, lay_channels_last
+from agns.models.weights import average, fill, lay_channels_last
 from agns.storage import RunDirectory, pack_optimizer, under, unpack_optimizer
-from agns.training.augmentation import erase, move_randomly, relight, wear_some
 from agns.training.material import (
     Material,
     Provenance,
+    augment,
     finish_run,
     gather,
     open_run,
@@ -32,7 +29,7 @@ from agns.training.material import (
 from agns.training.parallel import Machines, draws_at, join_batch_norms, share_of
 from agns.training.recipe import RecognizerTraining, photo_weights, rate_share, set_rate
 from agns.training.recognizer_scores import RecognizerScores
-from agns.types import Images, Pixels, Progress, silent
+from agns.types import Pixels, Progress, silent
 
 _UNKNOWN = Provenance()
 
@@ -44,7 +41,7 @@ def train_recognizer(
     out: Path,
     *,
     fabric: Fabric | None = None,
-    start: Backbone | None = None,
+    start: Start | None = None,
     about: Provenance = _UNKNOWN,
     resume: bool = False,
     progress: Progress = silent,
@@ -62,7 +59,7 @@ def train_recognizer(
             several machines, on a disk that they share.
         fabric: Where to run, launched; one process on the processor by default.
         start: A backbone to begin with.
-        about: Where photos and backbone come from, for the record.
+        about: Where the photos come from, for the record.
         resume: Go on from the checkpoint in `out`, to the figures of an unbroken run.
         progress: Told of every step.
 
@@ -78,9 +75,11 @@ def train_recognizer(
     draws = torch.Generator().manual_seed(config.seed)
     recognizer = build_recognizer(config.arch, faces.identities, generator=draws)
     if start is not None:
-        start_from(recognizer, start, Path(about.start or "the file given"))
-    material = gather(faces, glasses, config, generator=draws)
-    run = open_run(out, config, faces, about, resume=resume) if fabric.is_global_zero else None
+        start.give(recognizer)
+    material = gather(faces, glasses, config, start=start, generator=draws)
+    run = (
+        open_run(out, config, faces, about, start, resume=resume) if fabric.is_global_zero else None
+    )
     fabric.barrier()
     if fabric.world_size > 1:
         join_batch_norms(recognizer)
@@ -119,9 +118,11 @@ def train_recognizer(
         )  # fmt: skip
         for place, joint in enumerate(material.training[drawn].split(config.batch)):
             step = epoch * steps + place
-            batch = share_of(joint, fabric)
+            batch = share_of(joint, rank=fabric.global_rank, processes=fabric.world_size)
             images = augment(
-                material, batch, size or recognizer.contract.size, config, device=fabric.device,
+                material, batch, size or recognizer.contract.size,
+                glasses_share=config.glasses_share, erased_share=config.erased_share,
+                device=fabric.device,
                 generator=draws_at(config.seed, epoch, place, fabric.global_rank),
             )  # fmt: skip
             share = rate_share(step, steps * config.epochs, config.warm_up)
@@ -161,7 +162,7 @@ def train_recognizer(
     if run is not None:
         best = load_recognizer(out / "best.safetensors")[0].to(fabric.device)
         figures = {"training_seconds": round(state.seconds, 1), "epochs": state.epoch}
-        scores = finish_run(out, best, material, config, about, figures)
+        scores = finish_run(out, best, material, config, about, start, figures)
     scores = fabric.broadcast(scores)
     assert scores is not None
     return load_recognizer(out / "recognizer.safetensors")[0], scores
@@ -208,43 +209,3 @@ def _end_epoch(
         save_recognizer(run.path / "best.safetensors", averaged, {"epoch": state.epoch})
     else:
         state.idle += 1
-
-
-def augment(
-    material: Material,
-    batch: Int64[Tensor, " batch"],
-    size: int,
-    config: RecognizerTraining,
-    *,
-    device: torch.device,
-    generator: torch.Generator,
-) -> Images:
-    """Faces as training sees them: some wear a frame, all vary in place and light.
-
-    Args:
-        material: Holds photos and frames.
-        batch: Places of the photos.
-        size: Height and width in pixels to return.
-        config: How many wear a frame, and how many lose a rectangle.
-        device: Where to draw them.
-        generator: Source of every draw.
-    """
-    faces = from_pixels(material.faces.pixels[batch].to(device))
-    worn = wear_some(
-        faces, material.glasses, material.dose[batch], share=config.glasses_share,
-        generator=generator,
-    )  # fmt: skip
-    images = resize(worn, (size, size))
-    images = move_randomly(images, turn=12, zoom=0.12, shift=0.06, flip=True, generator=generator)
-    images = relight(images, amount=0.35, generator=generator)
-    return erase(images, share=config.erased_share, largest=0.4, generator=generator)
-
-
-@torch.no_grad()
-def average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move the averaged weights and statistics towards the network's."""
-    into, source = averaged.state_dict(), network.state_dict()
-    floating = [name for name, tensor in into.items() if tensor.is_floating_point()]
-    torch._foreach_lerp_(
-        [into[name] for name in floating], [source[name] for name in floating], 1 - decay
-    )

@@ -1,0 +1,134 @@
+"""Which identities and photos of a face folder are taken."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agns.errors import ConfigError, DataError
+from agns.images import IMAGE_SUFFIXES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceSelection:
+    """Which photos of a face folder to take, and how."""
+
+    identities: int | None = None
+    """How many identities to take, those with the most photos first; ties go by name."""
+
+    minimum_photos: int | None = None
+    """Identities with fewer photos are left out; without it, one with a single photo is an
+    error, unless a number of identities is asked for."""
+
+    names: tuple[str, ...] = ()
+    """The identities to take, in place of all of them."""
+
+    exclude: tuple[str, ...] = ()
+    """Identities to leave out."""
+
+    exclude_most: int = 0
+    """How many identities to leave out, those with the most photos first; ties go by name."""
+
+    center_crop: int | None = None
+    """Side in pixels of the central square that is cut out and resized to the canvas."""
+
+    skip_unreadable: bool = False
+    """Leave out pictures that do not decode, in place of stopping at the first."""
+
+    def __post_init__(self) -> None:
+        for name in ("identities", "minimum_photos", "center_crop"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
+        if self.names and self.identities is not None:
+            raise ConfigError("give the names of the identities or their number, not both")
+        if len(set(self.names)) < len(self.names):
+            raise ConfigError(f"an identity is named twice in {', '.join(self.names)}")
+        if self.exclude_most < 0:
+            raise ConfigError(f"exclude_most must be at least 0, got {self.exclude_most}")
+        if both := set(self.names) & set(self.exclude):
+            raise ConfigError(f"{min(both)} is both to be taken and to be left out")
+
+
+def list_identities(root: Path) -> dict[str, list[str]]:
+    """The photos of each identity, as paths relative to the root, all sorted by name."""
+    if not root.is_dir():
+        raise ConfigError(f"there is no folder of faces {root}")
+    folders = sorted(
+        (entry for entry in root.iterdir() if entry.is_dir() and entry.name[0] != "."),
+        key=lambda folder: folder.name,
+    )
+    if not folders:
+        raise DataError(f"expected a folder for each identity in {root}, found none")
+    listed: dict[str, list[str]] = {}
+    for folder in folders:
+        listed[folder.name] = sorted(
+            entry.relative_to(root).as_posix()
+            for entry in _source(folder).iterdir()
+            if entry.suffix.lower() in IMAGE_SUFFIXES and entry.name[0] != "." and entry.is_file()
+        )
+    return listed
+
+
+def _source(folder: Path) -> Path:
+    """Where an identity's photos lie."""
+    aligned = folder / "aligned"
+    return aligned if aligned.is_dir() else folder
+
+
+def choose_folders(
+    root: Path, folders: Mapping[str, list[str]], selection: FaceSelection
+) -> dict[str, list[str]]:
+    """The folders that a selection takes, sorted by name."""
+    for name in (*selection.names, *selection.exclude):
+        if name not in folders:
+            raise unknown_identity(name, folders, str(root))
+    left_out = {*selection.exclude, *_most(folders, selection.exclude_most)}
+    folders = {name: listed for name, listed in folders.items() if name not in left_out}
+    filtered = selection.minimum_photos is not None or selection.identities is not None
+    needed = selection.minimum_photos or 2
+    chosen: dict[str, list[str]] = {}
+    for name, listed in folders.items():
+        if selection.names and name not in selection.names:
+            continue
+        if len(listed) >= needed:
+            chosen[name] = listed
+        elif selection.names or not filtered:
+            raise _too_few(_source(root / name), len(listed), needed, selection)
+    if not chosen:
+        raise DataError(f"no identity in {root} has at least {needed} photos")
+    if selection.identities is None:
+        return chosen
+    if selection.identities > len(chosen):
+        raise ConfigError(
+            f"expected {selection.identities} identities with at least {needed} photos in "
+            f"{root}, found {len(chosen)}"
+        )
+    return {name: chosen[name] for name in sorted(_most(chosen, selection.identities))}
+
+
+def _most(folders: Mapping[str, list[str]], count: int) -> list[str]:
+    """The names of those with the most photos, ties by name."""
+    return sorted(folders, key=lambda name: (-len(folders[name]), name))[:count]
+
+
+def _too_few(folder: Path, found: int, needed: int, selection: FaceSelection) -> DataError:
+    if found == 0:
+        return DataError(f"expected pictures ({', '.join(IMAGE_SUFFIXES)}) in {folder}, found none")
+    photos = "a single photo" if found == 1 else f"{found} photos"
+    asker = "that a split needs" if selection.minimum_photos is None else "asked for"
+    way_out = (
+        "name other identities"
+        if selection.names
+        else f"leave such identities out with --minimum-photos {needed}"
+    )
+    return DataError(
+        f"{folder} holds {photos}, fewer than the {needed} {asker}: add photos, or {way_out}"
+    )
+
+
+def unknown_identity(name: str, known: Iterable[str], where: str) -> ConfigError:
+    """The complaint about a name that is not there, with names that are like it."""
+    close = difflib.get_close_matches(name, list(known), n=3)
+    hint = f": did you mean {' or '.join(close)}?" if close else ""
+    return ConfigError(f"there is no identity {name!r} in {where}{hint}")

@@ -1,0 +1,234 @@
+"""Pretraining OpenFace as an embedding: triplets with semi-hard negatives, in a visible loop."""
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from lightning_fabric import Fabric
+from lightning_fabric.wrappers import _FabricOptimizer
+from torch import Tensor
+
+from agns.data.faces import FaceSet
+from agns.data.splits import stratified_split
+from agns.errors import ConfigError, DataError
+from agns.geometry import resize
+from agns.models.backbone import Backbone, save_backbone
+from agns.models.openface import OpenFace
+from agns.models.weights import average, draw_weights, fill, lay_channels_last
+from agns.storage import RunDirectory, pack_optimizer, under, unpack_optimizer, write_json
+from agns.training.material import Material, Provenance, augment
+from agns.training.parallel import (
+    Machines,
+    draws_at,
+    join_batch_norms,
+    join_over_processes,
+    share_of,
+)
+from agns.training.recipe import rate_share, set_rate
+from agns.training.triplets import MetricTraining, draw_batch, triplet_loss
+from agns.training.verification import (
+    Pairs,
+    VerificationScores,
+    draw_pairs,
+    roc_curve,
+    score_verification,
+    similarities,
+)
+from agns.types import Embeddings, Pixels, Progress, silent
+
+SIZE = 96
+"""Height and width in pixels that OpenFace sees."""
+
+
+@torch.no_grad()
+def embed(network: OpenFace, faces: FaceSet, *, batch: int = 128) -> Embeddings:
+    """Embeddings of every photo of a set, on the processor; the network in evaluation mode."""
+    device = next(network.parameters()).device
+    return torch.cat(
+        [
+            network(2 * resize(faces.faces(chosen).to(device), (SIZE, SIZE)) - 1).cpu()
+            for chosen in torch.arange(len(faces)).split(batch)
+        ]
+    )
+
+
+def train_metric(
+    faces: FaceSet,
+    glasses: Pixels,
+    config: MetricTraining,
+    out: Path,
+    *,
+    fabric: Fabric | None = None,
+    about: Provenance,
+    resume: bool = False,
+    progress: Progress = silent,
+) -> tuple[Backbone, VerificationScores, Mapping[str, Sequence[float]]]:
+    """Train OpenFace on a part of the identities, verify it on the others, and write the run.
+
+    Args:
+        faces: Photos of all identities, each with two or more.
+        glasses: 64x176 benign frames as bytes.
+        config: The recipe.
+        out: Run directory: configuration, figures, checkpoint, `backbone.safetensors`.
+        fabric: Where to run, launched; one process on the processor by default.
+        about: Where the photos come from, for the record.
+        resume: Go on from the checkpoint in `out`, to the figures of an unbroken run.
+        progress: Told of every step.
+
+    Returns:
+        The backbone with averaged weights; how well it verifies identities that it was not
+        trained on, by which nothing is chosen; and the ROC curve, `false_acceptance` and
+        `true_acceptance`.
+
+    Raises:
+        ConfigError: The settings do not fit the faces, the directory or the machines.
+        DataError: Too few identities, or the loss is no longer finite.
+    """
+    fabric = fabric or Machines(accelerator="cpu", precision="32").open()
+    draws = torch.Generator().manual_seed(config.seed)
+    network = draw_weights(OpenFace(), generator=draws)
+    averaged = OpenFace()
+    averaged.load_state_dict(network.state_dict())
+    split = stratified_split(faces, held_fraction=config.held_fraction, seed=config.seed)
+    order = torch.randperm(len(faces.identities), generator=draws).tolist()
+    verified = max(4, round(config.verified_fraction * len(order)))
+    names = [faces.identities[index] for index in order]
+    kept = faces.subset(split.first)
+    trained = [kept.of(name) for name in sorted(names[verified:])]
+    if len(trained) < config.identities:
+        raise ConfigError(
+            f"a step takes {config.identities} identities, and {len(trained)} are left to train on"
+        )
+    pairs = draw_pairs(kept, sorted(names[:verified]), generator=draws)
+    everyone = torch.cat(trained).sort().values
+    material = Material(
+        faces=kept,
+        training=everyone,
+        validation=everyone[:0],
+        test=split.second,
+        glasses=glasses,
+        unseen_glasses=glasses[:0],
+        dose=torch.arange(len(glasses))[None].expand(len(kept), -1),
+    )
+    if fabric.is_global_zero:
+        record = {
+            **asdict(config), **asdict(about), "identities_trained": len(trained),
+            "identities_verified": sorted(names[:verified]), "photos_kept": len(everyone),
+        }  # fmt: skip
+        run: RunDirectory | None = RunDirectory(out, record, resume=resume)
+    else:
+        run = None
+    fabric.barrier()
+    if fabric.world_size > 1:
+        join_batch_norms(network)
+    lay_channels_last(network).train()
+    averaged.to(fabric.device).eval()
+    stepped = fabric.setup_module(network)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=config.rate, weight_decay=config.weight_decay,
+        fused=about.precision != "16-mixed",
+    )  # fmt: skip
+    stepping = fabric.setup_optimizers(optimizer)
+    assert isinstance(stepping, _FabricOptimizer)
+    steps = max(1, len(everyone) // (config.identities * config.photos))
+    begin, seconds = 0, 0.0
+    saved = RunDirectory(out, None, resume=True).load_checkpoint() if resume else None
+    if saved is not None:
+        tensors, counters = saved
+        fill(network, under(tensors, "network"), out / "checkpoint.safetensors")
+        fill(averaged, under(tensors, "averaged"), out / "checkpoint.safetensors")
+        unpack_optimizer(optimizer, "optimizer", tensors)
+        begin, seconds = int(counters["epoch"]), counters["seconds"]
+
+    for epoch in range(begin, config.epochs):
+        started, losses = time.perf_counter(), []
+        for place in range(steps):
+            step = epoch * steps + place
+            joint = draw_batch(
+                trained, config.identities, config.photos,
+                generator=draws_at(config.seed, epoch, place),
+            )  # fmt: skip
+            shares = [
+                share_of(joint, rank=rank, processes=fabric.world_size)
+                for rank in range(fabric.world_size)
+            ]
+            # The first of a batch wear glasses, so that they must not all be of one identity.
+            own = shares[fabric.global_rank]
+            mixed = torch.randperm(len(own), generator=draws_at(config.seed, epoch, place, -1))
+            labels = torch.cat([kept.labels[share[mixed]] for share in shares])
+            images = augment(
+                material, own[mixed], SIZE, glasses_share=config.glasses_share,
+                erased_share=config.erased_share, device=fabric.device,
+                generator=draws_at(config.seed, epoch, place, fabric.global_rank),
+            )  # fmt: skip
+            set_rate(
+                optimizer, config.rate * rate_share(step, steps * config.epochs, config.warm_up)
+            )
+            embeddings = join_over_processes(stepped(2 * images - 1).float())
+            loss = triplet_loss(embeddings, labels.to(fabric.device), config.margin)
+            stepping.zero_grad()
+            fabric.backward(loss)
+            fabric.clip_gradients(stepped, stepping, max_norm=5.0)
+            stepping.step()
+            average(averaged, network, min(config.averaging, (step + 1) / (step + 11)))
+            losses.append(float(loss.detach()))
+            if not math.isfinite(losses[-1]):
+                raise DataError(f"the loss is {losses[-1]} in epoch {epoch + 1}: lower the rate")
+            elapsed = time.perf_counter() - started
+            progress(
+                step + 1, steps * config.epochs,
+                {"loss": losses[-1], "images/s": len(losses) * len(joint) / elapsed},
+            )  # fmt: skip
+        if run is not None:
+            scores = score_verification(compare(averaged, kept, pairs), pairs, kept)
+            run.log(
+                {
+                    "epoch": epoch + 1,
+                    "loss": sum(losses) / len(losses),
+                    "verification_accuracy": scores.accuracy,
+                    "auc": scores.auc,
+                    "eer": scores.eer,
+                }
+            )
+            seconds += time.perf_counter() - started
+            run.save_checkpoint(
+                {
+                    **{f"network.{k}": v for k, v in network.state_dict().items()},
+                    **{f"averaged.{k}": v for k, v in averaged.state_dict().items()},
+                    **pack_optimizer(optimizer, "optimizer"),
+                },
+                {"epoch": epoch + 1, "seconds": seconds},
+            )
+        fabric.barrier()
+
+    backbone = Backbone(network=averaged.cpu().eval())
+    similarity = compare(averaged, kept, pairs)
+    scores = score_verification(similarity, pairs, kept)
+    curve = roc_curve(similarity, pairs)
+    if run is not None:
+        write_json(out / "roc.json", curve)
+        write_json(out / "scores.json", {**asdict(scores), "training_seconds": round(seconds, 1)})
+        save_backbone(
+            out / "backbone.safetensors",
+            backbone,
+            {
+                "recipe": json.loads(json.dumps(asdict(config))),
+                **asdict(about),
+                "scores": asdict(scores),
+                "training_photos": [kept.digests[i] for i in everyone.tolist()],
+            },
+        )
+    return backbone, scores, curve
+
+
+def compare(network: OpenFace, faces: FaceSet, pairs: Pairs) -> Float[Tensor, " pairs"]:
+    """Similarities of pairs of photos, by a network in evaluation mode."""
+    used, places = torch.cat([pairs.first, pairs.second]).unique(return_inverse=True)
+    first, second = places.chunk(2)
+    own = Pairs(first=first, second=second, same=pairs.same, fold=pairs.fold)
+    return similarities(embed(network, faces.subset(used)), own)

@@ -1,0 +1,129 @@
+"""Triplets for an embedding: the recipe, its batches, and the loss with semi-hard negatives."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from agns.errors import ConfigError
+from agns.types import Embeddings, Labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricTraining:
+    """How an embedding is trained."""
+
+    epochs: int = 40
+    """As many photos as the folder has are drawn in each."""
+
+    identities: int = 16
+    """Identities in a step, over all processes."""
+
+    photos: int = 4
+    """Photos of each of them."""
+
+    margin: float = 0.2
+    """By how much another identity should be farther than the own, in squared distance
+    (Schroff et al. 2015, section 3.1)."""
+
+    rate: float = 1e-3
+    """Largest learning rate of AdamW."""
+
+    weight_decay: float = 0.02
+    """AdamW's weight decay."""
+
+    warm_up: float = 0.1
+    """Share of the steps in which the rate rises from 0; it then falls along a cosine."""
+
+    glasses_share: float = 0.25
+    """Part of each batch that wears benign eyeglasses."""
+
+    erased_share: float = 0.2
+    """Part of the photos that lose a random rectangle."""
+
+    averaging: float = 0.99
+    """Decay per step of the moving average of the weights, which is what is kept."""
+
+    verified_fraction: float = 0.2
+    """Part of the identities that is not trained on but verified."""
+
+    held_fraction: float = 0.2
+    """Part of every identity's photos that is left out: what a recogniser trained with the same
+    seed is tested on."""
+
+    seed: int = 0
+    """Seed of the splits, the weights and every draw."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("identities", 2), ("photos", 2)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        for name in ("glasses_share", "erased_share", "averaging", "warm_up"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ConfigError(f"{name} must lie in [0, 1], got {value}")
+        for name in ("verified_fraction", "held_fraction"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise ConfigError(f"{name} must lie in (0, 1), got {value}")
+        for name in ("margin", "rate"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise ConfigError(f"{name} must be positive and finite, got {value}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ConfigError(f"weight_decay must be at least 0, got {self.weight_decay}")
+
+
+def triplet_loss(embeddings: Embeddings, labels: Labels, margin: float) -> Float[Tensor, ""]:
+    """Triplet loss over all pairs of one identity, each with its semi-hard negative.
+
+    The negative is the nearest that is farther than the positive, or, where none is, the farthest
+    (Schroff et al. 2015, section 3.2, within the batch).
+
+    Args:
+        embeddings: Of length 1.
+        labels: At least one identity comes twice.
+        margin: In squared distance.
+    """
+    distance = (embeddings[:, None] - embeddings[None]).square().sum(2)  # (anchor, other)
+    alike = labels[:, None] == labels[None]
+    positive = alike & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    anchors, positives = positive.nonzero(as_tuple=True)
+    near = distance[anchors, positives]
+    # Choosing is not differentiated, only the distances chosen.
+    with torch.no_grad():
+        others = distance[anchors].masked_fill(alike[anchors], math.inf)  # (pair, other)
+        farther = others.masked_fill(others <= near[:, None], math.inf)
+        hardest, place = farther.min(1)
+        farthest = others.masked_fill(others.isinf(), -math.inf).argmax(1)
+        chosen = torch.where(hardest.isinf(), farthest, place)
+    far = distance[anchors, chosen]
+    return (near - far + margin).clamp_min(0).mean()
+
+
+def draw_batch(
+    places: Sequence[Int64[Tensor, " photos"]],
+    identities: int,
+    photos: int,
+    *,
+    generator: torch.Generator,
+) -> Int64[Tensor, " batch"]:
+    """Places of `photos` photos of each of `identities` identities, drawn at random.
+
+    Args:
+        places: The photos of each identity; one with fewer than asked for repeats some.
+        identities: At most as many as there are.
+        photos: Of each.
+        generator: Source of the draws.
+    """
+    drawn = []
+    for index in torch.randperm(len(places), generator=generator)[:identities].tolist():
+        own = places[index]
+        order = torch.cat(
+            [torch.randperm(len(own), generator=generator) for _ in range(-(-photos // len(own)))]
+        )
+        drawn.append(own[order[:photos]])
+    return torch.cat(drawn)

@@ -1,0 +1,165 @@
+"""Telling whether two photos show one person: LFW's protocol on a folder's own pairs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from agns.data.faces import FaceSet
+from agns.errors import DataError
+from agns.types import Embeddings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pairs:
+    """Pairs of photos in folds that share no identity (Huang et al. 2007, view 2)."""
+
+    first: Int64[Tensor, " pairs"]
+    """Places of the photos on one side."""
+
+    second: Int64[Tensor, " pairs"]
+    """Places of those on the other."""
+
+    same: Bool[Tensor, " pairs"]
+    """Whether both show one identity; in each fold half of the pairs do."""
+
+    fold: Int64[Tensor, " pairs"]
+    """The fold of each pair, from 0 upwards."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationScores:
+    """How well distances between embeddings tell pairs apart; shares in [0, 1]."""
+
+    pairs: int
+    identities: int
+    folds: int
+
+    accuracy: float
+    """Mean over the folds, each judged at the threshold that is best on the others."""
+
+    standard_error: float
+    """Of that mean."""
+
+    auc: float
+    """Area under the ROC curve, over all pairs."""
+
+    eer: float
+    """Where as many equal pairs are refused as different ones accepted."""
+
+
+def draw_pairs(
+    faces: FaceSet,
+    identities: Sequence[str],
+    *,
+    folds: int = 10,
+    per_fold: int = 600,
+    generator: torch.Generator,
+) -> Pairs:
+    """Draw pairs of photos, half of one identity and half of two.
+
+    Args:
+        faces: Holds the photos.
+        identities: Whose photos; each fold gets at least two of them, so that fewer than twenty
+            make fewer than ten folds.
+        folds: The most folds.
+        per_fold: The most pairs in a fold; where an identity has few photos, there are fewer.
+        generator: Source of every draw.
+
+    Raises:
+        DataError: Fewer than four identities have two photos or more.
+    """
+    places = [faces.of(identity) for identity in identities]
+    places = [own for own in places if len(own) >= 2]
+    if len(places) < 4:
+        raise DataError(
+            f"verification needs at least four identities with two photos or more that are not "
+            f"trained on, got {len(places)}"
+        )
+    order = torch.randperm(len(places), generator=generator).tolist()
+    count = min(folds, len(places) // 2)
+    first, second, same, fold = [], [], [], []
+    for number in range(count):
+        members = [places[index] for index in order[number::count]]
+        equal = torch.cat([torch.combinations(own, 2) for own in members])
+        wanted = min(per_fold // 2, len(equal))
+        equal = equal[torch.randperm(len(equal), generator=generator)[:wanted]]
+        unequal = torch.cat(
+            [
+                torch.cartesian_prod(own, other)
+                for place, own in enumerate(members)
+                for other in members[place + 1 :]
+            ]
+        )
+        unequal = unequal[torch.randperm(len(unequal), generator=generator)[:wanted]]
+        equal = equal[: len(unequal)]
+        for chosen, alike in ((equal, True), (unequal, False)):
+            first.append(chosen[:, 0])
+            second.append(chosen[:, 1])
+            same.append(torch.full((len(chosen),), alike))
+            fold.append(torch.full((len(chosen),), number))
+    return Pairs(
+        first=torch.cat(first),
+        second=torch.cat(second),
+        same=torch.cat(same),
+        fold=torch.cat(fold),
+    )
+
+
+def similarities(embeddings: Embeddings, pairs: Pairs) -> Float[Tensor, " pairs"]:
+    """1 for equal embeddings, 0 for opposite ones, linear in their squared distance.
+
+    Args:
+        embeddings: Of length 1, one for each photo that the pairs' places point to.
+        pairs: Which to compare.
+    """
+    distance = (embeddings[pairs.first] - embeddings[pairs.second]).square().sum(1)
+    return (1 - distance / 4).clamp(0, 1)
+
+
+def score_verification(
+    similarity: Float[Tensor, " pairs"], pairs: Pairs, faces: FaceSet
+) -> VerificationScores:
+    """Judge similarities in [0, 1] by the ten-fold protocol, ROC and equal error rate."""
+    from torchmetrics.functional.classification import binary_auroc, binary_eer
+
+    folds = pairs.fold.unique().tolist()
+    accuracies = []
+    for number in folds:
+        other = pairs.fold != number
+        threshold = best_threshold(similarity[other], pairs.same[other])
+        own = (similarity[~other] >= threshold) == pairs.same[~other]
+        accuracies.append(float(own.float().mean()))
+    each = torch.tensor(accuracies)
+    target = pairs.same.long()
+    used = faces.labels[torch.cat([pairs.first, pairs.second])].unique()
+    return VerificationScores(
+        pairs=len(target),
+        identities=len(used),
+        folds=len(folds),
+        accuracy=float(each.mean()),
+        standard_error=float(each.std() / len(folds) ** 0.5),
+        auc=float(binary_auroc(similarity, target)),
+        eer=float(binary_eer(similarity, target)),
+    )
+
+
+def best_threshold(similarity: Float[Tensor, " pairs"], same: Bool[Tensor, " pairs"]) -> float:
+    """The similarity from which pairs are best taken for equal: the most right answers."""
+    ordered, places = similarity.sort(descending=True)
+    alike = same[places]
+    # Accepting the first k pairs is right for the equal ones among them and the others after.
+    right = alike.cumsum(0) + (~alike).sum() - (~alike).cumsum(0)
+    # Pairs of one similarity are accepted together: only the last of them can be a threshold.
+    last = torch.cat([ordered[1:] < ordered[:-1], torch.tensor([True])])
+    return float(ordered[torch.where(last, right, -1).argmax()])
+
+
+def roc_curve(similarity: Float[Tensor, " pairs"], pairs: Pairs) -> Mapping[str, Sequence[float]]:
+    """Rates of `false_acceptance` and `true_acceptance`, both ascending from 0 to 1."""
+    from torchmetrics.functional.classification import binary_roc
+
+    false, true, _ = binary_roc(similarity, pairs.same.long())
+    return {"false_acceptance": false.tolist(), "true_acceptance": true.tolist()}

@@ -1,0 +1,211 @@
+"""Several processes: their step against that of one, their shares, and who writes."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from agns.errors import ConfigError
+from agns.training.parallel import (
+    JoinedBatchNorm2d,
+    Machines,
+    draws_at,
+    is_first_process,
+    join_batch_norms,
+    share_of,
+)
+
+NETWORK = """
+    import sys
+    import torch
+    from torch import nn
+    from safetensors.torch import save_file
+    from agns.training.parallel import Machines, join_batch_norms, share_of
+
+    torch.set_num_threads(1)
+    def network():
+        draws = torch.Generator().manual_seed(3)
+        made = nn.Sequential(
+            nn.Conv2d(3, 5, 3, 2), nn.BatchNorm2d(5), nn.ReLU(),
+            nn.Conv2d(5, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(36, 3),
+        )
+        for parameter in made.parameters():
+            with torch.no_grad():
+                parameter.normal_(0, 0.3, generator=draws)
+        return made
+    draws = torch.Generator().manual_seed(4)
+    images, labels = torch.rand(8, 3, 11, 11, generator=draws), torch.arange(8) % 3
+"""
+STEP = (
+    NETWORK
+    + """
+    fabric = Machines(accelerator="cpu", devices=2, precision="32").open()
+    fabric.launch()
+    own = join_batch_norms(network())
+    stepped = fabric.setup_module(own)
+    places = share_of(torch.arange(8), rank=fabric.global_rank, processes=2)
+    loss = nn.functional.cross_entropy(stepped(images[places]), labels[places])
+    fabric.backward(loss)
+    found = {f"gradient.{n}": p.grad for n, p in own.named_parameters()}
+    found |= {n: b.float() for n, b in own.named_buffers()}
+    save_file({n: t.contiguous() for n, t in found.items()}, f"{sys.argv[1]}/{fabric.global_rank}")
+"""
+)
+
+
+def run_program(text: str, *arguments: object) -> None:
+    path = Path(str(arguments[0])) / "program.py"
+    path.write_text(textwrap.dedent(text), encoding="utf-8")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, path, *map(str, arguments)],
+        capture_output=True, text=True, check=False, env=environment, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_step_of_two_processes_has_the_gradients_of_one_with_the_joint_batch(
+    tmp_path: Path,
+) -> None:
+    from safetensors.torch import load_file
+
+    run_program(STEP, tmp_path)
+    names: dict[str, object] = {}
+    exec(textwrap.dedent(NETWORK), names)
+    alone = names["network"]()
+    loss = nn.functional.cross_entropy(alone(names["images"]), names["labels"])
+    loss.backward()
+    for rank in range(2):
+        found = load_file(tmp_path / str(rank))
+        for name, parameter in alone.named_parameters():
+            torch.testing.assert_close(
+                found[f"gradient.{name}"], parameter.grad, rtol=1e-4, atol=1e-6, msg=name
+            )
+        for name, buffer in alone.named_buffers():
+            torch.testing.assert_close(found[name], buffer.float(), rtol=1e-5, atol=1e-6)
+
+
+def test_two_processes_train_as_one_and_only_the_first_writes(tmp_path: Path) -> None:
+    program = """
+        import sys
+        from pathlib import Path
+        import torch
+        from agns.data.eyeglasses import draw_frames
+        from agns.data.synthetic import SyntheticConfig, synthetic_faces
+        import agns.training.recognizer as training
+        from agns.training.parallel import Machines
+        from agns.training.recipe import RecognizerTraining
+        import agns.storage
+
+        torch.set_num_threads(1)
+        root, devices = Path(sys.argv[1]), int(sys.argv[2])
+        fabric = Machines(accelerator="cpu", devices=devices, precision="32").open()
+        fabric.launch()
+        # Which photos each process draws, and which files it writes.
+        notes = (root / f"notes-{devices}-{fabric.global_rank}").open("w")
+        drawing, replacing = training.augment, agns.storage.replacing
+        def augment(material, batch, *arguments, **rest):
+            notes.write(f"photos {' '.join(map(str, batch.tolist()))}\\n")
+            return drawing(material, batch, *arguments, **rest)
+        def note(path):
+            notes.write(f"wrote {path.name}\\n")
+            return replacing(path)
+        training.augment, agns.storage.replacing = augment, note
+        config = RecognizerTraining(arch="of", epochs=2, batch=8)
+        training.train_recognizer(
+            synthetic_faces(SyntheticConfig(identities=3, photos=8)), draw_frames(32), config,
+            root / f"run{devices}", fabric=fabric,
+        )
+    """
+    for devices in (1, 2):
+        run_program(program, tmp_path, devices)
+    notes = {
+        name: (tmp_path / f"notes-{name}").read_text(encoding="utf-8").splitlines()
+        for name in ("1-0", "2-0", "2-1")
+    }
+    drawn = {
+        name: [line.split()[1:] for line in lines if line.startswith("photos")]
+        for name, lines in notes.items()
+    }
+    assert len(drawn["1-0"]) == len(drawn["2-0"]) == len(drawn["2-1"]) > 0
+    for joint, first, second in zip(drawn["1-0"], drawn["2-0"], drawn["2-1"], strict=True):
+        assert (first, second) == (joint[::2], joint[1::2])
+    assert [line for line in notes["2-1"] if line.startswith("wrote")] == []
+    assert "wrote recognizer.safetensors" in notes["2-0"]
+
+
+def test_shares_are_disjoint_equally_large_and_whole() -> None:
+    batch = torch.tensor([5, 5, 7, 8, 9, 2])
+    shares = [share_of(batch, rank=rank, processes=3) for rank in range(3)]
+    assert {len(share) for share in shares} == {2}
+    assert Counter(torch.cat(shares).tolist()) == Counter(batch.tolist())
+    with pytest.raises(ConfigError, match="a batch of 5 does not divide by 3 processes"):
+        share_of(batch[:5], rank=0, processes=3)
+
+
+def test_a_place_always_gives_the_same_draws_and_no_other_place_does() -> None:
+    drawn = {
+        place: tuple(torch.rand(3, generator=draws_at(*place)).tolist())
+        for place in [(0, 1, 2), (0, 2, 1), (1, 0, 2), (0, 1), (0, 12), (0, 1, 2, 0)]
+    }
+    assert len(set(drawn.values())) == len(drawn)
+    assert tuple(torch.rand(3, generator=draws_at(0, 1, 2)).tolist()) == drawn[0, 1, 2]
+
+
+def test_joining_keeps_names_weights_and_what_one_process_computes(
+    generator: torch.Generator,
+) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.BatchNorm2d(4, eps=1e-3)))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    images = torch.rand(2, 3, 6, 6, generator=generator)
+    expected = network.eval()(images)
+    joined = join_batch_norms(network)
+    assert isinstance(joined[1][0], JoinedBatchNorm2d)
+    assert joined[1][0].eps == 1e-3
+    assert before.keys() == joined.state_dict().keys()
+    torch.testing.assert_close(joined.eval()(images), expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"devices": 0}, "devices must be at least 1, got 0"),
+        ({"num_nodes": 0}, "num_nodes must be at least 1, got 0"),
+        ({"accelerator": "cpu", "precision": "16-mixed"}, "16-mixed needs a GPU"),
+    ],
+)
+def test_machines_that_cannot_be_are_refused(changes: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        Machines(**changes)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no GPU"):
+        Machines(accelerator="cuda")
+
+
+@pytest.mark.parametrize(
+    ("variables", "first"),
+    [
+        ({}, True),
+        ({"RANK": "0", "LOCAL_RANK": "0"}, True),
+        ({"LOCAL_RANK": "1"}, False),
+        ({"RANK": "8", "LOCAL_RANK": "0"}, False),
+        ({"NODE_RANK": "1", "LOCAL_RANK": "0"}, False),
+    ],
+)
+def test_the_first_process_knows_itself_before_any_launch(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], first: bool
+) -> None:
+    for name in ("RANK", "LOCAL_RANK", "NODE_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert is_first_process() is first
