@@ -114,6 +114,22 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read what a safetensors file says beside its tensors, and not these.
+
+    Raises:
+        ConfigError: There is no such file.
+        WeightsError: The file is not safetensors, or is cut short.
+    """
+    if not path.is_file():
+        raise ConfigError(f"there is no weight file {path}")
+    try:
+        with safetensors.safe_open(path, framework="pt") as opened:
+            return dict(opened.metadata() or {})
+    except (OSError, safetensors.SafetensorError) as error:
+        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+
+
 def versions() -> dict[str, str]:
     """Versions of what decides a run's figures."""
     from importlib.metadata import version

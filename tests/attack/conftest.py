@@ -7,7 +7,8 @@ from torch import nn
 from agns.data.eyeglasses import draw_frames
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
-from agns.models.recognizer import FAMILIES, Family, InputContract, Recognizer, build_recognizer
+from agns.models.families import FAMILIES, Family, InputContract
+from agns.models.recognizer import Recognizer, build_recognizer
 from agns.types import Faces, Pixels
 
 
@@ -16,7 +17,7 @@ def victim(monkeypatch: pytest.MonkeyPatch, generator: torch.Generator) -> Recog
     """Left in training mode, in which its dropout would draw and its batch norm would move."""
     family = Family(
         contract=InputContract(size=32, low=-1, high=1),
-        backbone=lambda _: nn.Sequential(
+        backbone=lambda *_: nn.Sequential(
             nn.Sequential(nn.Conv2d(3, 8, 5, 2, padding=2), nn.BatchNorm2d(8), nn.ReLU()),
             nn.AvgPool2d(4),
             nn.Flatten(),

@@ -44,6 +44,15 @@ def test_the_first_layers_learn_and_the_others_stay(
     assert moved == [True] * layers + [False] * (9 - layers)
 
 
+def test_a_tuned_generator_keeps_nothing_of_the_record_it_began_with(
+    gan: tuple[Generator, Discriminator], victim: Recognizer, photos: Faces, glasses: Glasses
+) -> None:
+    gan[0].record = {"seconds": 1937.5}
+    config = AgnConfig(batch=16, samples=4, precision="fp32")
+    outcome = attack_with_agn(*gan, victim, photos, glasses, NEVER, config)
+    assert (outcome.generator.record, gan[0].record) == ({"fine_tuned": True}, {"seconds": 1937.5})
+
+
 def test_the_rate_rises_in_a_warm_up(
     gan: tuple[Generator, Discriminator], victim: Recognizer, photos: Faces, glasses: Glasses
 ) -> None:

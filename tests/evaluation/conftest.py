@@ -9,7 +9,8 @@ from agns.data.faces import FaceSet, faces_from_pixels
 from agns.evaluation.experiment import Apparatus
 from agns.images import from_pixels, to_pixels
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
-from agns.models.recognizer import FAMILIES, Family, InputContract, Recognizer, build_recognizer
+from agns.models.families import FAMILIES, Family, InputContract
+from agns.models.recognizer import Recognizer, build_recognizer
 from agns.types import Pixels
 
 NAMES = ("Ann", "Bob", "Cy")
@@ -38,7 +39,7 @@ def recognizer(crowd: FaceSet) -> Recognizer:
     """Knows each person by the mean of their photos' features."""
     family = Family(
         contract=InputContract(size=32, low=-1, high=1),
-        backbone=lambda _: nn.Sequential(
+        backbone=lambda *_: nn.Sequential(
             nn.Sequential(nn.Conv2d(3, 8, 5, 2, padding=2), nn.BatchNorm2d(8), nn.ReLU()),
             nn.AvgPool2d(4),
             nn.Flatten(),

@@ -105,6 +105,7 @@ def attack_with_agn(
     for network in (generator, discriminator):
         # Running statistics instead of the batch's: what is trained is what a look samples.
         lay_channels_last(network).eval().requires_grad_(requires_grad=True)
+        network.record = {"fine_tuned": True}
     for layer in generator.layers()[config.tuned_layers :]:
         layer.requires_grad_(requires_grad=False)
     optimize_generator = torch.optim.Adam(

@@ -1,4 +1,4 @@
-"""`agns models`: what networks there are, and weights of other systems."""
+"""`agns models`: what networks there are, what a file holds, and weights of other systems."""
 
 from pathlib import Path
 from typing import Annotated, Literal, no_type_check
@@ -7,7 +7,7 @@ import typer
 
 from agns.cli.console import bar, prepare, say, show
 
-app = typer.Typer(help="List the networks; bring in weights of other systems.")
+app = typer.Typer(help="List the networks; show one; bring in weights of other systems.")
 
 
 # Typer asks for its own context, and hands over that of the library below it.
@@ -84,3 +84,36 @@ def import_(
     imported.save(out, name)
     say(f"Read {source or pretrained} as {imported.kind}")
     say(f"Wrote {out}")
+
+
+@app.command("show")
+def show_network(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Safetensors file of a network.")],
+    graph: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT",
+            help="Draw the network with Graphviz: .svg, .png or .pdf; .dot for the source alone.",
+        ),
+    ] = None,
+    depth: Annotated[int, typer.Option(help="Levels of layers to list.", min=1)] = 3,
+) -> None:
+    """Show a network: what it is, how it came about, its layers, and if asked its graph."""
+    from agns.models.diagram import graph_source
+    from agns.models.graph import check_drawing, draw_graph
+    from agns.models.summary import figures, layer_table, read_network, recorded, specified
+
+    prepare()
+    if graph is not None:
+        check_drawing(graph)
+    network, record = read_network(file)
+    rows = [*specified(network), *recorded(record)]
+    for name in ("recipe", "scores"):
+        entries = ", ".join(f"{entry} {value}" for entry, value in figures(record, name))
+        rows += [(name, entries)] if entries else []
+    show(("", str(file)), rows)
+    say("")
+    say(layer_table(network, depth=depth))
+    if graph is not None:
+        draw_graph(graph_source(network, file.name), graph)
+        say(f"Wrote {graph}")

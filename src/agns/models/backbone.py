@@ -34,7 +34,7 @@ class Backbone:
 
     @property
     def family(self) -> str:
-        """A key of `agns.models.recognizer.FAMILIES`."""
+        """A key of `agns.models.families.FAMILIES`."""
         return "of" if isinstance(self.network, OpenFace) else "vgg"
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from agns.accessory.frame import frame_mask
 from agns.errors import WeightsError
+from agns.models.sharing import Shareable, read_content
 from agns.models.weights import fill
 from agns.storage import load_tensors, save_tensors
 from agns.types import Frames, Latents
@@ -24,7 +25,18 @@ def sample_latents(count: int, *, generator: torch.Generator) -> Latents:
     return 2 * torch.rand(count, LATENT, generator=generator) - 1
 
 
-class Generator(nn.Module):
+class EyeglassNetwork(nn.Module, Shareable, tags=["eyeglasses"]):
+    """What generator and discriminator share: their contract and their files."""
+
+    def specification(self) -> dict[str, object]:
+        """Latents and frames, as JSON values."""
+        return {
+            "latent": {"length": LATENT, "distribution": "U[-1, 1]"},
+            "frames": {"size": [64, 176], "range": [0, 1], "colour": "RGB", "layout": "NCHW"},
+        }
+
+
+class Generator(EyeglassNetwork, pipeline_tag="unconditional-image-generation"):
     """Latents to 64x176 eyeglass frames: a fully connected layer, four transposed convolutions."""
 
     def __init__(self) -> None:
@@ -37,6 +49,15 @@ class Generator(nn.Module):
             nn.ConvTranspose2d(20, 3, 5, 2, padding=2, output_padding=1),
             nn.Tanh(),
         )
+
+    def write(self, path: Path) -> None:
+        """As `save_network`, with the record."""
+        save_network(path, self, self.record)
+
+    @classmethod
+    def read(cls, path: Path) -> "Generator":
+        """As `load_generator`."""
+        return load_generator(path)
 
     def layers(self) -> list[nn.Module]:
         """The five layers from the latent to the frame, each with its batch norm."""
@@ -96,7 +117,7 @@ class MinibatchDiscrimination(nn.Module):
         return torch.exp(-distances).sum(1)
 
 
-class Discriminator(nn.Module):
+class Discriminator(EyeglassNetwork, pipeline_tag="image-classification"):
     """64x176 frames to one logit each: positive for what looks like real eyeglasses."""
 
     def __init__(self) -> None:
@@ -110,6 +131,15 @@ class Discriminator(nn.Module):
         )
         self.compare = MinibatchDiscrimination(7040, 160, 3)
         self.judge = nn.Linear(7040 + 160, 1)
+
+    def write(self, path: Path) -> None:
+        """As `save_network`, with the record."""
+        save_network(path, self, self.record)
+
+    @classmethod
+    def read(cls, path: Path) -> "Discriminator":
+        """As `load_discriminator`."""
+        return load_discriminator(path)
 
     def forward(self, frames: Frames) -> Float[Tensor, " frames"]:
         """Judge frames in [0, 1] against their own batch."""
@@ -170,11 +200,7 @@ def save_network(
         half: As `save_tensors` takes it.
     """
     drawing = isinstance(network, Generator)
-    content = {
-        "latent": {"length": LATENT, "distribution": "U[-1, 1]"},
-        "frames": {"size": [64, 176], "range": [0, 1], "colour": "RGB", "layout": "NCHW"},
-        **about,
-    }
+    content = {**about, **network.specification()}
     kind = "agns-generator-1" if drawing else "agns-discriminator-1"
     metadata = {"format": kind, **{name: json.dumps(value) for name, value in content.items()}}
     save_tensors(path, network.state_dict(), metadata, half=half)
@@ -188,6 +214,10 @@ def _load(path: Path, network: _Network, kind: str) -> _Network:
     if metadata.get("format") != f"agns-{kind}-1":
         raise WeightsError(f"{path} holds no {kind} written by agns")
     fill(network, tensors, path)
+    del metadata["format"]
+    own = network.specification()
+    content = read_content(metadata, path)
+    network.record = {name: value for name, value in content.items() if name not in own}
     return network.eval()
 
 

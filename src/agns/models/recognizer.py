@@ -3,8 +3,7 @@
 import copy
 import json
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -15,57 +14,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from agns.errors import ConfigError, WeightsError
 from agns.geometry import resize
 from agns.images import check_images
+from agns.models.families import FAMILIES
 from agns.models.layers import Convention, Pooling
-from agns.models.openface import OpenFace
-from agns.models.vgg import Vgg16
-from agns.models.weights import draw_weights, fill, lay_channels_last
+from agns.models.sharing import Shareable, read_content
+from agns.models.weights import check_fit, draw_weights, lay_channels_last
 from agns.storage import load_tensors, save_tensors
 from agns.types import CANVAS, Images, Logits
 
 Architecture: TypeAlias = Literal["vgg10", "vgg143", "of10", "of143", "vgg", "of"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputContract:
-    """What a network itself takes; the recogniser translates public faces into it."""
-
-    size: int
-    """Height and width in pixels."""
-
-    low: float
-    """What black becomes."""
-
-    high: float
-    """What white becomes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Family:
-    """How the recognisers on one backbone are put together."""
-
-    contract: InputContract
-    backbone: Callable[[Pooling, Convention], nn.Module]
-    head: Callable[[int], nn.Module]
-
-
-def _openface_head(classes: int) -> nn.Module:
-    # The papers' two heads have 12 hidden units for 10 classes, and 286 for 143.
-    hidden = 12 if classes <= 10 else 2 * classes
-    return nn.Sequential(nn.Linear(128, hidden), nn.Tanh(), nn.Linear(hidden, classes))
-
-
-FAMILIES: dict[str, Family] = {
-    "vgg": Family(
-        contract=InputContract(size=224, low=0, high=1),
-        backbone=lambda _, __: Vgg16(),
-        head=lambda classes: nn.Linear(4096, classes),
-    ),
-    "of": Family(
-        contract=InputContract(size=96, low=-1, high=1),
-        backbone=lambda pooling, convention: OpenFace(pooling=pooling, convention=convention),
-        head=_openface_head,
-    ),
-}
 
 RECOGNIZERS: dict[str, tuple[str, int]] = {
     "vgg10": ("vgg", 10),
@@ -76,7 +32,7 @@ RECOGNIZERS: dict[str, tuple[str, int]] = {
 """The papers' recognisers: family and number of identities."""
 
 
-class Recognizer(nn.Module):
+class Recognizer(nn.Module, Shareable, pipeline_tag="image-classification"):
     """A face recogniser that tells a fixed set of identities apart.
 
     Args:
@@ -120,6 +76,26 @@ class Recognizer(nn.Module):
                 f"got {tuple(average.shape)}"
             )
         self.average = None if average is None else average.detach().clone()
+
+    def specification(self) -> dict[str, object]:
+        """Architecture, names and input contract, as JSON values."""
+        size, low, high = self.contract.size, self.contract.low, self.contract.high
+        return {
+            "arch": self.arch,
+            "identities": list(self.identities),
+            "pooling": self.pooling,
+            "convention": self.convention,
+            "input": {"size": size, "range": [low, high], "colour": "RGB", "layout": "NCHW"},
+        }
+
+    def write(self, path: Path) -> None:
+        """As `save_recognizer`, with the record."""
+        save_recognizer(path, self, self.record)
+
+    @classmethod
+    def read(cls, path: Path) -> "Recognizer":
+        """As `load_recognizer`, the metadata left in `record`."""
+        return load_recognizer(path)[0]
 
     def forward(self, faces: Images, *, size: int | None = None) -> Logits:
         """Recognise faces.
@@ -234,27 +210,17 @@ def save_recognizer(
         recognizer: What to save.
         metadata: More to keep beside, as JSON values: recipe, figures, training photos.
         half: As `save_tensors` takes it.
+
+    Raises:
+        ConfigError: Its batch norms were folded away.
     """
-    contract = recognizer.contract
-    content = {
-        "arch": recognizer.arch,
-        "identities": recognizer.identities,
-        "pooling": recognizer.pooling,
-        "convention": recognizer.convention,
-        "input": {
-            "size": contract.size,
-            "range": [contract.low, contract.high],
-            "colour": "RGB",
-            "layout": "NCHW",
-        },
-        **(metadata or {}),
-    }
-    save_tensors(
-        path,
-        recognizer.state_dict(),
-        {"format": "agns-recognizer-1", **{k: json.dumps(v) for k, v in content.items()}},
-        half=half,
-    )
+    with torch.device("meta"):
+        whole = Recognizer(recognizer.arch, recognizer.identities)
+    if not whole.state_dict().keys() <= recognizer.state_dict().keys():
+        raise ConfigError("a frozen recogniser cannot be saved: save what it was made from")
+    content = {**(metadata or {}), **recognizer.specification()}
+    about = {"format": "agns-recognizer-1", **{k: json.dumps(v) for k, v in content.items()}}
+    save_tensors(path, recognizer.state_dict(), about, half=half)
 
 
 def load_recognizer(path: Path) -> tuple[Recognizer, dict[str, object]]:
@@ -267,22 +233,26 @@ def load_recognizer(path: Path) -> tuple[Recognizer, dict[str, object]]:
     tensors, metadata = load_tensors(path)
     if metadata.pop("format", None) != "agns-recognizer-1":
         raise WeightsError(f"{path} holds no recogniser written by agns")
+    content = read_content(metadata, path)
     try:
-        content: dict[str, object] = {key: json.loads(text) for key, text in metadata.items()}
         identities = content["identities"]
         if not isinstance(identities, list):
             raise WeightsError(f"{path} names no identities")
-        pooling: Pooling = "same" if content["pooling"] == "same" else "strided"
         # Files of before this choice hold networks of the original form.
-        port = content.get("convention", "torch") == "tensorflow"
-        recognizer = Recognizer(
-            str(content["arch"]),
-            tuple(map(str, identities)),
-            pooling=pooling,
-            convention="tensorflow" if port else "torch",
-        )
+        port = content.get("convention") == "tensorflow"
+        # Even a small file may name enough identities for any amount of memory.
+        with torch.device("meta"):
+            recognizer = Recognizer(
+                str(content["arch"]),
+                tuple(map(str, identities)),
+                pooling="same" if content["pooling"] == "same" else "strided",
+                convention="tensorflow" if port else "torch",
+            )
         recognizer.subtract(tensors.get("average"))
-    except (KeyError, ValueError, ConfigError) as error:
+    except (KeyError, ConfigError) as error:
         raise WeightsError(f"{path} has unusable metadata: {error}") from error
-    fill(recognizer, tensors, path)
+    check_fit(recognizer, tensors, path)
+    recognizer.to_empty(device="cpu").load_state_dict(tensors)
+    own = recognizer.specification()
+    recognizer.record = {name: value for name, value in content.items() if name not in own}
     return recognizer.eval(), content

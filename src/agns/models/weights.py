@@ -25,6 +25,16 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     Raises:
         WeightsError: A tensor is missing, too many, or of another shape.
     """
+    check_fit(network, tensors, path)
+    network.load_state_dict(dict(tensors))
+
+
+def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Complain of the first tensor that does not fit a network, which may lie on no device.
+
+    Raises:
+        WeightsError: A tensor is missing, too many, or of another shape.
+    """
     expected = network.state_dict()
     for name in sorted(expected.keys() | tensors.keys()):
         if name not in tensors:
@@ -36,7 +46,6 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
                 f"{path}: {name} is {tuple(tensors[name].shape)}, "
                 f"expected {tuple(expected[name].shape)}"
             )
-    network.load_state_dict(dict(tensors))
 
 
 _Module = TypeVar("_Module", bound=nn.Module)

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from agns.errors import ConfigError, DataError
 from agns.images import from_pixels, read_pixels, tile, write_image
-from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents, save_network
+from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
 from agns.models.weights import average, fill, lay_channels_last
 from agns.storage import RunDirectory, pack_optimizer, replacing, under, unpack_optimizer
 from agns.training.precision import autocast, resolve_precision
@@ -209,8 +209,9 @@ def train_gan(
     draw_sheet(averaged, fixed, out / "samples.png")
     animate(out / "samples", out / "samples.gif")
     about = {"recipe": asdict(config), "source": source, "seconds": round(seconds, 1)}
-    save_network(out / "generator.safetensors", averaged, about)
-    save_network(out / "discriminator.safetensors", discriminator, about)
+    averaged.record = discriminator.record = about
+    averaged.write(out / "generator.safetensors")
+    discriminator.write(out / "discriminator.safetensors")
     return averaged, discriminator.eval()
 
 

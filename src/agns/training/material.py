@@ -16,7 +16,7 @@ from agns.errors import ConfigError
 from agns.geometry import resize
 from agns.images import from_pixels
 from agns.models.backbone import Start
-from agns.models.recognizer import Recognizer, save_recognizer
+from agns.models.recognizer import Recognizer
 from agns.storage import RunDirectory, write_json
 from agns.training.augmentation import erase, move_randomly, relight, wear_some
 from agns.training.recipe import RecognizerTraining
@@ -165,17 +165,14 @@ def finish_run(
     seen = torch.cat([material.training, material.validation]).sort().values
     digests = {faces.digests[place] for place in seen.tolist()}
     before = sorted((start.seen if start else frozenset()) - digests)
-    save_recognizer(
-        out / "recognizer.safetensors",
-        recognizer,
-        {
-            "recipe": json.loads(json.dumps(asdict(config))),
-            **asdict(about),
-            "scores": asdict(scores),
-            "start": None if start is None else str(start.path),
-            "training_photos": [*(faces.digests[i] for i in seen.tolist()), *before],
-        },
-    )
+    recognizer.record = {
+        "recipe": json.loads(json.dumps(asdict(config))),
+        **asdict(about),
+        "scores": asdict(scores),
+        "start": None if start is None else str(start.path),
+        "training_photos": [*(faces.digests[i] for i in seen.tolist()), *before],
+    }
+    recognizer.write(out / "recognizer.safetensors")
     return scores
 
 

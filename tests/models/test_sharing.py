@@ -1,0 +1,436 @@
+"""Networks in folders and on the hub; the hub is a small server on this machine."""
+
+import hashlib
+import json
+import pickle
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub import HfApi, PyTorchModelHubMixin, constants
+
+from agns.errors import ConfigError, WeightsError
+from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
+from agns.models.recognizer import Recognizer, freeze, load_recognizer, save_recognizer
+from agns.models.sharing import Shareable
+from agns.models.shipped import shipped_weights
+from agns.storage import load_tensors, read_json, save_tensors
+
+NAMES = ("Ann", "Bob", "Cyd")
+RECORD: dict[str, object] = {
+    "recipe": {"arch": "of", "epochs": 2, "rate": 0.002},
+    "source": "three friends",
+    "scores": {"photos": 6, "accuracy": 0.75},
+    "training_photos": ["0a1b", "2c3d"],
+}
+NETWORKS = (Recognizer, Generator, Discriminator)
+networks = pytest.mark.parametrize("kind", NETWORKS, ids=lambda kind: kind.__name__)
+COMMIT = "c0ffee" * 6 + "c0de"
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    """One that differs from a plain recogniser wherever it can."""
+    random = torch.Generator().manual_seed(0)
+    made = Recognizer("of", NAMES, pooling="same", convention="tensorflow")
+    for tensor in made.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.uniform_(0.01, 0.1, generator=random)
+    made.subtract(torch.rand(3, 1, 1, generator=random))
+    made.record = RECORD
+    return made.eval()
+
+
+@pytest.fixture(scope="module")
+def shared(recognizer: Recognizer) -> dict[type[Shareable], Shareable]:
+    generator, discriminator = build_gan(generator=torch.Generator().manual_seed(0))
+    generator.record = discriminator.record = {"recipe": {"epochs": 3}, "seconds": 1.5}
+    return {
+        Recognizer: recognizer, Generator: generator.eval(), Discriminator: discriminator.eval()
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(recognizer: Recognizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("shared") / "victim"
+    recognizer.save_pretrained(path)
+    return path
+
+
+@torch.no_grad()
+def answer(network: Shareable) -> torch.Tensor:
+    random = torch.Generator().manual_seed(1)
+    if isinstance(network, Recognizer):
+        return network(torch.rand(2, 3, 96, 96, generator=random))
+    if isinstance(network, Generator):
+        return network(sample_latents(2, generator=random))
+    assert isinstance(network, Discriminator)
+    return network(torch.rand(2, 3, 64, 176, generator=random))
+
+
+@networks
+def test_a_network_comes_back_from_a_folder_with_its_record(
+    kind: type[Shareable], shared: dict[type[Shareable], Shareable], tmp_path: Path
+) -> None:
+    network = shared[kind]
+    assert isinstance(network, PyTorchModelHubMixin)
+    network.save_pretrained(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "README.md", "config.json", "model.safetensors"
+    }  # fmt: skip
+    again = kind.from_pretrained(tmp_path)
+    assert torch.equal(answer(again), answer(network))
+    assert again.record == network.record
+    assert again.specification() == network.specification()
+    assert not again.training
+
+
+def test_names_forms_average_and_input_contract_come_back(
+    folder: Path, recognizer: Recognizer
+) -> None:
+    again = Recognizer.from_pretrained(str(folder))
+    assert (again.arch, again.identities) == ("of", NAMES)
+    assert (again.pooling, again.convention) == ("same", "tensorflow")
+    assert again.contract == recognizer.contract
+    assert again.average is not None
+    assert recognizer.average is not None
+    assert torch.equal(again.average, recognizer.average)
+
+
+def test_the_file_of_a_shared_network_is_one_that_the_commands_take(folder: Path) -> None:
+    again, metadata = load_recognizer(folder / "model.safetensors")
+    assert metadata == {**RECORD, **again.specification()}
+
+
+def test_a_file_is_taken_too() -> None:
+    shipped = Recognizer.from_pretrained(shipped_weights("of10_synthetic"))
+    assert shipped.identities[0] == "Synthetic_000"
+    assert len(shipped.record["training_photos"]) == 640
+
+
+def test_sharing_changes_no_name_of_a_tensor() -> None:
+    with torch.device("meta"):
+        built = (Generator(), Discriminator(), Recognizer("of10", tuple("abcdefghij")))
+    files = ("generator", "discriminator", "of10_synthetic")
+    for network, name in zip(built, files, strict=True):
+        assert network.state_dict().keys() == load_tensors(shipped_weights(name))[0].keys()
+
+
+def test_config_json_says_what_the_network_is(folder: Path) -> None:
+    config = read_json(folder / "config.json")
+    assert config["format"] == "agns-recognizer-1"
+    assert config["identities"] == list(NAMES)
+    assert config["input"] == {
+        "size": 96, "range": [-1, 1], "colour": "RGB", "layout": "NCHW"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("config", [None, "[", "[1]", '{"arch": "vgg", "identities": ["X", "Y"]}'])
+def test_loading_goes_by_the_weights_and_not_by_config_json(
+    config: str | None, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+    assert Recognizer.from_pretrained(tmp_path).identities == NAMES
+
+
+class Trap:
+    """Unpickled, it would leave a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+@networks
+def test_a_pickle_is_refused_unopened(kind: type[Shareable], tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+    with pytest.raises(
+        WeightsError, match=r"holds pytorch_model\.bin but no model\.safetensors: agns reads no"
+    ):
+        kind.from_pretrained(tmp_path)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"holds no model\.safetensors$"):
+        Recognizer.from_pretrained(tmp_path)
+
+
+def test_another_kind_of_network_is_refused(folder: Path) -> None:
+    with pytest.raises(WeightsError, match="holds no generator written by agns"):
+        Generator.from_pretrained(folder)
+
+
+def test_weights_cut_short_are_refused(folder: Path, tmp_path: Path) -> None:
+    whole = (folder / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(WeightsError, match="not a readable safetensors file"):
+        Recognizer.from_pretrained(tmp_path)
+
+
+def test_names_enough_to_fill_the_memory_are_refused_before_they_do(tmp_path: Path) -> None:
+    names = [str(index) for index in range(300_000)]  # a head of 600,000 x 300,000 numbers
+    metadata = {"arch": "of", "identities": names, "pooling": "strided"}
+    save_tensors(
+        tmp_path / "model.safetensors",
+        {"head.0.weight": torch.zeros(12, 128)},
+        {"format": "agns-recognizer-1", **{k: json.dumps(v) for k, v in metadata.items()}},
+    )
+    with pytest.raises(WeightsError, match="lacks the tensor"):
+        Recognizer.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("nested", ["[" * 100_000, "{"])
+def test_a_record_that_is_no_json_is_refused(nested: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_tensors(path, Generator().state_dict(), {"format": "agns-generator-1", "recipe": nested})
+    with pytest.raises(WeightsError, match="has unusable metadata"):
+        Generator.from_pretrained(path)
+
+
+def test_a_record_cannot_overrule_what_the_network_is(
+    recognizer: Recognizer, tmp_path: Path
+) -> None:
+    path = tmp_path / "victim.safetensors"
+    save_recognizer(path, recognizer, {"arch": "vgg", "identities": ["X"], "source": "elsewhere"})
+    again = Recognizer.from_pretrained(path)
+    assert (again.identities, again.record) == (NAMES, {"source": "elsewhere"})
+
+
+def test_a_frozen_recogniser_is_not_saved(recognizer: Recognizer, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="save what it was made from"):
+        freeze(recognizer).save_pretrained(tmp_path)
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_the_card_tells_what_the_record_holds(folder: Path) -> None:
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for line in (
+        "library_name: agns",
+        "pipeline_tag: image-classification",
+        'recognizer = Recognizer.from_pretrained("OWNER/NAME")',
+        "| identities | Ann, Bob, Cyd |",
+        "| brings them to | 96x96 in [-1, 1], less an average face |",
+        "| source | three friends |",
+        "| training photos | 2, known by their digests |",
+        "- accuracy: 0.75",
+        '  "epochs": 2,',
+    ):
+        assert line in card.splitlines()
+    assert "license" not in card
+
+
+@networks
+def test_the_card_takes_a_licence_and_a_place(
+    kind: type[Shareable], shared: dict[type[Shareable], Shareable], tmp_path: Path
+) -> None:
+    about = {"license": "apache-2.0", "repo_id": "ann/net"}
+    shared[kind].save_pretrained(tmp_path, model_card_kwargs=about)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8").splitlines()
+    assert "license: apache-2.0" in card
+    assert f'{kind.__name__.lower()} = {kind.__name__}.from_pretrained("ann/net")' in card
+
+
+def test_a_hostile_record_stays_within_its_cell_of_the_card(
+    shared: dict[type[Shareable], Shareable], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = {"source": "a | b\n# Title <b>", "scores": {"x\n# y": 1}, "recipe": "```\n# z"}
+    monkeypatch.setattr(shared[Generator], "record", record)
+    card = str(shared[Generator].generate_model_card()).splitlines()
+    assert r"| source | a \| b # Title &lt;b&gt; |" in card
+    assert [line for line in card if line.startswith("# ")] == ["# Eyeglass generator"]
+
+
+class Hub(ThreadingHTTPServer):
+    """Serves files by repository and revision, and remembers what it was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Asked)
+        self.files: dict[str, bytes] = {}
+        self.asked: list[tuple[str, str, str | None]] = []
+        self.refusal: tuple[int, str] = (404, "EntryNotFound")
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def hold(self, repository: str, path: Path, revision: str = "main") -> None:
+        self.files[f"/{repository}/resolve/{revision}/{path.name}"] = path.read_bytes()
+
+    def paths(self, method: str) -> list[str]:
+        """What of repositories was asked for."""
+        return [path for asked, path, _ in self.asked if asked == method and "/resolve/" in path]
+
+
+class Asked(BaseHTTPRequestHandler):
+    server: Hub
+
+    def answer(self) -> bytes:
+        self.server.asked.append((self.command, self.path, self.headers.get("Authorization")))
+        content = self.server.files.get(self.path)
+        status, code = (200, "") if content is not None else self.server.refusal
+        content = b"" if content is None else content
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        if code:
+            self.send_header("X-Error-Code", code)
+        self.end_headers()
+        return content
+
+    def do_HEAD(self) -> None:
+        self.answer()
+
+    def do_GET(self) -> None:
+        self.wfile.write(self.answer())
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    server = Hub()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    template = f"{server.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "ENDPOINT", server.address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    huggingface_hub.close_session()
+    yield server
+    server.shutdown()
+    server.server_close()
+    huggingface_hub.close_session()
+
+
+def fetch(tmp_path: Path, name: str = "ann/victim", **how: object) -> Recognizer:
+    return Recognizer.from_pretrained(name, cache_dir=tmp_path, **{"token": False, **how})
+
+
+def test_a_network_is_downloaded_by_its_name(
+    hub: Hub, folder: Path, recognizer: Recognizer, tmp_path: Path
+) -> None:
+    hub.hold("ann/victim", folder / "model.safetensors")
+    again = fetch(tmp_path)
+    assert torch.equal(answer(again), answer(recognizer))
+    assert again.record == RECORD
+    assert hub.paths("GET") == ["/ann/victim/resolve/main/model.safetensors"]
+    assert {authorization for *_, authorization in hub.asked} == {None}
+
+
+def test_revision_and_token_reach_the_hub(hub: Hub, folder: Path, tmp_path: Path) -> None:
+    hub.hold("ann/victim", folder / "model.safetensors", "v2")
+    assert fetch(tmp_path, revision="v2", token="hf_of_a_test").identities == NAMES
+    assert {authorization for *_, authorization in hub.asked} == {"Bearer hf_of_a_test"}
+
+
+def test_what_was_downloaded_is_there_without_a_connection(
+    hub: Hub, folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(WeightsError, match=r"is not in the local cache$"):
+        fetch(tmp_path, local_files_only=True)
+    hub.hold("ann/victim", folder / "model.safetensors")
+    fetch(tmp_path)
+    asked = len(hub.asked)
+    assert fetch(tmp_path, local_files_only=True).identities == NAMES
+    assert len(hub.asked) == asked
+    fetch(tmp_path, force_download=True)
+    assert len(hub.paths("GET")) == 2
+
+
+def test_a_repository_of_pickles_is_refused_and_not_downloaded(hub: Hub, tmp_path: Path) -> None:
+    pickled = tmp_path / "pytorch_model.bin"
+    pickled.write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
+    hub.hold("ann/victim", pickled)
+    with pytest.raises(WeightsError, match=r"^ann/victim on the hub holds pytorch_model\.bin but"):
+        fetch(tmp_path)
+    assert hub.paths("GET") == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind", "complaint"),
+    [
+        ((404, "EntryNotFound"), WeightsError, r"ann/victim on the hub holds no model\.safet"),
+        ((404, "RepoNotFound"), ConfigError, "no repository ann/victim on the hub that is open"),
+        ((401, "RepoNotFound"), ConfigError, "no repository ann/victim on the hub that is open"),
+        ((403, "GatedRepo"), ConfigError, "open only to those whom its owner lets in"),
+        ((404, "RevisionNotFound"), ConfigError, "ann/victim on the hub has no revision 'v9'"),
+        ((400, ""), WeightsError, "cache, and the hub does not give it: Bad request"),
+    ],
+)
+def test_what_the_hub_refuses_is_one_sentence(
+    refusal: tuple[int, str], kind: type[Exception], complaint: str, hub: Hub, tmp_path: Path
+) -> None:
+    hub.refusal = refusal
+    with pytest.raises(kind, match=complaint) as raised:
+        fetch(tmp_path, revision="v9")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_hub_out_of_reach_is_one_sentence(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
+    hub.shutdown()
+    hub.server_close()
+    for how, complaint in (({}, "is not in"), ({"force_download": True}, "cannot be down")):
+        with pytest.raises(WeightsError, match=rf"model\.safetensors of ann/victim {complaint}"):
+            fetch(tmp_path, **how)
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "a/b/c", "/no/such/folder"])
+def test_a_name_that_is_neither_folder_nor_repository_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is neither a folder here nor the name of a repository"):
+        fetch(tmp_path, name)
+
+
+def test_wishes_that_exclude_each_other_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="which local_files_only forbids"):
+        fetch(tmp_path, force_download=True, local_files_only=True)
+
+
+def test_pushing_uploads_what_can_be_read_again(
+    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    calls: list[tuple[object, ...]] = []
+
+    def create_repo(api: HfApi, repo_id: str, **how: object) -> object:
+        calls.append((api.token, repo_id, how["private"]))
+        return huggingface_hub.RepoUrl(f"{constants.ENDPOINT}/{repo_id}")
+
+    def upload_folder(api: HfApi, *, repo_id: str, folder_path: Path, **how: object) -> str:
+        calls.append((api.token, repo_id, how["commit_message"]))
+        folder_path.rename(tmp_path / "uploaded")
+        folder_path.mkdir()
+        return "the commit"
+
+    monkeypatch.setattr(HfApi, "create_repo", create_repo)
+    monkeypatch.setattr(HfApi, "upload_folder", upload_folder)
+    given = recognizer.push_to_hub(
+        "ann/victim", token="hf_of_a_test", private=True, commit_message="Share the victim",
+        model_card_kwargs={"repo_id": "ann/victim"},
+    )  # fmt: skip
+    assert given == "the commit"
+    assert calls == [
+        ("hf_of_a_test", "ann/victim", True), ("hf_of_a_test", "ann/victim", "Share the victim")
+    ]  # fmt: skip
+    uploaded = tmp_path / "uploaded"
+    assert sorted(path.name for path in uploaded.iterdir()) == [
+        "README.md", "config.json", "model.safetensors"
+    ]  # fmt: skip
+    assert 'from_pretrained("ann/victim")' in (uploaded / "README.md").read_text(encoding="utf-8")
+    again = Recognizer.from_pretrained(uploaded)
+    assert torch.equal(answer(again), answer(recognizer))
+    assert again.record == RECORD
