@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias, get_args
 
 from agns.errors import ConfigError, WeightsError
 from agns.models.importing.imported import Imported
+from agns.models.importing.matlab import is_mat, read_matlab
 
 ImportedArchitecture: TypeAlias = Literal[
     "vgg10", "vgg143", "of10", "of143", "vgg", "of",
@@ -30,7 +31,9 @@ class Source:
     Raises WeightsError with the tensor and the shapes where something does not fit."""
 
 
-SOURCES: tuple[Source, ...] = ()
+SOURCES: tuple[Source, ...] = (
+    Source(name="MATLAB file (.mat)", recognises=is_mat, read=read_matlab),
+)
 """Tried in this order."""
 
 
