@@ -34,11 +34,11 @@ def read_mat73(path: Path) -> MatFile:
     try:
         with h5py.File(path, "r") as opened:
             reader = _Reader(path, opened)
-            names = [name for name in opened if not name.startswith("#")]
+            names = [name for name in _names(opened) if not name.startswith("#")]
             variables = {name: reader.member(opened, name, 0) for name in names}
             return MatFile(variables=variables, objects=reader.objects())
     # What h5py raises on damaged files.
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(f"{path} is cut short or damaged: {error}") from error
 
 
@@ -104,10 +104,10 @@ class _Reader:
     def _struct(self, group: "h5py.Group", depth: int) -> object:
         import h5py
 
-        fields = {name: self.member(group, name, depth + 1) for name in group}
+        fields = {name: self.member(group, name, depth + 1) for name in _names(group)}
         spread = [
             name
-            for name in group
+            for name in fields
             if isinstance(group[name], h5py.Dataset)
             and h5py.check_ref_dtype(group[name].dtype) is h5py.Reference
             and not _class_of(group[name])
@@ -118,6 +118,11 @@ class _Reader:
         if len({len(column) for column in columns}) != 1:
             raise WeightsError(f"{self.path}: the fields of {group.name} differ in length")
         return [dict(zip(fields, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _names(group: "h5py.Group") -> list[str]:
+    """Names of a group's members; h5py gives those that are no text as bytes."""
+    return [name if isinstance(name, str) else name.decode("latin-1") for name in group]
 
 
 def _class_of(node: "h5py.Dataset") -> str:

@@ -53,8 +53,8 @@ class Budget:
     """What is left of the most that one file may unpack to."""
 
     path: Path
-    octets: int = MAX_BYTES
-    items: int = MAX_ITEMS
+    octets: int = field(default_factory=lambda: MAX_BYTES)
+    items: int = field(default_factory=lambda: MAX_ITEMS)
 
     def take(self, octets: int) -> None:
         """Spend bytes, before they are allocated.
@@ -130,7 +130,7 @@ def _marked(path: Path) -> bool:
                 and "MATLAB_class" in opened[name].attrs
                 for name in opened
             )
-    except (OSError, KeyError, RuntimeError):
+    except (OSError, KeyError, RuntimeError, TypeError):
         return False
 
 
