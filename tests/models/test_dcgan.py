@@ -22,7 +22,7 @@ from agns.models.dcgan import (
     save_network,
 )
 from agns.models.weights import count_parameters
-from agns.storage import load_tensors
+from agns.storage import load_tensors, save_tensors
 
 
 def stretch(network: nn.Module, generator: torch.Generator) -> nn.Module:
@@ -233,3 +233,23 @@ def test_a_generator_is_not_taken_for_a_discriminator(tmp_path: Path) -> None:
 def test_a_missing_file_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no weight file"):
         load_generator(tmp_path / "weights.safetensors")
+
+
+def test_a_discriminators_last_slope_lies_in_its_file(
+    tmp_path: Path, generator: torch.Generator
+) -> None:
+    network = Discriminator(slope=0).eval()
+    frames = torch.rand(2, 3, 64, 176, generator=generator)
+    path = tmp_path / "d.safetensors"
+    save_network(path, network, {})
+    again = load_discriminator(path)
+    assert again.slope == 0
+    with torch.no_grad():
+        assert torch.equal(again(frames), network(frames))
+        assert again.see(frames).min() == 0
+    tensors, metadata = load_tensors(path)
+    save_tensors(path, tensors, {name: metadata[name] for name in metadata if name != "slope"})
+    assert load_discriminator(path).slope == 0.2
+    save_tensors(path, tensors, {**metadata, "slope": "steep"})
+    with pytest.raises(WeightsError, match="unusable metadata"):
+        load_discriminator(path)

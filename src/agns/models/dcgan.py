@@ -1,7 +1,7 @@
 """The eyeglass generator and discriminator (Sharif et al. 2019, section 4.1)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -118,16 +118,23 @@ class MinibatchDiscrimination(nn.Module):
 
 
 class Discriminator(EyeglassNetwork, pipeline_tag="image-classification"):
-    """64x176 frames to one logit each: positive for what looks like real eyeglasses."""
+    """64x176 frames to one logit each: positive for what looks like real eyeglasses.
 
-    def __init__(self) -> None:
+    Args:
+        slope: Share of what is negative that the last convolution's activation lets through;
+            the MATLAB original's lets nothing.
+    """
+
+    def __init__(self, *, slope: float = 0.2) -> None:
         super().__init__()
+        self.slope = slope
         self.see = nn.Sequential(
             nn.Conv2d(3, 20, 5, 2, 2),
             nn.LeakyReLU(0.2),
             *_halving(20, 40),
             *_halving(40, 80),
-            *_halving(80, 160),
+            *_halving(80, 160)[:2],
+            nn.LeakyReLU(slope),
         )
         self.compare = MinibatchDiscrimination(7040, 160, 3)
         self.judge = nn.Linear(7040 + 160, 1)
@@ -135,6 +142,10 @@ class Discriminator(EyeglassNetwork, pipeline_tag="image-classification"):
     def write(self, path: Path) -> None:
         """As `save_network`, with the record."""
         save_network(path, self, self.record)
+
+    def specification(self) -> dict[str, object]:
+        """Latents, frames, and the last slope, as JSON values."""
+        return {**super().specification(), "slope": self.slope}
 
     @classmethod
     def read(cls, path: Path) -> "Discriminator":
@@ -209,10 +220,11 @@ def save_network(
 _Network = TypeVar("_Network", Generator, Discriminator)
 
 
-def _load(path: Path, network: _Network, kind: str) -> _Network:
+def _load(path: Path, build: Callable[[Mapping[str, str]], _Network], kind: str) -> _Network:
     tensors, metadata = load_tensors(path)
     if metadata.get("format") != f"agns-{kind}-1":
         raise WeightsError(f"{path} holds no {kind} written by agns")
+    network = build(metadata)
     fill(network, tensors, path)
     del metadata["format"]
     own = network.specification()
@@ -228,9 +240,17 @@ def load_generator(path: Path) -> Generator:
         ConfigError: There is no such file.
         WeightsError: The file is damaged, holds something else, or does not fit.
     """
-    return _load(path, Generator(), "generator")
+    return _load(path, lambda _: Generator(), "generator")
 
 
 def load_discriminator(path: Path) -> Discriminator:
     """Read a discriminator; as `load_generator`."""
-    return _load(path, Discriminator(), "discriminator")
+
+    def build(metadata: Mapping[str, str]) -> Discriminator:
+        # Files of before this choice have the usual slope.
+        return Discriminator(slope=float(metadata.get("slope", "0.2")))
+
+    try:
+        return _load(path, build, "discriminator")
+    except ValueError as error:
+        raise WeightsError(f"{path} has unusable metadata: {error}") from error

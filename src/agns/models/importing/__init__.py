@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, get_args
 from agns.errors import ConfigError, WeightsError
 from agns.models.importing import openface, torchvision
 from agns.models.importing.imported import Imported
+from agns.models.importing.matlab import is_mat, read_matlab
 
 ImportedArchitecture: TypeAlias = Literal[
     "vgg10", "vgg143", "of10", "of143", "vgg", "of",
@@ -34,6 +35,7 @@ class Source:
 SOURCES: tuple[Source, ...] = (
     Source(name=openface.KIND, recognises=openface.recognises, read=openface.read),
     Source(name=torchvision.KIND, recognises=torchvision.recognises, read=torchvision.read),
+    Source(name="MATLAB file (.mat)", recognises=is_mat, read=read_matlab),
 )
 """Tried in this order."""
 

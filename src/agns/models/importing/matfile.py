@@ -1,0 +1,184 @@
+"""MATLAB's .mat files as plain values, told by their header.
+
+Convention, the same for both formats:
+    Numbers are NumPy arrays of MATLAB's shape, rows first; text is a string. Cell arrays are
+    lists in MATLAB's order (first index fastest). A 1x1 struct is a dictionary, and any other
+    struct array a list of dictionaries, like a cell array of structs. An object is `Opaque`.
+    What cannot hold weights (sparse matrices, functions) is None.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agns.errors import WeightsError
+
+MAX_BYTES = 2**31
+"""Most that one file may unpack to: twice VGG-Face in single precision, and then some."""
+MAX_ITEMS = 1_000_000
+"""Most arrays, cells and fields that one file may hold."""
+MAX_DEPTH = 32
+"""Most structs and cells within one another."""
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opaque:
+    """An object of a MATLAB class; what it holds is kept apart, in `MatFile.objects`."""
+
+    name: str
+    """Name of the class."""
+
+    content: object
+    """What stands in its place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatFile:
+    """All that a .mat file holds."""
+
+    variables: dict[str, object]
+    """By name."""
+
+    objects: list[object] = field(default_factory=list)
+    """What the objects among them were saved as: properties, or what their `saveobj` returned."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """What is left of the most that one file may unpack to."""
+
+    path: Path
+    octets: int = field(default_factory=lambda: MAX_BYTES)
+    items: int = field(default_factory=lambda: MAX_ITEMS)
+
+    def take(self, octets: int) -> None:
+        """Spend bytes, before they are allocated.
+
+        Raises:
+            WeightsError: The file declares more than weights can need.
+        """
+        self.octets -= octets
+        if self.octets < 0:
+            raise WeightsError(
+                f"{self.path} declares arrays of more than {MAX_BYTES >> 20} MiB together"
+            )
+
+    def enter(self, count: int, depth: int) -> None:
+        """Spend items, and see that they do not lie too deep.
+
+        Raises:
+            WeightsError: They are too many, or too deep.
+        """
+        self.items -= count
+        if self.items < 0:
+            raise WeightsError(f"{self.path} declares more than {MAX_ITEMS} arrays")
+        if depth > MAX_DEPTH:
+            raise WeightsError(f"{self.path} nests structs and cells more than {MAX_DEPTH} deep")
+
+
+def is_mat(path: Path) -> bool:
+    """Whether a file is a .mat file of MATLAB 5 or later, of either format."""
+    return _format(path) is not None
+
+
+def load_mat(path: Path) -> MatFile:
+    """Read a .mat file.
+
+    Raises:
+        WeightsError: It is none, is damaged, or declares absurd sizes; or it is of the format
+            7.3, and h5py is missing.
+    """
+    from agns.models.importing.mat5 import read_mat5
+    from agns.models.importing.mat73 import read_mat73
+
+    kind = _format(path)
+    if kind is None:
+        raise WeightsError(f"{path} is no .mat file of MATLAB 5 or later")
+    try:
+        return read_mat5(path) if kind == "5" else read_mat73(path)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error}") from error
+
+
+def _format(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as opened:
+        head = opened.read(520)
+    if head[512:520] == _HDF5:
+        return "7.3" if head.startswith(b"MATLAB") else None
+    if len(head) >= 128 and head[124:128] in (b"\x00\x01IM", b"\x01\x00MI"):
+        return "5"
+    return "7.3" if head.startswith(_HDF5) and _marked(path) else None
+
+
+def _marked(path: Path) -> bool:
+    """Whether an HDF5 file without MATLAB's header has MATLAB's marks in it all the same."""
+    try:
+        import h5py
+    except ImportError:
+        return False
+    try:
+        with h5py.File(path, "r") as opened:
+            return any(
+                isinstance(opened.get(name, getlink=True), h5py.HardLink)
+                and "MATLAB_class" in opened[name].attrs
+                for name in opened
+            )
+    except (OSError, KeyError, RuntimeError, TypeError):
+        return False
+
+
+def entries(value: object) -> list[object]:
+    """A cell or struct array as a list; what stands alone is a list of one, what is empty none."""
+    if isinstance(value, list):
+        return value
+    if value is None or (isinstance(value, np.ndarray) and value.size == 0):
+        return []
+    return [value]
+
+
+def texts(value: object) -> list[str]:
+    """The strings in a cell array, or the one string."""
+    return [entry for entry in entries(value) if isinstance(entry, str)]
+
+
+def member(value: object, *names: str) -> object:
+    """A field of a field of a struct; None where there is none."""
+    for name in names:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def numbers(value: object, what: str, path: Path) -> np.ndarray:
+    """An array of real numbers.
+
+    Args:
+        value: What should be one.
+        what: Its name in the complaint.
+        path: Where it came from.
+
+    Raises:
+        WeightsError: It is something else.
+    """
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
+        raise WeightsError(f"{path}: {what} is not an array of real numbers")
+    return value
+
+
+def to_tensor(array: np.ndarray, what: str, path: Path) -> Tensor:
+    """A float32 copy in rows-first layout.
+
+    Raises:
+        WeightsError: A number in it is not finite.
+    """
+    with np.errstate(over="ignore"):
+        plain = np.array(array, dtype=np.float32, order="C")
+    if not np.isfinite(plain.sum(dtype=np.float64)):
+        raise WeightsError(f"{path}: {what} holds numbers that are not finite")
+    return torch.from_numpy(plain)
