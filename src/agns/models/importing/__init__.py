@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from agns.errors import ConfigError, WeightsError
+from agns.models.importing import keras, keras_files
 from agns.models.importing.imported import Imported
 
 ImportedArchitecture: TypeAlias = Literal[
@@ -30,7 +31,9 @@ class Source:
     Raises WeightsError with the tensor and the shapes where something does not fit."""
 
 
-SOURCES: tuple[Source, ...] = ()
+SOURCES: tuple[Source, ...] = (
+    Source(name=keras.KIND, recognises=keras_files.recognises, read=keras.read),
+)
 """Tried in this order."""
 
 
