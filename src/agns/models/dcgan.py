@@ -1,7 +1,7 @@
 """The eyeglass generator and discriminator (Sharif et al. 2019, section 4.1)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from agns.accessory.frame import frame_mask
 from agns.errors import WeightsError
+from agns.models.layers import Convention, SameConv2d, SameConvTranspose2d, norm_epsilon
 from agns.models.weights import fill
 from agns.storage import load_tensors, save_tensors
 from agns.types import Frames, Latents
@@ -25,16 +26,23 @@ def sample_latents(count: int, *, generator: torch.Generator) -> Latents:
 
 
 class Generator(nn.Module):
-    """Latents to 64x176 eyeglass frames: a fully connected layer, four transposed convolutions."""
+    """Latents to 64x176 eyeglass frames: a fully connected layer, four transposed convolutions.
 
-    def __init__(self) -> None:
+    Args:
+        convention: "torch" is the paper's; "tensorflow" is the Keras port, whose transposed
+            convolutions draw a pixel further down and right, with epsilon 1e-3 in the batch norms.
+    """
+
+    def __init__(self, *, convention: Convention = "torch") -> None:
         super().__init__()
-        self.project = nn.Sequential(nn.Linear(LATENT, 7040), nn.BatchNorm1d(7040), nn.ReLU())
+        self.convention = convention
+        norm = nn.BatchNorm1d(7040, eps=norm_epsilon(convention))
+        self.project = nn.Sequential(nn.Linear(LATENT, 7040), norm, nn.ReLU())
         self.draw = nn.Sequential(
-            *_doubling(160, 80),
-            *_doubling(80, 40),
-            *_doubling(40, 20),
-            nn.ConvTranspose2d(20, 3, 5, 2, padding=2, output_padding=1),
+            *_doubling(160, 80, convention),
+            *_doubling(80, 40, convention),
+            *_doubling(40, 20, convention),
+            _transposed(20, 3, convention),
             nn.Tanh(),
         )
 
@@ -56,10 +64,16 @@ class Generator(nn.Module):
         return (drawn + 1) / 2 * frame_mask().to(drawn)
 
 
-def _doubling(channels: int, out: int) -> tuple[nn.Module, ...]:
+def _transposed(channels: int, out: int, convention: Convention) -> nn.ConvTranspose2d:
+    if convention == "tensorflow":
+        return SameConvTranspose2d(channels, out)
+    return nn.ConvTranspose2d(channels, out, 5, 2, padding=2, output_padding=1)
+
+
+def _doubling(channels: int, out: int, convention: Convention) -> tuple[nn.Module, ...]:
     return (
-        nn.ConvTranspose2d(channels, out, 5, 2, padding=2, output_padding=1),
-        nn.BatchNorm2d(out),
+        _transposed(channels, out, convention),
+        nn.BatchNorm2d(out, eps=norm_epsilon(convention)),
         nn.ReLU(),
     )
 
@@ -97,16 +111,23 @@ class MinibatchDiscrimination(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """64x176 frames to one logit each: positive for what looks like real eyeglasses."""
+    """64x176 frames to one logit each: positive for what looks like real eyeglasses.
 
-    def __init__(self) -> None:
+    Args:
+        convention: "torch" is the paper's; "tensorflow" is the Keras port, whose convolutions pad
+            the odd pixel after, with epsilon 1e-3 in the batch norms and a slope of 0.3.
+    """
+
+    def __init__(self, *, convention: Convention = "torch") -> None:
         super().__init__()
+        self.convention = convention
+        first, _, leak = _halving(3, 20, convention)
         self.see = nn.Sequential(
-            nn.Conv2d(3, 20, 5, 2, 2),
-            nn.LeakyReLU(0.2),
-            *_halving(20, 40),
-            *_halving(40, 80),
-            *_halving(80, 160),
+            first,
+            leak,
+            *_halving(20, 40, convention),
+            *_halving(40, 80, convention),
+            *_halving(80, 160, convention),
         )
         self.compare = MinibatchDiscrimination(7040, 160, 3)
         self.judge = nn.Linear(7040 + 160, 1)
@@ -137,8 +158,13 @@ class Discriminator(nn.Module):
         return features.flatten(1)
 
 
-def _halving(channels: int, out: int) -> tuple[nn.Module, ...]:
-    return nn.Conv2d(channels, out, 5, 2, 2), nn.BatchNorm2d(out), nn.LeakyReLU(0.2)
+def _halving(channels: int, out: int, convention: Convention) -> tuple[nn.Module, ...]:
+    port = convention == "tensorflow"
+    return (
+        SameConv2d(channels, out, 5, 2) if port else nn.Conv2d(channels, out, 5, 2, 2),
+        nn.BatchNorm2d(out, eps=norm_epsilon(convention)),
+        nn.LeakyReLU(0.3 if port else 0.2),
+    )
 
 
 def build_gan(*, generator: torch.Generator) -> tuple[Generator, Discriminator]:
@@ -173,6 +199,7 @@ def save_network(
     content = {
         "latent": {"length": LATENT, "distribution": "U[-1, 1]"},
         "frames": {"size": [64, 176], "range": [0, 1], "colour": "RGB", "layout": "NCHW"},
+        "convention": network.convention,
         **about,
     }
     kind = "agns-generator-1" if drawing else "agns-discriminator-1"
@@ -183,10 +210,13 @@ def save_network(
 _Network = TypeVar("_Network", Generator, Discriminator)
 
 
-def _load(path: Path, network: _Network, kind: str) -> _Network:
+def _load(path: Path, build: Callable[..., _Network], kind: str) -> _Network:
     tensors, metadata = load_tensors(path)
     if metadata.get("format") != f"agns-{kind}-1":
         raise WeightsError(f"{path} holds no {kind} written by agns")
+    # Files of before this choice hold networks of the paper's form.
+    port = metadata.get("convention") == json.dumps("tensorflow")
+    network = build(convention="tensorflow" if port else "torch")
     fill(network, tensors, path)
     return network.eval()
 
@@ -198,9 +228,9 @@ def load_generator(path: Path) -> Generator:
         ConfigError: There is no such file.
         WeightsError: The file is damaged, holds something else, or does not fit.
     """
-    return _load(path, Generator(), "generator")
+    return _load(path, Generator, "generator")
 
 
 def load_discriminator(path: Path) -> Discriminator:
     """Read a discriminator; as `load_generator`."""
-    return _load(path, Discriminator(), "discriminator")
+    return _load(path, Discriminator, "discriminator")

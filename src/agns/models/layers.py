@@ -102,6 +102,25 @@ class SameConv2d(nn.Conv2d):
         return super().forward(functional.pad(x, edges))
 
 
+class SameConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed 5x5 convolution that doubles a picture as TensorFlow's "same" does.
+
+    It is the gradient of `SameConv2d`, so that a picture lies one pixel after where Torch's
+    padding of 2 puts it.
+
+    Args:
+        channels: Input channels.
+        out: Output channels.
+    """
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__(channels, out, 5, 2, padding=1)
+
+    def forward(self, x: Activations, output_size: list[int] | None = None) -> Activations:
+        """Double; one row and one column too many are cut off behind."""
+        return super().forward(x, output_size)[..., :-1, :-1]
+
+
 def halving_pool(convention: Convention) -> nn.MaxPool2d:
     """3x3 max pooling that halves a picture of even height and width.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from agns.errors import ConfigError, WeightsError
-from agns.models.importing import keras, keras_files
+from agns.models.importing import keras, keras_files, tensorflow
 from agns.models.importing.imported import Imported
 
 ImportedArchitecture: TypeAlias = Literal[
@@ -33,6 +33,7 @@ class Source:
 
 SOURCES: tuple[Source, ...] = (
     Source(name=keras.KIND, recognises=keras_files.recognises, read=keras.read),
+    Source(name=tensorflow.KIND, recognises=tensorflow.recognises, read=tensorflow.read),
 )
 """Tried in this order."""
 

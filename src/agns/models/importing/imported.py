@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -39,6 +39,7 @@ class Imported:
             save_network(path, self.network, about)
 
 
+@runtime_checkable
 class Shaped(Protocol):
     """Anything that knows its shape."""
 

@@ -69,7 +69,10 @@ def read(path: Path, arch: str, identities: Sequence[str] | None) -> Imported:
         body = [layer for layer in layers if layer not in heads]
         named = {layer.name.rpartition("/")[2]: layer for layer in layers}
         original = "inception_3a_3x3_conv1" in named
-        pooling, convention = _tell_forms(list_settings(file, path), path, original=original)
+        pooling: Pooling = "strided"
+        convention: Convention = "torch"
+        if family == "of":
+            pooling, convention = _tell_forms(list_settings(file, path), path, original=original)
         if alone:
             backbone = FAMILIES[family].backbone(pooling, convention)
             whole: nn.Module = nn.ModuleDict({"backbone": backbone})
@@ -79,15 +82,7 @@ def read(path: Path, arch: str, identities: Sequence[str] | None) -> Imported:
             whole = recognizer = Recognizer(arch, names, pooling=pooling, convention=convention)
             backbone = recognizer.backbone
         assert isinstance(backbone, OpenFace | Vgg16)
-        if isinstance(backbone, Vgg16):
-            places = dict(zip(_list_vgg(backbone), body, strict=True))
-            channels = backbone.get_parameter("descriptor.0.weight").shape[1] // 49
-            orders = {"descriptor.0": channels_first(channels, 7, 7)}
-        elif original:
-            places, orders = _match_names(body, path), {}
-        else:
-            places = dict(zip(_list_port(backbone), body, strict=True))
-            orders = _follow_branches(backbone)
+        places, orders = _arrange(backbone, body, path, original=original)
         places = {f"backbone.{module}": layer for module, layer in places.items()}
         inputs = {f"backbone.{module}": order for module, order in orders.items()}
         linear = [
@@ -113,6 +108,19 @@ def read(path: Path, arch: str, identities: Sequence[str] | None) -> Imported:
         ),
         kind=KIND,
     )
+
+
+def _arrange(
+    backbone: OpenFace | Vgg16, body: Sequence[Layer], path: Path, *, original: bool
+) -> tuple[dict[str, Layer], dict[str, Order]]:
+    """The layer of each of our modules, and the order of input channels where it is not ours."""
+    if isinstance(backbone, Vgg16):
+        channels = backbone.get_parameter("descriptor.0.weight").shape[1] // 49
+        places = dict(zip(_list_vgg(backbone), body, strict=True))
+        return places, {"descriptor.0": channels_first(channels, 7, 7)}
+    if original:
+        return _match_names(body, path), {}
+    return dict(zip(_list_port(backbone), body, strict=True)), _follow_branches(backbone)
 
 
 def _find_heads(layers: Sequence[Layer], arch: str, family: str, path: Path) -> list[Layer]:

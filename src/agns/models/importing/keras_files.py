@@ -48,10 +48,18 @@ def opening(path: Path) -> "Iterator[h5py.File]":
         raise WeightsError(
             f'{path} is an HDF5 file, which needs h5py: pip install "agns[import]"'
         ) from error
+    with _complaining(path):
+        file = h5py.File(path, "r")
+    with file:
+        yield file
+
+
+@contextlib.contextmanager
+def _complaining(path: Path) -> Iterator[None]:
+    """Turn what h5py raises at damaged files into a sentence."""
     try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except (OSError, KeyError, RuntimeError) as error:
+        yield
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
         reason = str(error).strip("'\"")
         raise WeightsError(f"{path} is not a readable HDF5 file: {reason}") from error
 
@@ -62,6 +70,11 @@ def list_layers(file: "h5py.File", path: Path) -> list[Layer]:
     Raises:
         WeightsError: The file is not laid out as Keras does it.
     """
+    with _complaining(path):
+        return _list_layers(file, path)
+
+
+def _list_layers(file: "h5py.File", path: Path) -> list[Layer]:
     root = _inside(file, "model_weights", path) if "model_weights" in file else file
     layers: list[Layer] = []
     for group_name in _names(root, "layer_names", path):
@@ -93,9 +106,10 @@ def list_settings(file: "h5py.File", path: Path) -> Settings:
     Raises:
         WeightsError: The architecture is not JSON.
     """
-    if "model_config" not in file.attrs:
+    with _complaining(path):
+        text = file.attrs.get("model_config")
+    if text is None:
         return {}
-    text = file.attrs["model_config"]
     try:
         content = json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
@@ -168,4 +182,9 @@ def _weight(group: "h5py.Group", name: str, path: Path) -> Weight:
         raise WeightsError(
             f"{path}: {name} is {data.shape}, {data.nbytes} bytes, but holds only {stored}"
         )
-    return Weight(name=name, shape=tuple(data.shape), read=lambda: np.asarray(data[()]))
+
+    def read() -> np.ndarray:
+        with _complaining(path):
+            return np.asarray(data[()])
+
+    return Weight(name=name, shape=tuple(data.shape), read=read)

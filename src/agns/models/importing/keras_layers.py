@@ -111,6 +111,8 @@ def fit(
                 raise WeightsError(f"{path} holds {weight.name}, which the network does not have")
             names[name] = weight.name
             tensor = _read(weight, tuple(own[name].shape), path)
+            if part == "moving_variance" and (tensor < 0).any():
+                raise WeightsError(f"{path}: {weight.name} holds a variance below 0")
             if inputs and module in inputs and part == "kernel":
                 tensor = tensor[:, inputs[module]]
             if outputs and module in outputs:
@@ -124,7 +126,9 @@ def _read(weight: Weight, ours: tuple[int, ...], path: Path) -> Tensor:
     expected = tuple(ours[axes.index(axis)] for axis in range(len(ours)))
     if weight.shape != expected:
         raise WeightsError(f"{path}: {weight.name} is {weight.shape}, expected {expected}")
-    array = weight.read()
+    # A number beyond float32 becomes infinite.
+    with np.errstate(over="ignore"):
+        array = weight.read().astype(np.float32)
     if not np.isfinite(array).all():
-        raise WeightsError(f"{path}: {weight.name} holds a number that is not finite")
-    return torch.from_numpy(np.ascontiguousarray(array.astype(np.float32).transpose(axes)))
+        raise WeightsError(f"{path}: {weight.name} holds a number that is not finite in 32 bits")
+    return torch.from_numpy(np.ascontiguousarray(array.transpose(axes)))
