@@ -238,18 +238,18 @@ def test_a_missing_file_is_a_config_error(tmp_path: Path) -> None:
 def test_a_discriminators_last_slope_lies_in_its_file(
     tmp_path: Path, generator: torch.Generator
 ) -> None:
-    network = Discriminator(slope=0).eval()
+    network = Discriminator(last_slope=0).eval()
     frames = torch.rand(2, 3, 64, 176, generator=generator)
     path = tmp_path / "d.safetensors"
     save_network(path, network, {})
     again = load_discriminator(path)
-    assert again.slope == 0
+    assert again.last_slope == 0
     with torch.no_grad():
         assert torch.equal(again(frames), network(frames))
         assert again.see(frames).min() == 0
     tensors, metadata = load_tensors(path)
-    save_tensors(path, tensors, {name: metadata[name] for name in metadata if name != "slope"})
-    assert load_discriminator(path).slope == 0.2
-    save_tensors(path, tensors, {**metadata, "slope": "steep"})
+    save_tensors(path, tensors, {name: metadata[name] for name in metadata if name != "last_slope"})
+    assert load_discriminator(path).last_slope == 0.2
+    save_tensors(path, tensors, {**metadata, "last_slope": "steep"})
     with pytest.raises(WeightsError, match="unusable metadata"):
         load_discriminator(path)

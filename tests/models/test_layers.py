@@ -13,7 +13,10 @@ from agns.models.layers import (
     L2Pool,
     PooledBranch,
     Pooling,
+    SameConv2d,
+    SameConvTranspose2d,
     conv_block,
+    halving_pool,
 )
 
 
@@ -187,3 +190,73 @@ def test_inception_can_do_without_5x5_and_1x1_branches(generator: torch.Generato
     joined = module.eval()(x)
     assert joined.shape == (2, 7, 3, 3)
     assert torch.equal(joined[:, 3:, :2, :2], nn.functional.max_pool2d(x, 3, 2))
+
+
+def pad_after(x: np.ndarray, *, kernel: int, stride: int, fill: float) -> np.ndarray:
+    """TensorFlow's "same": the fewest pixels that ceil(size / stride) windows reach to."""
+    edges = [(0, 0), (0, 0)]
+    for size in x.shape[2:]:
+        total = max((int(np.ceil(size / stride)) - 1) * stride + kernel - size, 0)
+        edges.append((total // 2, total - total // 2))
+    return np.pad(x, edges, constant_values=fill)
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+@pytest.mark.parametrize("size", [(12, 9), (5, 8)])
+def test_same_convolution_pads_the_odd_pixel_after(
+    generator: torch.Generator, kernel: int, size: tuple[int, int]
+) -> None:
+    layer = SameConv2d(2, 3, kernel, 2).double()
+    x = torch.randn(2, 2, *size, generator=generator, dtype=torch.float64)
+    expected = convolve(pad_after(x.numpy(), kernel=kernel, stride=2, fill=0), layer)
+    assert expected.shape[2:] == (-(-size[0] // 2), -(-size[1] // 2))
+    np.testing.assert_allclose(layer(x).detach().numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [(4, 11), (3, 2)])
+def test_same_transposed_convolution_is_the_gradient_of_same_convolution(
+    generator: torch.Generator, size: tuple[int, int]
+) -> None:
+    layer = randomise(SameConvTranspose2d(3, 2).double(), generator)
+    x = torch.randn(2, 3, *size, generator=generator, dtype=torch.float64).numpy()
+    weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
+    rows, columns = size
+    # Every input pixel adds its kernel to the picture, which lies one pixel into the sum.
+    spread = np.zeros((2, 2, 2 * rows + 3, 2 * columns + 3))
+    for row in range(rows):
+        for column in range(columns):
+            patch = np.einsum("bi,iokl->bokl", x[:, :, row, column], weight)
+            spread[:, :, 2 * row : 2 * row + 5, 2 * column : 2 * column + 5] += patch
+    expected = spread[:, :, 1:-2, 1:-2] + bias[:, None, None]
+    drawn = layer(torch.from_numpy(x)).detach().numpy()
+    assert drawn.shape == (2, 2, 2 * rows, 2 * columns)
+    np.testing.assert_allclose(drawn, expected, atol=1e-12)
+
+
+def test_halving_pool_of_tensorflow_begins_at_the_first_pixel(generator: torch.Generator) -> None:
+    x = -1 - torch.rand(2, 3, 12, 6, generator=generator, dtype=torch.float64)
+    padded = pad_after(x.numpy(), kernel=3, stride=2, fill=-np.inf)
+    expected = windows(padded, stride=2, padding=0, fill=0).max(-1)
+    np.testing.assert_array_equal(halving_pool("tensorflow")(x).numpy(), expected)
+    expected = windows(x.numpy(), stride=2, padding=1, fill=-np.inf).max(-1)
+    np.testing.assert_array_equal(halving_pool("torch")(x).numpy(), expected)
+
+
+def test_l2_pool_of_tensorflow_counts_no_zeros_around_the_picture(
+    generator: torch.Generator,
+) -> None:
+    x = torch.randn(2, 3, 6, 5, generator=generator, dtype=torch.float64)
+    seen = windows(x.numpy(), stride=1, padding=1, fill=np.nan)
+    expected = np.sqrt(9 * np.nanmean(seen**2, -1))
+    np.testing.assert_allclose(L2Pool(1, 1, "tensorflow")(x).numpy(), expected, rtol=1e-9)
+
+
+def test_conv_block_of_tensorflow_adds_more_to_variances_and_pads_after(
+    generator: torch.Generator,
+) -> None:
+    block = conv_block(3, 4, 5, stride=2, padding=2, convention="tensorflow").double()
+    randomise(block, generator).eval()
+    assert block[1].eps == 1e-3
+    x = torch.randn(2, 3, 8, 8, generator=generator, dtype=torch.float64)
+    expected = run_block(pad_after(x.numpy(), kernel=5, stride=2, fill=0), block)
+    np.testing.assert_allclose(block(x).detach().numpy(), expected, atol=1e-12)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from agns.models.layers import Pooling
+from agns.models.layers import CrossChannelNorm, Pooling
 from agns.models.openface import OpenFace
 from agns.models.weights import count_parameters
 
@@ -63,3 +63,28 @@ def test_every_weight_receives_a_gradient(generator: torch.Generator) -> None:
 def test_the_backbone_has_the_published_number_of_parameters() -> None:
     with torch.device("meta"):
         assert count_parameters(OpenFace()) == 3_743_280
+
+
+def test_tensorflows_convention_normalises_over_eleven_channels(
+    generator: torch.Generator,
+) -> None:
+    norms = [
+        module
+        for module in OpenFace(convention="tensorflow").modules()
+        if isinstance(module, CrossChannelNorm)
+    ]
+    assert len(norms) == 2
+    x = 30 * torch.randn(1, 16, 2, 2, generator=generator, dtype=torch.float64)
+    for norm in norms:
+        for channel, got in enumerate(norm(x)[0]):
+            near = x[0, max(0, channel - 5) : channel + 6]
+            expected = x[0, channel] / (1 + 1e-4 * near.square().sum(0)) ** 0.75
+            torch.testing.assert_close(got, expected)
+
+
+def test_both_conventions_share_weights_but_not_embeddings(generator: torch.Generator) -> None:
+    torchs = OpenFace(pooling="same").eval()
+    tensorflows = OpenFace(pooling="same", convention="tensorflow").eval()
+    tensorflows.load_state_dict(torchs.state_dict())
+    batch = faces(generator, 1)
+    assert (torchs(batch) - tensorflows(batch)).abs().max() > 1e-3

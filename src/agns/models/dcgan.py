@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from agns.accessory.frame import frame_mask
 from agns.errors import WeightsError
+from agns.models.layers import Convention, SameConv2d, SameConvTranspose2d, norm_epsilon
 from agns.models.sharing import Shareable, read_content
 from agns.models.weights import fill
 from agns.storage import load_tensors, save_tensors
@@ -28,25 +29,36 @@ def sample_latents(count: int, *, generator: torch.Generator) -> Latents:
 class EyeglassNetwork(nn.Module, Shareable, tags=["eyeglasses"]):
     """What generator and discriminator share: their contract and their files."""
 
+    convention: Convention
+    """Form of the convolutions' padding and of the batch norms."""
+
     def specification(self) -> dict[str, object]:
-        """Latents and frames, as JSON values."""
+        """Latents, frames and convention, as JSON values."""
         return {
             "latent": {"length": LATENT, "distribution": "U[-1, 1]"},
             "frames": {"size": [64, 176], "range": [0, 1], "colour": "RGB", "layout": "NCHW"},
+            "convention": self.convention,
         }
 
 
 class Generator(EyeglassNetwork, pipeline_tag="unconditional-image-generation"):
-    """Latents to 64x176 eyeglass frames: a fully connected layer, four transposed convolutions."""
+    """Latents to 64x176 eyeglass frames: a fully connected layer, four transposed convolutions.
 
-    def __init__(self) -> None:
+    Args:
+        convention: "torch" is the paper's; "tensorflow" is the Keras port, whose transposed
+            convolutions draw a pixel further down and right, with epsilon 1e-3 in the batch norms.
+    """
+
+    def __init__(self, *, convention: Convention = "torch") -> None:
         super().__init__()
-        self.project = nn.Sequential(nn.Linear(LATENT, 7040), nn.BatchNorm1d(7040), nn.ReLU())
+        self.convention = convention
+        norm = nn.BatchNorm1d(7040, eps=norm_epsilon(convention))
+        self.project = nn.Sequential(nn.Linear(LATENT, 7040), norm, nn.ReLU())
         self.draw = nn.Sequential(
-            *_doubling(160, 80),
-            *_doubling(80, 40),
-            *_doubling(40, 20),
-            nn.ConvTranspose2d(20, 3, 5, 2, padding=2, output_padding=1),
+            *_doubling(160, 80, convention),
+            *_doubling(80, 40, convention),
+            *_doubling(40, 20, convention),
+            _transposed(20, 3, convention),
             nn.Tanh(),
         )
 
@@ -77,10 +89,16 @@ class Generator(EyeglassNetwork, pipeline_tag="unconditional-image-generation"):
         return (drawn + 1) / 2 * frame_mask().to(drawn)
 
 
-def _doubling(channels: int, out: int) -> tuple[nn.Module, ...]:
+def _transposed(channels: int, out: int, convention: Convention) -> nn.ConvTranspose2d:
+    if convention == "tensorflow":
+        return SameConvTranspose2d(channels, out)
+    return nn.ConvTranspose2d(channels, out, 5, 2, padding=2, output_padding=1)
+
+
+def _doubling(channels: int, out: int, convention: Convention) -> tuple[nn.Module, ...]:
     return (
-        nn.ConvTranspose2d(channels, out, 5, 2, padding=2, output_padding=1),
-        nn.BatchNorm2d(out),
+        _transposed(channels, out, convention),
+        nn.BatchNorm2d(out, eps=norm_epsilon(convention)),
         nn.ReLU(),
     )
 
@@ -121,20 +139,27 @@ class Discriminator(EyeglassNetwork, pipeline_tag="image-classification"):
     """64x176 frames to one logit each: positive for what looks like real eyeglasses.
 
     Args:
-        slope: Share of what is negative that the last convolution's activation lets through;
-            the MATLAB original's lets nothing.
+        convention: "torch" is the paper's; "tensorflow" is the Keras port, whose convolutions pad
+            the odd pixel after, with epsilon 1e-3 in the batch norms and a slope of 0.3.
+        last_slope: Share of what is negative that the last convolution's activation lets through,
+            in place of the convention's; the MATLAB original's lets nothing.
     """
 
-    def __init__(self, *, slope: float = 0.2) -> None:
+    def __init__(
+        self, *, convention: Convention = "torch", last_slope: float | None = None
+    ) -> None:
         super().__init__()
-        self.slope = slope
+        self.convention = convention
+        first, _, leak = _halving(3, 20, convention)
+        *last, usual = _halving(80, 160, convention)
+        self.last_slope = usual.negative_slope if last_slope is None else last_slope
         self.see = nn.Sequential(
-            nn.Conv2d(3, 20, 5, 2, 2),
-            nn.LeakyReLU(0.2),
-            *_halving(20, 40),
-            *_halving(40, 80),
-            *_halving(80, 160)[:2],
-            nn.LeakyReLU(slope),
+            first,
+            leak,
+            *_halving(20, 40, convention),
+            *_halving(40, 80, convention),
+            *last,
+            nn.LeakyReLU(self.last_slope),
         )
         self.compare = MinibatchDiscrimination(7040, 160, 3)
         self.judge = nn.Linear(7040 + 160, 1)
@@ -144,8 +169,8 @@ class Discriminator(EyeglassNetwork, pipeline_tag="image-classification"):
         save_network(path, self, self.record)
 
     def specification(self) -> dict[str, object]:
-        """Latents, frames, and the last slope, as JSON values."""
-        return {**super().specification(), "slope": self.slope}
+        """Latents, frames, convention and the last slope, as JSON values."""
+        return {**super().specification(), "last_slope": self.last_slope}
 
     @classmethod
     def read(cls, path: Path) -> "Discriminator":
@@ -178,8 +203,15 @@ class Discriminator(EyeglassNetwork, pipeline_tag="image-classification"):
         return features.flatten(1)
 
 
-def _halving(channels: int, out: int) -> tuple[nn.Module, ...]:
-    return nn.Conv2d(channels, out, 5, 2, 2), nn.BatchNorm2d(out), nn.LeakyReLU(0.2)
+def _halving(
+    channels: int, out: int, convention: Convention
+) -> tuple[nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU]:
+    port = convention == "tensorflow"
+    return (
+        SameConv2d(channels, out, 5, 2) if port else nn.Conv2d(channels, out, 5, 2, 2),
+        nn.BatchNorm2d(out, eps=norm_epsilon(convention)),
+        nn.LeakyReLU(0.3 if port else 0.2),
+    )
 
 
 def build_gan(*, generator: torch.Generator) -> tuple[Generator, Discriminator]:
@@ -240,17 +272,25 @@ def load_generator(path: Path) -> Generator:
         ConfigError: There is no such file.
         WeightsError: The file is damaged, holds something else, or does not fit.
     """
-    return _load(path, lambda _: Generator(), "generator")
+    return _load(path, lambda metadata: Generator(convention=_convention(metadata)), "generator")
 
 
 def load_discriminator(path: Path) -> Discriminator:
     """Read a discriminator; as `load_generator`."""
 
     def build(metadata: Mapping[str, str]) -> Discriminator:
-        # Files of before this choice have the usual slope.
-        return Discriminator(slope=float(metadata.get("slope", "0.2")))
+        slope = metadata.get("last_slope")
+        return Discriminator(
+            convention=_convention(metadata), last_slope=None if slope is None else float(slope)
+        )
 
     try:
         return _load(path, build, "discriminator")
     except ValueError as error:
         raise WeightsError(f"{path} has unusable metadata: {error}") from error
+
+
+def _convention(metadata: Mapping[str, str]) -> Convention:
+    # Files of before this choice hold networks of the paper's form.
+    port = metadata.get("convention") == json.dumps("tensorflow")
+    return "tensorflow" if port else "torch"

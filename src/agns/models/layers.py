@@ -32,6 +32,7 @@ class CrossChannelNorm(nn.Module):
 
     `x / (1 + alpha / size * sum of squares over `size` neighbouring channels) ** beta`, with the
     sum written as one banded 1x1 convolution: torch's own goes through a slow 3-d pooling.
+    TensorFlow's alpha weighs the sum itself, so that ours is its own times the size.
 
     Args:
         size: Channels in a window, odd.
@@ -60,26 +61,106 @@ class L2Pool(nn.Module):
     Args:
         stride: Step between windows in pixels.
         padding: Zeros around the picture in pixels.
+        convention: "tensorflow" takes nine times the mean over what lies within the picture, so
+            that windows at its borders weigh more; "torch" counts the zeros.
     """
 
-    def __init__(self, stride: int, padding: int = 0) -> None:
+    def __init__(self, stride: int, padding: int = 0, convention: Convention = "torch") -> None:
         super().__init__()
         self.stride, self.padding = stride, padding
+        self.count_zeros = convention == "torch"
 
     def forward(self, x: Activations) -> Activations:
         """Pool; differentiable also where a whole window is zero."""
-        mean = functional.avg_pool2d(x * x, 3, self.stride, self.padding)
+        mean = functional.avg_pool2d(
+            x * x, 3, self.stride, self.padding, count_include_pad=self.count_zeros
+        )
         # The gradient of a bare root is infinite at 0, where dead channels lie.
         return (9 * mean + 1e-12).sqrt()
 
 
+class SameConv2d(nn.Conv2d):
+    """A convolution padded as TensorFlow's "same": zeros to ceil(size / stride), the odd one after.
+
+    Args:
+        channels: Input channels.
+        out: Output channels.
+        kernel: Height and width of the kernel.
+        stride: Step in pixels.
+    """
+
+    def __init__(self, channels: int, out: int, kernel: int, stride: int) -> None:
+        super().__init__(channels, out, kernel, stride)
+
+    def forward(self, x: Activations) -> Activations:
+        """Pad and convolve."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        edges: list[int] = []
+        for size in (x.shape[3], x.shape[2]):
+            missing = max(0, (-(-size // stride) - 1) * stride + kernel - size)
+            edges += [missing // 2, missing - missing // 2]
+        return super().forward(functional.pad(x, edges))
+
+
+class SameConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed 5x5 convolution that doubles a picture as TensorFlow's "same" does.
+
+    It is the gradient of `SameConv2d`, so that a picture lies one pixel after where Torch's
+    padding of 2 puts it.
+
+    Args:
+        channels: Input channels.
+        out: Output channels.
+    """
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__(channels, out, 5, 2, padding=1)
+
+    def forward(self, x: Activations, output_size: list[int] | None = None) -> Activations:
+        """Double; one row and one column too many are cut off behind."""
+        return super().forward(x, output_size)[..., :-1, :-1]
+
+
+def halving_pool(convention: Convention) -> nn.MaxPool2d:
+    """3x3 max pooling that halves a picture of even height and width.
+
+    Torch's windows begin a pixel before the picture, TensorFlow's at its first pixel, so that the
+    last ones reach beyond it.
+    """
+    if convention == "tensorflow":
+        return nn.MaxPool2d(3, 2, ceil_mode=True)
+    return nn.MaxPool2d(3, 2, 1)
+
+
+def norm_epsilon(convention: Convention) -> float:
+    """What a batch norm adds to variances."""
+    return 1e-3 if convention == "tensorflow" else 1e-5
+
+
 def conv_block(
-    channels: int, out: int, kernel: int, *, stride: int = 1, padding: int = 0
+    channels: int,
+    out: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    convention: Convention = "torch",
 ) -> nn.Sequential:
-    """Convolution, batch norm, ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(channels, out, kernel, stride, padding), nn.BatchNorm2d(out), nn.ReLU()
-    )
+    """Convolution, batch norm, ReLU; TensorFlow's convention has a say only in padding at a stride.
+
+    Args:
+        channels: Input channels.
+        out: Output channels.
+        kernel: Height and width of the kernel.
+        stride: Step in pixels.
+        padding: Zeros around the picture in pixels.
+        convention: "tensorflow" replaces the padding by its own where `stride` is above 1.
+    """
+    if convention == "tensorflow" and stride > 1:
+        convolution: nn.Conv2d = SameConv2d(channels, out, kernel, stride)
+    else:
+        convolution = nn.Conv2d(channels, out, kernel, stride, padding)
+    return nn.Sequential(convolution, nn.BatchNorm2d(out, eps=norm_epsilon(convention)), nn.ReLU())
 
 
 class PooledBranch(nn.Module):
@@ -119,6 +200,7 @@ class Inception(nn.Module):
         stride: Step of the convolutions: 2 halves the picture.
         pooling: Whether the pooling branch strides and is padded back, or moves as the
             convolutions do.
+        convention: Form of the padding and the batch norms.
     """
 
     def __init__(
@@ -134,26 +216,31 @@ class Inception(nn.Module):
         out1: int,
         stride: int = 1,
         pooling: Pooling = "strided",
+        convention: Convention = "torch",
     ) -> None:
         super().__init__()
+        block = functools.partial(conv_block, convention=convention)
         self.branch3 = nn.Sequential(
-            conv_block(channels, reduce3, 1),
-            conv_block(reduce3, out3, 3, stride=stride, padding=1),
+            block(channels, reduce3, 1), block(reduce3, out3, 3, stride=stride, padding=1)
         )
         self.branch5 = (
             nn.Sequential(
-                conv_block(channels, reduce5, 1),
-                conv_block(reduce5, out5, 5, stride=stride, padding=2),
+                block(channels, reduce5, 1), block(reduce5, out5, 5, stride=stride, padding=2)
             )
             if reduce5
             else None
         )
         step, padding = (stride, 1) if pooling == "same" else (3 if pool == "l2" else 2, 0)
+        if pool == "l2":
+            pool_layer: nn.Module = L2Pool(step, padding, convention)
+        elif pooling == "same" and stride == 2:
+            pool_layer = halving_pool(convention)
+        else:
+            pool_layer = nn.MaxPool2d(3, step, padding)
         self.pooled = PooledBranch(
-            L2Pool(step, padding) if pool == "l2" else nn.MaxPool2d(3, step, padding),
-            conv_block(channels, pool_out, 1) if pool_out else nn.Identity(),
+            pool_layer, block(channels, pool_out, 1) if pool_out else nn.Identity()
         )
-        self.branch1 = conv_block(channels, out1, 1) if out1 else None
+        self.branch1 = block(channels, out1, 1) if out1 else None
 
     def forward(self, x: Activations) -> Activations:
         """Run the branches and join their channels: 3x3, 5x5, pooling, 1x1."""

@@ -1,10 +1,19 @@
 """OpenFace's nn4.small2 (Amos et al. 2016, table 4): 96x96 faces to unit embeddings."""
 
+import functools
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agns.models.layers import Convention, CrossChannelNorm, Inception, Pooling, conv_block
+from agns.models.layers import (
+    Convention,
+    CrossChannelNorm,
+    Inception,
+    Pooling,
+    conv_block,
+    halving_pool,
+)
 from agns.types import Embeddings
 
 
@@ -16,40 +25,42 @@ class OpenFace(nn.Module):
             with zeros; "same" is the Keras port, whose pooling branches move as the
             convolutions beside them do.
         convention: "torch" is the original; "tensorflow" is the Keras port, with epsilon 1e-3 in
-            the batch norms, the odd pixel of padding after at stride 2, and a local response
-            normalisation over eleven channels.
+            the batch norms, the odd pixel of padding after at stride 2, a local response
+            normalisation over eleven channels, and no zeros counted where pooling meets a border.
     """
 
     def __init__(self, *, pooling: Pooling = "strided", convention: Convention = "torch") -> None:
         super().__init__()
-        self.convention = convention
+        port = convention == "tensorflow"
+        size, alpha = (11, 11e-4) if port else (5, 1e-4)
         self.stem = nn.Sequential(
-            conv_block(3, 64, 7, stride=2, padding=3),
-            nn.MaxPool2d(3, 2, 1),
-            CrossChannelNorm(),
-            conv_block(64, 64, 1),
-            conv_block(64, 192, 3, padding=1),
-            CrossChannelNorm(),
-            nn.MaxPool2d(3, 2, 1),
+            conv_block(3, 64, 7, stride=2, padding=3, convention=convention),
+            halving_pool(convention),
+            CrossChannelNorm(size, alpha),
+            conv_block(64, 64, 1, convention=convention),
+            conv_block(64, 192, 3, padding=1, convention=convention),
+            CrossChannelNorm(size, alpha),
+            halving_pool(convention),
         )
+        module = functools.partial(Inception, pooling=pooling, convention=convention)
         self.inceptions = nn.Sequential(
             # 3a, 3b, 3c: 12x12, then 6x6
-            Inception(192, reduce3=96, out3=128, reduce5=16, out5=32,
-                      pool="max", pool_out=32, out1=64, pooling=pooling),
-            Inception(256, reduce3=96, out3=128, reduce5=32, out5=64,
-                      pool="l2", pool_out=64, out1=64, pooling=pooling),
-            Inception(320, reduce3=128, out3=256, reduce5=32, out5=64,
-                      pool="max", pool_out=0, out1=0, stride=2, pooling=pooling),
+            module(192, reduce3=96, out3=128, reduce5=16, out5=32,
+                      pool="max", pool_out=32, out1=64),
+            module(256, reduce3=96, out3=128, reduce5=32, out5=64,
+                      pool="l2", pool_out=64, out1=64),
+            module(320, reduce3=128, out3=256, reduce5=32, out5=64,
+                      pool="max", pool_out=0, out1=0, stride=2),
             # 4a, 4e: 6x6, then 3x3
-            Inception(640, reduce3=96, out3=192, reduce5=32, out5=64,
-                      pool="l2", pool_out=128, out1=256, pooling=pooling),
-            Inception(640, reduce3=160, out3=256, reduce5=64, out5=128,
-                      pool="max", pool_out=0, out1=0, stride=2, pooling=pooling),
+            module(640, reduce3=96, out3=192, reduce5=32, out5=64,
+                      pool="l2", pool_out=128, out1=256),
+            module(640, reduce3=160, out3=256, reduce5=64, out5=128,
+                      pool="max", pool_out=0, out1=0, stride=2),
             # 5a, 5b: 3x3
-            Inception(1024, reduce3=96, out3=384, reduce5=0, out5=0,
-                      pool="l2", pool_out=96, out1=256, pooling=pooling),
-            Inception(736, reduce3=96, out3=384, reduce5=0, out5=0,
-                      pool="max", pool_out=96, out1=256, pooling=pooling),
+            module(1024, reduce3=96, out3=384, reduce5=0, out5=0,
+                      pool="l2", pool_out=96, out1=256),
+            module(736, reduce3=96, out3=384, reduce5=0, out5=0,
+                      pool="max", pool_out=96, out1=256),
         )  # fmt: skip
         self.embed = nn.Linear(736, 128)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from agns.errors import ConfigError, WeightsError
-from agns.models.importing import openface, torchvision
+from agns.models.importing import keras, keras_files, openface, tensorflow, torchvision
 from agns.models.importing.imported import Imported
 from agns.models.importing.matlab import is_mat, read_matlab
 
@@ -36,6 +36,8 @@ SOURCES: tuple[Source, ...] = (
     Source(name=openface.KIND, recognises=openface.recognises, read=openface.read),
     Source(name=torchvision.KIND, recognises=torchvision.recognises, read=torchvision.read),
     Source(name="MATLAB file (.mat)", recognises=is_mat, read=read_matlab),
+    Source(name=keras.KIND, recognises=keras_files.recognises, read=keras.read),
+    Source(name=tensorflow.KIND, recognises=tensorflow.recognises, read=tensorflow.read),
 )
 """Tried in this order."""
 

@@ -60,7 +60,7 @@ def read_gan(content: MatFile, path: Path, arch: str) -> Imported:
         WeightsError: It holds another network, or a matrix does not fit.
     """
     drawing = arch == "generator"
-    network = _filled(Generator() if drawing else Discriminator(slope=0), content, path, arch)
+    network = _filled(Generator() if drawing else Discriminator(last_slope=0), content, path, arch)
     file, variable = _MOMENTS[arch]
     beside = path.with_name(file)
     if beside.is_file():

@@ -1,0 +1,157 @@
+"""Generator and discriminator of the AGN port, in TensorFlow's checkpoint format.
+
+The port (PhilK-7/agns-port) keeps them as `gweights.index` and `dweights.index`, each beside a
+file `.data-00000-of-00001`; of late it saves its discriminator as a folder, with the same pair in
+`variables`. Layers with weights are numbered: `layer_with_weights-0/kernel`. TensorFlow itself
+reads them.
+
+Its networks are Keras's: pictures are flattened with their channels last, padding is "same", and
+the discriminator counts each sample's nearness to itself, which adds one to each of the 160
+distances and goes into our last bias. It ends in a sigmoid, ours before it. The generator was
+trained on latents from N(0, 1), and draws from our U[-1, 1] what lies nearer to its mean.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from agns.errors import ConfigError, WeightsError
+from agns.models.dcgan import Discriminator, Generator
+from agns.models.importing.imported import Imported
+from agns.models.importing.keras_layers import PARTS, Layer, Weight, channels_first, describe, fit
+
+KIND = "TensorFlow checkpoint"
+
+MAGIC = bytes.fromhex("57fb808b247547db")
+"""How an index ends, as all sorted tables do that LevelDB's format is used for."""
+
+NUMBERED = "layer_with_weights-"
+
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+LAYERS = {
+    "generator": (
+        "project.0", "project.1", "draw.0", "draw.1", "draw.3", "draw.4", "draw.6", "draw.7",
+        "draw.9",
+    ),
+    "discriminator": (
+        "see.0", "see.2", "see.3", "see.5", "see.6", "see.8", "see.9", "compare.project", "judge",
+    ),
+}  # fmt: skip
+"""Our modules, in the order of the port's layers."""
+
+
+def recognises(path: Path) -> bool:
+    """Whether it is a checkpoint's index, or a folder that a model was saved to."""
+    index = _find_index(path)
+    if not index.is_file() or index.stat().st_size < len(MAGIC):
+        return False
+    with index.open("rb") as file:
+        file.seek(-len(MAGIC), 2)
+        return file.read() == MAGIC
+
+
+def read(path: Path, arch: str, identities: Sequence[str] | None) -> Imported:
+    """Build a generator or a discriminator from a checkpoint.
+
+    Args:
+        path: The file that ends in `.index`, or the folder.
+        arch: `generator` or `discriminator`.
+        identities: None, since neither has classes.
+
+    Raises:
+        ConfigError: Another architecture, or names of classes.
+        WeightsError: TensorFlow is not installed, or the checkpoint is damaged or another network.
+    """
+    if arch not in LAYERS:
+        raise ConfigError(
+            f"{path} is a TensorFlow checkpoint, which the port has only of its generator and "
+            f"discriminator, not of {arch}"
+        )
+    if identities is not None:
+        raise ConfigError(f"a {arch} has no classes to be named")
+    layers = _list_layers(path)
+    modules = LAYERS[arch]
+    if len(layers) != len(modules) or layers[0].kind != _first_kind(arch):
+        raise WeightsError(
+            f"{path} holds {describe(layers)}, which is not the {arch}: it has {len(modules)} "
+            f"layers with weights, the first of them a {_first_kind(arch)}"
+        )
+    places = dict(zip(modules, layers, strict=True))
+    order = channels_first(160, 4, 11)
+    if arch == "generator":
+        generator = Generator(convention="tensorflow")
+        outputs = {"project.0": order, "project.1": order}
+        fit(generator, places, path, outputs=outputs)
+        return Imported(network=generator.eval(), kind=KIND)
+    discriminator = Discriminator(convention="tensorflow")
+    judged = torch.cat([order, torch.arange(7040, 7040 + 160)])
+    fit(discriminator, places, path, inputs={"compare.project": order, "judge": judged})
+    with torch.no_grad():
+        judge = discriminator.judge
+        judge.bias.add_(judge.weight[:, 7040:].sum(1))
+    return Imported(network=discriminator.eval(), kind=KIND)
+
+
+def _first_kind(arch: str) -> str:
+    return "fully connected layer" if arch == "generator" else "convolution"
+
+
+def _find_index(path: Path) -> Path:
+    """The index of a checkpoint that is named by one of its files, or by a model's folder."""
+    if path.is_dir():
+        return path / "variables" / "variables.index"
+    prefix, data, _ = path.name.rpartition(".data-")
+    return path.with_name(f"{prefix}.index") if data else path
+
+
+def _list_layers(path: Path) -> list[Layer]:
+    """The layers with weights, in the order of their numbers."""
+    try:
+        import tensorflow as tf
+    except ImportError as error:
+        raise WeightsError(
+            f"{path} is a TensorFlow checkpoint, which needs TensorFlow: "
+            'pip install "agns[tensorflow]"'
+        ) from error
+    index = _find_index(path)
+    # Its reader passes on what its C++ raises: an index beyond its end, a key that is not there.
+    failures = (tf.errors.OpError, ValueError, RuntimeError, LookupError)
+    try:
+        reader = tf.train.load_checkpoint(str(index.with_suffix("")))
+        shapes: Mapping[str, Sequence[int]] = reader.get_variable_to_shape_map()
+        types = reader.get_variable_to_dtype_map()
+    except failures as error:
+        raise WeightsError(f"{path} is not a readable checkpoint: {_first_line(error)}") from error
+
+    def reading(key: str) -> np.ndarray:
+        try:
+            return np.asarray(reader.get_tensor(key))
+        except failures as error:
+            raise WeightsError(f"{path}: {key} cannot be read: {_first_line(error)}") from error
+
+    layers: dict[int, dict[str, Weight]] = {}
+    spare: list[Weight] = []
+    for key in sorted(shapes):
+        name, found, rest = key.partition(VALUE)
+        numbered = name.removeprefix(NUMBERED)
+        number, _, inner = numbered.partition("/")
+        part = inner.rpartition("/")[2]
+        if not found or rest or not types[key].is_floating:
+            continue
+        weight = Weight(name=name, shape=tuple(shapes[key]), read=functools.partial(reading, key))
+        if numbered != name and number.isdecimal() and part in PARTS:
+            layers.setdefault(int(number), {})[part] = weight
+        elif name.startswith("variables/"):
+            spare.append(weight)
+    # A saved folder does not name the layer within the mini-batch discrimination.
+    if len(spare) == 2 and 7 not in layers:
+        layers[7] = {"kernel" if len(weight.shape) == 2 else "bias": weight for weight in spare}
+    return [Layer(name=f"{NUMBERED}{number}", weights=layers[number]) for number in sorted(layers)]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip("'\" \n").split("\n")[0]
