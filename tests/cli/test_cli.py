@@ -15,18 +15,21 @@ from typer.testing import CliRunner
 import agns as package
 from agns.attack.config import AgnConfig
 from agns.attack.goals import Dodge, Impersonate
-from agns.cli import attack, faces, train
+from agns.cli import attack, faces, metric, train
 from agns.cli.app import app
 from agns.data.synthetic import SyntheticConfig
 from agns.evaluation.experiment import Experiment
 from agns.models import catalogue
 from agns.models.catalogue import list_networks
 from agns.training.gan import GanTraining
-from agns.training.recognizer import RecognizerTraining
+from agns.training.parallel import Machines
+from agns.training.recipe import RECIPES, RecognizerTraining, recipe_for
+from agns.training.triplets import MetricTraining
 
 COMMANDS = (
     (), ("demo",), ("recognize",), ("attack",), ("models",), ("train",), ("train", "recognizer"),
-    ("train", "gan"), ("glasses",), ("glasses", "generate"), ("glasses", "draw"),
+    ("train", "metric"), ("train", "gan"), ("models", "import"), ("models", "show"),
+    ("glasses",), ("glasses", "generate"), ("glasses", "draw"),
     ("glasses", "crop"), ("faces",), ("faces", "draw"), ("faces", "list"),
 )  # fmt: skip
 
@@ -143,7 +146,9 @@ def test_the_networks_come_as_a_table_with_a_line_for_each() -> None:
     [
         (attack.attack, AgnConfig, 6),
         (attack.attack, Experiment, 2),
-        (train.train_recognizer, RecognizerTraining, 6),
+        (train.train_recognizer, Machines, 5),
+        (metric.train_metric, MetricTraining, 6),
+        (metric.train_metric, Machines, 5),
         (train.train_gan, GanTraining, 4),
         (faces.draw, SyntheticConfig, 4),
     ],
@@ -169,3 +174,17 @@ def test_the_stop_values_that_help_tells_are_those_of_the_goals() -> None:
     help_text = " ".join(CliRunner().invoke(app, ["attack", "--help"]).stdout.split())
     dodge, impersonate = Dodge(subject=0).stop, Impersonate(subject=0, target=1).stop
     assert f"[default: {dodge}, or {impersonate} for a target]" in help_text
+
+
+def test_what_is_left_to_the_recipe_is_a_setting_of_every_recipe() -> None:
+    parameters = inspect.signature(train.train_recognizer).parameters
+    left = {name for name, parameter in parameters.items() if parameter.default is None}
+    settings = left & {field.name for field in fields(RecognizerTraining)}
+    assert settings == {
+        "epochs", "batch", "rate", "erased_share", "frames_per_photo", "sizes", "patience",
+    }  # fmt: skip
+    for arch, recipe in RECIPES.items():
+        assert recipe_for(arch, dict.fromkeys(settings)) == recipe
+        assert recipe.arch == arch
+    doses = {arch: recipe.frames_per_photo for arch, recipe in RECIPES.items()}
+    assert doses == {"of10": 10, "of143": 100, "of": 10, "vgg10": 2, "vgg143": 2, "vgg": 2}

@@ -12,9 +12,9 @@ from torch import nn
 
 from agns.data.faces import write_classes
 from agns.models.backbone import load_backbone
+from agns.models.families import FAMILIES
 from agns.models.importing import openface, pretrained
 from agns.models.openface import OpenFace
-from agns.models.recognizer import FAMILIES
 from agns.models.vgg import Vgg16
 
 Run = Callable[..., Any]
@@ -32,7 +32,7 @@ class TinyVgg(Vgg16):
 @pytest.fixture
 def state_dict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state dict of torchvision's names that tells three classes apart."""
-    for module in ("importing.torchvision", "recognizer", "backbone"):
+    for module in ("importing.torchvision", "families", "backbone"):
         monkeypatch.setattr(f"agns.models.{module}.Vgg16", TinyVgg)
     head = dataclasses.replace(FAMILIES["vgg"], head=lambda count: nn.Linear(2, count))
     monkeypatch.setitem(FAMILIES, "vgg", head)

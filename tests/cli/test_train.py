@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from agns.cli import options as cli_options
 from agns.data.faces import FaceSet
+from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
+from agns.models.backbone import load_backbone
 from agns.models.dcgan import load_discriminator, load_generator
 from agns.models.recognizer import load_recognizer
 from agns.storage import read_json
@@ -28,14 +31,16 @@ def test_a_recogniser_is_trained_on_a_folder(
     done = agns("train", "recognizer", "--out", out, *small, "--seed", 3)
     assert done.code == 0
     assert "On 3 test photos: accuracy " in done.out
-    assert done.out.splitlines()[-1] == f"Wrote {out / 'recognizer.safetensors'}"
+    weights, report = out / "recognizer.safetensors", out / "report.html"
+    assert done.out.splitlines()[-1] == f"Wrote {weights}; {report} shows the mistakes."
     recognizer, metadata = load_recognizer(out / "recognizer.safetensors")
     assert recognizer.identities == tuple(f"Synthetic_00{i}" for i in range(3))
     recipe = {"arch": "of", "epochs": 1, "batch": 6, "seed": 3, "rate": 2e-3}
     assert recipe.items() <= metadata["recipe"].items()
-    assert metadata["recipe"]["precision"] in ("fp32", "bf16")
+    assert metadata["precision"] in ("32", "bf16-mixed")
     assert metadata["source"] == str(folder)
-    assert (out / "losses.png").is_file()
+    for name in ("losses.png", "confusion.png", "identities.json"):
+        assert (out / name).is_file()
 
     assert agns("train", "recognizer", "--out", out, *small, "--seed", 3, "--resume").code == 0
     done = agns("train", "recognizer", "--out", out, *small, "--seed", 4, "--resume")
@@ -76,6 +81,14 @@ def test_a_file_in_place_of_the_run_is_misuse(agns: Run, tmp_path: Path, command
         (("--identities", 5), "expected 5 identities"),
         (("--faces", "nowhere"), "no folder of faces nowhere"),
         (("--glasses", "nowhere"), "no folder nowhere of eyeglass pictures"),
+        (("--frames-per-photo", 0), "frames_per_photo must be at least 1"),
+        (("--patience", 0), "patience must be at least 1"),
+        (("--sizes", "64,many"), "--sizes takes whole numbers with commas, got '64,many'"),
+        (("--sizes", "16"), "sizes must be at least 32 pixels"),
+        (("--devices", 0), "devices must be at least 1"),
+        (("--precision", "16-mixed", "--accelerator", "cpu"), "16-mixed needs a GPU"),
+        (("--init", "nowhere"), "no weight file nowhere"),
+        (("--freeze-backbone",), "--freeze-backbone needs a backbone"),
     ],
 )
 def test_settings_that_cannot_be_used_are_misuse_and_leave_no_run(
@@ -92,7 +105,7 @@ def test_settings_that_cannot_be_used_are_misuse_and_leave_no_run(
 def test_an_unknown_precision_is_misuse(agns: Run, tmp_path: Path, command: str) -> None:
     done = agns("train", command, "--out", tmp_path / "run", "--precision", "fp16")
     assert (done.code, done.out) == (2, "")
-    assert "'fp16' is not one of 'auto', 'fp32', 'bf16'" in done.err
+    assert "'fp16' is not one of 'auto', " in done.err
     assert not (tmp_path / "run").exists()
 
 
@@ -160,3 +173,62 @@ def test_a_batch_larger_than_the_set_is_misuse(agns: Run, tmp_path: Path) -> Non
     done = agns("train", "gan", "--out", tmp_path / "run", "--count", 9, "--batch", 10)
     assert done.code == 2
     assert "a batch of 10 needs as many frames, got 9" in done.complaint
+
+
+def test_an_embedding_is_trained_and_a_head_upon_it(agns: Run, tmp_path: Path, shop: Path) -> None:
+    folder = tmp_path / "faces"
+    write_synthetic_folder(folder, SyntheticConfig(identities=9, photos=5))
+    (tmp_path / "classes.json").write_text('{"0": "Synthetic_008"}', encoding="utf-8")
+    metric, head = tmp_path / "metric", tmp_path / "head"
+    done = agns(
+        "train", "metric", "--faces", folder, "--glasses", shop, "--out", metric, "--epochs", 1,
+        "--identities", 2, "--photos", 2, "--exclude", "Synthetic_000", "--exclude-most", 1,
+        "--exclude-classes", tmp_path / "classes.json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert " pairs of 4 identities that were not trained on: accuracy " in done.out
+    for name in ("backbone.safetensors", "roc.png", "losses.png", "scores.json"):
+        assert (metric / name).is_file()
+
+    # As many photos of each identity, so that the one left out for having most is the first.
+    options = (
+        "train", "recognizer", "--arch", "of", "--faces", folder, "--glasses", shop, "--epochs", 1,
+        "--batch", 4, "--freeze-backbone",
+    )  # fmt: skip
+    init = ("--init", metric / "backbone.safetensors")
+    done = agns(*options, *init, "--out", head)
+    assert done.code == 0, done.err
+    recognizer, metadata = load_recognizer(head / "recognizer.safetensors")
+    kept = load_backbone(metric / "backbone.safetensors")[0].network
+    assert torch.equal(recognizer.backbone.embed.weight, kept.embed.weight)
+    assert metadata["recipe"]["frozen"] is True
+
+    for more in (("--devices", 2), ("--resume",)):
+        done = agns(*options, *init, "--out", head, *more)
+        assert done.code == 2
+        assert "--freeze-backbone trains in one process" in done.complaint
+    done = agns(*options, *init, "--out", tmp_path / "other", "--seed", 1)
+    assert done.code == 2
+    assert "photos to test on: train it without these identities" in done.complaint
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (("--identities", 1), "identities must be at least 2"),
+        (("--exclude", "Nobody"), "no identity 'Nobody'"),
+        (("--exclude-classes", "nowhere"), "no file of classes nowhere"),
+        ((), "a step takes 16 identities"),
+    ],
+)
+def test_an_embedding_that_cannot_be_trained_is_misuse(
+    agns: Run, tmp_path: Path, shop: Path, options: tuple[object, ...], complaint: str
+) -> None:
+    folder = tmp_path / "faces"
+    write_synthetic_folder(folder, SyntheticConfig(identities=5, photos=2))
+    done = agns(
+        "train", "metric", "--faces", folder, "--glasses", shop, "--out", tmp_path / "run", *options
+    )
+    assert (done.code, done.out) == (2, "")
+    assert complaint in done.complaint
+    assert not (tmp_path / "run").exists()

@@ -27,6 +27,11 @@ def some(generator: torch.Generator, count: int = 6, height: int = 20, width: in
     return torch.rand(count, 3, height, width, generator=generator)
 
 
+def free(count: int, glasses: Pixels) -> Tensor:
+    """A dose of every frame for each photo."""
+    return torch.arange(len(glasses)).expand(count, -1)
+
+
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
@@ -207,27 +212,38 @@ def test_exactly_the_first_share_of_faces_wears_frames(
     generator: torch.Generator, glasses: Pixels, share: float, count: int
 ) -> None:
     faces = torch.rand(6, 3, 224, 224, generator=generator)
-    worn = wear_some(faces, glasses, share=share, generator=generator)
+    worn = wear_some(faces, glasses, free(6, glasses), share=share, generator=generator)
     assert changed(worn, faces).any((1, 2)).tolist() == [True] * count + [False] * (6 - count)
 
 
-def test_each_wearer_wears_one_of_the_frames_and_is_bare_elsewhere(
+def test_each_wearer_wears_a_frame_of_its_own_dose_and_is_bare_elsewhere(
     generator: torch.Generator, glasses: Pixels
 ) -> None:
     faces = torch.rand(4, 3, 224, 224, generator=generator)
-    worn = wear_some(faces, glasses[:5], share=1, generator=generator)
-    placed = place(from_pixels(glasses[:5]))
+    dose = torch.tensor([[0, 1], [2, 2], [3, 7], [5, 1]])
+    placed = place(from_pixels(glasses))
     inside = silhouette() == 1
-    assert torch.equal(worn[..., silhouette() == 0], faces[..., silhouette() == 0])
-    for face in worn:
-        near = [torch.allclose(face[:, inside], frame[:, inside], atol=1e-6) for frame in placed]
-        assert sum(near) == 1
+    chosen = set()
+    for seed in range(6):
+        worn = wear_some(faces, glasses, dose, share=1, generator=seeded(seed))
+        assert torch.equal(worn[..., silhouette() == 0], faces[..., silhouette() == 0])
+        for number, face in enumerate(worn):
+            near = [
+                place
+                for place, frame in enumerate(placed)
+                if torch.allclose(face[:, inside], frame[:, inside], atol=1e-6)
+            ]
+            assert len(near) == 1
+            assert near[0] in dose[number]
+            chosen.add((number, near[0]))
+    assert len(chosen) == 7
 
 
 def test_frames_are_chosen_from_the_generator_given(
     generator: torch.Generator, glasses: Pixels
 ) -> None:
     faces = torch.rand(6, 3, 224, 224, generator=generator)
-    first = wear_some(faces, glasses, share=1, generator=seeded(1))
-    assert torch.equal(wear_some(faces, glasses, share=1, generator=seeded(1)), first)
-    assert not torch.equal(wear_some(faces, glasses, share=1, generator=seeded(2)), first)
+    dose = free(6, glasses)
+    first = wear_some(faces, glasses, dose, share=1, generator=seeded(1))
+    assert torch.equal(wear_some(faces, glasses, dose, share=1, generator=seeded(1)), first)
+    assert not torch.equal(wear_some(faces, glasses, dose, share=1, generator=seeded(2)), first)

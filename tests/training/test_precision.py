@@ -8,8 +8,8 @@ import torch
 from agns.attack.config import AgnConfig
 from agns.errors import ConfigError
 from agns.training.gan import GanTraining
+from agns.training.parallel import Machines
 from agns.training.precision import autocast, has_fast_bfloat16, resolve_precision
-from agns.training.recognizer import RecognizerTraining
 
 
 @pytest.mark.parametrize(
@@ -21,12 +21,12 @@ from agns.training.recognizer import RecognizerTraining
         ({"architecture": "arm64", "bf16": True}, "fp32"),
     ],
 )
-@pytest.mark.parametrize("settings", [AgnConfig, GanTraining, RecognizerTraining])
+@pytest.mark.parametrize("settings", [AgnConfig, GanTraining])
 def test_by_default_the_processor_decides_and_the_settings_say_what(
     monkeypatch: pytest.MonkeyPatch,
     able: dict[str, object],
     expected: str,
-    settings: Callable[..., AgnConfig | GanTraining | RecognizerTraining],
+    settings: Callable[..., AgnConfig | GanTraining],
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     assert has_fast_bfloat16() == (expected == "bf16")
@@ -44,3 +44,14 @@ def test_an_unknown_precision_is_refused() -> None:
 def test_autocast_sets_what_matrix_products_come_out_in(name: str, dtype: torch.dtype) -> None:
     with autocast(name):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU decides for itself")
+@pytest.mark.parametrize(("able", "expected"), [(True, "bf16-mixed"), (False, "32")])
+def test_trainings_on_fabric_take_what_the_processor_is_fast_at(
+    monkeypatch: pytest.MonkeyPatch, able: bool, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": able})
+    assert Machines().resolved_precision() == expected
+    assert Machines(precision="32").resolved_precision() == "32"
+    assert Machines(precision="bf16-mixed").resolved_precision() == "bf16-mixed"

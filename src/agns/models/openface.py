@@ -31,6 +31,7 @@ class OpenFace(nn.Module):
 
     def __init__(self, *, pooling: Pooling = "strided", convention: Convention = "torch") -> None:
         super().__init__()
+        self.convention = convention
         port = convention == "tensorflow"
         size, alpha = (11, 11e-4) if port else (5, 1e-4)
         self.stem = nn.Sequential(

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from agns.models.backbone import Backbone
+from agns.models.families import FAMILIES
 from agns.models.importing import import_weights
-from agns.models.recognizer import FAMILIES, Recognizer, freeze
+from agns.models.recognizer import Recognizer, freeze
 from agns.models.vgg import Vgg16
 
 Array = np.ndarray

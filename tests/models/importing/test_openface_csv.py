@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from agns.errors import AgnsError, ConfigError, WeightsError
-from agns.models.backbone import Backbone, load_backbone, start_from
+from agns.models.backbone import Backbone, Start, load_backbone
 from agns.models.importing import import_weights
 from agns.models.recognizer import build_recognizer
 
@@ -196,7 +196,7 @@ def test_a_recogniser_started_from_it_embeds_black_borders_alike(
     files: Files, backbone: Backbone
 ) -> None:
     recognizer = build_recognizer("of10", tuple("abcdefghij"), generator=torch.Generator())
-    start_from(recognizer, backbone, Path("file"))
+    Start(backbone=backbone, path=Path("file")).give(recognizer)
     seen: list[torch.Tensor] = []
     recognizer.backbone.register_forward_hook(lambda _, __, out: seen.append(out))
     face = np.zeros((3, 96, 96), np.float32)

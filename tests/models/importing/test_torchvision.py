@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from agns.errors import ConfigError, WeightsError
 from agns.models.backbone import load_backbone
+from agns.models.families import FAMILIES
 from agns.models.importing import import_weights, torchvision
-from agns.models.recognizer import FAMILIES
 from agns.models.vgg import Vgg16
 
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
@@ -70,7 +70,7 @@ class NarrowVgg(Vgg16):
 
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("importing.torchvision", "recognizer", "backbone"):
+    for module in ("importing.torchvision", "families", "backbone"):
         monkeypatch.setattr(f"agns.models.{module}.Vgg16", NarrowVgg)
     head = dataclasses.replace(FAMILIES["vgg"], head=lambda count: nn.Linear(DESCRIPTOR, count))
     monkeypatch.setitem(FAMILIES, "vgg", head)

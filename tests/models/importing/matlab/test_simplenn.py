@@ -11,11 +11,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from torch import nn
 
 from agns.errors import ConfigError, WeightsError
-from agns.models import recognizer as recognizers
-from agns.models import vgg
+from agns.models import families, vgg
 from agns.models.backbone import Backbone
+from agns.models.families import FAMILIES
 from agns.models.importing import import_weights, simplenn
-from agns.models.recognizer import FAMILIES, Recognizer, load_recognizer
+from agns.models.recognizer import Recognizer, load_recognizer
 
 Write = Callable[..., Path]
 Cell = Callable[..., np.ndarray]
@@ -49,7 +49,7 @@ class SmallVgg(vgg.Vgg16):
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same layers with few channels: VGG-16 fills half a gigabyte."""
-    monkeypatch.setattr(recognizers, "Vgg16", SmallVgg)
+    monkeypatch.setattr(families, "Vgg16", SmallVgg)
     monkeypatch.setattr(simplenn, "Vgg16", SmallVgg)
     head = dataclasses.replace(FAMILIES["vgg"], head=lambda classes: nn.Linear(WIDTH, classes))
     monkeypatch.setitem(FAMILIES, "vgg", head)
