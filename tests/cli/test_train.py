@@ -10,9 +10,11 @@ import torch
 from agns.cli import options as cli_options
 from agns.data.faces import FaceSet
 from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
-from agns.models.backbone import load_backbone
+from agns.errors import ConfigError
+from agns.models.backbone import Backbone, Start, load_backbone
 from agns.models.dcgan import load_discriminator, load_generator
 from agns.models.recognizer import load_recognizer
+from agns.models.vgg import Vgg16
 from agns.storage import read_json
 
 Run = Callable[..., Any]
@@ -38,7 +40,7 @@ def test_a_recogniser_is_trained_on_a_folder(
     recipe = {"arch": "of", "epochs": 1, "batch": 6, "seed": 3, "rate": 2e-3}
     assert recipe.items() <= metadata["recipe"].items()
     assert metadata["precision"] in ("32", "bf16-mixed")
-    assert metadata["source"] == str(folder)
+    assert metadata["source"] == folder.name
     for name in ("losses.png", "confusion.png", "identities.json"):
         assert (out / name).is_file()
 
@@ -89,6 +91,8 @@ def test_a_file_in_place_of_the_run_is_misuse(agns: Run, tmp_path: Path, command
         (("--precision", "16-mixed", "--accelerator", "cpu"), "16-mixed needs a GPU"),
         (("--init", "nowhere"), "no weight file nowhere"),
         (("--freeze-backbone",), "--freeze-backbone needs a backbone"),
+        (("--pretrained", "imagenet"), "is a VGG-16, which of has no use for"),
+        (("--pretrained", "imagenet", "--init", "some"), "not with both"),
     ],
 )
 def test_settings_that_cannot_be_used_are_misuse_and_leave_no_run(
@@ -151,7 +155,7 @@ def test_the_eyeglass_networks_are_trained_on_a_folder(
     load_discriminator(out / "discriminator.safetensors")
     assert (out / "losses.png").is_file()
     config = read_json(out / "config.json")["config"]
-    assert {"source": str(shop), "frames": 33, "batch": 16}.items() <= config.items()
+    assert {"source": shop.name, "frames": 33, "batch": 16}.items() <= config.items()
 
     done = agns("train", "gan", *options)
     assert done.code == 2
@@ -232,3 +236,30 @@ def test_an_embedding_that_cannot_be_trained_is_misuse(
     assert (done.code, done.out) == (2, "")
     assert complaint in done.complaint
     assert not (tmp_path / "run").exists()
+
+
+def test_a_recogniser_begins_with_weights_that_are_fetched(
+    agns: Run, tmp_path: Path, small: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+    with torch.device("meta"):
+        backbone = Backbone(network=Vgg16())
+
+    def train(*arguments: object, start: Start, **rest: object) -> None:
+        begun.append(start.path)
+        raise ConfigError("far enough")
+
+    def fetched(**_: object) -> Path:
+        return tmp_path / "fetched.safetensors"
+
+    monkeypatch.setattr("agns.training.recognizer.train_recognizer", train)
+    monkeypatch.setattr("agns.models.importing.pretrained.imagenet_backbone", fetched)
+    monkeypatch.setattr(
+        "agns.models.backbone.load_start", lambda path: Start(backbone=backbone, path=path)
+    )
+    done = agns(
+        "train", "recognizer", *small, "--out", tmp_path / "run", "--arch", "vgg",
+        "--pretrained", "imagenet",
+    )  # fmt: skip
+    assert done.complaint == "far enough"
+    assert begun == [tmp_path / "fetched.safetensors"]

@@ -93,7 +93,8 @@ class FaceOptions:
         if self.root is None:
             return "faces drawn by agns"
         crop = f", central {self.center_crop} pixels" if self.center_crop else ""
-        return f"{self.root}{crop}"
+        # The folder's name alone: weights carry it, and are given away.
+        return f"{self.root.resolve().name}{crop}"
 
 
 def open_faces(options: FaceOptions) -> "FaceSet":

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -58,6 +58,10 @@ def train_recognizer(
     skip_unreadable: SkipOption = False,
     glasses: GlassesOption = None,
     init: InitOption = None,
+    pretrained: Annotated[
+        Literal["imagenet"] | None,
+        typer.Option(help="Backbone to download and begin with: torchvision's VGG-16, 553 MB."),
+    ] = None,
     freeze_backbone: Annotated[
         bool,
         typer.Option(help="Train the head alone, on descriptors computed once; needs --init."),
@@ -105,6 +109,7 @@ def train_recognizer(
     from agns.errors import ConfigError
     from agns.evaluation.recognizer_report import report_recognizer
     from agns.models.backbone import load_start
+    from agns.models.importing.pretrained import imagenet_backbone
     from agns.models.recognizer import RECOGNIZERS
     from agns.storage import RunDirectory
     from agns.training.head import train_head
@@ -132,10 +137,16 @@ def train_recognizer(
         accelerator=accelerator, devices=devices, num_nodes=num_nodes, strategy=strategy,
         precision=precision,
     )  # fmt: skip
+    if init is not None and pretrained is not None:
+        raise ConfigError("begin with --init or with --pretrained, not with both")
+    if pretrained is not None and RECOGNIZERS.get(arch, (arch,))[0] != "vgg":
+        raise ConfigError(f"--pretrained {pretrained} is a VGG-16, which {arch} has no use for")
     start = None if init is None else load_start(init)
     if freeze_backbone:
-        if start is None:
-            raise ConfigError("--freeze-backbone needs a backbone to freeze: give --init")
+        if init is None and pretrained is None:
+            raise ConfigError(
+                "--freeze-backbone needs a backbone to freeze: give --init or --pretrained"
+            )
         if devices * num_nodes > 1 or resume:
             raise ConfigError(
                 "--freeze-backbone trains in one process, from the start: "
@@ -156,6 +167,9 @@ def train_recognizer(
         with fabric.rank_zero_first(local=True):
             photographs = open_faces(options)
             frames = open_glasses(glasses, count=2000)
+            if pretrained is not None:
+                with bar("Downloading, in MB") as progress:
+                    start = load_start(imagenet_backbone(progress=progress))
         about = Provenance(
             source=options.source,
             center_crop=center_crop,
@@ -181,7 +195,10 @@ def train_recognizer(
         ).second
         report_recognizer(
             recognizer, photographs.subset(test), scores, out,
-            recipe={**dataclasses.asdict(config), **dataclasses.asdict(about), "init": init},
+            recipe={
+                **dataclasses.asdict(config), **dataclasses.asdict(about),
+                "init": init or pretrained,
+            },
         )  # fmt: skip
         say(
             f"On {scores.photos} test photos: accuracy {percent(scores.accuracy)}, balanced "
@@ -222,7 +239,7 @@ def train_gan(
     if glasses is not None and count is not None:
         raise ConfigError("--count is for drawn frames: a folder of eyeglasses is taken whole")
     frames = open_glasses(glasses, mask=mask, names=names, count=count)
-    source = "frames drawn by agns" if glasses is None else str(glasses)
+    source = "frames drawn by agns" if glasses is None else glasses.resolve().name
     with bar("Training the generator") as progress:
         train(frames, config, out, resume=resume, source=source, progress=progress)
     _plot(RunDirectory(out, None, resume=True), ("discriminator", "generator"))

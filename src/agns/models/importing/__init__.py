@@ -57,7 +57,7 @@ def import_weights(source: Path, arch: str, identities: Sequence[str] | None = N
     if arch not in get_args(ImportedArchitecture):
         names = ", ".join(get_args(ImportedArchitecture))
         raise ConfigError(f"there is no network {arch!r} to import: choose one of {names}")
-    if not source.exists():
+    if not source.exists() and not source.with_name(f"{source.name}.index").is_file():
         raise ConfigError(f"there is no weight file {source}")
     for kind in SOURCES:
         if kind.recognises(source):

@@ -105,7 +105,10 @@ def _find_index(path: Path) -> Path:
     if path.is_dir():
         return path / "variables" / "variables.index"
     prefix, data, _ = path.name.rpartition(".data-")
-    return path.with_name(f"{prefix}.index") if data else path
+    if data:
+        return path.with_name(f"{prefix}.index")
+    # TensorFlow itself names a checkpoint by what its files' names begin with.
+    return path if path.is_file() else path.with_name(f"{path.name}.index")
 
 
 def _list_layers(path: Path) -> list[Layer]:
