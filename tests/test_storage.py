@@ -9,6 +9,7 @@ from agns.errors import ConfigError, DataError, WeightsError
 from agns.storage import (
     RunDirectory,
     load_tensors,
+    machine,
     pack_optimizer,
     read_json,
     replacing,
@@ -169,7 +170,9 @@ def test_a_resumed_optimiser_goes_on_bit_for_bit(tmp_path: Path, kind: str) -> N
 def test_a_run_writes_its_configuration_and_versions(tmp_path: Path) -> None:
     RunDirectory(tmp_path / "run", {"seed": 3, "faces": Path("a")}, resume=False)
     written = read_json(tmp_path / "run" / "config.json")
-    assert written == {"config": {"seed": 3, "faces": "a"}, "versions": versions()}
+    assert written == {
+        "config": {"seed": 3, "faces": "a"}, "versions": versions(), "machine": machine(),
+    }  # fmt: skip
 
 
 def test_a_directory_that_holds_a_run_is_refused(tmp_path: Path) -> None:

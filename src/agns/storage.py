@@ -134,12 +134,24 @@ def versions() -> dict[str, str]:
     """Versions of what decides a run's figures."""
     from importlib.metadata import version
 
-    names = ("agns", "torch", "numpy", "pillow", "safetensors")
+    names = ("agns", "torch", "lightning-fabric", "numpy", "pillow", "safetensors")
     return {
         "python": platform.python_version(),
         "platform": f"{sys.platform}-{platform.machine()}",
         **{name: version(name) for name in names},
     }
+
+
+def machine() -> dict[str, object]:
+    """What times depend on: the processor's name, its cores, and the GPU if there is one."""
+    name = platform.processor() or platform.machine()
+    listed = Path("/proc/cpuinfo")
+    if listed.is_file():
+        lines = listed.read_text(encoding="utf-8", errors="replace").splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        name = models[0] if models else name
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"processor": name, "cores": os.cpu_count(), "gpu": gpu}
 
 
 class RunDirectory:
@@ -165,7 +177,7 @@ class RunDirectory:
             if resume:
                 self._compare(read_json(written).get("config"), plain)
             else:
-                write_json(written, {"config": plain, "versions": versions()})
+                write_json(written, {"config": plain, "versions": versions(), "machine": machine()})
 
     @staticmethod
     def check(path: Path, *, resume: bool) -> None:
