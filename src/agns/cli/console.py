@@ -49,6 +49,8 @@ def bar(title: str) -> "Iterator[Progress]":
             bars.update(task, completed=done, total=total, figures=text, visible=True)
 
         yield progress
+        # A loop that reached its aim early is done all the same.
+        bars.update(task, total=bars.tasks[task].completed)
 
 
 def show(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
