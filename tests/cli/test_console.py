@@ -15,9 +15,13 @@ def test_a_loop_that_ends_early_leaves_a_full_bar(capsys: pytest.CaptureFixture[
 def test_a_loop_that_breaks_down_leaves_the_bar_where_it_was(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with pytest.raises(KeyboardInterrupt), bar("Trying") as progress:
-        progress(4, 300, {})
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with bar("Trying") as progress:
+            progress(4, 300, {})
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert " 4/300 " in capsys.readouterr().err
 
 

@@ -38,25 +38,8 @@ def run_vgg(k: SimpleNamespace, faces: Array, head: str = "Logits") -> Array:
 
 
 class SmallVgg(Vgg16):
-    """VGG-16 with few channels."""
-
     def __init__(self) -> None:
-        nn.Module.__init__(self)
-        layers: list[nn.Module] = []
-        channels = 3
-        for out, count in BLOCKS:
-            for _ in range(count):
-                layers += [nn.Conv2d(channels, out, 3, padding=1), nn.ReLU()]
-                channels = out
-            layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers)
-        self.pool = nn.AdaptiveAvgPool2d(7)
-        self.descriptor = nn.Sequential(
-            nn.Linear(49 * channels, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 8), nn.ReLU()
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.descriptor(self.pool(self.features(x)).flatten(1))
+        super().__init__(blocks=BLOCKS, width=8)
 
 
 @pytest.fixture

@@ -48,24 +48,8 @@ def published_shapes(
 
 
 class NarrowVgg(Vgg16):
-    """Vgg16 with the channels of `NARROW`."""
-
     def __init__(self) -> None:
-        nn.Module.__init__(self)
-        layers: list[nn.Module] = []
-        for index, inputs, out in zip(CONVOLUTIONS, (3, *NARROW), NARROW, strict=False):
-            layers += [nn.Conv2d(inputs, out, 3, padding=1), nn.ReLU()]
-            if index in POOLED_AFTER:
-                layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers)
-        self.pool = nn.AdaptiveAvgPool2d(7)
-        self.descriptor = nn.Sequential(
-            nn.Linear(NARROW[-1] * 49, DESCRIPTOR), nn.ReLU(), nn.Dropout(),
-            nn.Linear(DESCRIPTOR, DESCRIPTOR), nn.ReLU(), nn.Dropout(),
-        )  # fmt: skip
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.descriptor(self.features(x).flatten(1))
+        super().__init__(blocks=((4, 2), (6, 2), (8, 3), (5, 3), (3, 3)), width=DESCRIPTOR)
 
 
 @pytest.fixture(autouse=True)

@@ -27,23 +27,7 @@ COLOURS = (129.1863, 104.7624, 93.5940)
 
 class SmallVgg(vgg.Vgg16):
     def __init__(self) -> None:
-        nn.Module.__init__(self)
-        layers: list[nn.Module] = []
-        channels = 3
-        for out, count in BLOCKS:
-            for _ in range(count):
-                layers += [nn.Conv2d(channels, out, 3, padding=1), nn.ReLU()]
-                channels = out
-            layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers)
-        self.pool = nn.AdaptiveAvgPool2d(7)
-        first = nn.Linear(channels * 49, WIDTH)
-        self.descriptor = nn.Sequential(first, nn.ReLU(), nn.Linear(WIDTH, WIDTH), nn.ReLU())
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        # The same, less the promise of 4096 numbers.
-        descriptor: torch.Tensor = self.descriptor(self.pool(self.features(x)).flatten(1))
-        return descriptor
+        super().__init__(blocks=BLOCKS, width=WIDTH)
 
 
 @pytest.fixture(autouse=True)
