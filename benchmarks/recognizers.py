@@ -16,9 +16,10 @@ from agns.training.triplets import MetricTraining
 HEAD = """\
 # Trained recognisers
 
-Each row is one run, written by `benchmarks/recognizers.py` from the run's own files. Figures are
-on photos that were neither trained on nor used to choose weights, a fifth of each identity's.
-"Naive dodging" is the share of them that, wearing benign eyeglasses, are not recognised.
+Each row is one run, written by `benchmarks/recognizers.py` from the run's own files. Recognisers
+are tested on photos that were neither trained on nor used to choose weights, a fifth of each
+identity's; "naive dodging" is the share of them that, wearing benign eyeglasses, are not
+recognised. Embeddings are tested on pairs of photos of identities that they were not trained on.
 
 """
 RECOGNIZERS = """\
@@ -37,7 +38,7 @@ OPTIONS = {
 
 
 def command_of(config: Mapping[str, Any]) -> str:
-    """The command that begins such a run, with what differs from the defaults."""
+    """The command that begins such a run, for runs that do not tell how they were called."""
     if "margin" in config:
         words = ["agns train metric", f"--faces {config['source']}"]
         usual = {field.name: field.default for field in fields(MetricTraining)}
@@ -96,9 +97,9 @@ def tell(runs: Sequence[Path]) -> str:
         rows[EMBEDDINGS if "eer" in scores else RECOGNIZERS] += row_of(run.name, written, scores)
         config: Any = written["config"]
         versions: Any = written["versions"]
+        called = written.get("command") or command_of(config)
         commands += (
-            f"- `{run.name}`: `{command_of(config)}`; seed {config['seed']}, "
-            f"torch {versions['torch']}\n"
+            f"- `{run.name}`: `{called}`; seed {config['seed']}, torch {versions['torch']}\n"
         )
     tables = "\n".join(head + filled for head, filled in rows.items() if filled)
     return f"{HEAD}{tables}\n## Commands\n\n{commands}"

@@ -162,13 +162,21 @@ class RunDirectory:
         config: The resolved configuration, seed included, as plain values; None to read a run
             that is there, whatever its configuration.
         resume: Go on from the checkpoint in it, which must come from the same configuration.
+        command: The command line, for the record alone.
 
     Raises:
         ConfigError: The directory already holds a run and `resume` is off, holds none though
             `resume` is on, or holds one of another configuration.
     """
 
-    def __init__(self, path: Path, config: Mapping[str, object] | None, *, resume: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        config: Mapping[str, object] | None,
+        *,
+        resume: bool,
+        command: str = "",
+    ) -> None:
         self.check(path, resume=resume)
         self.path = path
         written = path / "config.json"
@@ -177,7 +185,9 @@ class RunDirectory:
             if resume:
                 self._compare(read_json(written).get("config"), plain)
             else:
-                write_json(written, {"config": plain, "versions": versions(), "machine": machine()})
+                about = {"versions": versions(), "machine": machine()}
+                called = {"command": command} if command else {}
+                write_json(written, {"config": plain, **called, **about})
 
     @staticmethod
     def check(path: Path, *, resume: bool) -> None:
@@ -230,22 +240,30 @@ class RunDirectory:
             {"counters": json.dumps({**counters, "rows": len(self.rows())})},
         )
 
-    def load_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, float]] | None:
+    def load_checkpoint(
+        self, *, writing: bool = True
+    ) -> tuple[dict[str, Tensor], dict[str, float]] | None:
         """Read the checkpoint back, and drop the figures logged after it; None if there is none.
+
+        Args:
+            writing: Off for a process beside the one that writes the run: it drops nothing.
 
         Raises:
             WeightsError: The checkpoint is not one, or is cut short.
         """
         path = self.path / "checkpoint.safetensors"
         if not path.is_file():
-            (self.path / "metrics.jsonl").unlink(missing_ok=True)
+            if writing:
+                (self.path / "metrics.jsonl").unlink(missing_ok=True)
             return None
         tensors, metadata = load_tensors(path)
         if "counters" not in metadata:
             raise WeightsError(f"{path} holds tensors, but not the counters of a run")
         counters: dict[str, float] = json.loads(metadata["counters"])
-        kept = self.rows()[: int(counters["rows"])]
-        write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+        if writing:
+            kept = self.rows()[: int(counters["rows"])]
+            lines = "".join(json.dumps(row) + "\n" for row in kept)
+            write_text(self.path / "metrics.jsonl", lines)
         return tensors, counters
 
 

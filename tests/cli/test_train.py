@@ -39,7 +39,7 @@ def test_a_recogniser_is_trained_on_a_folder(
     assert recognizer.identities == tuple(f"Synthetic_00{i}" for i in range(3))
     recipe = {"arch": "of", "epochs": 1, "batch": 6, "seed": 3, "rate": 2e-3}
     assert recipe.items() <= metadata["recipe"].items()
-    assert metadata["precision"] in ("32", "bf16-mixed")
+    assert metadata["precision"] in ("32-true", "bf16-mixed")
     assert metadata["source"] == folder.name
     for name in ("losses.png", "confusion.png", "identities.json"):
         assert (out / name).is_file()
@@ -86,8 +86,10 @@ def test_a_file_in_place_of_the_run_is_misuse(agns: Run, tmp_path: Path, command
         (("--frames-per-photo", 0), "frames_per_photo must be at least 1"),
         (("--patience", 0), "patience must be at least 1"),
         (("--sizes", "64,many"), "--sizes takes whole numbers with commas, got '64,many'"),
-        (("--sizes", "16"), "sizes must be at least 32 pixels"),
+        (("--sizes", "64"), "sizes of of must be at least 65 pixels"),
         (("--devices", 0), "devices must be at least 1"),
+        (("--devices", 4), "a batch of 6 does not divide by 4 processes"),
+        (("--num-nodes", 2), "only if each is started with torchrun"),
         (("--precision", "16-mixed", "--accelerator", "cpu"), "16-mixed needs a GPU"),
         (("--init", "nowhere"), "no weight file nowhere"),
         (("--freeze-backbone",), "--freeze-backbone needs a backbone"),

@@ -216,6 +216,7 @@ def test_labels_that_do_not_fit_the_pictures_are_refused(
     [
         ({"exclude": ("Bib",)}, "no identity 'Bib' .* did you mean Bob"),
         ({"exclude": ("Bob",), "names": ("Bob",)}, "Bob is both to be taken and to be left out"),
+        ({"exclude_most": 1, "names": ("Ann",)}, "Ann is both to be taken and to be left out"),
         ({"exclude_most": -1}, "exclude_most must be at least 0"),
     ],
 )

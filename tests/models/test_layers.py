@@ -9,6 +9,7 @@ from torch import nn
 
 from agns.models.layers import (
     CrossChannelNorm,
+    DrawnDropout,
     Inception,
     L2Pool,
     PooledBranch,
@@ -16,6 +17,7 @@ from agns.models.layers import (
     SameConv2d,
     SameConvTranspose2d,
     conv_block,
+    draw_dropout_from,
     halving_pool,
 )
 
@@ -260,3 +262,21 @@ def test_conv_block_of_tensorflow_adds_more_to_variances_and_pads_after(
     x = torch.randn(2, 3, 8, 8, generator=generator, dtype=torch.float64)
     expected = run_block(pad_after(x.numpy(), kernel=5, stride=2, fill=0), block)
     np.testing.assert_allclose(block(x).detach().numpy(), expected, atol=1e-12)
+
+
+def test_dropout_draws_its_masks_from_the_generator_it_is_given() -> None:
+    layer = DrawnDropout(0.25)
+    x = torch.ones(40, 50)
+
+    def dropped(seed: int) -> torch.Tensor:
+        draw_dropout_from(nn.Sequential(layer), torch.Generator().manual_seed(seed))
+        return layer(x)
+
+    first = dropped(1)
+    assert first.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert float((first == 0).float().mean()) == pytest.approx(0.25, abs=0.04)
+    torch.manual_seed(9)
+    assert torch.equal(dropped(1), first)
+    assert not torch.equal(dropped(2), first)
+    assert not torch.equal(layer(x), dropped(2)), "the next mask is another"
+    assert torch.equal(layer.eval()(x), x)

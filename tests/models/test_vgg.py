@@ -6,6 +6,7 @@ import torch
 from scipy import signal
 from torch import nn
 
+from agns.models.layers import DrawnDropout
 from agns.models.vgg import Vgg16
 
 
@@ -60,5 +61,5 @@ def test_the_pooling_to_7x7_changes_nothing_at_224(
 
 def test_both_descriptor_layers_drop_the_share_asked_for(network: Vgg16) -> None:
     kinds = [type(layer) for layer in network.descriptor]
-    assert kinds == [nn.Linear, nn.ReLU, nn.Dropout] * 2
+    assert kinds == [nn.Linear, nn.ReLU, DrawnDropout] * 2
     assert [layer.p for layer in network.descriptor if isinstance(layer, nn.Dropout)] == [0.3, 0.3]

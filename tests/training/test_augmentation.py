@@ -207,12 +207,12 @@ def test_what_is_erased_becomes_any_colour(generator: torch.Generator) -> None:
     assert (colours.amax(1) - colours.amin(1)).amax() > 0.2
 
 
-@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.5, 3), (0.4, 2), (1.0, 6)])
-def test_exactly_the_first_share_of_faces_wears_frames(
-    generator: torch.Generator, glasses: Pixels, share: float, count: int
+@pytest.mark.parametrize("count", [0, 2, 3, 6])
+def test_exactly_the_first_faces_wear_frames(
+    generator: torch.Generator, glasses: Pixels, count: int
 ) -> None:
     faces = torch.rand(6, 3, 224, 224, generator=generator)
-    worn = wear_some(faces, glasses, free(6, glasses), share=share, generator=generator)
+    worn = wear_some(faces, glasses, free(6, glasses), count=count, generator=generator)
     assert changed(worn, faces).any((1, 2)).tolist() == [True] * count + [False] * (6 - count)
 
 
@@ -225,7 +225,7 @@ def test_each_wearer_wears_a_frame_of_its_own_dose_and_is_bare_elsewhere(
     inside = silhouette() == 1
     chosen = set()
     for seed in range(6):
-        worn = wear_some(faces, glasses, dose, share=1, generator=seeded(seed))
+        worn = wear_some(faces, glasses, dose, count=4, generator=seeded(seed))
         assert torch.equal(worn[..., silhouette() == 0], faces[..., silhouette() == 0])
         for number, face in enumerate(worn):
             near = [
@@ -244,6 +244,6 @@ def test_frames_are_chosen_from_the_generator_given(
 ) -> None:
     faces = torch.rand(6, 3, 224, 224, generator=generator)
     dose = free(6, glasses)
-    first = wear_some(faces, glasses, dose, share=1, generator=seeded(1))
-    assert torch.equal(wear_some(faces, glasses, dose, share=1, generator=seeded(1)), first)
-    assert not torch.equal(wear_some(faces, glasses, dose, share=1, generator=seeded(2)), first)
+    first = wear_some(faces, glasses, dose, count=6, generator=seeded(1))
+    assert torch.equal(wear_some(faces, glasses, dose, count=6, generator=seeded(1)), first)
+    assert not torch.equal(wear_some(faces, glasses, dose, count=6, generator=seeded(2)), first)

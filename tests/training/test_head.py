@@ -17,9 +17,10 @@ from agns.models.openface import OpenFace
 from agns.models.recognizer import build_recognizer, load_recognizer
 from agns.models.weights import draw_weights
 from agns.training.head import choose_views, describe, train_head
-from agns.training.material import Provenance, gather
+from agns.training.material import gather
 from agns.training.recipe import RecognizerTraining
 from agns.training.recognizer import train_recognizer
+from agns.training.run import Provenance
 from agns.types import Pixels
 
 CONFIG = RecognizerTraining(

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from agns.data.faces import FaceSet
-from agns.data.splits import stratified_split
 from agns.data.synthetic import SyntheticConfig, synthetic_faces
 from agns.errors import ConfigError
 from agns.models.backbone import load_backbone
 from agns.storage import load_tensors, read_json
-from agns.training.material import Provenance
+from agns.training.material import Material, split_glasses, split_photos
 from agns.training.metric import train_metric
+from agns.training.run import Provenance
 from agns.training.triplets import MetricTraining
 from agns.types import Pixels
 
@@ -52,13 +52,32 @@ def test_neither_test_photos_nor_verified_identities_are_trained_on(
 ) -> None:
     _, metadata = load_backbone(whole / "backbone.safetensors")
     trained = set(metadata["training_photos"])
-    split = stratified_split(people, held_fraction=0.2, seed=0)
-    held = {people.digests[place] for place in split.second.tolist()}
+    split = split_photos(people, held_fraction=0.2, validation_fraction=0.1, seed=0)
+    left_out = torch.cat([split.validation, split.test]).tolist()
+    held = {people.digests[place] for place in left_out}
     verified = read_json(whole / "config.json")["config"]["identities_verified"]
     theirs = {people.digests[i] for name in verified for i in people.of(name).tolist()}
     assert len(verified) == 4
     assert trained
     assert trained & (held | theirs) == set()
+
+
+def test_frames_that_recognisers_are_tested_with_are_not_trained_with(
+    tmp_path: Path, people: FaceSet, glasses: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worn = []
+
+    def note(material: Material, *arguments: object, **rest: object) -> None:
+        worn.append((material.glasses, material.dose))
+        raise ConfigError("far enough")
+
+    monkeypatch.setattr("agns.training.metric.augment", note)
+    with pytest.raises(ConfigError, match="far enough"):
+        train_metric(people, glasses, CONFIG, tmp_path / "run", about=ABOUT)
+    ((own, dose),) = worn
+    assert torch.equal(own, split_glasses(glasses)[0])
+    assert len(own) == 29
+    assert int(dose.max()) == 28
 
 
 def test_a_run_broken_off_and_resumed_ends_bit_for_bit_as_an_unbroken_one(

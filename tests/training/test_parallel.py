@@ -224,9 +224,13 @@ def test_joining_keeps_names_weights_and_what_one_process_computes(
         ({"devices": 0}, "devices must be at least 1, got 0"),
         ({"num_nodes": 0}, "num_nodes must be at least 1, got 0"),
         ({"accelerator": "cpu", "precision": "16-mixed"}, "16-mixed needs a GPU"),
+        ({"num_nodes": 2}, "2 machines work together only if each is started with torchrun"),
     ],
 )
-def test_machines_that_cannot_be_are_refused(changes: dict[str, object], complaint: str) -> None:
+def test_machines_that_cannot_be_are_refused(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], complaint: str
+) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
     with pytest.raises(ConfigError, match=complaint):
         Machines(**changes)
 
@@ -255,3 +259,56 @@ def test_the_first_process_knows_itself_before_any_launch(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert is_first_process() is first
+
+
+@pytest.mark.parametrize(
+    ("world", "here", "options"),
+    [("2", "2", {}), ("2", "1", {"devices": 2}), ("4", "2", {"devices": 2})],
+)
+def test_processes_that_were_started_must_be_those_asked_for(
+    monkeypatch: pytest.MonkeyPatch, world: str, here: str, options: dict[str, int]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", world)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", here)
+    with pytest.raises(ConfigError, match=f"{world} processes were started, {here} of them here"):
+        Machines(accelerator="cpu", **options)
+    asked = {"devices": int(here), "num_nodes": int(world) // int(here)}
+    assert Machines(accelerator="cpu", **asked).processes == int(world)
+
+
+def test_what_the_first_process_cannot_do_is_raised_in_all(tmp_path: Path) -> None:
+    program = """
+        import sys
+        from agns.errors import ConfigError
+        from agns.training.parallel import Machines, first_then_others, on_first
+        fabric = Machines(accelerator="cpu", devices=2, precision="32").open()
+        fabric.launch()
+        def fail():
+            raise ConfigError(f"raised in {fabric.global_rank}")
+        told = []
+        for let in (on_first, first_then_others):
+            try:
+                let(fabric, fail)
+            except ConfigError as error:
+                told.append(str(error))
+        made = on_first(fabric, lambda: fabric.global_rank)
+        both = first_then_others(fabric, lambda: fabric.global_rank)
+        with open(f"{sys.argv[1]}/{fabric.global_rank}", "w") as file:
+            print(told, made, both, file=file)
+    """
+    run_program(program, tmp_path)
+    told = "['raised in 0', 'raised in 0']"
+    found = [(tmp_path / str(rank)).read_text(encoding="utf-8").strip() for rank in range(2)]
+    assert found == [f"{told} 0 0", f"{told} None 1"]
+
+
+def test_a_command_on_several_processes_complains_once(tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "AGNS_CACHE": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "agns", "train", "recognizer", "--faces", "nowhere", "--devices",
+         "2", "--accelerator", "cpu", "--out", str(tmp_path / "run")],
+        capture_output=True, text=True, check=False, env=environment, timeout=240,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.strip() == "agns: there is no folder of faces nowhere"
+    assert not (tmp_path / "run").exists()

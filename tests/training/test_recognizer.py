@@ -12,12 +12,16 @@ import torch
 from agns.data.faces import FaceSet, faces_from_pixels
 from agns.data.splits import stratified_split
 from agns.errors import ConfigError, DataError
+from agns.models.backbone import load_start
+from agns.models.families import FAMILIES
 from agns.models.recognizer import load_recognizer
+from agns.models.vgg import Vgg16
 from agns.models.weights import average
 from agns.storage import load_tensors, read_json, versions
-from agns.training.material import Provenance
+from agns.training.material import wearing_in
 from agns.training.recipe import RecognizerTraining, photo_weights, rate_share, set_rate
 from agns.training.recognizer import train_recognizer
+from agns.training.run import Provenance
 from agns.types import Pixels
 
 CONFIG = RecognizerTraining(arch="of", epochs=2, batch=6)
@@ -264,9 +268,87 @@ def test_averaging_moves_weights_and_statistics_by_what_the_decay_leaves() -> No
         ({"validation_fraction": 1.0}, r"validation_fraction must lie in \[0, 1\)"),
         ({"frames_per_photo": 0}, "frames_per_photo must be at least 1"),
         ({"patience": 0}, "patience must be at least 1"),
-        ({"sizes": (64, 16)}, "sizes must be at least 32"),
+        ({"sizes": (64, 96)}, "sizes of of10 must be at least 65"),
+        ({"arch": "vgg", "sizes": (16,)}, "sizes of vgg must be at least 32"),
+        ({"frames_per_photo": 10**9}, "frames_per_photo must be 10000 at most"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes: dict[str, float], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         RecognizerTraining(**changes)
+
+
+def test_dropout_too_is_resumed_bit_for_bit(
+    tmp_path: Path, faces: FaceSet, glasses: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(
+        FAMILIES["vgg"],
+        backbone=lambda *_: Vgg16(blocks=((2, 1), (2, 1), (2, 1), (2, 1), (3, 1)), width=8),
+        head=lambda classes: torch.nn.Linear(8, classes),
+    )
+    monkeypatch.setitem(FAMILIES, "vgg", small)
+    config = replace(CONFIG, arch="vgg", sizes=(32,))
+    train_recognizer(faces, glasses, config, tmp_path / "whole")
+    with pytest.raises(BrokenOff):
+        train_recognizer(faces, glasses, config, tmp_path / "broken", progress=break_off_in_epoch_2)
+    # Whatever else has drawn from torch's own generator does not matter.
+    torch.rand(3)
+    train_recognizer(faces, glasses, config, tmp_path / "broken", resume=True)
+    expected, found = (
+        load_tensors(tmp_path / run / "recognizer.safetensors")[0] for run in ("whole", "broken")
+    )
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor), name
+    other = replace(config, seed=1)
+    train_recognizer(faces, glasses, other, tmp_path / "other")
+
+
+def test_the_best_weights_tell_of_the_photos_they_saw(whole: Path) -> None:
+    best = load_start(whole / "best.safetensors")
+    final = load_start(whole / "recognizer.safetensors")
+    assert best.seen == final.seen
+    assert len(best.seen) == 18
+
+
+def test_what_no_longer_learns_goes_on_to_the_next_size_and_then_stops(
+    tmp_path: Path, faces: FaceSet, glasses: Pixels
+) -> None:
+    # Hardly any rate, so that the validation loss improves no more once averaging has settled.
+    config = replace(CONFIG, epochs=12, sizes=(66, 96), patience=1, rate=1e-12, averaging=0.0)
+    train_recognizer(faces, glasses, config, tmp_path / "run")
+    epochs = [row["epoch"] for row in figures(tmp_path / "run")]
+    assert epochs[0] == 1
+    assert 7 in epochs, "the second size begins in the middle"
+    assert len(epochs) < 12
+    assert read_json(tmp_path / "run" / "scores.json")["epochs"] == len(epochs)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "expected"),
+    [(1, [224]), (2, [64, 224]), (4, [64, 64, 112, 224]), (5, [64, 64, 64, 112, 224])],
+)
+def test_the_last_size_is_reached_however_few_epochs_there_are(
+    epochs: int, expected: list[int]
+) -> None:
+    config = RecognizerTraining(arch="vgg", epochs=epochs, sizes=(64, 64, 64, 112, 224))
+    assert [config.size_in(epoch) for epoch in range(epochs)] == expected
+
+
+def test_one_picture_under_two_names_is_refused_where_it_would_be_trained_on_and_tested(
+    tmp_path: Path, faces: FaceSet, glasses: Pixels
+) -> None:
+    split = stratified_split(faces, held_fraction=CONFIG.held_fraction, seed=CONFIG.seed)
+    trained, tested = int(split.first[0]), int(split.second[-1])
+    assert faces.labels[trained] != faces.labels[tested]
+    digests = list(faces.digests)
+    digests[tested] = digests[trained]
+    with pytest.raises(DataError, match="are one picture under two names"):
+        train_recognizer(replace(faces, digests=tuple(digests)), glasses, CONFIG, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_frames_are_worn_by_the_first_of_the_joint_batch() -> None:
+    joint = torch.arange(10)
+    assert wearing_in(joint, 0.5, rank=0, processes=1) == 5
+    assert [wearing_in(joint, 0.5, rank=rank, processes=2) for rank in range(2)] == [3, 2]
+    assert [wearing_in(joint, 0.1, rank=rank, processes=10) for rank in (0, 1)] == [1, 0]

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
@@ -50,16 +52,30 @@ def launched(machines: "Machines", out: Path, *, resume: bool) -> "Iterator[Fabr
     Raises:
         ConfigError: The directory cannot be used.
     """
+    from agns.errors import AgnsError
     from agns.storage import RunDirectory
     from agns.training.parallel import is_first_process
 
-    with contextlib.ExitStack() as stack:
-        if is_first_process():
-            RunDirectory.check(out, resume=resume)
-        else:
-            nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
-            stack.enter_context(contextlib.redirect_stdout(nowhere))
-            stack.enter_context(contextlib.redirect_stderr(nowhere))
+    if is_first_process():
+        RunDirectory.check(out, resume=resume)
         fabric = machines.open()
         fabric.launch()
         yield fabric
+        return
+    try:
+        with (
+            Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+            contextlib.redirect_stderr(nowhere),
+        ):
+            fabric = machines.open()
+            fabric.launch()
+            yield fabric
+    except AgnsError:
+        # The first process says it.
+        sys.exit(1)
+
+
+def command_line() -> str:
+    """How this command was called, for the record."""
+    return shlex.join(["agns", *sys.argv[1:]])

@@ -12,6 +12,7 @@ from agns.cli.launching import (
     FabricPrecisionOption,
     NodesOption,
     StrategyOption,
+    command_line,
     launched,
 )
 from agns.cli.options import (
@@ -70,9 +71,9 @@ def train_metric(
     from agns.data.faces import read_classes
     from agns.evaluation.figures import draw_losses, draw_roc
     from agns.storage import RunDirectory
-    from agns.training.material import Provenance
     from agns.training.metric import train_metric as train
-    from agns.training.parallel import Machines
+    from agns.training.parallel import Machines, first_then_others
+    from agns.training.run import Provenance
     from agns.training.triplets import MetricTraining
 
     prepare()
@@ -83,6 +84,7 @@ def train_metric(
         accelerator=accelerator, devices=devices, num_nodes=num_nodes, strategy=strategy,
         precision=precision,
     )  # fmt: skip
+    machines.check_batch(identities * photos)
     with launched(machines, out, resume=resume) as fabric:
         options = FaceOptions(
             root=faces,
@@ -93,14 +95,9 @@ def train_metric(
             center_crop=center_crop,
             skip_unreadable=skip_unreadable,
         )
-        with fabric.rank_zero_first(local=True):
-            photographs = open_faces(options)
-            frames = open_glasses(glasses, count=2000)
-        about = Provenance(
-            source=options.source,
-            center_crop=center_crop,
-            precision=machines.resolved_precision(),
-        )
+        photographs = first_then_others(fabric, lambda: open_faces(options))
+        frames = first_then_others(fabric, lambda: open_glasses(glasses, count=2000))
+        about = Provenance(source=options.source, center_crop=center_crop, command=command_line())
         with bar("Training openface") as progress:
             _, scores, curve = train(
                 photographs, frames, config, out, fabric=fabric, about=about, resume=resume,

@@ -13,6 +13,7 @@ from agns.cli.launching import (
     FabricPrecisionOption,
     NodesOption,
     StrategyOption,
+    command_line,
     launched,
 )
 from agns.cli.options import (
@@ -113,12 +114,14 @@ def train_recognizer(
     from agns.models.recognizer import RECOGNIZERS
     from agns.storage import RunDirectory
     from agns.training.head import train_head
-    from agns.training.material import Provenance
-    from agns.training.parallel import Machines
+    from agns.training.parallel import Machines, first_then_others
     from agns.training.recipe import recipe_for
     from agns.training.recognizer import train_recognizer as train
+    from agns.training.run import Provenance
 
     prepare()
+    # What has learnt to see needs no small faces first.
+    usual = None if init is None and pretrained is None else ()
     config = recipe_for(
         arch,
         {
@@ -127,7 +130,7 @@ def train_recognizer(
             "rate": rate,
             "erased_share": erased_share,
             "frames_per_photo": frames_per_photo,
-            "sizes": None if sizes is None else _read_sizes(sizes),
+            "sizes": _read_sizes(sizes) if sizes is not None else usual,
             "patience": patience,
             "frozen": freeze_backbone,
             "seed": seed,
@@ -152,6 +155,7 @@ def train_recognizer(
                 "--freeze-backbone trains in one process, from the start: "
                 "leave out --devices, --num-nodes and --resume"
             )
+    machines.check_batch(config.batch)
     with launched(machines, out, resume=resume) as fabric:
         if identities is None and not name and arch in RECOGNIZERS:
             identities = RECOGNIZERS[arch][1]
@@ -163,18 +167,14 @@ def train_recognizer(
             center_crop=center_crop,
             skip_unreadable=skip_unreadable,
         )
-        # The others find on the disk what the first one has decoded and drawn.
-        with fabric.rank_zero_first(local=True):
-            photographs = open_faces(options)
-            frames = open_glasses(glasses, count=2000)
-            if pretrained is not None:
-                with bar("Downloading, in MB") as progress:
-                    start = load_start(imagenet_backbone(progress=progress))
-        about = Provenance(
-            source=options.source,
-            center_crop=center_crop,
-            precision=machines.resolved_precision(),
-        )
+        # The others find on the disk what the first one has decoded, drawn and downloaded.
+        photographs = first_then_others(fabric, lambda: open_faces(options))
+        frames = first_then_others(fabric, lambda: open_glasses(glasses, count=2000))
+        if pretrained is not None:
+            with bar("Downloading, in MB") as progress:
+                path = first_then_others(fabric, lambda: imagenet_backbone(progress=progress))
+            start = load_start(path)
+        about = Provenance(source=options.source, center_crop=center_crop, command=command_line())
         if start is not None and config.frozen:
             with bar("Training the head") as progress:
                 recognizer, scores = train_head(

@@ -46,8 +46,6 @@ class FaceSelection:
             raise ConfigError(f"an identity is named twice in {', '.join(self.names)}")
         if self.exclude_most < 0:
             raise ConfigError(f"exclude_most must be at least 0, got {self.exclude_most}")
-        if both := set(self.names) & set(self.exclude):
-            raise ConfigError(f"{min(both)} is both to be taken and to be left out")
 
 
 def list_identities(root: Path) -> dict[str, list[str]]:
@@ -84,6 +82,8 @@ def choose_folders(
         if name not in folders:
             raise unknown_identity(name, folders, str(root))
     left_out = {*selection.exclude, *_most(folders, selection.exclude_most)}
+    if both := left_out & set(selection.names):
+        raise ConfigError(f"{min(both)} is both to be taken and to be left out")
     folders = {name: listed for name, listed in folders.items() if name not in left_out}
     filtered = selection.minimum_photos is not None or selection.identities is not None
     needed = selection.minimum_photos or 2

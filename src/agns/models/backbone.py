@@ -122,6 +122,9 @@ class Start:
     seen: frozenset[str] = frozenset()
     """Digests of the photos that it was trained on, as far as its file tells."""
 
+    center_crop: int | None = None
+    """How those photos were cut; photos that are cut otherwise have other digests."""
+
     def give(self, recognizer: Recognizer) -> None:
         """Put the weights into a recogniser, which keeps its head.
 
@@ -148,9 +151,10 @@ def load_start(path: Path) -> Start:
         WeightsError: The file is damaged, holds something else, or does not fit.
     """
     backbone, metadata = load_backbone(path)
-    seen = metadata.get("training_photos")
+    seen, crop = metadata.get("training_photos"), metadata.get("center_crop")
     return Start(
         backbone=backbone,
         path=path,
         seen=frozenset(map(str, seen)) if isinstance(seen, list) else frozenset(),
+        center_crop=crop if isinstance(crop, int) else None,
     )

@@ -27,6 +27,31 @@ def _band(channels: int, size: int) -> Float[Tensor, "channels channels 1 1"]:
     return near.float()[:, :, None, None]
 
 
+class DrawnDropout(nn.Dropout):
+    """Dropout whose masks come from a generator that a training gives it (`draw_dropout_from`).
+
+    Without one it draws from torch's own, as `nn.Dropout` does.
+    """
+
+    generator: torch.Generator | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop entries while training, and scale the others up."""
+        if not self.training or self.generator is None or self.p == 0:
+            kept: Tensor = super().forward(x)
+            return kept
+        # Drawn on the processor, so that a seed means the same on every device.
+        mask = torch.rand(x.shape, generator=self.generator) >= self.p
+        return x * (mask.to(x) / (1 - self.p))
+
+
+def draw_dropout_from(network: nn.Module, generator: torch.Generator) -> None:
+    """Let a network's dropouts draw their next masks from a CPU generator."""
+    for layer in network.modules():
+        if isinstance(layer, DrawnDropout):
+            layer.generator = generator
+
+
 class CrossChannelNorm(nn.Module):
     """Local response normalisation across channels (Krizhevsky et al. 2012, section 3.3).
 

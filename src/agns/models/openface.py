@@ -65,7 +65,7 @@ class OpenFace(nn.Module):
         )  # fmt: skip
         self.embed = nn.Linear(736, 128)
 
-    def forward(self, x: Float[Tensor, "batch 3 96 96"]) -> Embeddings:
-        """Faces in [-1, 1] to embeddings of length 1."""
-        features = self.inceptions(self.stem(x))  # (batch, 736, 3, 3)
-        return functional.normalize(self.embed(features.mean((2, 3))), dim=1)
+    def forward(self, x: Float[Tensor, "batch 3 height width"]) -> Embeddings:
+        """Faces in [-1, 1], 96x96 or of another size from 65x65, to embeddings of length 1."""
+        features = self.inceptions(self.stem(x))  # (batch, 736, 3, 3) at 96x96
+        return functional.normalize(self.embed(features.mean((2, 3))).float(), dim=1)

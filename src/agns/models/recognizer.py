@@ -159,6 +159,7 @@ def build_recognizer(
     *,
     generator: torch.Generator,
     pooling: Pooling = "strided",
+    convention: Convention = "torch",
 ) -> Recognizer:
     """Make an untrained recogniser, its weights drawn from `generator`.
 
@@ -171,7 +172,8 @@ def build_recognizer(
     Raises:
         ConfigError: An unknown architecture, or another number of identities than it takes.
     """
-    recognizer = draw_weights(Recognizer(arch, identities, pooling=pooling), generator=generator)
+    made = Recognizer(arch, identities, pooling=pooling, convention=convention)
+    recognizer = draw_weights(made, generator=generator)
     with torch.no_grad():
         if recognizer.contract == FAMILIES["of"].contract:
             layers = [layer for layer in recognizer.head.modules() if isinstance(layer, nn.Linear)]

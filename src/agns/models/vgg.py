@@ -5,6 +5,8 @@ from typing import TypeAlias
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from agns.models.layers import DrawnDropout
+
 Blocks: TypeAlias = tuple[tuple[int, int], ...]
 BLOCKS: Blocks = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and number of 3x3 convolutions of each block; a 2x2 max pooling ends each."""
@@ -34,13 +36,15 @@ class Vgg16(nn.Module):
         self.descriptor = nn.Sequential(
             nn.Linear(channels * 7 * 7, width),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            DrawnDropout(dropout),
             nn.Linear(width, width),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            DrawnDropout(dropout),
         )
 
-    def forward(self, x: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch descriptor"]:
+    def forward(
+        self, x: Float[Tensor, "batch 3 height width"]
+    ) -> Float[Tensor, "batch descriptor"]:
         """Faces in [0, 1] to descriptors of length 4096, or `width`."""
         descriptor: Tensor = self.descriptor(self.pool(self.features(x)).flatten(1))
         return descriptor

@@ -26,19 +26,18 @@ def wear_some(
     frames: Glasses,
     dose: Int64[Tensor, "batch choices"],
     *,
-    share: float,
+    count: int,
     generator: torch.Generator,
 ) -> Faces:
-    """Put benign frames on the first `share` of a batch, each one of its photo's own dose.
+    """Put benign frames on the first `count` of a batch, each one of its photo's own dose.
 
     Args:
         faces: Canonical faces in [0, 1], in random order.
         frames: 64x176 frames, as bytes.
         dose: For each photo, the frames that it may wear, as places in `frames`.
-        share: Part of the batch that wears one, in [0, 1].
+        count: How many of the batch wear one.
         generator: Source of the choice.
     """
-    count = round(share * len(faces))
     if count == 0:
         return faces
     chosen = torch.randint(dose.shape[1], (count, 1), generator=generator)

@@ -15,12 +15,14 @@ from agns.errors import DataError
 from agns.geometry import resize
 from agns.images import from_pixels
 from agns.models.backbone import Start
-from agns.models.recognizer import Recognizer, build_recognizer, freeze
+from agns.models.recognizer import Recognizer, freeze
 from agns.training.augmentation import wear_some
-from agns.training.material import Material, Provenance, finish_run, gather, open_run
+from agns.training.material import Material, gather
 from agns.training.parallel import draws_at
 from agns.training.recipe import RecognizerTraining, photo_weights, rate_share, set_rate
+from agns.training.recognizer import begin_recognizer
 from agns.training.recognizer_scores import RecognizerScores
+from agns.training.run import Provenance, RecognizerRun
 from agns.types import Pixels, Progress, silent
 
 
@@ -55,10 +57,12 @@ def train_head(
         DataError: The loss is no longer finite.
     """
     draws = torch.Generator().manual_seed(config.seed)
-    recognizer = build_recognizer(config.arch, faces.identities, generator=draws).eval()
-    start.give(recognizer)
+    recognizer = begin_recognizer(config.arch, faces.identities, start, generator=draws).eval()
     material = gather(faces, glasses, config, start=start, generator=draws)
-    run = open_run(out, config, faces, about, start, resume=False)
+    training = RecognizerRun(
+        out=out, config=config, material=material, about=about, start=start, precision="32-true"
+    )
+    run = training.open(resume=False)
     begun = time.perf_counter()
     # Validation photos are described with the training photos, and kept apart by their places.
     places = torch.cat([material.training, material.validation])
@@ -106,10 +110,8 @@ def train_head(
             break
     head.load_state_dict(best.state_dict())
     seconds = round(time.perf_counter() - begun, 1)
-    scores = finish_run(
-        out, recognizer.eval(), material, config, about, start,
-        {"training_seconds": seconds, "epochs": epoch + 1},
-    )  # fmt: skip
+    figures = {"training_seconds": seconds, "epochs": epoch + 1}
+    scores = training.finish(recognizer.eval(), figures)
     return recognizer.cpu(), scores
 
 
@@ -143,7 +145,9 @@ def describe(
             if choice:
                 own = material.dose[batch, choice - 1 : choice]
                 # A dose of one leaves nothing to draw.
-                worn = wear_some(bare, material.glasses, own, share=1, generator=torch.Generator())
+                worn = wear_some(
+                    bare, material.glasses, own, count=len(bare), generator=torch.Generator()
+                )
             views += [worn, worn.flip(3)]
         size = recognizer.contract.size
         stacked = resize(torch.stack(views, 1).flatten(0, 1), (size, size))

@@ -1,41 +1,23 @@
-"""What a recogniser is trained, chosen and tested on, and what its run leaves behind."""
+"""What a recogniser is trained, chosen and tested on."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from agns.data.faces import FaceSet, write_classes
+from agns.data.faces import FaceSet
 from agns.data.splits import stratified_split
-from agns.errors import ConfigError
+from agns.errors import ConfigError, DataError
 from agns.geometry import resize
 from agns.images import from_pixels
 from agns.models.backbone import Start
 from agns.models.recognizer import Recognizer
-from agns.storage import RunDirectory, write_json
 from agns.training.augmentation import erase, move_randomly, relight, wear_some
 from agns.training.recipe import RecognizerTraining
-from agns.training.recognizer_scores import RecognizerScores, score_recognizer
 from agns.types import Glasses, Images
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
-    """Where a recogniser comes from, for its record."""
-
-    source: str = ""
-    """Where the photos came from."""
-
-    center_crop: int | None = None
-    """How the photos were cut, for those who use the recogniser."""
-
-    precision: str = "32"
-    """Of the forward and backward pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,6 +46,68 @@ class Material:
     """For each photo, the frames that it may wear while training, as places in `glasses`."""
 
 
+class PhotoSplit(NamedTuple):
+    """Places of photos, ascending; no two parts share a picture."""
+
+    training: Int64[Tensor, " training"]
+    validation: Int64[Tensor, " validation"]
+    test: Int64[Tensor, " test"]
+
+
+def split_photos(
+    faces: FaceSet, *, held_fraction: float, validation_fraction: float, seed: int
+) -> PhotoSplit:
+    """Split each identity's photos in three; the same seed splits an identity alike anywhere.
+
+    Args:
+        faces: Each identity must have two pictures or more.
+        held_fraction: Part for tests.
+        validation_fraction: Part of the others for validation; identities with too few photos
+            for it give none.
+        seed: Decides which photos.
+
+    Raises:
+        DataError: An identity has fewer than two different pictures, or a picture of one
+            identity that is trained on is one of another that is tested on.
+    """
+    outer = stratified_split(faces, held_fraction=held_fraction, seed=seed)
+    training, validation = outer.first, outer.first[:0]
+    if validation_fraction > 0:
+        inner = stratified_split(
+            faces.subset(outer.first),
+            held_fraction=validation_fraction,
+            seed=seed + 1,
+            at_least=0,
+        )
+        training, validation = outer.first[inner.first], outer.first[inner.second]
+    trained = {faces.digests[place]: place for place in outer.first.tolist()}
+    for place in outer.second.tolist():
+        if faces.digests[place] in trained:
+            other = faces.photos[trained[faces.digests[place]]]
+            raise DataError(
+                f"{other} and {faces.photos[place]} are one picture under two names, one of them "
+                "to train on and one to test on: remove one"
+            )
+    return PhotoSplit(training, validation, outer.second)
+
+
+def split_glasses(
+    glasses: Glasses,
+) -> tuple[UInt8[Tensor, "own 3 64 176"], UInt8[Tensor, "unseen 3 64 176"]]:
+    """Frames to train with, and the last tenth, at least one, for tests alone.
+
+    Raises:
+        ConfigError: There are fewer than two frames.
+    """
+    if len(glasses) < 2:
+        raise ConfigError(
+            f"training needs at least two eyeglass frames, one of them for testing, "
+            f"got {len(glasses)}"
+        )
+    kept = len(glasses) - max(1, len(glasses) // 10)
+    return glasses[:kept], glasses[kept:]
+
+
 def gather(
     faces: FaceSet,
     glasses: Glasses,
@@ -72,108 +116,41 @@ def gather(
     start: Start | None,
     generator: torch.Generator,
 ) -> Material:
-    """Split the photos, and give each its dose of frames; the last tenth of them is for tests.
+    """Split photos and frames, and give each photo its dose of frames.
 
     Raises:
         ConfigError: There are fewer than two frames, or the backbone to start from was trained
             on photos that are to be tested on.
-        DataError: An identity has fewer than two different photos.
+        DataError: As `split_photos` raises it.
     """
-    if len(glasses) < 2:
-        raise ConfigError(
-            f"training needs at least two eyeglass frames, one of them for testing, "
-            f"got {len(glasses)}"
-        )
-    split = stratified_split(faces, held_fraction=config.held_fraction, seed=config.seed)
+    own, unseen = split_glasses(glasses)
+    split = split_photos(
+        faces,
+        held_fraction=config.held_fraction,
+        validation_fraction=config.validation_fraction,
+        seed=config.seed,
+    )
     if start is not None:
-        seen = sum(faces.digests[place] in start.seen for place in split.second.tolist())
+        seen = sum(faces.digests[place] in start.seen for place in split.test.tolist())
         if seen:
             raise ConfigError(
-                f"{start.path} was trained on {seen} of the {len(split.second)} photos to test on: "
+                f"{start.path} was trained on {seen} of the {len(split.test)} photos to test on: "
                 f"train it without these identities, or with the same --seed"
             )
-    training, validation = split.first, split.first[:0]
-    if config.validation_fraction > 0:
-        inner = stratified_split(
-            faces.subset(split.first),
-            held_fraction=config.validation_fraction,
-            seed=config.seed + 1,
-            at_least=0,
-        )
-        training, validation = split.first[inner.first], split.first[inner.second]
-    kept = len(glasses) - max(1, len(glasses) // 10)
     return Material(
         faces=faces,
-        training=training,
-        validation=validation,
-        test=split.second,
-        glasses=glasses[:kept],
-        unseen_glasses=glasses[kept:],
-        dose=torch.randint(kept, (len(faces), config.frames_per_photo), generator=generator),
+        training=split.training,
+        validation=split.validation,
+        test=split.test,
+        glasses=own,
+        unseen_glasses=unseen,
+        dose=torch.randint(len(own), (len(faces), config.frames_per_photo), generator=generator),
     )
 
 
-def open_run(
-    out: Path,
-    config: RecognizerTraining,
-    faces: FaceSet,
-    about: Provenance,
-    start: Start | None,
-    *,
-    resume: bool,
-) -> RunDirectory:
-    """Begin a recogniser's run directory, or go on with it.
-
-    Raises:
-        ConfigError: As `RunDirectory` raises it.
-    """
-    record = {
-        **asdict(config), **asdict(about), "start": None if start is None else str(start.path),
-        "identities": faces.identities, "photos": len(faces),
-    }  # fmt: skip
-    run = RunDirectory(out, record, resume=resume)
-    write_classes(out / "classes.json", faces.identities)
-    return run
-
-
-def finish_run(
-    out: Path,
-    recognizer: Recognizer,
-    material: Material,
-    config: RecognizerTraining,
-    about: Provenance,
-    start: Start | None,
-    figures: Mapping[str, float],
-) -> RecognizerScores:
-    """Score a recogniser on the test photos, and write scores and weights.
-
-    Args:
-        out: The run directory.
-        recognizer: In evaluation mode.
-        material: What it was trained on.
-        config: How.
-        about: Where it comes from.
-        start: The backbone that it began with, whose photos count as seen too.
-        figures: More to keep beside the scores, such as the seconds of training.
-    """
-    faces = material.faces
-    scores = score_recognizer(
-        recognizer, faces.subset(material.test), material.unseen_glasses, seed=config.seed
-    )
-    write_json(out / "scores.json", {**asdict(scores), **figures})
-    # Validation photos chose the weights: to an attack, they are photos that the victim has seen.
-    seen = torch.cat([material.training, material.validation]).sort().values
-    digests = {faces.digests[place] for place in seen.tolist()}
-    before = sorted((start.seen if start else frozenset()) - digests)
-    recognizer.record = {
-        "recipe": json.loads(json.dumps(asdict(config))),
-        **asdict(about),
-        "scores": asdict(scores),
-        "start": None if start is None else str(start.path),
-        "training_photos": [*(faces.digests[i] for i in seen.tolist()), *before],
-    }
-    recognizer.write(out / "recognizer.safetensors")
-    return scores
+def wearing_in(joint: Tensor, share: float, *, rank: int, processes: int) -> int:
+    """How many of a process's share lie within the first part of the joint batch."""
+    return len(range(rank, round(share * len(joint)), processes))
 
 
 def augment(
@@ -181,7 +158,7 @@ def augment(
     batch: Int64[Tensor, " batch"],
     size: int,
     *,
-    glasses_share: float,
+    wearing: int,
     erased_share: float,
     device: torch.device,
     generator: torch.Generator,
@@ -192,16 +169,15 @@ def augment(
         material: Holds photos and frames.
         batch: Places of the photos.
         size: Height and width in pixels to return.
-        glasses_share: Part of the batch that wears a frame.
+        wearing: How many of the batch, its first, wear a frame.
         erased_share: Part of it that loses a rectangle.
         device: Where to draw them.
         generator: Source of every draw.
     """
     faces = from_pixels(material.faces.pixels[batch].to(device))
     worn = wear_some(
-        faces, material.glasses, material.dose[batch], share=glasses_share,
-        generator=generator,
-    )  # fmt: skip
+        faces, material.glasses, material.dose[batch], count=wearing, generator=generator
+    )
     images = resize(worn, (size, size))
     images = move_randomly(images, turn=12, zoom=0.12, shift=0.06, flip=True, generator=generator)
     images = relight(images, amount=0.35, generator=generator)
@@ -231,7 +207,7 @@ def validate(
         faces = material.faces.faces(batch).to(device)
         labels = material.faces.labels[batch].to(device)
         worn = wear_some(
-            faces, material.glasses, material.dose[batch], share=1, generator=generator
+            faces, material.glasses, material.dose[batch], count=len(batch), generator=generator
         )
         if size is not None:
             faces, worn = resize(faces, (size, size)), resize(worn, (size, size))

@@ -1,5 +1,6 @@
 """Pretraining OpenFace as an embedding: triplets with semi-hard negatives, in a visible loop."""
 
+import copy
 import json
 import math
 import time
@@ -14,22 +15,25 @@ from lightning_fabric.wrappers import _FabricOptimizer
 from torch import Tensor
 
 from agns.data.faces import FaceSet
-from agns.data.splits import stratified_split
 from agns.errors import ConfigError, DataError
 from agns.geometry import resize
 from agns.models.backbone import Backbone, save_backbone
 from agns.models.openface import OpenFace
 from agns.models.weights import average, draw_weights, fill, lay_channels_last
 from agns.storage import RunDirectory, pack_optimizer, under, unpack_optimizer, write_json
-from agns.training.material import Material, Provenance, augment
+from agns.training.material import Material, augment, split_glasses, split_photos, wearing_in
 from agns.training.parallel import (
     Machines,
     draws_at,
     join_batch_norms,
     join_over_processes,
+    mean_over_processes,
+    on_first,
+    precision_of,
     share_of,
 )
 from agns.training.recipe import rate_share, set_rate
+from agns.training.run import Provenance
 from agns.training.triplets import MetricTraining, draw_batch, triplet_loss
 from agns.training.verification import (
     Pairs,
@@ -90,15 +94,22 @@ def train_metric(
         DataError: Too few identities, or the loss is no longer finite.
     """
     fabric = fabric or Machines(accelerator="cpu", precision="32").open()
+    rank, processes = fabric.global_rank, fabric.world_size
+    # Refused before anything is written.
+    share_of(torch.arange(config.identities * config.photos), rank=rank, processes=processes)
     draws = torch.Generator().manual_seed(config.seed)
     network = draw_weights(OpenFace(), generator=draws)
-    averaged = OpenFace()
-    averaged.load_state_dict(network.state_dict())
-    split = stratified_split(faces, held_fraction=config.held_fraction, seed=config.seed)
+    split = split_photos(
+        faces,
+        held_fraction=config.held_fraction,
+        validation_fraction=config.validation_fraction,
+        seed=config.seed,
+    )
+    own_glasses, unseen_glasses = split_glasses(glasses)
     order = torch.randperm(len(faces.identities), generator=draws).tolist()
     verified = max(4, round(config.verified_fraction * len(order)))
     names = [faces.identities[index] for index in order]
-    kept = faces.subset(split.first)
+    kept = faces.subset(split.training)
     trained = [kept.of(name) for name in sorted(names[verified:])]
     if len(trained) < config.identities:
         raise ConfigError(
@@ -110,34 +121,39 @@ def train_metric(
         faces=kept,
         training=everyone,
         validation=everyone[:0],
-        test=split.second,
-        glasses=glasses,
-        unseen_glasses=glasses[:0],
-        dose=torch.arange(len(glasses))[None].expand(len(kept), -1),
+        test=everyone[:0],
+        glasses=own_glasses,
+        unseen_glasses=unseen_glasses,
+        dose=torch.arange(len(own_glasses))[None].expand(len(kept), -1),
     )
-    if fabric.is_global_zero:
+    precision = precision_of(fabric)
+    origin = {"source": about.source, "center_crop": about.center_crop, "precision": precision}
+
+    def open_run() -> RunDirectory:
         record = {
-            **asdict(config), **asdict(about), "identities_trained": len(trained),
+            **asdict(config), **origin, "processes": processes, "identities_trained": len(trained),
             "identities_verified": sorted(names[:verified]), "photos_kept": len(everyone),
         }  # fmt: skip
-        run: RunDirectory | None = RunDirectory(out, record, resume=resume)
-    else:
-        run = None
-    fabric.barrier()
-    if fabric.world_size > 1:
+        return RunDirectory(out, record, resume=resume, command=about.command)
+
+    run = on_first(fabric, open_run)
+    if processes > 1:
         join_batch_norms(network)
     lay_channels_last(network).train()
-    averaged.to(fabric.device).eval()
+    averaged = copy.deepcopy(network).to(fabric.device).eval()
     stepped = fabric.setup_module(network)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=config.rate, weight_decay=config.weight_decay,
-        fused=about.precision != "16-mixed",
+        fused=precision != "16-mixed",
     )  # fmt: skip
     stepping = fabric.setup_optimizers(optimizer)
     assert isinstance(stepping, _FabricOptimizer)
     steps = max(1, len(everyone) // (config.identities * config.photos))
     begin, seconds = 0, 0.0
-    saved = RunDirectory(out, None, resume=True).load_checkpoint() if resume else None
+    saved = None
+    if resume:
+        there = RunDirectory(out, None, resume=True)
+        saved = there.load_checkpoint(writing=fabric.is_global_zero)
     if saved is not None:
         tensors, counters = saved
         fill(network, under(tensors, "network"), out / "checkpoint.safetensors")
@@ -153,18 +169,19 @@ def train_metric(
                 trained, config.identities, config.photos,
                 generator=draws_at(config.seed, epoch, place),
             )  # fmt: skip
-            shares = [
-                share_of(joint, rank=rank, processes=fabric.world_size)
-                for rank in range(fabric.world_size)
-            ]
             # The first of a batch wear glasses, so that they must not all be of one identity.
-            own = shares[fabric.global_rank]
-            mixed = torch.randperm(len(own), generator=draws_at(config.seed, epoch, place, -1))
-            labels = torch.cat([kept.labels[share[mixed]] for share in shares])
+            joint = joint[
+                torch.randperm(len(joint), generator=draws_at(config.seed, epoch, place, -1))
+            ]
+            shares = [
+                share_of(joint, rank=other, processes=processes) for other in range(processes)
+            ]
+            labels = kept.labels[torch.cat(shares)]
             images = augment(
-                material, own[mixed], SIZE, glasses_share=config.glasses_share,
+                material, shares[rank], SIZE,
+                wearing=wearing_in(joint, config.glasses_share, rank=rank, processes=processes),
                 erased_share=config.erased_share, device=fabric.device,
-                generator=draws_at(config.seed, epoch, place, fabric.global_rank),
+                generator=draws_at(config.seed, epoch, place, rank),
             )  # fmt: skip
             set_rate(
                 optimizer, config.rate * rate_share(step, steps * config.epochs, config.warm_up)
@@ -176,7 +193,7 @@ def train_metric(
             fabric.clip_gradients(stepped, stepping, max_norm=5.0, error_if_nonfinite=False)
             stepping.step()
             average(averaged, network, min(config.averaging, (step + 1) / (step + 11)))
-            losses.append(float(loss.detach()))
+            losses.append(mean_over_processes(fabric, loss))
             if not math.isfinite(losses[-1]):
                 raise DataError(f"the loss is {losses[-1]} in epoch {epoch + 1}: lower the rate")
             elapsed = time.perf_counter() - started
@@ -218,7 +235,7 @@ def train_metric(
             backbone,
             {
                 "recipe": json.loads(json.dumps(asdict(config))),
-                **asdict(about),
+                **origin,
                 "scores": asdict(scores),
                 "training_photos": [kept.digests[i] for i in everyone.tolist()],
             },

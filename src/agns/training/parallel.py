@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar
 
@@ -10,7 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, distributed, nn
 
-from agns.errors import ConfigError
+from agns.errors import AgnsError, ConfigError
 from agns.training.precision import has_fast_bfloat16
 
 FabricPrecision: TypeAlias = Literal["auto", "32", "bf16-mixed", "16-mixed"]
@@ -46,6 +47,39 @@ class Machines:
             raise ConfigError("precision 16-mixed needs a GPU: take 32 or bf16-mixed")
         if self.accelerator == "cuda" and not torch.cuda.is_available():
             raise ConfigError("PyTorch sees no GPU here: take --accelerator cpu")
+        if self._on_gpu() and self.devices > torch.cuda.device_count():
+            raise ConfigError(
+                f"{self.devices} devices were asked for, and PyTorch sees "
+                f"{torch.cuda.device_count()} GPUs here"
+            )
+        self._check_launcher()
+
+    @property
+    def processes(self) -> int:
+        """On all machines together."""
+        return self.devices * self.num_nodes
+
+    def check_batch(self, batch: int) -> None:
+        """Refuse a batch that cannot be shared out, before anything is started.
+
+        Raises:
+            ConfigError: It does not divide by the number of processes.
+        """
+        share_of(torch.arange(batch), rank=0, processes=self.processes)
+
+    def _check_launcher(self) -> None:
+        started = os.environ.get("WORLD_SIZE")
+        if started is None and self.num_nodes > 1:
+            raise ConfigError(
+                f"{self.num_nodes} machines work together only if each is started with torchrun, "
+                "which tells them of each other"
+            )
+        beside = os.environ.get("LOCAL_WORLD_SIZE", str(self.devices))
+        if started is not None and (started, beside) != (str(self.processes), str(self.devices)):
+            raise ConfigError(
+                f"{started} processes were started, {beside} of them here: give --devices "
+                f"{beside}, and the number of machines as --num-nodes"
+            )
 
     def _on_gpu(self) -> bool:
         return self.accelerator != "cpu" and torch.cuda.is_available()
@@ -54,7 +88,10 @@ class Machines:
         """The precision itself where `auto` is given."""
         if self.precision != "auto":
             return self.precision
-        able = torch.cuda.is_bf16_supported() if self._on_gpu() else has_fast_bfloat16()
+        if self._on_gpu():
+            able = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            able = has_fast_bfloat16()
         return "bf16-mixed" if able else "32"
 
     def open(self) -> Fabric:
@@ -62,21 +99,65 @@ class Machines:
         # What Lightning has to say of itself is not for the users of agns.
         for name in ("lightning_fabric", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        several = self.devices * self.num_nodes > 1
+        # Lightning's own choice may fall on hardware that nobody has tried this on.
+        automatic = "cuda" if torch.cuda.is_available() else "cpu"
         return Fabric(
-            accelerator=self.accelerator,
+            accelerator=automatic if self.accelerator == "auto" else self.accelerator,
             devices=self.devices,
             num_nodes=self.num_nodes,
-            strategy="ddp" if several else self.strategy,
-            precision="bf16-mixed"
-            if self.resolved_precision() == "bf16-mixed"
-            else ("16-mixed" if self.resolved_precision() == "16-mixed" else "32-true"),
+            strategy="ddp" if self.processes > 1 else self.strategy,
+            precision=self.resolved_precision(),
         )
 
 
 def is_first_process() -> bool:
     """Whether this is the one process that writes and speaks, known before any launch."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+    names = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in names)
+
+
+def precision_of(fabric: Fabric) -> str:
+    """The precision that a Fabric steps in, as Lightning names it."""
+    return str(fabric.strategy.precision.precision)
+
+
+_Made = TypeVar("_Made")
+
+
+def on_first(fabric: Fabric, make: Callable[[], _Made]) -> _Made | None:
+    """Let the first process alone make something; the others get None.
+
+    Raises:
+        AgnsError: What the first process raised, in all of them, so that none waits in vain.
+    """
+    made: _Made | None = None
+    error: AgnsError | None = None
+    if fabric.is_global_zero:
+        try:
+            made = make()
+        except AgnsError as raised:
+            error = raised
+    error = fabric.broadcast(error)
+    if error is not None:
+        raise error
+    return made
+
+
+def first_then_others(fabric: Fabric, make: Callable[[], _Made]) -> _Made:
+    """Let the first process make something, then the others, which find it done on the disk.
+
+    Raises:
+        AgnsError: As `on_first` raises it.
+    """
+    made = on_first(fabric, make)
+    return make() if made is None else made
+
+
+def mean_over_processes(fabric: Fabric, value: Tensor) -> float:
+    """The mean of the processes' values, the same in all of them."""
+    mean = fabric.all_reduce(value.detach(), reduce_op="mean")
+    assert isinstance(mean, Tensor)
+    return float(mean)
 
 
 def share_of(batch: Tensor, *, rank: int, processes: int) -> Tensor:

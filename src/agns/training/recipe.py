@@ -91,14 +91,29 @@ class RecognizerTraining:
             raise ConfigError(f"rate must be positive and finite, got {self.rate}")
         if not 0 <= self.weight_decay < math.inf:
             raise ConfigError(f"weight_decay must be at least 0, got {self.weight_decay}")
-        if any(size < 32 for size in self.sizes):
-            raise ConfigError(f"sizes must be at least 32 pixels, got {self.sizes}")
+        if self.frames_per_photo > 10_000:
+            raise ConfigError(
+                f"frames_per_photo must be 10000 at most, got {self.frames_per_photo}"
+            )
+        # OpenFace halves a picture five times, and its last pooling needs windows of 3x3.
+        least = 65 if self.arch.startswith("of") else 32
+        if any(size < least for size in self.sizes):
+            raise ConfigError(
+                f"sizes of {self.arch} must be at least {least} pixels, got {self.sizes}"
+            )
 
     def size_in(self, epoch: int) -> int | None:
         """The height and width in pixels of an epoch, counted from 0; None is the network's own."""
         if not self.sizes:
             return None
-        return self.sizes[min(epoch * len(self.sizes) // self.epochs, len(self.sizes) - 1)]
+        # Counted from the end, so that the last size is reached however few epochs there are.
+        left = self.epochs - 1 - epoch
+        return self.sizes[-1 - left * len(self.sizes) // self.epochs]
+
+    def next_size(self, epoch: int) -> int:
+        """The first epoch after `epoch` that has another size; `epochs` if none has."""
+        later = range(epoch + 1, self.epochs)
+        return next((to for to in later if self.size_in(to) != self.size_in(epoch)), self.epochs)
 
 
 _VGG = RecognizerTraining(

@@ -1,5 +1,6 @@
 """Training a recogniser: one visible loop, on one process or many."""
 
+import copy
 import math
 import time
 from dataclasses import asdict, dataclass, fields
@@ -8,27 +9,28 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricOptimizer
-from torch import Tensor
 from torch.nn import functional
 
 from agns.data.faces import FaceSet
 from agns.errors import DataError
 from agns.models.backbone import Start
-from agns.models.recognizer import Recognizer, build_recognizer, load_recognizer, save_recognizer
+from agns.models.layers import draw_dropout_from
+from agns.models.recognizer import Recognizer, build_recognizer, load_recognizer
 from agns.models.weights import average, fill, lay_channels_last
 from agns.storage import RunDirectory, pack_optimizer, under, unpack_optimizer
-from agns.training.material import (
-    Material,
-    Provenance,
-    augment,
-    finish_run,
-    gather,
-    open_run,
-    validate,
+from agns.training.material import augment, gather, validate, wearing_in
+from agns.training.parallel import (
+    Machines,
+    draws_at,
+    join_batch_norms,
+    mean_over_processes,
+    on_first,
+    precision_of,
+    share_of,
 )
-from agns.training.parallel import Machines, draws_at, join_batch_norms, share_of
 from agns.training.recipe import RecognizerTraining, photo_weights, rate_share, set_rate
 from agns.training.recognizer_scores import RecognizerScores
+from agns.training.run import Provenance, RecognizerRun
 from agns.types import Pixels, Progress, silent
 
 _UNKNOWN = Provenance()
@@ -72,35 +74,37 @@ def train_recognizer(
         DataError: The loss is no longer finite.
     """
     fabric = fabric or Machines(accelerator="cpu", precision="32").open()
+    rank, processes = fabric.global_rank, fabric.world_size
+    # Refused before anything is written.
+    share_of(torch.arange(config.batch), rank=rank, processes=processes)
     draws = torch.Generator().manual_seed(config.seed)
-    recognizer = build_recognizer(config.arch, faces.identities, generator=draws)
-    if start is not None:
-        start.give(recognizer)
+    recognizer = begin_recognizer(config.arch, faces.identities, start, generator=draws)
     material = gather(faces, glasses, config, start=start, generator=draws)
-    run = (
-        open_run(out, config, faces, about, start, resume=resume) if fabric.is_global_zero else None
-    )
-    fabric.barrier()
-    if fabric.world_size > 1:
+    training = RecognizerRun(
+        out=out, config=config, material=material, about=about, start=start,
+        precision=precision_of(fabric), processes=processes,
+    )  # fmt: skip
+    run = on_first(fabric, lambda: training.open(resume=resume))
+    if processes > 1:
         join_batch_norms(recognizer)
     lay_channels_last(recognizer).train()
-    averaged = build_recognizer(config.arch, faces.identities, generator=torch.Generator())
-    averaged.subtract(recognizer.average)
-    averaged.load_state_dict(recognizer.state_dict())
-    averaged.to(fabric.device).eval()
+    averaged = copy.deepcopy(recognizer).to(fabric.device).eval()
     stepped = fabric.setup_module(recognizer)
     optimizer = torch.optim.AdamW(
         recognizer.parameters(),
         lr=config.rate,
         weight_decay=config.weight_decay,
         # Scaled 16-bit gradients cannot be clipped with the fused form.
-        fused=about.precision != "16-mixed",
+        fused=training.precision != "16-mixed",
     )
     stepping = fabric.setup_optimizers(optimizer)
     assert isinstance(stepping, _FabricOptimizer)
     steps = max(1, len(material.training) // config.batch)
     state = _State()
-    saved = RunDirectory(out, None, resume=True).load_checkpoint() if resume else None
+    saved = None
+    if resume:
+        there = RunDirectory(out, None, resume=True)
+        saved = there.load_checkpoint(writing=fabric.is_global_zero)
     if saved is not None:
         tensors, counters = saved
         fill(recognizer, under(tensors, "recognizer"), out / "checkpoint.safetensors")
@@ -109,7 +113,7 @@ def train_recognizer(
         state = _State(**{field.name: counters[field.name] for field in fields(_State)})
 
     weights = photo_weights(faces.labels[material.training], config.balance)
-    while state.epoch < config.epochs and state.idle < config.patience:
+    while state.epoch < config.epochs:
         epoch, started, losses = int(state.epoch), time.perf_counter(), []
         size = config.size_in(epoch)
         drawn = torch.multinomial(
@@ -118,13 +122,14 @@ def train_recognizer(
         )  # fmt: skip
         for place, joint in enumerate(material.training[drawn].split(config.batch)):
             step = epoch * steps + place
-            batch = share_of(joint, rank=fabric.global_rank, processes=fabric.world_size)
+            batch = share_of(joint, rank=rank, processes=processes)
             images = augment(
                 material, batch, size or recognizer.contract.size,
-                glasses_share=config.glasses_share, erased_share=config.erased_share,
-                device=fabric.device,
-                generator=draws_at(config.seed, epoch, place, fabric.global_rank),
+                wearing=wearing_in(joint, config.glasses_share, rank=rank, processes=processes),
+                erased_share=config.erased_share, device=fabric.device,
+                generator=draws_at(config.seed, epoch, place, rank),
             )  # fmt: skip
+            draw_dropout_from(recognizer, draws_at(config.seed, epoch, place, rank, 1))
             share = rate_share(step, steps * config.epochs, config.warm_up)
             set_rate(optimizer, config.rate * share)
             logits = stepped(images, size=size)
@@ -134,7 +139,7 @@ def train_recognizer(
             fabric.clip_gradients(stepped, stepping, max_norm=5.0, error_if_nonfinite=False)
             stepping.step()
             average(averaged, recognizer, min(config.averaging, (step + 1) / (step + 11)))
-            losses.append(float(loss.detach()))
+            losses.append(mean_over_processes(fabric, loss))
             if not math.isfinite(losses[-1]):
                 raise DataError(f"the loss is {losses[-1]} in epoch {epoch + 1}: lower the rate")
             elapsed = time.perf_counter() - started
@@ -143,10 +148,8 @@ def train_recognizer(
                 steps * config.epochs,
                 {"loss": losses[-1], "images/s": len(losses) * config.batch / elapsed},
             )
-        mean = fabric.all_reduce(torch.tensor(losses).mean(), reduce_op="mean")
-        assert isinstance(mean, Tensor)
         if run is not None:
-            _end_epoch(state, run, averaged, material, config, size, loss=float(mean))
+            _end_epoch(state, run, averaged, training, loss=sum(losses) / len(losses))
             state.seconds += time.perf_counter() - started
             run.save_checkpoint(
                 {
@@ -158,14 +161,32 @@ def train_recognizer(
             )
         state = fabric.broadcast(state)
 
-    scores = None
-    if run is not None:
+    def finish() -> RecognizerScores:
         best = load_recognizer(out / "best.safetensors")[0].to(fabric.device)
-        figures = {"training_seconds": round(state.seconds, 1), "epochs": state.epoch}
-        scores = finish_run(out, best, material, config, about, start, figures)
-    scores = fabric.broadcast(scores)
+        figures = {"training_seconds": round(state.seconds, 1), "epochs": state.done}
+        return training.finish(best, figures)
+
+    scores = fabric.broadcast(on_first(fabric, finish))
     assert scores is not None
     return load_recognizer(out / "recognizer.safetensors")[0], scores
+
+
+def begin_recognizer(
+    arch: str, identities: tuple[str, ...], start: Start | None, *, generator: torch.Generator
+) -> Recognizer:
+    """An untrained recogniser, in the form of the backbone to start from, and with its weights.
+
+    Raises:
+        ConfigError: The backbone is of another family.
+    """
+    if start is None:
+        return build_recognizer(arch, identities, generator=generator)
+    recognizer = build_recognizer(
+        arch, identities, generator=generator, pooling=start.backbone.pooling,
+        convention=start.backbone.convention,
+    )  # fmt: skip
+    start.give(recognizer)
+    return recognizer
 
 
 @dataclass(kw_only=True)
@@ -173,7 +194,10 @@ class _State:
     """Where a training stands after an epoch."""
 
     epoch: float = 0
-    """Epochs done."""
+    """The next epoch, counted from 0."""
+
+    done: float = 0
+    """Epochs trained; fewer where a size was left early."""
 
     best: float = math.inf
     """Lowest validation loss so far."""
@@ -186,26 +210,26 @@ class _State:
 
 
 def _end_epoch(
-    state: _State,
-    run: RunDirectory,
-    averaged: Recognizer,
-    material: Material,
-    config: RecognizerTraining,
-    size: int | None,
-    *,
-    loss: float,
+    state: _State, run: RunDirectory, averaged: Recognizer, training: RecognizerRun, *, loss: float
 ) -> None:
-    """Log an epoch, and keep its averaged weights if they are the best so far."""
-    state.epoch += 1
-    row = {"epoch": state.epoch, "loss": loss}
-    if len(material.validation):
-        row |= validate(averaged, material, size=size, seed=config.seed)
+    """Log an epoch, keep its averaged weights if they are the best so far, and choose the next."""
+    config, epoch = training.config, int(state.epoch)
+    size = config.size_in(epoch)
+    row = {"epoch": epoch + 1, "loss": loss}
+    if len(training.material.validation):
+        row |= validate(averaged, training.material, size=size, seed=config.seed)
     run.log(row)
+    state.done += 1
     # Without validation photos the last are the best. A growing picture starts a new count: what
     # is lost on smaller faces says nothing of larger ones.
-    changed = config.size_in(int(state.epoch) - 2) != size if state.epoch > 1 else False
-    if row.get("validation_loss", -math.inf) < state.best or changed:
+    grown = epoch > 0 and config.size_in(epoch - 1) != size
+    if grown or row.get("validation_loss", -math.inf) < state.best:
         state.best, state.idle = row.get("validation_loss", math.inf), 0
-        save_recognizer(run.path / "best.safetensors", averaged, {"epoch": state.epoch})
+        averaged.record = {**training.record(), "epoch": epoch + 1}
+        averaged.write(run.path / "best.safetensors")
     else:
         state.idle += 1
+    state.epoch = epoch + 1
+    if state.idle == config.patience:
+        # What no longer learns from small faces may from larger ones.
+        state.epoch, state.idle = config.next_size(epoch), 0

@@ -54,6 +54,10 @@ class MetricTraining:
     """Part of every identity's photos that is left out: what a recogniser trained with the same
     seed is tested on."""
 
+    validation_fraction: float = 0.1
+    """Part of every identity's other photos that is left out too: what such a recogniser chooses
+    its weights by."""
+
     seed: int = 0
     """Seed of the splits, the weights and every draw."""
 
@@ -69,6 +73,10 @@ class MetricTraining:
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise ConfigError(f"{name} must lie in (0, 1), got {value}")
+        if not 0 <= self.validation_fraction < 1:
+            raise ConfigError(
+                f"validation_fraction must lie in [0, 1), got {self.validation_fraction}"
+            )
         for name in ("margin", "rate"):
             value = getattr(self, name)
             if not 0 < value < math.inf:

@@ -83,17 +83,12 @@ def draw_pairs(
     first, second, same, fold = [], [], [], []
     for number in range(count):
         members = [places[index] for index in order[number::count]]
-        equal = torch.cat([torch.combinations(own, 2) for own in members])
+        equal = _distinct(faces, torch.cat([_pairs_within(own, generator) for own in members]))
+        if len(equal) == 0:
+            raise DataError("in one fold of identities no two different photos show one person")
         wanted = min(per_fold // 2, len(equal))
         equal = equal[torch.randperm(len(equal), generator=generator)[:wanted]]
-        unequal = torch.cat(
-            [
-                torch.cartesian_prod(own, other)
-                for place, own in enumerate(members)
-                for other in members[place + 1 :]
-            ]
-        )
-        unequal = unequal[torch.randperm(len(unequal), generator=generator)[:wanted]]
+        unequal = _distinct(faces, _pairs_between(members, 4 * wanted, generator))[:wanted]
         equal = equal[: len(unequal)]
         for chosen, alike in ((equal, True), (unequal, False)):
             first.append(chosen[:, 0])
@@ -106,6 +101,44 @@ def draw_pairs(
         same=torch.cat(same),
         fold=torch.cat(fold),
     )
+
+
+_MOST_PHOTOS = 60
+"""Photos of one identity that pairs are drawn from: they make more than enough."""
+
+
+def _pairs_within(
+    own: Int64[Tensor, " photos"], generator: torch.Generator
+) -> Int64[Tensor, "pairs 2"]:
+    """Pairs of one identity's photos."""
+    chosen = own[torch.randperm(len(own), generator=generator)[:_MOST_PHOTOS]]
+    return torch.combinations(chosen, 2)
+
+
+def _pairs_between(
+    members: Sequence[Int64[Tensor, " _"]], count: int, generator: torch.Generator
+) -> Int64[Tensor, "pairs 2"]:
+    """At most `count` pairs of photos of two identities, no two alike, in random order."""
+    sizes = torch.tensor([len(own) for own in members])
+    joined, begins = torch.cat(list(members)), sizes.cumsum(0) - sizes
+    first = torch.randint(len(members), (count,), generator=generator)
+    # Any but the first, each as likely.
+    second = torch.randint(len(members) - 1, (count,), generator=generator)
+    second += second >= first
+    sides = []
+    for side in (torch.minimum(first, second), torch.maximum(first, second)):
+        within = (torch.rand(count, generator=generator) * sizes[side]).long()
+        sides.append(joined[begins[side] + within])
+    drawn = torch.stack(sides, 1).unique(dim=0)
+    mixed: Tensor = drawn[torch.randperm(len(drawn), generator=generator)]
+    return mixed
+
+
+def _distinct(faces: FaceSet, pairs: Int64[Tensor, "pairs 2"]) -> Int64[Tensor, "kept 2"]:
+    """The pairs that are not one picture twice."""
+    kept = [faces.digests[a] != faces.digests[b] for a, b in pairs.tolist()]
+    distinct: Tensor = pairs[torch.tensor(kept, dtype=torch.bool)]
+    return distinct
 
 
 def similarities(embeddings: Embeddings, pairs: Pairs) -> Float[Tensor, " pairs"]:
