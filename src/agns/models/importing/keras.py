@@ -23,6 +23,7 @@ from agns.models.families import FAMILIES
 from agns.models.importing.imported import Imported, name_classes
 from agns.models.importing.keras_files import Settings, list_layers, list_settings, opening
 from agns.models.importing.keras_layers import Layer, Order, channels_first, describe, fit
+from agns.models.importing.openface import name_files
 from agns.models.layers import Convention, Pooling, norm_epsilon
 from agns.models.openface import OpenFace
 from agns.models.recognizer import RECOGNIZERS, Recognizer
@@ -33,11 +34,8 @@ KIND = "Keras 2 (HDF5)"
 BACKBONES = {"vgg16": "vgg", "openface": "of"}
 """Backbones alone, and their families."""
 
-MODULES = ("3a", "3b", "3c", "4a", "4e", "5a", "5b")
-"""The inception modules in their order."""
-
-STEM = {"conv1": "0.0", "bn1": "0.1", "conv2": "3.0", "bn2": "3.1", "conv3": "4.0", "bn3": "4.1"}
-"""Keras-OpenFace's first layers, and ours, in their order."""
+STEM = ("0.0", "0.1", "3.0", "3.1", "4.0", "4.1")
+"""Our first layers with weights, in the port's order."""
 
 BRANCHES = {"1x1": "branch1", "3x3": "branch3", "5x5": "branch5", "pool": "pooled.projection"}
 """An inception module's branches, in the port's order."""
@@ -183,7 +181,7 @@ def _list_vgg(backbone: Vgg16) -> list[str]:
 
 def _list_port(backbone: OpenFace) -> list[str]:
     """Our modules with weights in the port's order."""
-    names = [f"stem.{place}" for place in STEM.values()]
+    names = [f"stem.{place}" for place in STEM]
     for index, module in enumerate(backbone.inceptions):
         for branch in BRANCHES.values():
             names += [f"inceptions.{index}.{name}" for name in _inside(module, branch)]
@@ -223,18 +221,11 @@ def _follow_branches(backbone: OpenFace) -> dict[str, Order]:
 
 def _match_names(body: Sequence[Layer], path: Path) -> dict[str, Layer]:
     """Our modules, and Keras-OpenFace's layers of their names."""
-    modules = {name: f"stem.{place}" for name, place in STEM.items()}
-    modules["dense_layer"] = "embed"
-    for index, module in enumerate(MODULES):
-        for branch, place in BRANCHES.items():
-            for kind, last in (("conv", 0), ("bn", 1)):
-                if branch in ("3x3", "5x5"):
-                    for number in (1, 2):
-                        name = f"inception_{module}_{branch}_{kind}{number}"
-                        modules[name] = f"inceptions.{index}.{place}.{number - 1}.{last}"
-                else:
-                    name = f"inception_{module}_{branch}_{kind}"
-                    modules[name] = f"inceptions.{index}.{place}.{last}"
+    # The CSV files are named after these layers, and the tensor.
+    modules = {
+        file.rpartition("_")[0]: tensor.rpartition(".")[0] for tensor, file in name_files().items()
+    }
+    modules["dense_layer"] = modules.pop("dense")
     places: dict[str, Layer] = {}
     for layer in body:
         name = layer.name.rpartition("/")[2]
