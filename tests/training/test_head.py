@@ -19,7 +19,7 @@ from agns.models.weights import draw_weights
 from agns.training.head import choose_views, describe, train_head
 from agns.training.material import gather
 from agns.training.recipe import RecognizerTraining
-from agns.training.recognizer import train_recognizer
+from agns.training.recognizer import begin_recognizer, train_recognizer
 from agns.training.run import Provenance
 from agns.types import Pixels
 
@@ -116,6 +116,37 @@ def test_a_whole_recogniser_begins_with_the_backbone_it_is_given(
     torch.testing.assert_close(
         recognizer.backbone.embed.weight, start.backbone.network.embed.weight, atol=1e-6, rtol=0
     )
+
+
+def test_a_recogniser_takes_the_form_of_the_backbone_it_begins_with(
+    generator: torch.Generator, start: Start
+) -> None:
+    port = Backbone(
+        network=OpenFace(pooling="same", convention="tensorflow"),
+        pooling="same",
+        convention="tensorflow",
+        average=torch.full((3, 1, 1), 0.25),
+    )
+    begun = begin_recognizer(
+        "of", ("Ann", "Bob"), replace(start, backbone=port), generator=generator
+    )
+    assert (begun.pooling, begun.convention) == ("same", "tensorflow")
+    assert torch.equal(begun.average, port.average)
+    assert torch.equal(begun.backbone.embed.weight, port.network.embed.weight)
+    with pytest.raises(ConfigError, match="holds a backbone with family 'of', and vgg needs"):
+        begin_recognizer("vgg", ("Ann", "Bob"), start, generator=generator)
+
+
+def test_photos_cut_otherwise_than_the_backbones_are_refused(
+    tmp_path: Path, faces: FaceSet, glasses: Pixels, start: Start
+) -> None:
+    seen = replace(start, seen=frozenset({"0123456789abcdef"}), center_crop=120)
+    config = replace(CONFIG, frozen=False, epochs=1)
+    with pytest.raises(
+        ConfigError, match=r"was trained on photos cut to 120, and these .* nothing"
+    ):
+        train_recognizer(faces, glasses, config, tmp_path / "run", start=seen)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_backbone_that_saw_the_photos_to_test_on_is_refused(

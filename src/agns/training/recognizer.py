@@ -62,7 +62,8 @@ def train_recognizer(
         fabric: Where to run, launched; one process on the processor by default.
         start: A backbone to begin with.
         about: Where the photos come from, for the record.
-        resume: Go on from the checkpoint in `out`, to the figures of an unbroken run.
+        resume: Go on from the checkpoint in `out`, to the figures of an unbroken run on as many
+            processes. (In 16-mixed the scale of the loss starts anew.)
         progress: Told of every step.
 
     Returns:
