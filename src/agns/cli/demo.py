@@ -8,7 +8,7 @@ import typer
 from agns.cli.console import bar, percent, prepare, say
 from agns.cli.options import SeedOption
 
-DEMO_FRAMES = 4800
+DEMO_FRAMES = 2880
 """Drawn frames that the demonstration's attacks see; fewer than the whole set saves time."""
 
 
