@@ -45,9 +45,7 @@ def opening(path: Path) -> "Iterator[h5py.File]":
     try:
         import h5py
     except ImportError as error:
-        raise WeightsError(
-            f'{path} is an HDF5 file, which needs h5py: pip install "agns[import]"'
-        ) from error
+        raise WeightsError(f"{path} is an HDF5 file, which needs h5py: pip install h5py") from error
     with _complaining(path):
         file = h5py.File(path, "r")
     with file:

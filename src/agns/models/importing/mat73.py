@@ -29,7 +29,7 @@ def read_mat73(path: Path) -> MatFile:
         import h5py
     except ImportError as error:
         raise WeightsError(
-            f'{path} is a MATLAB 7.3 file, which needs h5py: pip install "agns[import]"'
+            f"{path} is a MATLAB 7.3 file, which needs h5py: pip install h5py"
         ) from error
     try:
         with h5py.File(path, "r") as opened:

@@ -117,8 +117,7 @@ def _list_layers(path: Path) -> list[Layer]:
         import tensorflow as tf
     except ImportError as error:
         raise WeightsError(
-            f"{path} is a TensorFlow checkpoint, which needs TensorFlow: "
-            'pip install "agns[tensorflow]"'
+            f"{path} is a TensorFlow checkpoint, which needs TensorFlow: pip install tensorflow"
         ) from error
     index = _find_index(path)
     # Its reader passes on what its C++ raises: an index beyond its end, a key that is not there.

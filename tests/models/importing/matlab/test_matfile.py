@@ -210,5 +210,5 @@ def test_the_format_7_3_asks_for_h5py(
     monkeypatch.setitem(sys.modules, "h5py", None)
     assert is_mat(path)
     assert not is_mat(plain)
-    with pytest.raises(WeightsError, match=r'needs h5py: pip install "agns\[import\]"'):
+    with pytest.raises(WeightsError, match=r"needs h5py: pip install h5py"):
         load_mat(path)
