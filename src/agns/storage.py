@@ -97,6 +97,16 @@ def save_tensors(
         temporary.chmod(0o644)
 
 
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    if not path.is_file():
+        raise ConfigError(f"there is no weight file {path}")
+    try:
+        yield
+    except (OSError, safetensors.SafetensorError) as error:
+        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+
+
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read tensors and metadata from a safetensors file.
 
@@ -104,30 +114,15 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ConfigError: There is no such file.
         WeightsError: The file is not safetensors, or is cut short.
     """
-    if not path.is_file():
-        raise ConfigError(f"there is no weight file {path}")
-    try:
-        with safetensors.safe_open(path, framework="pt") as opened:
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}
-            return tensors, dict(opened.metadata() or {})
-    except (OSError, safetensors.SafetensorError) as error:
-        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+    with _reading(path), safetensors.safe_open(path, framework="pt") as opened:
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+        return tensors, dict(opened.metadata() or {})
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Read what a safetensors file says beside its tensors, and not these.
-
-    Raises:
-        ConfigError: There is no such file.
-        WeightsError: The file is not safetensors, or is cut short.
-    """
-    if not path.is_file():
-        raise ConfigError(f"there is no weight file {path}")
-    try:
-        with safetensors.safe_open(path, framework="pt") as opened:
-            return dict(opened.metadata() or {})
-    except (OSError, safetensors.SafetensorError) as error:
-        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+    """Read what a safetensors file says beside its tensors, and not these; as `load_tensors`."""
+    with _reading(path), safetensors.safe_open(path, framework="pt") as opened:
+        return dict(opened.metadata() or {})
 
 
 def versions() -> dict[str, str]:

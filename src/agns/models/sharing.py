@@ -6,6 +6,7 @@ ever unpickled: a repository that holds only `pytorch_model.bin` is refused.
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -34,7 +35,7 @@ HttpError = cast(type[Exception], HfHubHTTPError.__bases__[0])
 _Network = TypeVar("_Network", bound="Shareable")
 
 
-class Shareable(PyTorchModelHubMixin, library_name="agns", tags=["adversarial-examples"]):
+class Shareable(PyTorchModelHubMixin, ABC, library_name="agns", tags=["adversarial-examples"]):
     """A network with `from_pretrained`, `save_pretrained` and `push_to_hub`.
 
     The latter two are the hub's own; `save_pretrained` leaves a `README.md` that is there as it
@@ -45,18 +46,18 @@ class Shareable(PyTorchModelHubMixin, library_name="agns", tags=["adversarial-ex
     """How the weights came about, as JSON values: recipe, scores, digests of training photos.
     Loading fills it, training and attacks replace it, and sharing passes it on."""
 
+    @abstractmethod
     def specification(self) -> dict[str, object]:
         """What the network is, as JSON values, apart from its weights."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, path: Path) -> None:
         """Write weights, specification and record as one safetensors file."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def read(cls: type[_Network], path: Path) -> _Network:
         """Read what `write` wrote; it comes in evaluation mode."""
-        raise NotImplementedError
 
     @classmethod
     def from_pretrained(  # type: ignore[override]

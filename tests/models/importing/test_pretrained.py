@@ -8,13 +8,15 @@ from pathlib import Path
 from urllib.request import Request
 
 import pytest
+import torch
 
 from agns.data.assets import ASSETS, Asset
 from agns.errors import ConfigError
 from agns.models.backbone import Backbone, load_backbone
-from agns.models.importing import pretrained
+from agns.models.importing import import_weights, pretrained
 from agns.models.importing.imported import Imported
 from agns.models.openface import OpenFace
+from agns.models.recognizer import build_recognizer, save_recognizer
 
 CONTENT = b"weights"
 
@@ -87,3 +89,10 @@ def test_misuse_is_told_before_anything_is_sent(
     with pytest.raises(ConfigError, match=sentence):
         pretrained.import_pretrained(name, arch, transport=transport(asked))
     assert asked == []
+
+
+def test_a_file_of_our_own_needs_no_import(tmp_path: Path, generator: torch.Generator) -> None:
+    path = tmp_path / "recognizer.safetensors"
+    save_recognizer(path, build_recognizer("of", ("Ann", "Bob"), generator=generator))
+    with pytest.raises(ConfigError, match="is a weight file of agns already: use it as it is"):
+        import_weights(path, "of")

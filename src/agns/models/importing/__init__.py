@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from agns.errors import ConfigError, WeightsError
+from agns.errors import AgnsError, ConfigError, WeightsError
 from agns.models.importing import keras, keras_files, openface, tensorflow, torchvision
 from agns.models.importing.imported import Imported
 from agns.models.importing.matlab import is_mat, read_matlab
+from agns.storage import read_metadata
 
 ImportedArchitecture: TypeAlias = Literal[
     "vgg10", "vgg143", "of10", "of143", "vgg", "of",
@@ -51,7 +52,7 @@ def import_weights(source: Path, arch: str, identities: Sequence[str] | None = N
         identities: Names of the classes in the order of the logits, where the source holds none.
 
     Raises:
-        ConfigError: There is no such source, or no such architecture.
+        ConfigError: There is no such source or architecture, or the source is agns's own.
         WeightsError: The source is of no known kind, is damaged, or does not fit.
     """
     if arch not in get_args(ImportedArchitecture):
@@ -59,8 +60,17 @@ def import_weights(source: Path, arch: str, identities: Sequence[str] | None = N
         raise ConfigError(f"there is no network {arch!r} to import: choose one of {names}")
     if not source.exists() and not source.with_name(f"{source.name}.index").is_file():
         raise ConfigError(f"there is no weight file {source}")
+    if _is_own(source):
+        raise ConfigError(f"{source} is a weight file of agns already: use it as it is")
     for kind in SOURCES:
         if kind.recognises(source):
             return kind.read(source, arch, identities)
     known = "; ".join(kind.name for kind in SOURCES)
     raise WeightsError(f"{source} is none of the kinds that can be imported: {known}")
+
+
+def _is_own(source: Path) -> bool:
+    try:
+        return read_metadata(source).get("format", "").startswith("agns-")
+    except AgnsError:
+        return False

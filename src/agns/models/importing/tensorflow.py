@@ -101,9 +101,10 @@ def _first_kind(arch: str) -> str:
 
 
 def _find_index(path: Path) -> Path:
-    """The index of a checkpoint that is named by one of its files, or by a model's folder."""
+    """The index of a checkpoint that is named by one of its files, or by a folder."""
     if path.is_dir():
-        return path / "variables" / "variables.index"
+        alone = sorted(path.glob("*.index"))
+        return alone[0] if len(alone) == 1 else path / "variables" / "variables.index"
     prefix, data, _ = path.name.rpartition(".data-")
     if data:
         return path.with_name(f"{prefix}.index")
