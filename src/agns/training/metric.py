@@ -1,8 +1,6 @@
 """Pretraining OpenFace as an embedding: triplets with semi-hard negatives, in a visible loop."""
 
-import copy
 import json
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,29 +9,26 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from lightning_fabric import Fabric
-from lightning_fabric.wrappers import _FabricOptimizer
 from torch import Tensor
 
 from agns.data.faces import FaceSet
-from agns.errors import ConfigError, DataError
+from agns.errors import ConfigError
 from agns.geometry import resize
 from agns.models.backbone import Backbone, save_backbone
 from agns.models.openface import OpenFace
-from agns.models.weights import average, draw_weights, fill, lay_channels_last
-from agns.storage import RunDirectory, pack_optimizer, under, unpack_optimizer, write_json
+from agns.models.weights import draw_weights
+from agns.storage import RunDirectory, write_json
 from agns.training.material import Material, augment, split_glasses, split_photos, wearing_in
 from agns.training.parallel import (
     Machines,
     draws_at,
-    join_batch_norms,
     join_over_processes,
-    mean_over_processes,
     on_first,
     precision_of,
     share_of,
 )
-from agns.training.recipe import rate_share, set_rate
 from agns.training.run import Provenance
+from agns.training.stepping import Stepper
 from agns.training.triplets import MetricTraining, draw_batch, triplet_loss
 from agns.training.verification import (
     Pairs,
@@ -137,28 +132,14 @@ def train_metric(
         return RunDirectory(out, record, resume=resume, command=about.command)
 
     run = on_first(fabric, open_run)
-    if processes > 1:
-        join_batch_norms(network)
-    lay_channels_last(network).train()
-    averaged = copy.deepcopy(network).to(fabric.device).eval()
-    stepped = fabric.setup_module(network)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=config.rate, weight_decay=config.weight_decay,
-        fused=precision != "16-mixed",
-    )  # fmt: skip
-    stepping = fabric.setup_optimizers(optimizer)
-    assert isinstance(stepping, _FabricOptimizer)
     steps = max(1, len(everyone) // (config.identities * config.photos))
+    stepper = Stepper(
+        network, fabric, name="network", rate=config.rate, warm_up=config.warm_up,
+        weight_decay=config.weight_decay, averaging=config.averaging,
+        steps=steps, epochs=config.epochs,
+    )  # fmt: skip
     begin, seconds = 0, 0.0
-    saved = None
-    if resume:
-        there = RunDirectory(out, None, resume=True)
-        saved = there.load_checkpoint(writing=fabric.is_global_zero)
-    if saved is not None:
-        tensors, counters = saved
-        fill(network, under(tensors, "network"), out / "checkpoint.safetensors")
-        fill(averaged, under(tensors, "averaged"), out / "checkpoint.safetensors")
-        unpack_optimizer(optimizer, "optimizer", tensors)
+    if resume and (counters := stepper.load(out)) is not None:
         begin, seconds = int(counters["epoch"]), counters["seconds"]
 
     for epoch in range(begin, config.epochs):
@@ -183,26 +164,16 @@ def train_metric(
                 erased_share=config.erased_share, device=fabric.device,
                 generator=draws_at(config.seed, epoch, place, rank),
             )  # fmt: skip
-            set_rate(
-                optimizer, config.rate * rate_share(step, steps * config.epochs, config.warm_up)
-            )
-            embeddings = join_over_processes(stepped(2 * images - 1).float())
+            embeddings = join_over_processes(stepper.forward(2 * images - 1).float())
             loss = triplet_loss(embeddings, labels.to(fabric.device), config.margin)
-            stepping.zero_grad()
-            fabric.backward(loss)
-            fabric.clip_gradients(stepped, stepping, max_norm=5.0, error_if_nonfinite=False)
-            stepping.step()
-            average(averaged, network, min(config.averaging, (step + 1) / (step + 11)))
-            losses.append(mean_over_processes(fabric, loss))
-            if not math.isfinite(losses[-1]):
-                raise DataError(f"the loss is {losses[-1]} in epoch {epoch + 1}: lower the rate")
+            losses.append(stepper.take(step, loss))
             elapsed = time.perf_counter() - started
             progress(
                 step + 1, steps * config.epochs,
                 {"loss": losses[-1], "images/s": len(losses) * len(joint) / elapsed},
             )  # fmt: skip
         if run is not None:
-            scores = score_verification(compare(averaged, kept, pairs), pairs, kept)
+            scores = score_verification(compare(stepper.averaged, kept, pairs), pairs, kept)
             run.log(
                 {
                     "epoch": epoch + 1,
@@ -213,17 +184,11 @@ def train_metric(
                 }
             )
             seconds += time.perf_counter() - started
-            run.save_checkpoint(
-                {
-                    **{f"network.{k}": v for k, v in network.state_dict().items()},
-                    **{f"averaged.{k}": v for k, v in averaged.state_dict().items()},
-                    **pack_optimizer(optimizer, "optimizer"),
-                },
-                {"epoch": epoch + 1, "seconds": seconds},
-            )
+            stepper.save(run, {"epoch": epoch + 1, "seconds": seconds})
         fabric.barrier()
 
-    backbone = Backbone(network=averaged.cpu().eval())
+    averaged = stepper.averaged.cpu()
+    backbone = Backbone(network=averaged)
     similarity = compare(averaged, kept, pairs)
     scores = score_verification(similarity, pairs, kept)
     curve = roc_curve(similarity, pairs)

@@ -1,6 +1,5 @@
 """Training a recogniser: one visible loop, on one process or many."""
 
-import copy
 import math
 import time
 from dataclasses import asdict, dataclass, fields
@@ -8,29 +7,25 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.wrappers import _FabricOptimizer
 from torch.nn import functional
 
 from agns.data.faces import FaceSet
-from agns.errors import DataError
 from agns.models.backbone import Start
 from agns.models.layers import draw_dropout_from
 from agns.models.recognizer import Recognizer, build_recognizer, load_recognizer
-from agns.models.weights import average, fill, lay_channels_last
-from agns.storage import RunDirectory, pack_optimizer, under, unpack_optimizer
+from agns.storage import RunDirectory
 from agns.training.material import augment, gather, validate, wearing_in
 from agns.training.parallel import (
     Machines,
     draws_at,
-    join_batch_norms,
-    mean_over_processes,
     on_first,
     precision_of,
     share_of,
 )
-from agns.training.recipe import RecognizerTraining, photo_weights, rate_share, set_rate
+from agns.training.recipe import RecognizerTraining, photo_weights
 from agns.training.recognizer_scores import RecognizerScores
 from agns.training.run import Provenance, RecognizerRun
+from agns.training.stepping import Stepper
 from agns.types import Pixels, Progress, silent
 
 _UNKNOWN = Provenance()
@@ -86,31 +81,14 @@ def train_recognizer(
         precision=precision_of(fabric), processes=processes,
     )  # fmt: skip
     run = on_first(fabric, lambda: training.open(resume=resume))
-    if processes > 1:
-        join_batch_norms(recognizer)
-    lay_channels_last(recognizer).train()
-    averaged = copy.deepcopy(recognizer).to(fabric.device).eval()
-    stepped = fabric.setup_module(recognizer)
-    optimizer = torch.optim.AdamW(
-        recognizer.parameters(),
-        lr=config.rate,
-        weight_decay=config.weight_decay,
-        # Scaled 16-bit gradients cannot be clipped with the fused form.
-        fused=training.precision != "16-mixed",
-    )
-    stepping = fabric.setup_optimizers(optimizer)
-    assert isinstance(stepping, _FabricOptimizer)
     steps = max(1, len(material.training) // config.batch)
+    stepper = Stepper(
+        recognizer, fabric, name="recognizer", rate=config.rate, warm_up=config.warm_up,
+        weight_decay=config.weight_decay, averaging=config.averaging,
+        steps=steps, epochs=config.epochs,
+    )  # fmt: skip
     state = _State()
-    saved = None
-    if resume:
-        there = RunDirectory(out, None, resume=True)
-        saved = there.load_checkpoint(writing=fabric.is_global_zero)
-    if saved is not None:
-        tensors, counters = saved
-        fill(recognizer, under(tensors, "recognizer"), out / "checkpoint.safetensors")
-        fill(averaged, under(tensors, "averaged"), out / "checkpoint.safetensors")
-        unpack_optimizer(optimizer, "optimizer", tensors)
+    if resume and (counters := stepper.load(out)) is not None:
         state = _State(**{field.name: counters[field.name] for field in fields(_State)})
 
     weights = photo_weights(faces.labels[material.training], config.balance)
@@ -131,18 +109,9 @@ def train_recognizer(
                 generator=draws_at(config.seed, epoch, place, rank),
             )  # fmt: skip
             draw_dropout_from(recognizer, draws_at(config.seed, epoch, place, rank, 1))
-            share = rate_share(step, steps * config.epochs, config.warm_up)
-            set_rate(optimizer, config.rate * share)
-            logits = stepped(images, size=size)
+            logits = stepper.forward(images, size=size)
             loss = functional.cross_entropy(logits, faces.labels[batch].to(fabric.device))
-            stepping.zero_grad()
-            fabric.backward(loss)
-            fabric.clip_gradients(stepped, stepping, max_norm=5.0, error_if_nonfinite=False)
-            stepping.step()
-            average(averaged, recognizer, min(config.averaging, (step + 1) / (step + 11)))
-            losses.append(mean_over_processes(fabric, loss))
-            if not math.isfinite(losses[-1]):
-                raise DataError(f"the loss is {losses[-1]} in epoch {epoch + 1}: lower the rate")
+            losses.append(stepper.take(step, loss))
             elapsed = time.perf_counter() - started
             progress(
                 step + 1,
@@ -150,16 +119,10 @@ def train_recognizer(
                 {"loss": losses[-1], "images/s": len(losses) * config.batch / elapsed},
             )
         if run is not None:
-            _end_epoch(state, run, averaged, training, loss=sum(losses) / len(losses))
+            mean = sum(losses) / len(losses)
+            _end_epoch(state, run, stepper.averaged, training, loss=mean)
             state.seconds += time.perf_counter() - started
-            run.save_checkpoint(
-                {
-                    **{f"recognizer.{k}": v for k, v in recognizer.state_dict().items()},
-                    **{f"averaged.{k}": v for k, v in averaged.state_dict().items()},
-                    **pack_optimizer(optimizer, "optimizer"),
-                },
-                asdict(state),
-            )
+            stepper.save(run, asdict(state))
         state = fabric.broadcast(state)
 
     def finish() -> RecognizerScores:

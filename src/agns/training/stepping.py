@@ -1,0 +1,125 @@
+"""What trainings on Fabric share: a network's steps, its averaged weights, and its checkpoint."""
+
+import copy
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.wrappers import _FabricOptimizer
+from torch import Tensor, nn
+
+from agns.errors import DataError
+from agns.models.weights import average, fill, lay_channels_last
+from agns.storage import RunDirectory, pack_optimizer, under, unpack_optimizer
+from agns.training.parallel import join_batch_norms, mean_over_processes, precision_of
+from agns.training.recipe import rate_share, set_rate
+
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+class Stepper(Generic[_Network]):
+    """A network in training on one process or many: AdamW, clipped gradients, averaged weights.
+
+    Args:
+        network: Is brought to the Fabric's device; its batch norms come to see the joint batch.
+        fabric: Launched.
+        name: What its tensors' names begin with in a checkpoint.
+        rate: Largest learning rate.
+        warm_up: Share of the steps in which the rate rises.
+        weight_decay: AdamW's.
+        averaging: Decay per step of the moving average of the weights.
+        steps: How many there are in an epoch.
+        epochs: How many of these there will be.
+    """
+
+    def __init__(
+        self,
+        network: _Network,
+        fabric: Fabric,
+        *,
+        name: str,
+        rate: float,
+        warm_up: float,
+        weight_decay: float,
+        averaging: float,
+        steps: int,
+        epochs: int,
+    ) -> None:
+        self.fabric, self.name, self.steps, self.epochs = fabric, name, steps, epochs
+        self.rate, self.warm_up, self.averaging = rate, warm_up, averaging
+        if fabric.world_size > 1:
+            join_batch_norms(network)
+        else:
+            # Several processes join gradients in buckets, which are laid out plainly.
+            lay_channels_last(network)
+        self.network = network.train()
+        self.averaged = copy.deepcopy(network).to(fabric.device).eval()
+        self.forward = fabric.setup_module(network)
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(),
+            lr=rate,
+            weight_decay=weight_decay,
+            # Scaled 16-bit gradients cannot be clipped with the fused form.
+            fused=precision_of(fabric) != "16-mixed",
+        )
+        stepping = fabric.setup_optimizers(self.optimizer)
+        assert isinstance(stepping, _FabricOptimizer)
+        self._stepping = stepping
+
+    def take(self, step: int, loss: Tensor) -> float:
+        """Take one step down a loss.
+
+        Args:
+            step: Its number, from 0.
+            loss: This process's part of the joint loss, a scalar.
+
+        Returns:
+            The mean loss over the processes.
+
+        Raises:
+            DataError: It is no longer finite.
+        """
+        share = rate_share(step, self.steps * self.epochs, self.warm_up)
+        set_rate(self.optimizer, self.rate * share)
+        self._stepping.zero_grad()
+        self.fabric.backward(loss)
+        self.fabric.clip_gradients(
+            self.forward, self._stepping, max_norm=5.0, error_if_nonfinite=False
+        )
+        self._stepping.step()
+        average(self.averaged, self.network, min(self.averaging, (step + 1) / (step + 11)))
+        mean = mean_over_processes(self.fabric, loss)
+        if not math.isfinite(mean):
+            epoch = step // self.steps + 1
+            raise DataError(f"the loss is {mean} in epoch {epoch}: lower the rate")
+        return mean
+
+    def save(self, run: RunDirectory, counters: Mapping[str, float]) -> None:
+        """Write all that a resumed run needs."""
+        parts = {self.name: self.network, "averaged": self.averaged}
+        tensors = {
+            f"{part}.{key}": tensor
+            for part, network in parts.items()
+            for key, tensor in network.state_dict().items()
+        }
+        run.save_checkpoint({**tensors, **pack_optimizer(self.optimizer, "optimizer")}, counters)
+
+    def load(self, out: Path) -> dict[str, float] | None:
+        """Go on from a run's checkpoint, and return its counters; None if there is none yet.
+
+        Raises:
+            WeightsError: The checkpoint is damaged, or of another network.
+        """
+        run = RunDirectory(out, None, resume=True)
+        saved = run.load_checkpoint(writing=self.fabric.is_global_zero)
+        if saved is None:
+            return None
+        tensors, counters = saved
+        path = out / "checkpoint.safetensors"
+        fill(self.network, under(tensors, self.name), path)
+        fill(self.averaged, under(tensors, "averaged"), path)
+        unpack_optimizer(self.optimizer, "optimizer", tensors)
+        return counters
