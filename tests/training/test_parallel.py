@@ -29,7 +29,7 @@ NETWORK = """
     import torch
     from torch import nn
     from safetensors.torch import save_file
-    from agns.training.parallel import Machines, join_batch_norms, share_of
+    from agns.training.parallel import join_batch_norms, share_of
 
     torch.set_num_threads(1)
     def network():
@@ -48,8 +48,8 @@ NETWORK = """
 STEP = (
     NETWORK
     + """
-    fabric = Machines(accelerator="cpu", devices=2, precision="32").open()
-    fabric.launch()
+    machines = Machines(accelerator="cpu", devices=2, precision="32")
+    fabric = stack.enter_context(running(machines))
     own = join_batch_norms(network())
     stepped = fabric.setup_module(own)
     places = share_of(torch.arange(8), rank=fabric.global_rank, processes=2)
@@ -64,7 +64,9 @@ STEP = (
 
 def run_program(text: str, *arguments: object) -> None:
     path = Path(str(arguments[0])) / "program.py"
-    path.write_text(textwrap.dedent(text), encoding="utf-8")
+    lines = ["import contextlib", "from agns.training.parallel import Machines, running"]
+    lines += ["stack = contextlib.ExitStack()", textwrap.dedent(text), "stack.close()"]
+    path.write_text("\n".join(lines), encoding="utf-8")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, path, *map(str, arguments)],
@@ -98,8 +100,8 @@ TRIPLETS = (
     from agns.training.parallel import join_over_processes
     from agns.training.triplets import triplet_loss
     names = torch.tensor([0, 0, 1, 1, 2, 2, 0, 1])
-    fabric = Machines(accelerator="cpu", devices=2, precision="32").open()
-    fabric.launch()
+    machines = Machines(accelerator="cpu", devices=2, precision="32")
+    fabric = stack.enter_context(running(machines))
     own = join_batch_norms(network())
     own[-1] = nn.Linear(36, 128)
     with torch.no_grad():
@@ -145,14 +147,13 @@ def test_two_processes_train_as_one_and_only_the_first_writes(tmp_path: Path) ->
         from agns.data.eyeglasses import draw_frames
         from agns.data.synthetic import SyntheticConfig, synthetic_faces
         import agns.training.recognizer as training
-        from agns.training.parallel import Machines
         from agns.training.recipe import RecognizerTraining
         import agns.storage
 
         torch.set_num_threads(1)
         root, devices = Path(sys.argv[1]), int(sys.argv[2])
-        fabric = Machines(accelerator="cpu", devices=devices, precision="32").open()
-        fabric.launch()
+        machines = Machines(accelerator="cpu", devices=devices, precision="32")
+        fabric = stack.enter_context(running(machines))
         # Which photos each process draws, and which files it writes.
         notes = (root / f"notes-{devices}-{fabric.global_rank}").open("w")
         drawing, replacing = training.augment, agns.storage.replacing
@@ -280,9 +281,9 @@ def test_what_the_first_process_cannot_do_is_raised_in_all(tmp_path: Path) -> No
     program = """
         import sys
         from agns.errors import ConfigError
-        from agns.training.parallel import Machines, first_then_others, on_first
-        fabric = Machines(accelerator="cpu", devices=2, precision="32").open()
-        fabric.launch()
+        from agns.training.parallel import first_then_others, on_first
+        machines = Machines(accelerator="cpu", devices=2, precision="32")
+        fabric = stack.enter_context(running(machines))
         def fail():
             raise ConfigError(f"raised in {fabric.global_rank}")
         told = []

@@ -54,22 +54,20 @@ def launched(machines: "Machines", out: Path, *, resume: bool) -> "Iterator[Fabr
     """
     from agns.errors import AgnsError
     from agns.storage import RunDirectory
-    from agns.training.parallel import is_first_process
+    from agns.training.parallel import is_first_process, running
 
     if is_first_process():
         RunDirectory.check(out, resume=resume)
-        fabric = machines.open()
-        fabric.launch()
-        yield fabric
+        with running(machines) as fabric:
+            yield fabric
         return
     try:
         with (
             Path(os.devnull).open("w", encoding="utf-8") as nowhere,
             contextlib.redirect_stdout(nowhere),
             contextlib.redirect_stderr(nowhere),
+            running(machines) as fabric,
         ):
-            fabric = machines.open()
-            fabric.launch()
             yield fabric
     except AgnsError:
         # The first process says it.

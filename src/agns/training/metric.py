@@ -187,12 +187,11 @@ def train_metric(
             stepper.save(run, {"epoch": epoch + 1, "seconds": seconds})
         fabric.barrier()
 
-    averaged = stepper.averaged.cpu()
-    backbone = Backbone(network=averaged)
-    similarity = compare(averaged, kept, pairs)
-    scores = score_verification(similarity, pairs, kept)
-    curve = roc_curve(similarity, pairs)
-    if run is not None:
+    backbone = Backbone(network=stepper.averaged.cpu())
+
+    def finish() -> tuple[VerificationScores, Mapping[str, Sequence[float]]]:
+        similarity = compare(stepper.averaged, kept, pairs)
+        scores, curve = score_verification(similarity, pairs, kept), roc_curve(similarity, pairs)
         write_json(out / "roc.json", curve)
         write_json(out / "scores.json", {**asdict(scores), "training_seconds": round(seconds, 1)})
         save_backbone(
@@ -205,7 +204,11 @@ def train_metric(
                 "training_photos": [kept.digests[i] for i in everyone.tolist()],
             },
         )
-    return backbone, scores, curve
+        return scores, curve
+
+    found = fabric.broadcast(on_first(fabric, finish))
+    assert found is not None
+    return backbone, *found
 
 
 def compare(network: OpenFace, faces: FaceSet, pairs: Pairs) -> Float[Tensor, " pairs"]:

@@ -1,9 +1,10 @@
 """Where a training runs: processor or GPU, one process or many, on Lightning Fabric."""
 
+import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar
 
@@ -108,6 +109,22 @@ class Machines:
             strategy="ddp" if self.processes > 1 else self.strategy,
             precision=self.resolved_precision(),
         )
+
+
+@contextlib.contextmanager
+def running(machines: Machines) -> Iterator[Fabric]:
+    """Start the processes and part from each other at the end, all at the same time.
+
+    A process that ends while another still listens to it can be aborted on its way out.
+    """
+    fabric = machines.open()
+    fabric.launch()
+    try:
+        yield fabric
+        fabric.barrier()
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
 
 
 def is_first_process() -> bool:

@@ -127,7 +127,8 @@ RECIPES: Mapping[str, RecognizerTraining] = {
     "vgg143": replace(_VGG, arch="vgg143"),
     "vgg": _VGG,
 }
-"""Each architecture's defaults: the papers' dose of frames, the rest as it measured best."""
+"""Each architecture's defaults, with the papers' dose of frames. OF10's have been measured
+(`results/recognizers.md`); those of OF143 and VGG are estimates as yet."""
 
 
 def recipe_for(arch: str, changes: Mapping[str, object]) -> RecognizerTraining:
