@@ -4,7 +4,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from agns.errors import DataError
-from agns.geometry import homography_from_points, resize, transform_points, warp
+from agns.geometry import (
+    affinity_from_points,
+    homography_from_points,
+    resize,
+    transform_points,
+    warp,
+)
 
 SQUARE = torch.tensor([[0.0, 0], [10, 0], [10, 10], [0, 10]], dtype=torch.float64)
 
@@ -97,6 +103,48 @@ def test_a_strongly_flattened_shape_still_fits() -> None:
     flat = SQUARE * torch.tensor([1.0, 0.01], dtype=torch.float64)
     expected = torch.diag(torch.tensor([1.0, 0.01, 1], dtype=torch.float64))
     torch.testing.assert_close(homography_from_points(SQUARE, flat), expected)
+
+
+def test_three_points_are_mapped_exactly_by_an_affinity(generator: torch.Generator) -> None:
+    source, destination = 100 * torch.rand(2, 5, 3, 2, generator=generator, dtype=torch.float64)
+    fitted = affinity_from_points(source, destination)
+    torch.testing.assert_close(transform_points(source, fitted), destination)
+    assert torch.equal(fitted[:, 2], fitted.new_tensor([0, 0, 1]).expand(5, 3))
+
+
+def test_an_affinity_is_the_least_squares_one(generator: torch.Generator) -> None:
+    source, destination = 100 * torch.rand(2, 30, 2, generator=generator, dtype=torch.float64)
+    homogeneous = torch.cat([source, torch.ones(30, 1)], 1)
+    solved = torch.linalg.lstsq(homogeneous, destination).solution.mT
+    torch.testing.assert_close(affinity_from_points(source, destination)[:2], solved)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        torch.tensor([[0.0, 0], [1, 1], [2, 2], [9, 9]]),
+        torch.tensor([[5.0, 5], [5, 5], [5, 5], [5, 5]]),
+    ],
+)
+def test_no_affinity_fits_points_on_a_line_on_either_side(points: Tensor) -> None:
+    square = torch.tensor([[0.0, 0], [1, 0], [1, 1], [0, 1]])
+    for source, destination in ((points, square), (square, points)):
+        with pytest.raises(DataError, match="one line or coincide"):
+            affinity_from_points(source, destination)
+
+
+def test_two_points_are_too_few_for_an_affinity() -> None:
+    with pytest.raises(DataError, match="at least 3"):
+        affinity_from_points(torch.rand(2, 2), torch.rand(2, 2))
+
+
+def test_a_bicubic_warp_keeps_a_slope_straight() -> None:
+    slope = torch.arange(40.0).expand(1, 1, 40, 40)
+    halfway = torch.tensor([[1, 0, 0.5], [0, 1, 0], [0, 0, 1]])
+    for mode in ("bilinear", "bicubic"):
+        moved = warp(slope, halfway, (40, 40), mode=mode)
+        expected = slope[..., 4:36, 4:36] - 0.5
+        torch.testing.assert_close(moved[..., 4:36, 4:36], expected, atol=1e-4, rtol=0)
 
 
 def test_the_identity_leaves_images_as_they_are(generator: torch.Generator) -> None:

@@ -7,6 +7,7 @@ Convention:
 """
 
 import functools
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -34,12 +35,7 @@ def homography_from_points(source: Points, destination: Points) -> Homographies:
         DataError: Fewer than four points, other numbers of points, or points so nearly on one
             line, on either side, that no single invertible homography fits.
     """
-    if source.shape != destination.shape or source.shape[-2] < 4:
-        raise DataError(
-            "a homography needs at least four pairs of points, "
-            f"got {tuple(source.shape)} and {tuple(destination.shape)}"
-        )
-    normal, denormal = _normalised(source.double()), _normalised(destination.double())
+    normal, denormal = _normalised_pairs(source, destination, 4, "a homography")
     x, y = normal[0].unbind(-1)
     u, v = denormal[0].unbind(-1)
     one, zero = torch.ones_like(x), torch.zeros_like(x)
@@ -62,6 +58,22 @@ def homography_from_points(source: Points, destination: Points) -> Homographies:
     return (matrix / matrix[..., 2:, 2:]).to(source.dtype)
 
 
+def _normalised_pairs(
+    source: Points, destination: Points, least: int, what: str
+) -> tuple[tuple[Points, Homographies], tuple[Points, Homographies]]:
+    """Both sides, each as `_normalised` gives it, in double precision.
+
+    Raises:
+        DataError: There are too few pairs, or one side has more points than the other.
+    """
+    if source.shape != destination.shape or source.shape[-2] < least:
+        raise DataError(
+            f"{what} needs at least {least} pairs of points, "
+            f"got {tuple(source.shape)} and {tuple(destination.shape)}"
+        )
+    return _normalised(source.double()), _normalised(destination.double())
+
+
 def _normalised(points: Points) -> tuple[Points, Homographies]:
     """Points moved to mean 0 and mean distance sqrt(2), and the matrix that does so."""
     centre = points.mean(-2, keepdim=True)
@@ -74,6 +86,37 @@ def _normalised(points: Points) -> tuple[Points, Homographies]:
     return (points - centre) * scale[..., None, None], matrix
 
 
+def affinity_from_points(source: Points, destination: Points) -> Homographies:
+    """Fit the affine map that takes source points to destination points.
+
+    Args:
+        source: (..., n, 2) points in pixels, n >= 3.
+        destination: As many points, in the same order.
+
+    Returns:
+        (..., 3, 3) homographies with (0, 0, 1) below: exact for three points, least squares for
+        more, in the points' dtype.
+
+    Raises:
+        DataError: Fewer than three points, other numbers of points, or points so nearly on one
+            line, on either side, that no single invertible map fits.
+    """
+    normal, denormal = _normalised_pairs(source, destination, 3, "an affine map")
+    # Both sides have mean 0, so that the fit has no shift.
+    spread = normal[0].mT @ normal[0]
+    fitted = torch.zeros_like(normal[1])
+    fitted[..., 2, 2] = 1
+    # A spread along a single line has a determinant of 0; that of a round cloud is about 1.
+    flat = torch.linalg.det(spread / source.shape[-2]) <= 1e-6
+    if bool(flat.any()):
+        raise DataError("the points lie on one line or coincide: no affine map fits them")
+    fitted[..., :2, :2] = torch.linalg.solve(spread, normal[0].mT @ denormal[0]).mT
+    if bool((torch.linalg.det(fitted).abs() <= 1e-6).any()):
+        raise DataError("the points lie on one line or coincide: no affine map fits them")
+    matrix: Tensor = torch.linalg.solve(denormal[1], fitted @ normal[1])
+    return matrix.to(source.dtype)
+
+
 def transform_points(points: Points, homographies: Homographies) -> Points:
     """Map (x, y) points through homographies of the same batch shape."""
     homogeneous = torch.cat([points, torch.ones_like(points[..., :1])], -1) @ homographies.mT
@@ -84,17 +127,21 @@ def warp(
     images: Float[Tensor, "batch channels height width"],
     homographies: Homographies,
     size: tuple[int, int],
+    *,
+    mode: Literal["bilinear", "bicubic"] = "bilinear",
 ) -> Float[Tensor, "batch channels canvas_height canvas_width"]:
     """Draw each image where its homography puts it.
 
     Convention:
-        `homographies` map image pixels to canvas pixels. Bilinear; black beyond the border, and
-        beyond the horizon, on the other side of it than the image's first pixel.
+        `homographies` map image pixels to canvas pixels. Black beyond the border, and beyond the
+        horizon, on the other side of it than the image's first pixel.
 
     Args:
         images: Any channels; beyond their border they are 0.
         homographies: (batch, 3, 3), or (3, 3) for all.
         size: (height, width) of the canvas in pixels.
+        mode: How values between pixels come about; bicubic is sharper where an image grows, and
+            overshoots a little.
 
     Returns:
         Differentiable in the images and the homographies.
@@ -118,7 +165,7 @@ def warp(
     return functional.grid_sample(
         images,
         grid.reshape(count, *size, 2),
-        mode="bilinear",
+        mode=mode,
         padding_mode="zeros",
         align_corners=True,
     )

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from agns import __version__
-from agns.cli import attack, demo, faces, glasses, metric, models, recognize, train
+from agns.cli import align, attack, demo, faces, glasses, metric, models, recognize, train
 
 app = typer.Typer(
     name="agns",
@@ -16,6 +16,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("demo")(demo.demo)
+app.command("align")(align.align)
 app.command("recognize")(recognize.recognize)
 app.command("attack")(attack.attack)
 app.add_typer(models.app, name="models")

@@ -45,6 +45,13 @@ class Asset:
 
 
 ASSETS: dict[str, Asset] = {
+    "face-landmarker": Asset(
+        url="https://storage.googleapis.com/mediapipe-assets/face_landmarker_v2.task"
+        "?generation=1681322464758457",
+        size=1_402_487,
+        sha256="af23fc7c1ff21d034deaa2b7fc1d56bb670ce69a4cbdc9579b6f1afd680835f4",
+        licence="Apache-2.0 (Google MediaPipe)",
+    ),
     "vgg16-imagenet": Asset(
         url="https://download.pytorch.org/models/vgg16-397923af.pth",
         size=553_433_881,

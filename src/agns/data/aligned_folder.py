@@ -1,0 +1,266 @@
+"""Whole folders of photos aligned: in parallel, resumed where they stopped, with a record.
+
+Beside the aligned pictures lie `alignment.csv`, a line for each photo and what became of it, and
+`alignment.json`, the settings and versions. Nothing that is there already is deleted; a picture
+is written again only if its photo is newer.
+"""
+
+import functools
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from agns.data.alignment import POSES, align
+from agns.data.alignment_jobs import Job, Row, append_row, read_record, write_record
+from agns.data.landmarks import Landmarker, MediaPipeLandmarker, read_landmarks, write_landmarks
+from agns.errors import ConfigError, DataError, FaceNotFound, UnreadableImage
+from agns.images import read_image, write_image
+from agns.storage import read_json, versions, write_json
+from agns.types import Image, Progress, silent
+
+Choice: TypeAlias = Literal["largest", "central", "all"]
+
+RECORD = "alignment.csv"
+SETTINGS = "alignment.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignConfig:
+    """How photos are aligned."""
+
+    pose: str = "canonical"
+    """A key of `POSES`."""
+
+    faces: Choice = "largest"
+    """Which face of a photo to align: the largest, the one nearest to the photo's middle, whom
+    Labeled Faces in the Wild means, or every one, the largest first."""
+
+    def __post_init__(self) -> None:
+        if self.pose not in POSES:
+            raise ConfigError(f"there is no pose {self.pose!r}: choose one of {', '.join(POSES)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LandmarkSource:
+    """Where landmarks come from, and where they go besides."""
+
+    model: Path | None = None
+    """MediaPipe's model file, for finding them."""
+
+    files: Path | None = None
+    """In place of finding them: a folder with a CSV file for each photo, or the one file."""
+
+    first: int = 0
+    """Number of the first row and column of pixels in those files."""
+
+    export: Path | None = None
+    """Folder to write those found to."""
+
+
+def align_folder(
+    jobs: Sequence[Job],
+    destination: Path,
+    config: AlignConfig,
+    landmarks: LandmarkSource,
+    *,
+    workers: int = 0,
+    progress: Progress = silent,
+) -> list[Row]:
+    """Align photos into a folder, and record what became of each.
+
+    Args:
+        jobs: As `list_jobs` gives them.
+        destination: The folder; made if it is not there.
+        config: How.
+        landmarks: Where landmarks come from.
+        workers: Processes; 0 or 1 works in this one, to the same pictures.
+        progress: Told after each photo.
+
+    Returns:
+        A row for each job, in their order.
+
+    Raises:
+        ConfigError: The folder holds pictures aligned with other settings, MediaPipe is missing,
+            or `workers` is negative.
+        DataError: The model cannot be used, or a process broke down.
+    """
+    if workers < 0:
+        raise ConfigError(f"workers must be at least 0, got {workers}")
+    if landmarks.files is None:
+        # Loaded here too, so that what is wrong with it is said once, before any process starts.
+        _landmarker(landmarks)
+    _check_settings(destination, config, landmarks)
+    record = read_record(destination / RECORD)
+    rows = {job.name: row for job in jobs if (row := _done(job, destination, record)) is not None}
+    left = [job for job in jobs if job.name not in rows]
+    progress(len(rows), len(jobs), {})
+    if left:
+        work = _Work(destination=destination, config=config, landmarks=landmarks)
+        write_record(destination / RECORD, record.values())
+        for row in _each(work, left, workers):
+            # Written as it comes: a killed run has a record of what it did.
+            append_row(destination / RECORD, row)
+            rows[row.name] = row
+            progress(len(rows), len(jobs), {})
+    record.update(rows)
+    write_record(destination / RECORD, (record[name] for name in sorted(record)))
+    return [rows[job.name] for job in jobs]
+
+
+def align_picture(
+    photo: Path, aligned: Path, config: AlignConfig, landmarks: LandmarkSource, *, name: str = ""
+) -> tuple[int, list[Path]]:
+    """Align one photo to a picture.
+
+    Args:
+        photo: A JPEG or PNG file.
+        aligned: The PNG or JPEG file to write; of several faces, the second's name ends in `-2`
+            and so on.
+        config: How.
+        landmarks: Where landmarks come from.
+        name: What files of landmarks are called, without their ending; as `aligned` by default.
+
+    Returns:
+        How many faces were found, and the pictures written.
+
+    Raises:
+        ConfigError: There is no such photo or file of landmarks, or MediaPipe is missing.
+        UnreadableImage: The photo does not decode.
+        FaceNotFound: There is no face in it.
+        DataError: The landmarks cannot be those of a face.
+    """
+    image = read_image(photo)
+    faces = _find(photo, name or aligned.stem, image, landmarks)
+    written = []
+    for number, points in enumerate(_chosen(faces, image, config.faces), 1):
+        place = aligned if number == 1 else aligned.with_stem(f"{aligned.stem}-{number}")
+        write_image(place, align(image, points, POSES[config.pose]))
+        if landmarks.export is not None:
+            folder = landmarks.export / Path(name or aligned.stem).parent
+            write_landmarks(folder / f"{place.stem}.csv", points)
+        written.append(place)
+    return len(faces), written
+
+
+def _chosen(
+    faces: Float[Tensor, "faces 68 2"], image: Image, choice: Choice
+) -> Float[Tensor, "chosen 68 2"]:
+    if choice == "all":
+        return faces
+    if choice == "largest":
+        return faces[:1]
+    height, width = image.shape[1:]
+    middle = torch.tensor([width - 1, height - 1]) / 2
+    nearest = int((faces.mean(1) - middle).norm(dim=-1).argmin())
+    return faces[nearest : nearest + 1]
+
+
+def _find(
+    photo: Path, name: str, image: Image, landmarks: LandmarkSource
+) -> Float[Tensor, "faces 68 2"]:
+    if landmarks.files is not None:
+        given = landmarks.files
+        path = given / f"{name}.csv" if given.is_dir() else given
+        return read_landmarks(path, first=landmarks.first)[None]
+    faces = _landmarker(landmarks)(image)
+    if not len(faces):
+        raise FaceNotFound(f"there is no face to be found in {photo}")
+    return faces
+
+
+def _landmarker(landmarks: LandmarkSource) -> Landmarker:
+    """The model, loaded once in each process."""
+    if landmarks.model is None:
+        raise ConfigError("without files of landmarks, a landmarker's model is needed")
+    return _loaded(landmarks.model)
+
+
+_loaded = functools.lru_cache(maxsize=1)(MediaPipeLandmarker)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What a process does with a job."""
+
+    destination: Path
+    config: AlignConfig
+    landmarks: LandmarkSource
+
+    def __call__(self, job: Job) -> Row:
+        place = self.destination / f"{job.name}.png"
+        row = functools.partial(Row, name=job.name, photo=str(job.photo))
+        files = self.landmarks.files
+        if files is not None and files.is_dir() and not (files / f"{job.name}.csv").is_file():
+            return row(outcome="no landmarks", detail=f"there is no {files / job.name}.csv")
+        try:
+            found, written = align_picture(
+                job.photo, place, self.config, self.landmarks, name=job.name
+            )
+        except FaceNotFound as error:
+            return row(outcome="no face", detail=str(error))
+        except UnreadableImage as error:
+            return row(outcome="unreadable", detail=str(error))
+        except DataError as error:
+            return row(outcome="bad landmarks", detail=f"{job.photo}: {error}")
+        names = (path.relative_to(self.destination).as_posix() for path in written)
+        return row(outcome="aligned", faces=found, written=";".join(names))
+
+
+def _each(work: _Work, jobs: Sequence[Job], workers: int) -> Iterator[Row]:
+    """Do each job, in order, here or in other processes."""
+    if min(workers, len(jobs)) <= 1:
+        yield from map(work, jobs)
+        return
+    # Spawned, since forking a process that has run PyTorch's threads may hang.
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(
+        min(workers, len(jobs)), mp_context=spawn, initializer=torch.set_num_threads, initargs=(1,)
+    )
+    try:
+        yield from pool.map(work, jobs, chunksize=4)
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a process that aligns photos broke down: run it again, which goes on where it stopped"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _done(job: Job, destination: Path, record: dict[str, Row]) -> Row | None:
+    """The row of a photo whose pictures are there and not older than it is."""
+    row = record.get(job.name)
+    if row is None or row.outcome != "aligned":
+        row = Row(
+            name=job.name, photo=str(job.photo), outcome="there already", written=f"{job.name}.png"
+        )
+    changed = job.photo.stat().st_mtime
+    for name in row.written.split(";"):
+        path = destination / name
+        if not path.is_file() or path.stat().st_mtime < changed:
+            return None
+    return row
+
+
+def _check_settings(destination: Path, config: AlignConfig, landmarks: LandmarkSource) -> None:
+    """Refuse a folder that holds pictures aligned otherwise; note how these are."""
+    if destination.exists() and not destination.is_dir():
+        raise ConfigError(f"{destination} is a file, not a folder for aligned pictures")
+    path = destination / SETTINGS
+    if path.is_file():
+        before = read_json(path).get("config")
+        if before != asdict(config):
+            raise ConfigError(
+                f"{destination} holds pictures aligned with other settings ({before}): "
+                "name another folder"
+            )
+    finder = {} if landmarks.model is None else {"mediapipe": version("mediapipe")}
+    write_json(path, {"config": config, "versions": {**versions(), **finder}})

@@ -1,0 +1,154 @@
+"""Which photos are to be aligned, and the record of what became of each."""
+
+import csv
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal, TypeAlias, cast, get_args
+
+from agns.errors import ConfigError, DataError
+from agns.images import IMAGE_SUFFIXES
+from agns.storage import replacing
+
+Outcome: TypeAlias = Literal[
+    "aligned", "there already", "no face", "unreadable", "no landmarks", "bad landmarks"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One photo to be aligned."""
+
+    photo: Path
+    """The file."""
+
+    name: str
+    """Its path among the aligned pictures, without its ending, with forward slashes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What became of one photo: a line of the record."""
+
+    name: str
+    photo: str
+    outcome: Outcome
+    faces: int = 0
+    """How many were found."""
+
+    written: str = ""
+    """The aligned pictures, relative to the folder, with semicolons between them."""
+
+    detail: str = ""
+    """What was wrong, in words."""
+
+
+def list_jobs(sources: Sequence[Path], destination: Path) -> list[Job]:
+    """Say what is to be aligned, and to where.
+
+    Args:
+        sources: Pictures, and folders, whose pictures are found at any depth. The pictures of a
+            single folder keep their paths in it; those of one among several begin with its name.
+        destination: The folder for the aligned pictures.
+
+    Returns:
+        Sorted by name.
+
+    Raises:
+        ConfigError: A source is not there, the destination lies in a source or around it, or two
+            photos would become the same picture.
+        DataError: There are no pictures.
+    """
+    jobs: dict[str, Job] = {}
+    for source in sources:
+        if not source.exists():
+            raise ConfigError(f"there is no picture or folder {source}")
+        if source.is_dir():
+            if _overlap(source, destination):
+                raise ConfigError(
+                    f"{destination} lies in {source}, or the other way round: name a folder beside"
+                )
+            before = f"{source.resolve().name}/" if len(sources) > 1 else ""
+            found = [(before + str(path.relative_to(source).as_posix()), path)
+                     for path in _pictures(source)]  # fmt: skip
+        else:
+            found = [(source.name, source)]
+        for place, photo in found:
+            name = place.rpartition(".")[0]
+            if name in jobs:
+                raise ConfigError(
+                    f"{jobs[name].photo} and {photo} would both become {name}.png: rename one"
+                )
+            jobs[name] = Job(photo=photo, name=name)
+    if not jobs:
+        raise DataError(
+            f"expected pictures ({', '.join(IMAGE_SUFFIXES)}) in "
+            f"{', '.join(str(source) for source in sources)}, found none"
+        )
+    return [jobs[name] for name in sorted(jobs)]
+
+
+def _overlap(source: Path, destination: Path) -> bool:
+    one, other = source.resolve(), destination.resolve()
+    return one.is_relative_to(other) or other.is_relative_to(one)
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    """The pictures in a folder at any depth, but for hidden ones."""
+    for directory, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+        for name in sorted(files):
+            if name[0] != "." and name.lower().endswith(IMAGE_SUFFIXES):
+                yield Path(directory) / name
+
+
+_COLUMNS = tuple(field.name for field in fields(Row))
+
+
+def write_record(path: Path, rows: Iterable[Row]) -> None:
+    """Write a record anew, atomically."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file)
+        lines.writerow(_COLUMNS)
+        lines.writerows(_cells(row) for row in rows)
+
+
+def append_row(path: Path, row: Row) -> None:
+    """Add a line to a record that is there."""
+    with path.open("a", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerow(_cells(row))
+
+
+def _cells(row: Row) -> list[object]:
+    return [getattr(row, name) for name in _COLUMNS]
+
+
+def read_record(path: Path) -> dict[str, Row]:
+    """Read a record, by name; a line that a killed run left incomplete is passed over.
+
+    Raises:
+        DataError: The file is not a record.
+    """
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = csv.DictReader(file)
+        if lines.fieldnames is None or tuple(lines.fieldnames) != _COLUMNS:
+            raise DataError(f"{path} is not a record of alignment: move it away")
+        rows = [_row(line) for line in lines]
+    return {row.name: row for row in rows if row is not None}
+
+
+def _row(line: Mapping[str, str | None]) -> Row | None:
+    outcome, faces = line["outcome"], line["faces"]
+    if outcome not in get_args(Outcome) or faces is None or not faces.isdigit():
+        return None
+    return Row(
+        name=line["name"] or "",
+        photo=line["photo"] or "",
+        outcome=cast(Outcome, outcome),
+        faces=int(faces),
+        written=line["written"] or "",
+        detail=line["detail"] or "",
+    )

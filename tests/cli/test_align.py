@@ -1,0 +1,108 @@
+"""`agns align`: photos to the canonical pose."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from agns.data.alignment import POSES
+from agns.data.landmarks import read_landmarks, write_landmarks
+from agns.images import read_image, write_image
+
+Run = Callable[..., Any]
+
+SHARED = Path(__file__).parents[2].parent / "shared"
+PORTRAIT = SHARED / "data/agns/portrait/brad_pitt.jpg"
+
+
+@pytest.fixture(autouse=True)
+def model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGNS_LANDMARKER", str(SHARED / "models/face_landmarker.task"))
+    monkeypatch.setattr("agns.cli.align.workers", lambda: 1)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    root = tmp_path / "photos"
+    face = read_image(SHARED / "data/agns/portrait/aligned_vgg_brad_pitt.jpg")
+    for name in ("Ada/1.png", "Ada/2.png", "Ben/1.png"):
+        write_image(root / name, face)
+    write_image(root / "Ben/wall.png", torch.full((3, 50, 70), 0.4))
+    return root
+
+
+def test_a_folder_is_aligned_and_summed_up(agns: Run, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "aligned"
+    done = agns("align", photos, out)
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "3 of 4 photos are aligned; 0 of them show several faces; 1 shows no face that was found; "
+        "0 do not decode",
+        f"Wrote {out / 'alignment.csv'}",
+    ]
+    listed = agns("faces", "list", out, "--minimum-photos", 1)
+    assert (listed.code, "Ada" in listed.out) == (0, True)
+
+
+def test_a_single_photo_becomes_a_single_picture(agns: Run, tmp_path: Path) -> None:
+    out = tmp_path / "face.png"
+    done = agns("align", PORTRAIT, out, "--export-landmarks", tmp_path / "marks")
+    assert (done.code, done.out) == (0, f"Wrote {out}\n")
+    assert read_image(out, size=(224, 224)) is not None
+    found = read_landmarks(tmp_path / "marks/face.csv")
+    again = agns(
+        "align", PORTRAIT, tmp_path / "again.png", "--landmarks", tmp_path / "marks/face.csv"
+    )
+    assert again.code == 0
+    apart = (read_image(tmp_path / "again.png") - read_image(out)).abs()
+    assert float(apart.max()) <= 1.01 / 255
+    assert float(found[:, 0].max()) > 300
+
+
+def test_landmarks_counted_from_1_are_shifted(agns: Run, tmp_path: Path) -> None:
+    write_image(tmp_path / "face.png", torch.rand(3, 224, 224))
+    for first in (0, 1):
+        write_landmarks(tmp_path / f"{first}.csv", POSES["canonical"].points + first)
+        done = agns(
+            "align", tmp_path / "face.png", tmp_path / f"out{first}.png",
+            "--landmarks", tmp_path / f"{first}.csv", "--first-pixel", first,
+        )  # fmt: skip
+        assert done.code == 0
+    assert torch.equal(read_image(tmp_path / "out0.png"), read_image(tmp_path / "out1.png"))
+
+
+def test_openfaces_pose_is_asked_for_by_name(agns: Run, tmp_path: Path) -> None:
+    assert agns("align", PORTRAIT, tmp_path / "face.png", "--pose", "openface").code == 0
+    assert read_image(tmp_path / "face.png", size=(96, 96)) is not None
+
+
+def test_photos_without_any_face_are_a_failure(agns: Run, tmp_path: Path) -> None:
+    write_image(tmp_path / "photos/wall.png", torch.full((3, 50, 70), 0.4))
+    done = agns("align", tmp_path / "photos", tmp_path / "out")
+    assert done.code == 1
+    assert "no face to be found in" in done.complaint
+    single = agns("align", tmp_path / "photos/wall.png", tmp_path / "out.png")
+    assert (single.code, "wall.png" in single.complaint) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["{photos}"], "name what to align"),
+        (["{photos}/gone", "{out}"], "there is no picture or folder"),
+        (["{photos}", "{out}", "--landmarks", "{out}"], "there is no file or folder of landmarks"),
+        (["{photos}", "{out}", "--first-pixel", "1"], "belongs to --landmarks"),
+        (["{photos}", "{out}.png"], "one photo alone"),
+        (["{photos}", "{out}", "--all-faces", "--central"], "not both"),
+        (["{photos}", "{out}", "--landmarker", "{photos}/none.task"], "no landmarker model"),
+        (["{photos}", "{out}", "--workers", "-1"], "at least 0"),
+    ],
+)
+def test_misuse_is_one_sentence(
+    arguments: list[str], complaint: str, agns: Run, photos: Path, tmp_path: Path
+) -> None:
+    done = agns("align", *(part.format(photos=photos, out=tmp_path / "out") for part in arguments))
+    assert done.code == 2
+    assert complaint in done.complaint

@@ -1,0 +1,269 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image as PilImage
+
+from agns.data.aligned_folder import (
+    RECORD,
+    SETTINGS,
+    AlignConfig,
+    LandmarkSource,
+    align_folder,
+    align_picture,
+)
+from agns.data.alignment import POSES
+from agns.data.alignment_jobs import Row, append_row, list_jobs, read_record, write_record
+from agns.data.landmarks import read_landmarks, write_landmarks
+from agns.errors import ConfigError, DataError, FaceNotFound
+from agns.images import read_image, write_image
+from agns.storage import read_json
+
+SHARED = Path(__file__).parents[2].parent / "shared"
+PORTRAIT = SHARED / "data/agns/portrait"
+FOUND = LandmarkSource(model=SHARED / "models/face_landmarker.task")
+CONFIG = AlignConfig()
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two identities, one face each, a photo without a face, and a broken file."""
+    root = tmp_path / "photos"
+    face = read_image(PORTRAIT / "aligned_vgg_brad_pitt.jpg")
+    write_image(root / "Ada/one.png", face)
+    write_image(root / "Ben/two.jpg", face.flip(2))
+    write_image(root / "Ben/wall.png", torch.full((3, 120, 90), 0.4))
+    (root / "Ben/broken.jpg").write_text("not a picture")
+    (root / "Ben/.hidden.png").write_text("not a picture")
+    (root / "Ben/notes.txt").write_text("a note")
+    return root
+
+
+def outcomes(rows: list[Row]) -> dict[str, str]:
+    return {row.name: row.outcome for row in rows}
+
+
+def test_a_tree_of_photos_becomes_a_tree_of_aligned_faces(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "aligned"
+    reports: list[tuple[int, int]] = []
+    rows = align_folder(
+        list_jobs([photos], out), out, CONFIG, FOUND,
+        progress=lambda done, total, figures: reports.append((done, total)),
+    )  # fmt: skip
+    expected = {
+        "Ada/one": "aligned",
+        "Ben/broken": "unreadable",
+        "Ben/two": "aligned",
+        "Ben/wall": "no face",
+    }
+    assert outcomes(rows) == expected
+    assert reports == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
+    assert written == ["Ada/one.png", "Ben/two.png"]
+    assert read_image(out / "Ada/one.png", size=(224, 224)) is not None
+    assert {name: row.outcome for name, row in read_record(out / RECORD).items()} == expected
+    assert "broken.jpg" in rows[1].detail
+    assert read_json(out / SETTINGS)["config"] == {"pose": "canonical", "faces": "largest"}
+    assert "mediapipe" in json.dumps(read_json(out / SETTINGS)["versions"])
+
+
+def test_two_processes_write_what_one_does(photos: Path, tmp_path: Path) -> None:
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    rows = [
+        align_folder(list_jobs([photos], out), out, CONFIG, FOUND, workers=workers)
+        for out, workers in ((alone, 1), (together, 2))
+    ]
+    assert rows[0] == rows[1]
+    for path in alone.rglob("*.png"):
+        assert path.read_bytes() == (together / path.relative_to(alone)).read_bytes()
+
+
+def test_what_is_done_is_not_done_again_unless_the_photo_is_newer(
+    photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "aligned"
+    jobs = list_jobs([photos], out)
+    first = align_folder(jobs, out, CONFIG, FOUND)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+    assert align_folder(jobs, out, CONFIG, FOUND) == first
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.png")} == before
+    future = (out / "Ada/one.png").stat().st_mtime + 10
+    os.utime(photos / "Ada/one.png", (future, future))
+    align_folder(jobs, out, CONFIG, FOUND)
+    after = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+    assert [path.name for path in before if after[path] != before[path]] == ["one.png"]
+
+
+def test_a_killed_run_goes_on_and_keeps_its_record(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "aligned"
+    jobs = list_jobs([photos], out)
+
+    def killed(done: int, total: int, figures: object) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        align_folder(jobs, out, CONFIG, FOUND, progress=killed)
+    assert list(read_record(out / RECORD)) == ["Ada/one", "Ben/broken"]
+    with (out / RECORD).open("a") as file:
+        file.write("Ben/two,phot")
+    assert outcomes(align_folder(jobs, out, CONFIG, FOUND))["Ben/two"] == "aligned"
+    assert list(read_record(out / RECORD)) == ["Ada/one", "Ben/broken", "Ben/two", "Ben/wall"]
+
+
+def test_pictures_that_were_there_before_stay(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "aligned"
+    own = torch.full((3, 224, 224), 0.25)
+    write_image(out / "Ada/one.png", own)
+    write_image(out / "Ada/another.png", own)
+    rows = align_folder(list_jobs([photos], out), out, CONFIG, FOUND)
+    assert outcomes(rows)["Ada/one"] == "there already"
+    for name in ("one", "another"):
+        torch.testing.assert_close(read_image(out / f"Ada/{name}.png"), own, atol=1 / 255, rtol=0)
+
+
+def test_a_folder_aligned_otherwise_is_refused(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "aligned"
+    jobs = list_jobs([photos], out)
+    align_folder(jobs, out, CONFIG, FOUND)
+    with pytest.raises(ConfigError, match="other settings"):
+        align_folder(jobs, out, AlignConfig(pose="openface"), FOUND)
+
+
+def test_openfaces_pose_gives_its_size(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "aligned"
+    align_folder(list_jobs([photos], out), out, AlignConfig(pose="openface"), FOUND)
+    assert read_image(out / "Ada/one.png", size=(96, 96)) is not None
+
+
+def crowd() -> torch.Tensor:
+    """A small face in the middle, and a large one at the side."""
+    face = read_image(PORTRAIT / "aligned_vgg_brad_pitt.jpg")
+    canvas = torch.full((3, 500, 800), 0.5)
+    canvas[:, 180:292, 344:456] = face[:, ::2, ::2]
+    canvas[:, 100:324, 560:784] = face
+    return canvas
+
+
+@pytest.mark.parametrize(
+    ("faces", "largest", "count"), [("largest", True, 1), ("central", False, 1), ("all", True, 2)]
+)
+def test_of_several_faces_the_one_asked_for_is_aligned(
+    faces: str, largest: bool, count: int, tmp_path: Path
+) -> None:
+    photo, out = tmp_path / "crowd.png", tmp_path / "aligned.png"
+    write_image(photo, crowd())
+    config = AlignConfig(faces=faces)  # type: ignore[arg-type]
+    source = LandmarkSource(model=FOUND.model, export=tmp_path / "landmarks")
+    found, written = align_picture(photo, out, config, source)
+    assert (found, len(written)) == (2, count)
+    assert (float(read_landmarks(tmp_path / "landmarks/aligned.csv")[:, 0].mean()) > 500) == largest
+    if count == 2:
+        assert [path.name for path in written] == ["aligned.png", "aligned-2.png"]
+        assert float(read_landmarks(tmp_path / "landmarks/aligned-2.csv")[:, 0].mean()) < 500
+
+
+def test_supplied_landmarks_need_no_model(photos: Path, tmp_path: Path) -> None:
+    out, marks = tmp_path / "aligned", tmp_path / "marks"
+    write_landmarks(marks / "Ada/one.csv", POSES["canonical"].points)
+    write_landmarks(marks / "Ben/wall.csv", torch.zeros(68, 2))
+    rows = align_folder(list_jobs([photos], out), out, CONFIG, LandmarkSource(files=marks))
+    assert outcomes(rows) == {
+        "Ada/one": "aligned",
+        "Ben/broken": "no landmarks",
+        "Ben/two": "no landmarks",
+        "Ben/wall": "bad landmarks",
+    }
+    before = read_image(photos / "Ada/one.png")
+    torch.testing.assert_close(read_image(out / "Ada/one.png"), before, atol=2 / 255, rtol=0)
+
+
+def test_grey_and_transparent_and_turned_photos_are_aligned(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos/Ada", tmp_path / "aligned"
+    photos.mkdir(parents=True)
+    with PilImage.open(PORTRAIT / "aligned_vgg_brad_pitt.jpg") as picture:
+        picture.convert("L").save(photos / "grey.png")
+        picture.convert("RGBA").save(photos / "clear.png")
+        exif = PilImage.Exif()
+        exif[0x0112] = 6
+        # Stored lying on its side, with a note that says so.
+        picture.rotate(90, expand=True).save(photos / "turned.jpg", exif=exif, quality=95)
+    rows = align_folder(list_jobs([photos.parent], out), out, CONFIG, FOUND)
+    assert set(outcomes(rows).values()) == {"aligned"}
+    clear, turned = (read_image(out / f"Ada/{name}.png") for name in ("clear", "turned"))
+    assert float((clear - turned).abs().mean()) < 0.03
+
+
+def test_a_photo_without_a_face_is_named(tmp_path: Path) -> None:
+    write_image(tmp_path / "wall.png", torch.full((3, 120, 90), 0.4))
+    with pytest.raises(FaceNotFound, match=r"no face to be found in .*wall\.png"):
+        align_picture(tmp_path / "wall.png", tmp_path / "out.png", CONFIG, FOUND)
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_several_sources_keep_apart(photos: Path, tmp_path: Path) -> None:
+    other = tmp_path / "others"
+    write_image(other / "Ada/one.png", torch.zeros(3, 8, 8))
+    names = [job.name for job in list_jobs([photos, other], tmp_path / "out")]
+    assert names == sorted(
+        ["photos/Ada/one", "photos/Ben/broken", "photos/Ben/two", "photos/Ben/wall",
+         "others/Ada/one"]
+    )  # fmt: skip
+
+
+def test_two_photos_never_become_one_picture(photos: Path, tmp_path: Path) -> None:
+    write_image(photos / "Ada/one.jpg", torch.zeros(3, 8, 8))
+    with pytest.raises(
+        ConfigError, match=r"one\.jpg and .*one\.png would both become Ada/one\.png"
+    ):
+        list_jobs([photos], tmp_path / "out")
+
+
+def test_a_photo_named_twice_is_refused(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="would both become"):
+        list_jobs([photos / "Ada/one.png", photos / "Ada/one.png"], tmp_path / "out")
+
+
+@pytest.mark.parametrize("place", [".", "..", "aligned"])
+def test_the_destination_may_not_lie_in_the_source_or_around_it(place: str, photos: Path) -> None:
+    with pytest.raises(ConfigError, match="name a folder beside"):
+        list_jobs([photos], photos / place)
+
+
+def test_sources_without_pictures_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="found none"):
+        list_jobs([tmp_path / "empty"], tmp_path / "out")
+    with pytest.raises(ConfigError, match="there is no picture or folder"):
+        list_jobs([tmp_path / "gone"], tmp_path / "out")
+
+
+def test_a_pose_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ConfigError, match="pose"):
+        AlignConfig(pose="profile")
+
+
+def test_a_file_in_place_of_the_folder_is_refused(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="is a file"):
+        align_folder(list_jobs([photos], tmp_path / "file"), tmp_path / "file", CONFIG, FOUND)
+
+
+def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
+    rows = [
+        Row(name="a,b", photo='say "c".jpg', outcome="aligned", faces=2, written="a,b.png;a-2.png"),
+        Row(name="é", photo="é.jpg", outcome="no face", detail="none;\nat all"),
+    ]
+    write_record(tmp_path / "record.csv", rows[:1])
+    append_row(tmp_path / "record.csv", rows[1])
+    assert list(read_record(tmp_path / "record.csv").values()) == rows
+
+
+def test_another_table_is_not_taken_for_a_record(tmp_path: Path) -> None:
+    (tmp_path / "record.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="not a record of alignment"):
+        read_record(tmp_path / "record.csv")
