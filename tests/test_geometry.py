@@ -95,7 +95,7 @@ def test_degenerate_points_are_refused_on_either_side(points: Tensor) -> None:
 
 
 def test_three_points_are_refused() -> None:
-    with pytest.raises(DataError, match=r"at least four pairs of points, got \(3, 2\)"):
+    with pytest.raises(DataError, match=r"at least 4 pairs of points, got \(3, 2\)"):
         homography_from_points(SQUARE[:3], SQUARE[:3])
 
 
