@@ -188,3 +188,11 @@ def test_a_damaged_photo_fails_by_name_unless_it_is_to_be_skipped(
     done = agns("faces", "list", tmp_path / "root", "--skip-unreadable")
     assert done.code == 0
     assert "1 unreadable pictures were left out, Ann/2.png" in done.out
+
+
+def test_the_mean_face_is_the_mean_of_all_photos(agns: Run, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mean.png"
+    done = agns("faces", "list", folder, "--mean-face", out)
+    assert (done.code, done.out.splitlines()[-1]) == (0, f"Wrote {out}")
+    photos = torch.stack([read_image(path) for path in sorted(folder.glob("*/*.png"))])
+    torch.testing.assert_close(read_image(out), photos.mean(0), atol=0.6 / 255, rtol=0)

@@ -58,6 +58,13 @@ def list_folder(
     contact_sheet: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a picture, a row per identity.")
     ] = None,
+    mean_face: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the mean of all photos: where features are sharp, faces are aligned.",
+        ),
+    ] = None,
 ) -> None:
     """Check a face folder: decode every photo, and count those of each identity."""
     import torch
@@ -88,3 +95,10 @@ def list_folder(
         chosen = torch.cat([faces.of(identity)[:columns] for identity in faces.identities])
         write_image(contact_sheet, tile(faces.faces(chosen), columns=columns))
         say(f"Wrote {contact_sheet}")
+    if mean_face is not None:
+        parts = torch.arange(len(faces)).split(256)
+        total = torch.stack([faces.faces(part).sum(0, dtype=torch.float64) for part in parts]).sum(
+            0
+        )
+        write_image(mean_face, (total / len(faces)).float())
+        say(f"Wrote {mean_face}")
