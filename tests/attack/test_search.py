@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from agns.accessory.frame import place, silhouette
+from agns.accessory.placement import FIXED
 from agns.accessory.wear import wear
 from agns.attack.goals import Dodge, Goal, Impersonate
 from agns.attack.search import Candidates, draw_photos, search_frames, typicality
@@ -71,7 +72,7 @@ class Bench:
             self.photos,
             goal,
             count=COUNT,
-            mask=silhouette(),
+            placement=FIXED,
             draws=draws(),
             **settings,
         )

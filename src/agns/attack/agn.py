@@ -12,9 +12,8 @@ from typing import Literal
 import torch
 from torch.nn import functional
 
-from agns.accessory.frame import place, silhouette
+from agns.accessory.placement import FIXED, Placement
 from agns.accessory.smoothness import total_variation
-from agns.accessory.wear import wear
 from agns.attack.config import AgnConfig
 from agns.attack.goals import Goal
 from agns.attack.gradients import add_smoothing, join_gradients, keep_in_range
@@ -63,6 +62,7 @@ def attack_with_agn(
     goal: Goal,
     config: AgnConfig,
     *,
+    placement: Placement = FIXED,
     progress: Progress = silent,
 ) -> AgnOutcome:
     """Fine-tune a copy of the generator until one of its frames does what the goal says.
@@ -75,6 +75,8 @@ def attack_with_agn(
         glasses: Real 64x176 frames as bytes.
         goal: Whom to dodge or impersonate, and when it is enough.
         config: The settings.
+        placement: Where frames sit on these photos, in the steps and in the looks; the steps
+            disturb it.
         progress: Told of every step.
 
     Returns:
@@ -96,7 +98,6 @@ def attack_with_agn(
     started = time.perf_counter()
     random = torch.Generator().manual_seed(config.seed)
     victim = freeze(recognizer)
-    mask = silhouette()
     with torch.no_grad():
         benign = copy.deepcopy(generator).eval()(sample_latents(200, generator=random))
     roughness = max(1e-3, float(total_variation(benign).quantile(0.75)))
@@ -130,7 +131,7 @@ def attack_with_agn(
             faces,
             goal,
             count=config.samples,
-            mask=mask,
+            placement=placement,
             draws=random,
             rank=looks_typical,
         )
@@ -178,7 +179,7 @@ def attack_with_agn(
             (real_gradient,) = torch.autograd.grad(-looks_real, leaf)
             odds = config.focus * resistance + (1 - config.focus) * resistance.mean()
             photos = draw_photos(odds, config.batch, random)
-            worn = wear(faces[photos], place(leaf), mask)
+            worn = placement.wear(faces, leaf, photos, draws=random)
             with autocast(config.precision):
                 logits = victim(worn)
             lacking = goal.shortfall(logits.detach())

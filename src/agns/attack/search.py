@@ -8,13 +8,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from agns.accessory.frame import place
-from agns.accessory.wear import wear
+from agns.accessory.placement import Placement
 from agns.attack.goals import Goal
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer
-from agns.types import Faces, Frames, Glasses, Latents, Mask
+from agns.types import Faces, Frames, Glasses, Latents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,7 +48,7 @@ def search_frames(
     goal: Goal,
     *,
     count: int,
-    mask: Mask,
+    placement: Placement,
     draws: torch.Generator,
     rank: Callable[[Frames], Float[Tensor, " frames"]] | None = None,
     keep: int = 4,
@@ -77,7 +76,7 @@ def search_frames(
     while seen < len(faces) and len(alive):
         until = min(len(faces), seen + max(1, pairs // len(alive)))
         shortfalls[alive, seen:until] = _try_on(
-            victim, faces[seen:until], frames[alive], goal, mask, pairs
+            victim, faces, torch.arange(seen, until), frames[alive], goal, placement, pairs
         )
         seen = until
         alive = alive[shortfalls[alive, :seen].sum(1) <= budget]
@@ -89,7 +88,7 @@ def search_frames(
             missing = shortfalls[index].isnan().nonzero()[:, 0]
             if len(missing):
                 shortfalls[index, missing] = _try_on(
-                    victim, faces[missing], frames[index][None], goal, mask, pairs
+                    victim, faces, missing, frames[index][None], goal, placement, pairs
                 )[0]
     means = shortfalls[alive].mean(1)
     if not means.isfinite().all():
@@ -158,12 +157,18 @@ def typicality(
 
 
 def _try_on(
-    victim: Recognizer, faces: Faces, frames: Frames, goal: Goal, mask: Mask, pairs: int
+    victim: Recognizer,
+    faces: Faces,
+    photos: Int[Tensor, " photos"],
+    frames: Frames,
+    goal: Goal,
+    placement: Placement,
+    pairs: int,
 ) -> Float[Tensor, "frames photos"]:
-    """Shortfall of every frame on every face, in batches of about `pairs`."""
+    """Shortfall of every frame on every chosen photo, in batches of about `pairs`."""
     rows = []
-    for some in frames.split(max(1, pairs // len(faces))):
-        glasses = place(some).repeat_interleave(len(faces), 0)
-        worn = wear(faces.repeat(len(some), 1, 1, 1), glasses, mask)
-        rows.append(goal.shortfall(victim(worn)).reshape(len(some), len(faces)))
+    for some in frames.split(max(1, pairs // len(photos))):
+        each = some.repeat_interleave(len(photos), 0)
+        worn = placement.wear(faces, each, photos.repeat(len(some)))
+        rows.append(goal.shortfall(victim(worn)).reshape(len(some), len(photos)))
     return torch.cat(rows)

@@ -143,7 +143,7 @@ def align_picture(
     written = []
     for number, points in enumerate(_chosen(faces, image, config.faces), 1):
         place = aligned if number == 1 else aligned.with_stem(f"{aligned.stem}-{number}")
-        write_image(place, align(image, points, POSES[config.pose]))
+        write_image(place, align(image, points, POSES[config.pose]), quick=True)
         if landmarks.export is not None:
             folder = landmarks.export / Path(name or aligned.stem).parent
             write_landmarks(folder / f"{place.stem}.csv", points)

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from agns.accessory.frame import FRAME_SIZE, place, silhouette
-from agns.accessory.wear import wear
+from agns.accessory.frame import FRAME_SIZE
+from agns.accessory.placement import FIXED, Placement
 from agns.images import from_pixels
 from agns.models.dcgan import build_gan, sample_latents
 from agns.models.recognizer import Recognizer
@@ -17,7 +17,12 @@ CONTROLS = ("benign", "untrained_generator", "noise")
 
 @torch.no_grad()
 def logits_wearing(
-    recognizer: Recognizer, faces: Faces, frames: Frames, *, batch: int = 64
+    recognizer: Recognizer,
+    faces: Faces,
+    frames: Frames,
+    *,
+    placement: Placement = FIXED,
+    batch: int = 64,
 ) -> Float[Tensor, "frames photos classes"]:
     """Logits of every face wearing every frame.
 
@@ -25,15 +30,18 @@ def logits_wearing(
         recognizer: In evaluation mode.
         faces: (photos, 3, 224, 224), in [0, 1].
         frames: (frames, 3, 64, 176), in [0, 1].
+        placement: Where frames sit on these faces.
         batch: Most faces at once.
     """
-    mask = silhouette()
     rows = []
     for frame in frames:
-        canvas = place(frame[None])
+        worn = (
+            placement.wear(faces, frame[None], photos)
+            for photos in torch.arange(len(faces)).split(batch)
+        )
         rows.append(
             torch.cat(
-                [recognizer(wear(some, canvas, mask)) for some in torch.split(faces, batch)]
+                [recognizer(some) for some in worn if len(some)]
                 or [torch.zeros(0, len(recognizer.identities))]
             )
         )
