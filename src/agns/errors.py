@@ -5,7 +5,8 @@ AgnsError
 ├── ConfigError          a flag, setting, name or path that cannot be used (exit code 2)
 ├── ImageContractError   a tensor that is not float32 RGB, NCHW, in [0, 1] (exit code 2)
 ├── DataError            files that cannot be used
-│   └── UnreadableImage  a picture that does not decode
+│   ├── UnreadableImage  a picture that does not decode
+│   └── MarksNotFound    a photo without exactly seven green marks on a worn frame
 ├── WeightsError         a weight file that cannot be read, or does not fit
 └── AttackError          an attack that cannot start, or broke down on the way
 ```
@@ -38,6 +39,10 @@ class DataError(AgnsError):
 
 class UnreadableImage(DataError):
     """A picture that does not decode."""
+
+
+class MarksNotFound(DataError):
+    """A photo that does not show exactly the seven green marks of a worn frame."""
 
 
 class WeightsError(AgnsError):
