@@ -1,7 +1,7 @@
 """Small green spots in a photo, whatever its light: what may be marks of a frame.
 
 Green is what the green channel has beyond both others; a spot is where that rises above what
-surrounds it, and ends where it has fallen half-way. No colour and no brightness is fixed.
+surrounds it, and ends half-way down. No colour and no brightness is fixed.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from agns.accessory.spot_centres import spot_centres, spread
 from agns.types import Image
 
 _REACH = 12
@@ -19,7 +20,12 @@ _REACH = 12
 _RING = 9
 """Pixels from a spot's brightest at which its surroundings begin."""
 
+_LEVELS = (0.5, 0.65, 0.8)
+"""Shares of its rise at which a spot may end: higher where it touches something green."""
+
 _AREAS = (8, 150)
+"""Fewest and most pixels of a spot."""
+
 _LONGEST = 3.2
 """Length over width of the longest spot that is taken."""
 
@@ -59,34 +65,31 @@ def green_spots(photo: Image) -> Spots:
     Args:
         photo: In [0, 1].
     """
-    green = greenness(photo)
-    smooth = _smoothed(green)
+    smooth = _smoothed(greenness(photo))
     seeds = _peaks(smooth)
     window = torch.arange(-_REACH, _REACH + 1)
     rows, columns = seeds[:, 0, None, None] + window[:, None], seeds[:, 1, None, None] + window
-    there = _within(rows, columns, smooth.shape)
-    rows, columns = (rows.clamp(0, smooth.shape[0] - 1), columns.clamp(0, smooth.shape[1] - 1))
-    around = smooth[rows, columns]
+    inner = (rows > 0) & (rows < smooth.shape[0] - 1)
+    inner = inner & (columns > 0) & (columns < smooth.shape[1] - 1)
+    inner[:, [0, -1]] = inner[:, :, [0, -1]] = False
+    rows, columns = rows.clamp(0, smooth.shape[0] - 1), columns.clamp(0, smooth.shape[1] - 1)
+    green, colours = smooth[rows, columns], photo[:, rows, columns].transpose(0, 1)
     ring = torch.maximum(window.abs()[:, None], window.abs()) >= _RING
-    base = around[:, ring].median(1).values.clamp_min(0)
-    rises = smooth[seeds[:, 0], seeds[:, 1]] - base
-    bodies = _grown((around >= (base + rises / 2)[:, None, None]) & there)
-    weights = (green[rows, columns] - base[:, None, None]).clamp_min(0)
-    weights = weights * (_spread(bodies) & there)
-    colours = (photo[:, rows, columns] * bodies).sum((2, 3)) / bodies.sum((1, 2))
-    areas = bodies.sum((1, 2)).float()
-    kept = (
-        (rises >= _least_rise(smooth))
-        & (areas >= _AREAS[0])
-        & (areas <= _AREAS[1])
-        & _whole(bodies, rows, columns, smooth.shape)
-        & _compact(bodies, areas)
-        & (greenness(colours[:, None])[0] >= _GREENEST * colours[1])
-    )
-    places = torch.stack([columns.expand_as(bodies), rows.expand_as(bodies)], -1).float()
-    total = weights.sum((1, 2)).clamp_min(1e-9)
-    centres = (places * weights[..., None]).sum((1, 2)) / total[:, None]
-    return _strongest(centres[kept], areas[kept], rises[kept])
+    base = green[:, ring].median(1).values.clamp_min(0)
+    rises = green[:, _REACH, _REACH] - base
+    risen = rises >= _least_rise(smooth)
+    seeds, inner, green, colours = seeds[risen], inner[risen], green[risen], colours[risen]
+    base, rises = base[risen], rises[risen]
+    found = []
+    for level in _LEVELS:
+        bodies = _grown(green >= (base + level * rises)[:, None, None])
+        kept = _marklike(bodies, inner, colours)
+        # What lies lower than the level by as much as the greenest lies above it counts nothing.
+        floor = (base + (2 * level - 1) * rises)[kept]
+        centres = spot_centres(colours[kept], bodies[kept], floor)
+        places = seeds[kept].flip(1) + centres
+        found.append((places, bodies[kept].sum((1, 2)).float(), rises[kept]))
+    return _strongest(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
 def _smoothed(green: Float[Tensor, "height width"]) -> Float[Tensor, "height width"]:
@@ -97,11 +100,13 @@ def _smoothed(green: Float[Tensor, "height width"]) -> Float[Tensor, "height wid
 
 
 def _peaks(smooth: Float[Tensor, "height width"]) -> Int64[Tensor, "spots 2"]:
-    """(row, column) of the pixels that none within two pixels exceeds, if green at all."""
+    """(row, column) of pixels that none within two exceeds, those that stand out most first."""
+    side = 2 * _REACH + 1
     highest = functional.max_pool2d(smooth[None], 5, stride=1, padding=2)[0]
+    around = functional.avg_pool2d(smooth[None], side, stride=1, padding=_REACH)[0]
     seeds = ((smooth == highest) & (smooth >= _WEAKEST)).nonzero()
-    order = smooth[seeds[:, 0], seeds[:, 1]].argsort(descending=True, stable=True)
-    return seeds[order[: 8 * _MOST]]
+    beyond = (smooth - around)[seeds[:, 0], seeds[:, 1]]
+    return seeds[beyond.argsort(descending=True, stable=True)[: 2 * _MOST]]
 
 
 def _least_rise(smooth: Float[Tensor, "height width"]) -> float:
@@ -110,41 +115,32 @@ def _least_rise(smooth: Float[Tensor, "height width"]) -> float:
     return max(_WEAKEST, 5 * float(steps) / 0.954)
 
 
-def _within(
-    rows: Int64[Tensor, "spots side 1"],
-    columns: Int64[Tensor, "spots 1 side"],
-    size: torch.Size,
-) -> Bool[Tensor, "spots side side"]:
-    return (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
-
-
-def _spread(bodies: Bool[Tensor, "spots side side"]) -> Bool[Tensor, "spots side side"]:
-    """Grown by a pixel to all sides."""
-    return functional.max_pool2d(bodies[:, None].float(), 3, stride=1, padding=1)[:, 0] > 0
-
-
 def _grown(open_: Bool[Tensor, "spots side side"]) -> Bool[Tensor, "spots side side"]:
     """What of each window hangs together with its middle."""
     bodies = torch.zeros_like(open_)
     bodies[:, _REACH, _REACH] = open_[:, _REACH, _REACH]
     while True:
-        larger = _spread(bodies) & open_
+        larger = spread(bodies) & open_
         if torch.equal(larger, bodies):
             return bodies
         bodies = larger
 
 
-def _whole(
+def _marklike(
     bodies: Bool[Tensor, "spots side side"],
-    rows: Int64[Tensor, "spots side 1"],
-    columns: Int64[Tensor, "spots 1 side"],
-    size: torch.Size,
+    inner: Bool[Tensor, "spots side side"],
+    colours: Float[Tensor, "spots 3 side side"],
 ) -> Bool[Tensor, " spots"]:
-    """Whether spots reach neither their window's border nor the photo's, where they may go on."""
-    border = torch.ones_like(bodies[0])
-    border[1:-1, 1:-1] = False
-    last = (rows == 0) | (rows == size[0] - 1) | (columns == 0) | (columns == size[1] - 1)
-    return ~(bodies & (border | last)).any(2).any(1)
+    """Which spots have a mark's size, shape and colour, and end within window and photo."""
+    areas = bodies.sum((1, 2)).float()
+    red, green, blue = ((colours * bodies[:, None]).sum((2, 3)) / areas[:, None]).unbind(1)
+    return (
+        (areas >= _AREAS[0])
+        & (areas <= _AREAS[1])
+        & ~(bodies & ~inner).any(2).any(1)
+        & _compact(bodies, areas)
+        & (green - torch.maximum(red, blue) >= _GREENEST * green)
+    )
 
 
 def _compact(

@@ -6,14 +6,16 @@ be; the homography fitted to all seven then settles it. Spots elsewhere, on plan
 do not matter; an eighth on the frame itself does.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Complex, Float, Int64
+from jaxtyping import Bool, Complex, Float, Int64
 from torch import Tensor
+from torch.nn import functional
 
-from agns.accessory.frame import FRAME_COLUMNS, FRAME_ROWS
+from agns.accessory.frame import silhouette
 from agns.accessory.green_spots import Spots, green_spots
 from agns.accessory.marks import MARKS, marks_homography
 from agns.errors import ConfigError, DataError, MarksNotFound
@@ -34,8 +36,8 @@ _LOOSE = 14.0
 _TIGHT = 4.0
 """Pixels on the frame's canvas by which a mark may lie off the homography: frames bend."""
 
-_MARGIN = 12
-"""Pixels around the frame's crop on its canvas within which no other green spot may lie."""
+_MARGIN = 4
+"""Pixels around the frame on its canvas within which no other green spot may lie."""
 
 _TRIED = 24
 """Most promising choices of seven that a homography is fitted to."""
@@ -179,13 +181,17 @@ def _fit(spots: Spots, choice: Int64[Tensor, "7"]) -> _Fit | None:
 
 
 def _others_on_the_frame(spots: Spots, fit: _Fit) -> int:
-    """How many more spots that resemble the marks lie on the frame or next to it."""
+    """How many more spots that resemble the marks lie on the frame: eyes, behind it, do not."""
     back = transform_points(spots.centres.double(), torch.linalg.inv(fit.homography))
-    x, y = back.unbind(1)
-    on = (x >= FRAME_COLUMNS[0] - _MARGIN) & (x < FRAME_COLUMNS[1] + _MARGIN)
-    on &= (y >= FRAME_ROWS[0] - _MARGIN) & (y < FRAME_ROWS[1] + _MARGIN)
+    place = back.round().long().clamp(0, CANVAS - 1)
+    on = _frame_and_margin()[place[:, 1], place[:, 0]]
     for of_spots in (spots.areas, spots.rises):
         share = of_spots / of_spots[fit.choice].median()
         on &= (share >= _ALIKE[0]) & (share <= _ALIKE[1])
     on[fit.choice] = False
     return int(on.sum())
+
+
+@functools.cache
+def _frame_and_margin() -> Bool[Tensor, "height width"]:
+    return functional.max_pool2d(silhouette()[None], 2 * _MARGIN + 1, 1, _MARGIN)[0] > 0
