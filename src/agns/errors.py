@@ -6,7 +6,8 @@ AgnsError
 ├── ImageContractError   a tensor that is not float32 RGB, NCHW, in [0, 1] (exit code 2)
 ├── DataError            files that cannot be used
 │   ├── UnreadableImage  a picture that does not decode
-│   └── FaceNotFound     a picture in which no face is found
+│   ├── FaceNotFound     a picture in which no face is found
+│   └── MarksNotFound    a photo without exactly seven green marks on a worn frame
 ├── WeightsError         a weight file that cannot be read, or does not fit
 └── AttackError          an attack that cannot start, or broke down on the way
 ```
@@ -43,6 +44,10 @@ class UnreadableImage(DataError):
 
 class FaceNotFound(DataError):
     """A picture in which no face is found."""
+
+
+class MarksNotFound(DataError):
+    """A photo that does not show exactly the seven green marks of a worn frame."""
 
 
 class WeightsError(AgnsError):

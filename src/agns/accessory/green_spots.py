@@ -1,0 +1,175 @@
+"""Small green spots in a photo, whatever its light: what may be marks of a frame.
+
+Green is what the green channel has beyond both others; a spot is where that rises above what
+surrounds it, and ends half-way down. No colour and no brightness is fixed.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+from torch.nn import functional
+
+from agns.accessory.spot_centres import spot_centres, spread
+from agns.types import Image
+
+_REACH = 12
+"""Pixels from a spot's brightest to the borders of the window that must hold all of it."""
+
+_RING = 9
+"""Pixels from a spot's brightest at which its surroundings begin."""
+
+_LEVELS = (0.5, 0.65, 0.8)
+"""Shares of its rise at which a spot may end: higher where it touches something green."""
+
+_AREAS = (8, 150)
+"""Fewest and most pixels of a spot."""
+
+_LONGEST = 3.2
+"""Length over width of the longest spot that is taken."""
+
+_FULLEST = 0.6
+"""Share of a rectangle with the spot's moments that it must fill: leaves are ragged."""
+
+_GREENEST = 0.13
+"""Least of a spot's green that red and blue must lack, as a share of its green."""
+
+_WEAKEST = 0.04
+"""Least rise above the surroundings, in [0, 1]; more where the photo is noisy."""
+
+_MOST = 64
+"""Spots kept, those that rise highest: a bound on the search among them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spots:
+    """What may be marks, in no order."""
+
+    centres: Float[Tensor, "spots 2"]
+    """(x, y) in pixels."""
+    areas: Float[Tensor, " spots"]
+    """In pixels."""
+    rises: Float[Tensor, " spots"]
+    """How much greener than its surroundings each is at its greenest, in [0, 1]."""
+
+
+def greenness(photo: Image) -> Float[Tensor, "height width"]:
+    """What green has beyond red and blue, in [-1, 1]."""
+    return photo[1] - torch.maximum(photo[0], photo[2])
+
+
+def green_spots(photo: Image) -> Spots:
+    """Find compact green spots, each whole within the photo, about as large as marks.
+
+    Args:
+        photo: In [0, 1].
+    """
+    smooth = _smoothed(greenness(photo))
+    seeds = _peaks(smooth)
+    window = torch.arange(-_REACH, _REACH + 1)
+    rows, columns = seeds[:, 0, None, None] + window[:, None], seeds[:, 1, None, None] + window
+    inner = (rows > 0) & (rows < smooth.shape[0] - 1)
+    inner = inner & (columns > 0) & (columns < smooth.shape[1] - 1)
+    inner[:, [0, -1]] = inner[:, :, [0, -1]] = False
+    rows, columns = rows.clamp(0, smooth.shape[0] - 1), columns.clamp(0, smooth.shape[1] - 1)
+    green, colours = smooth[rows, columns], photo[:, rows, columns].transpose(0, 1)
+    ring = torch.maximum(window.abs()[:, None], window.abs()) >= _RING
+    base = green[:, ring].median(1).values.clamp_min(0)
+    rises = green[:, _REACH, _REACH] - base
+    risen = rises >= _least_rise(smooth)
+    seeds, inner, green, colours = seeds[risen], inner[risen], green[risen], colours[risen]
+    base, rises = base[risen], rises[risen]
+    found = []
+    for level in _LEVELS:
+        bodies = _grown(green >= (base + level * rises)[:, None, None])
+        kept = _marklike(bodies, inner, colours)
+        # What lies lower than the level by as much as the greenest lies above it counts nothing.
+        floor = (base + (2 * level - 1) * rises)[kept]
+        centres = spot_centres(colours[kept], bodies[kept], floor)
+        places = seeds[kept].flip(1) + centres
+        found.append((places, bodies[kept].sum((1, 2)).float(), rises[kept]))
+    return _strongest(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def _smoothed(green: Float[Tensor, "height width"]) -> Float[Tensor, "height width"]:
+    """Averaged over 3x3 pixels with binomial weights."""
+    line = green.new_tensor([0.25, 0.5, 0.25])
+    padded = functional.pad(green[None, None], (1, 1, 1, 1), mode="replicate")
+    return functional.conv2d(padded, (line[:, None] * line)[None, None])[0, 0]
+
+
+def _peaks(smooth: Float[Tensor, "height width"]) -> Int64[Tensor, "spots 2"]:
+    """(row, column) of pixels that none within two exceeds, those that stand out most first."""
+    side = 2 * _REACH + 1
+    highest = functional.max_pool2d(smooth[None], 5, stride=1, padding=2)[0]
+    around = functional.avg_pool2d(smooth[None], side, stride=1, padding=_REACH)[0]
+    seeds = ((smooth == highest) & (smooth >= _WEAKEST)).nonzero()
+    beyond = (smooth - around)[seeds[:, 0], seeds[:, 1]]
+    return seeds[beyond.argsort(descending=True, stable=True)[: 2 * _MOST]]
+
+
+def _least_rise(smooth: Float[Tensor, "height width"]) -> float:
+    """The rise that noise does not reach: five times its spread between next neighbours."""
+    steps = (smooth[:, 2:] - smooth[:, :-2]).abs().median()
+    return max(_WEAKEST, 5 * float(steps) / 0.954)
+
+
+def _grown(open_: Bool[Tensor, "spots side side"]) -> Bool[Tensor, "spots side side"]:
+    """What of each window hangs together with its middle."""
+    bodies = torch.zeros_like(open_)
+    bodies[:, _REACH, _REACH] = open_[:, _REACH, _REACH]
+    while True:
+        larger = spread(bodies) & open_
+        if torch.equal(larger, bodies):
+            return bodies
+        bodies = larger
+
+
+def _marklike(
+    bodies: Bool[Tensor, "spots side side"],
+    inner: Bool[Tensor, "spots side side"],
+    colours: Float[Tensor, "spots 3 side side"],
+) -> Bool[Tensor, " spots"]:
+    """Which spots have a mark's size, shape and colour, and end within window and photo."""
+    areas = bodies.sum((1, 2)).float()
+    red, green, blue = ((colours * bodies[:, None]).sum((2, 3)) / areas[:, None]).unbind(1)
+    return (
+        (areas >= _AREAS[0])
+        & (areas <= _AREAS[1])
+        & ~(bodies & ~inner).any(2).any(1)
+        & _compact(bodies, areas)
+        & (green - torch.maximum(red, blue) >= _GREENEST * green)
+    )
+
+
+def _compact(
+    bodies: Bool[Tensor, "spots side side"], areas: Float[Tensor, " spots"]
+) -> Bool[Tensor, " spots"]:
+    """Whether spots are about as full and as short as a mark seen aslant."""
+    window = torch.arange(-_REACH, _REACH + 1, dtype=torch.float32)
+    weights = bodies / areas.clamp_min(1)[:, None, None]
+    x, y = weights.sum(1) @ window, weights.sum(2) @ window
+    # A pixel has an extent of its own: a twelfth along each axis.
+    xx = weights.sum(1) @ window**2 - x**2 + 1 / 12
+    yy = weights.sum(2) @ window**2 - y**2 + 1 / 12
+    xy = (weights * window[:, None] * window).sum((1, 2)) - x * y
+    root = (((xx - yy) / 2) ** 2 + xy**2).sqrt()
+    large, small = (xx + yy) / 2 + root, ((xx + yy) / 2 - root).clamp_min(1e-6)
+    fill = areas / (12 * (large * small).sqrt())
+    return (large <= _LONGEST**2 * small) & (fill >= _FULLEST)
+
+
+def _strongest(
+    centres: Float[Tensor, "spots 2"],
+    areas: Float[Tensor, " spots"],
+    rises: Float[Tensor, " spots"],
+) -> Spots:
+    """The spots that rise highest, each once though several of its pixels were peaks."""
+    order = rises.argsort(descending=True, stable=True)
+    centres, areas, rises = centres[order], areas[order], rises[order]
+    near = torch.cdist(centres, centres) < 3
+    kept = ~near.tril(-1).any(1)
+    return Spots(
+        centres=centres[kept][:_MOST], areas=areas[kept][:_MOST], rises=rises[kept][:_MOST]
+    )

@@ -1,0 +1,197 @@
+"""Finding the seven green marks of a worn frame in photos.
+
+Among the small green spots of a photo, those are looked for that lie as the marks of the frame
+do: two spots taken for two far marks give a similarity, which tells where the other five must
+be; the homography fitted to all seven then settles it. Spots elsewhere, on plants or clothes,
+do not matter; an eighth on the frame itself does.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Complex, Float, Int64
+from torch import Tensor
+from torch.nn import functional
+
+from agns.accessory.frame import silhouette
+from agns.accessory.green_spots import Spots, green_spots
+from agns.accessory.marks import MARKS, marks_homography
+from agns.errors import ConfigError, DataError, MarksNotFound
+from agns.geometry import transform_points
+from agns.images import check_images
+from agns.types import CANVAS, Faces, Homographies, Image
+
+_BASES = ((0, 2), (0, 6), (3, 2), (3, 6))
+"""Pairs of far marks: whichever one mark is missing, a pair is left."""
+
+_SCALES = (0.6, 1.5)
+_ROLL = 40.0
+"""Degrees to either side."""
+
+_LOOSE = 14.0
+"""Pixels on the frame's canvas by which perspective may move a mark off the similarity."""
+
+_TIGHT = 4.0
+"""Pixels on the frame's canvas by which a mark may lie off the homography: frames bend."""
+
+_MARGIN = 4
+"""Pixels around the frame on its canvas within which no other green spot may lie."""
+
+_TRIED = 24
+"""Most promising choices of seven that a homography is fitted to."""
+
+_ALIKE = (0.4, 2.5)
+"""How much less and more than their median the marks' areas and rises may come to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundMarks:
+    """The seven marks of one photo."""
+
+    centres: Float[Tensor, "7 2"]
+    """(x, y) in pixels of the photo, in the order of `MARKS`."""
+    confidence: float
+    """In [0, 1]: near 1 where the marks lie as on the frame and rise alike; it orders photos,
+    and is no probability."""
+
+
+def find_marks(photo: Image, *, name: str = "the photo") -> FoundMarks:
+    """Find the seven green marks of the frame that somebody wears.
+
+    Args:
+        photo: Aligned to the canonical pose or nearly so: 224x224, in [0, 1].
+        name: What errors call the photo: its path, if it has one.
+
+    Raises:
+        ImageContractError: The photo is not float32 RGB of 224x224 pixels in [0, 1].
+        MarksNotFound: It does not show exactly seven marks, laid out as on the frame.
+    """
+    check_images(photo[None], size=(CANVAS, CANVAS))
+    photo = photo.detach().cpu()
+    spots = green_spots(photo)
+    choices = _choices(spots)
+    most = int((choices >= 0).sum(1).max()) if len(choices) else min(len(spots.areas), 1)
+    fits = [fit for choice in choices[:_TRIED] if (fit := _fit(spots, choice)) is not None]
+    if not fits:
+        amiss = "7 green spots that do not lie as the frame's marks do" if most == 7 else str(most)
+        raise MarksNotFound(f"expected 7 green marks in {name}, found {amiss}")
+    best = min(fits, key=lambda fit: fit.error)
+    extra = _others_on_the_frame(spots, best)
+    if extra:
+        raise MarksNotFound(f"expected 7 green marks in {name}, found {7 + extra}")
+    rises = spots.rises[best.choice]
+    alike = float(rises.min() / rises.median())
+    confidence = float(torch.tensor(-((best.error / _TIGHT) ** 2)).exp()) * alike**0.5
+    return FoundMarks(centres=spots.centres[best.choice], confidence=confidence)
+
+
+def find_marks_in_each(
+    photos: Faces, *, names: Sequence[str] | None = None
+) -> tuple[FoundMarks, ...]:
+    """Find the marks in each photo of a batch, all of which must show them.
+
+    Args:
+        photos: As for `find_marks`.
+        names: What errors call the photos; numbered from 1 without.
+
+    Raises:
+        ConfigError: There are other numbers of names and photos.
+        ImageContractError: The photos are not float32 RGB of 224x224 pixels in [0, 1].
+        MarksNotFound: A photo, which it names, does not show exactly seven marks.
+    """
+    check_images(photos, size=(CANVAS, CANVAS))
+    if names is None:
+        names = [f"photo {number} of {len(photos)}" for number in range(1, len(photos) + 1)]
+    if len(names) != len(photos):
+        raise ConfigError(f"expected a name for each of {len(photos)} photos, got {len(names)}")
+    return tuple(find_marks(photo, name=name) for photo, name in zip(photos, names, strict=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fit:
+    """Seven spots taken for the marks."""
+
+    choice: Int64[Tensor, "7"]
+    homography: Homographies
+    error: float
+    """Root mean square distance of spots and marks, in pixels on the frame's canvas."""
+
+
+def _choices(spots: Spots) -> Int64[Tensor, "choices 7"]:
+    """Which spot each mark may be, -1 for none: every choice once, the likeliest first.
+
+    Only choices of as many spots as the best one has are kept.
+    """
+    points = torch.view_as_complex(spots.centres.double())
+    marks = torch.view_as_complex(torch.tensor(MARKS, dtype=torch.float64))
+    first, second = (~torch.eye(len(points), dtype=torch.bool)).nonzero().unbind(1)
+    similarities = []
+    for one, other in _BASES:
+        turn = (points[second] - points[first]) / (marks[other] - marks[one])
+        similarities.append(torch.stack([turn, points[first] - turn * marks[one]], 1))
+    turn, shift = _plausible(torch.cat(similarities)).unbind(1)
+    if not len(turn):
+        return torch.empty(0, 7, dtype=torch.int64)
+    expected = turn[:, None] * marks + shift[:, None]
+    distances = (expected[..., None] - points).abs() / turn.abs()[:, None, None]
+    nearest = distances.min(2)
+    chosen = torch.where(nearest.values <= _LOOSE, nearest.indices, -1)
+    counts = (chosen >= 0).sum(1)
+    off = nearest.values.clamp_max(_LOOSE).square().sum(1)
+    kept = counts == counts.max()
+    chosen, off = chosen[kept], off[kept]
+    # The same choice comes from several pairs of spots: its place is that of its best.
+    chosen = chosen[off.argsort(stable=True)]
+    _, found = torch.unique(chosen, dim=0, return_inverse=True)
+    firsts = torch.full((int(found.max()) + 1,), len(found))
+    firsts = firsts.scatter_reduce(0, found, torch.arange(len(found)), "amin")
+    return chosen[firsts.sort().values]
+
+
+def _plausible(
+    similarities: Complex[Tensor, "similarities 2"],
+) -> Complex[Tensor, "plausible 2"]:
+    """Those that neither scale nor turn the frame more than an aligned face can."""
+    turn = similarities[:, 0]
+    scale = (turn.abs() >= _SCALES[0]) & (turn.abs() <= _SCALES[1])
+    return similarities[scale & (turn.angle().rad2deg().abs() <= _ROLL)]
+
+
+def _fit(spots: Spots, choice: Int64[Tensor, "7"]) -> _Fit | None:
+    """The homography of seven spots, if they may be the marks."""
+    if bool((choice < 0).any()) or len(set(choice.tolist())) < 7:
+        return None
+    for of_spots in (spots.areas[choice], spots.rises[choice]):
+        share = of_spots / of_spots.median()
+        if not _ALIKE[0] <= float(share.min()) <= float(share.max()) <= _ALIKE[1]:
+            return None
+    centres = spots.centres[choice].double()
+    try:
+        homography = marks_homography(centres)
+    except DataError:
+        return None
+    # Back on the frame's canvas, so that a small face is held to no looser a measure.
+    back = transform_points(centres, torch.linalg.inv(homography))
+    distances = (back - torch.tensor(MARKS, dtype=torch.float64)).norm(dim=1)
+    if float(distances.max()) > _TIGHT:
+        return None
+    return _Fit(choice=choice, homography=homography, error=float(distances.square().mean().sqrt()))
+
+
+def _others_on_the_frame(spots: Spots, fit: _Fit) -> int:
+    """How many more spots that resemble the marks lie on the frame: eyes, behind it, do not."""
+    back = transform_points(spots.centres.double(), torch.linalg.inv(fit.homography))
+    place = back.round().long().clamp(0, CANVAS - 1)
+    on = _frame_and_margin()[place[:, 1], place[:, 0]]
+    for of_spots in (spots.areas, spots.rises):
+        share = of_spots / of_spots[fit.choice].median()
+        on &= (share >= _ALIKE[0]) & (share <= _ALIKE[1])
+    on[fit.choice] = False
+    return int(on.sum())
+
+
+@functools.cache
+def _frame_and_margin() -> Bool[Tensor, "height width"]:
+    return functional.max_pool2d(silhouette()[None], 2 * _MARGIN + 1, 1, _MARGIN)[0] > 0
