@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
+from torch import nn
 
 from agns.data.faces import FaceSet, faces_from_pixels
 from agns.data.splits import stratified_split
@@ -22,6 +24,7 @@ from agns.training.material import wearing_in
 from agns.training.recipe import RecognizerTraining, photo_weights, rate_share, set_rate
 from agns.training.recognizer import train_recognizer
 from agns.training.run import Provenance
+from agns.training.stepping import Stepper
 from agns.types import Pixels
 
 CONFIG = RecognizerTraining(arch="of", epochs=2, batch=6)
@@ -353,3 +356,25 @@ def test_frames_are_worn_by_the_first_of_the_joint_batch() -> None:
     assert wearing_in(joint, 0.5, rank=0, processes=1) == 5
     assert [wearing_in(joint, 0.5, rank=rank, processes=2) for rank in range(2)] == [3, 2]
     assert [wearing_in(joint, 0.1, rank=rank, processes=10) for rank in (0, 1)] == [1, 0]
+
+
+def test_the_rate_rises_anew_and_half_as_high_when_faces_grow() -> None:
+    config = RecognizerTraining(arch="vgg", epochs=6, sizes=(32, 32, 64), warm_up=0.25, rate=0.8)
+    assert config.stages == (0, 4)
+    stepper = Stepper(
+        nn.Linear(1, 1), Fabric(accelerator="cpu"), name="network", rate=config.rate,
+        warm_up=config.warm_up, weight_decay=0, averaging=0.5, steps=4, epochs=config.epochs,
+        stages=config.stages, slowing=config.slowing,
+    )  # fmt: skip
+    rates = []
+    for step in range(6 * 4):
+        stepper.take(step, stepper.forward(torch.ones(1, 1)).sum())
+        rates.append(stepper.optimizer.param_groups[0]["lr"])
+    first = [0.8 * rate_share(step, 16, 0.25) for step in range(16)]
+    second = [0.4 * rate_share(step, 8, 0.25) for step in range(8)]
+    assert rates == pytest.approx(first + second)
+
+
+def test_a_network_that_never_grows_has_one_stage() -> None:
+    assert RecognizerTraining(epochs=5).stages == (0,)
+    assert RecognizerTraining(arch="vgg", epochs=5, sizes=(64,)).stages == (0,)

@@ -89,6 +89,13 @@ def train_recognizer(
             + OF_RECIPE,
         ),
     ] = None,
+    validation_fraction: Annotated[
+        float | None,
+        typer.Option(
+            help="Part of the training photos that chooses the weights to keep; 0 keeps the last.  "
+            "[default: the architecture's recipe]"
+        ),
+    ] = None,
     patience: Annotated[
         int | None,
         typer.Option(help="Epochs without improvement before stopping." + OF_RECIPE),
@@ -131,6 +138,7 @@ def train_recognizer(
             "erased_share": erased_share,
             "frames_per_photo": frames_per_photo,
             "sizes": _read_sizes(sizes) if sizes is not None else usual,
+            "validation_fraction": validation_fraction,
             "patience": patience,
             "frozen": freeze_backbone,
             "seed": seed,

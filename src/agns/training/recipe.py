@@ -30,7 +30,8 @@ class RecognizerTraining:
     """AdamW's weight decay."""
 
     warm_up: float = 0.1
-    """Share of the steps in which the rate rises from 0; it then falls along a cosine."""
+    """Share of the steps in which the rate rises from 0; it then falls along a cosine. Faces that
+    grow begin anew."""
 
     balance: float = 0.5
     """Balanced class weights, as the odds with which photos are drawn: 0 draws photos evenly,
@@ -52,6 +53,10 @@ class RecognizerTraining:
     sizes: tuple[int, ...] = ()
     """Heights and widths in pixels that the network sees one after the other, each for an equal
     part of the epochs; none for its own all along. Small faces first is quicker."""
+
+    slowing: float = 0.5
+    """What the largest rate is multiplied by each time that faces grow; it then rises and falls
+    anew."""
 
     frozen: bool = False
     """Train the head alone, on descriptors that the backbone computes once."""
@@ -87,6 +92,8 @@ class RecognizerTraining:
             raise ConfigError(
                 f"validation_fraction must lie in [0, 1), got {self.validation_fraction}"
             )
+        if not 0 < self.slowing <= 1:
+            raise ConfigError(f"slowing must lie in (0, 1], got {self.slowing}")
         if not 0 < self.rate < math.inf:
             raise ConfigError(f"rate must be positive and finite, got {self.rate}")
         if not 0 <= self.weight_decay < math.inf:
@@ -109,6 +116,15 @@ class RecognizerTraining:
         # Counted from the end, so that the last size is reached however few epochs there are.
         left = self.epochs - 1 - epoch
         return self.sizes[-1 - left * len(self.sizes) // self.epochs]
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """The epochs with which faces have a new size, the first included."""
+        return tuple(
+            epoch
+            for epoch in range(self.epochs)
+            if epoch == 0 or self.size_in(epoch) != self.size_in(epoch - 1)
+        )
 
     def next_size(self, epoch: int) -> int:
         """The first epoch after `epoch` that has another size; `epochs` if none has."""

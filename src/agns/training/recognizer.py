@@ -85,7 +85,7 @@ def train_recognizer(
     stepper = Stepper(
         recognizer, fabric, name="recognizer", rate=config.rate, warm_up=config.warm_up,
         weight_decay=config.weight_decay, averaging=config.averaging,
-        steps=steps, epochs=config.epochs,
+        steps=steps, epochs=config.epochs, stages=config.stages, slowing=config.slowing,
     )  # fmt: skip
     state = _State()
     if resume and (counters := stepper.load(out)) is not None:

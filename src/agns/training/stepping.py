@@ -1,8 +1,9 @@
 """What trainings on Fabric share: a network's steps, its averaged weights, and its checkpoint."""
 
+import bisect
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -33,6 +34,9 @@ class Stepper(Generic[_Network]):
         averaging: Decay per step of the moving average of the weights.
         steps: How many there are in an epoch.
         epochs: How many of these there will be.
+        stages: The epochs, counted from 0, with which something new begins. In each stage the
+            rate rises and falls anew, and the average forgets what was before.
+        slowing: What the largest rate is multiplied by from one stage to the next.
     """
 
     def __init__(
@@ -47,9 +51,12 @@ class Stepper(Generic[_Network]):
         averaging: float,
         steps: int,
         epochs: int,
+        stages: Sequence[int] = (0,),
+        slowing: float = 1.0,
     ) -> None:
         self.fabric, self.name, self.steps, self.epochs = fabric, name, steps, epochs
         self.rate, self.warm_up, self.averaging = rate, warm_up, averaging
+        self.stages, self.slowing = tuple(stages), slowing
         if fabric.world_size > 1:
             join_batch_norms(network)
         else:
@@ -82,20 +89,28 @@ class Stepper(Generic[_Network]):
         Raises:
             DataError: It is no longer finite.
         """
-        share = rate_share(step, self.steps * self.epochs, self.warm_up)
-        set_rate(self.optimizer, self.rate * share)
+        rate, since = self._pace(step)
+        set_rate(self.optimizer, rate)
         self._stepping.zero_grad()
         self.fabric.backward(loss)
         self.fabric.clip_gradients(
             self.forward, self._stepping, max_norm=5.0, error_if_nonfinite=False
         )
         self._stepping.step()
-        average(self.averaged, self.network, min(self.averaging, (step + 1) / (step + 11)))
+        average(self.averaged, self.network, min(self.averaging, (since + 1) / (since + 11)))
         mean = mean_over_processes(self.fabric, loss)
         if not math.isfinite(mean):
             epoch = step // self.steps + 1
             raise DataError(f"the loss is {mean} in epoch {epoch}: lower the rate")
         return mean
+
+    def _pace(self, step: int) -> tuple[float, int]:
+        """The rate at a step, and how many steps of its stage came before it."""
+        stage = bisect.bisect(self.stages, step // self.steps) - 1
+        end = self.stages[stage + 1] if stage + 1 < len(self.stages) else self.epochs
+        since = step - self.stages[stage] * self.steps
+        share = rate_share(since, (end - self.stages[stage]) * self.steps, self.warm_up)
+        return self.rate * self.slowing**stage * share, since
 
     def save(self, run: RunDirectory, counters: Mapping[str, float]) -> None:
         """Write all that a resumed run needs."""

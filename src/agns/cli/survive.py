@@ -1,0 +1,130 @@
+"""`agns survive`: an attack's frame before a simulated camera."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agns.cli.console import bar, percent, prepare, say, show
+from agns.cli.options import (
+    FaceOptions,
+    FacesOption,
+    GlassesOption,
+    RecognizerOption,
+    SeedOption,
+    open_glasses,
+    open_subject,
+    open_victim,
+    recorded_crop,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agns.evaluation.survival import SurvivalPoint
+
+
+def survive(
+    result: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Directory with the results of `agns attack`.")
+    ],
+    recognizer: RecognizerOption = None,
+    faces: FacesOption = None,
+    glasses: GlassesOption = None,
+    benign_frames: Annotated[int, typer.Option(help="Frames to compare with.", min=1)] = 8,
+    seed: SeedOption = 0,
+) -> None:
+    """Photograph an attack's frame, worn on its held-out photos, in other poses and lights.
+
+    Success is measured over each of pose, light, blur, colour and compression, the others plain.
+    Give the attack's recogniser and faces again.
+    """
+    import torch
+
+    from agns.errors import ConfigError, DataError
+    from agns.evaluation.controls import control_frames
+    from agns.evaluation.experiment import Experiment, build_goal
+    from agns.evaluation.survival import draw_survival, measure_survival
+    from agns.images import read_image
+    from agns.models.recognizer import freeze
+    from agns.storage import versions, write_json
+
+    prepare()
+    report = _read_result(result)
+    victim = open_victim(recognizer)
+    subject, target = str(report["subject"]), report["target"]
+    experiment = Experiment(
+        goal="dodge" if target is None else "impersonate",
+        subject=subject,
+        target=None if target is None else str(target),
+        seed=seed,
+    )
+    goal = build_goal(experiment, victim.recognizer)
+    options = FaceOptions(root=faces, center_crop=recorded_crop(victim.metadata))
+    own = open_subject(options, subject, victim.recognizer.identities)
+    places = {name: place for place, name in enumerate(own.photos)}
+    photos = report["photos"]
+    held_out = photos["held_out"] if isinstance(photos, dict) else []
+    if missing := [name for name in held_out if name not in places]:
+        raise ConfigError(
+            f"these faces have no photo {missing[0]}, which {result} was scored on: give the "
+            "folder of the attack with --faces"
+        )
+    if not held_out:
+        raise DataError(f"{result / 'result.json'} lists no held-out photos")
+    controls = control_frames(
+        open_glasses(glasses, count=None if glasses else 1000),
+        count=benign_frames,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    with bar("Photographing") as progress:
+        points = measure_survival(
+            freeze(victim.recognizer),
+            goal,
+            own.faces(torch.tensor([places[name] for name in held_out])),
+            read_image(result / "frame.png", size=(64, 176))[None],
+            controls["benign"],
+            seed=seed,
+            progress=progress,
+        )
+    record = {"recognizer": victim.name, "seed": seed, "benign_frames": benign_frames}
+    write_json(
+        result / "survival.json",
+        {"points": points, "photos": held_out, **record, "versions": versions()},
+    )
+    aim = "dodges" if target is None else f"as {target}"
+    draw_survival(result / "survival.png", points, title=f"{subject} {aim}, before the camera")
+    rows = [
+        (point.axis, f"{point.value:g}", *map(percent, _rates(point)))
+        for point in points
+    ]  # fmt: skip
+    show(("", ">value", ">this frame", ">benign frames", ">no frame"), rows)
+    say(f"Wrote {result / 'survival.json'} and survival.png beside it.")
+
+
+def _rates(point: "SurvivalPoint") -> tuple[float | None, ...]:
+    return tuple(part.success_rate for part in (point.worn, point.benign, point.bare))
+
+
+def _read_result(directory: Path) -> "Mapping[str, object]":
+    """The content of an attack's `result.json`.
+
+    Raises:
+        ConfigError: There is none, or the attack was physical.
+        DataError: It is not one.
+    """
+    from agns.errors import ConfigError, DataError
+    from agns.storage import read_json
+
+    path = directory / "result.json"
+    if not path.is_file():
+        raise ConfigError(f"{directory} holds no result.json of an attack")
+    report = read_json(path)
+    if not {"goal", "subject", "target", "photos"} <= report.keys():
+        raise DataError(f"{path} is not the result of an attack")
+    if report.get("physical"):
+        raise ConfigError(
+            f"{directory} is a physical attack, whose photos wear the marked frame already: the "
+            "camera needs bare faces"
+        )
+    return report

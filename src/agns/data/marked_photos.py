@@ -1,0 +1,86 @@
+"""Photos of somebody who wears the frame with seven green marks, for a physical attack."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from agns.accessory.mark_finding import find_marks
+from agns.accessory.marks import marks_homography
+from agns.accessory.placement import Placement
+from agns.data.faces import FaceSet, faces_from_pixels
+from agns.errors import ConfigError, DataError, ImageContractError
+from agns.images import IMAGE_SUFFIXES, read_image, to_pixels
+from agns.types import CANVAS, Points
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class MarkedPhotos:
+    """One subject's photos, and where the worn frame is on each."""
+
+    faces: FaceSet
+    """The photos; the subject is their only identity."""
+
+    marks: Points
+    """(photos, 7, 2): the marks' centres in pixels."""
+
+    placement: Placement
+    """Lays frames over the worn one, photo by photo."""
+
+
+def load_marked_photos(folder: Path, subject: str) -> MarkedPhotos:
+    """Read a folder of aligned photos, and find the marks in each.
+
+    Args:
+        folder: Holds 224x224 pictures; they are taken in the order of their names.
+        subject: Who wears the frame.
+
+    Raises:
+        ConfigError: There is no such folder.
+        DataError: It has fewer than two pictures, one of them twice, or a picture of another
+            size; or marks that no frame before a camera could show.
+        MarksNotFound: A photo does not show exactly seven marks.
+        UnreadableImage: A picture does not decode.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"there is no folder of photos {folder}")
+    paths = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "." and path.is_file()
+    )
+    if len(paths) < 2:
+        raise DataError(
+            f"expected at least two pictures ({', '.join(IMAGE_SUFFIXES)}) in {folder}, to craft "
+            f"on some and score on others, found {len(paths)}"
+        )
+    photos = torch.stack([_read(path) for path in paths])
+    marks = torch.stack(
+        [
+            find_marks(photo, name=str(path)).centres
+            for photo, path in zip(photos, paths, strict=True)
+        ]
+    )
+    faces = faces_from_pixels(
+        to_pixels(photos),
+        torch.zeros(len(paths), dtype=torch.int64),
+        (subject,),
+        tuple(path.name for path in paths),
+    )
+    first: dict[str, str] = {}
+    for name, digest in zip(faces.photos, faces.digests, strict=True):
+        if digest in first:
+            raise DataError(f"{folder / name} is the same picture as {first[digest]}: remove one")
+        first[digest] = name
+    return MarkedPhotos(
+        faces=faces, marks=marks, placement=Placement(homographies=marks_homography(marks))
+    )
+
+
+def _read(path: Path) -> torch.Tensor:
+    try:
+        return read_image(path, size=(CANVAS, CANVAS))
+    except ImageContractError as error:
+        raise DataError(
+            f"{error}: align it first, with agns align {path.parent} ALIGNED"
+        ) from error
