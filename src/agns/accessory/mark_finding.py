@@ -33,7 +33,7 @@ _ROLL = 40.0
 _LOOSE = 14.0
 """Pixels on the frame's canvas by which perspective may move a mark off the similarity."""
 
-_TIGHT = 4.0
+_TIGHT = 3.0
 """Pixels on the frame's canvas by which a mark may lie off the homography: frames bend."""
 
 _MARGIN = 4
@@ -42,8 +42,11 @@ _MARGIN = 4
 _TRIED = 24
 """Most promising choices of seven that a homography is fitted to."""
 
-_ALIKE = (0.4, 2.5)
+_ALIKE = (0.3, 3.0)
 """How much less and more than their median the marks' areas and rises may come to."""
+
+_EXTRA = (0.6, 2.0)
+"""The same of one spot more on the frame: narrower, since eyes close to the frame are green too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,7 +190,7 @@ def _others_on_the_frame(spots: Spots, fit: _Fit) -> int:
     on = _frame_and_margin()[place[:, 1], place[:, 0]]
     for of_spots in (spots.areas, spots.rises):
         share = of_spots / of_spots[fit.choice].median()
-        on &= (share >= _ALIKE[0]) & (share <= _ALIKE[1])
+        on &= (share >= _EXTRA[0]) & (share <= _EXTRA[1])
     on[fit.choice] = False
     return int(on.sum())
 
