@@ -105,10 +105,6 @@ def photographed(image: torch.Tensor, generator: torch.Generator) -> torch.Tenso
     image = functional.conv2d(functional.conv2d(padded, line), line.mT)[:, 0]
     noise = uniform(generator, 0, 0.03) * torch.randn(image.shape, generator=generator)
     image = (image * uniform(generator, 0.5, 1.5) + noise).clamp(0, 1)
-    return compressed(image)
-
-
-def compressed(image: torch.Tensor) -> torch.Tensor:
     kept = io.BytesIO()
     to_picture(image).save(kept, "JPEG", quality=60)
     pixels = torch.from_numpy(np.asarray(PilImage.open(kept)).copy())
@@ -211,14 +207,9 @@ def test_a_green_spot_beside_the_face_is_no_mark(shot: Shot) -> None:
     assert torch.allclose(found.centres, shot.centres, atol=0.3)
 
 
-def test_a_mark_beyond_the_photo_is_missed(faces: torch.Tensor) -> None:
-    aside = torch.tensor([[1.0, 0, -36], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
-    with pytest.raises(MarksNotFound, match=r"found 6$"):
-        find_marks(worn(faces[1], aside))
-
-
-def test_a_mark_cut_by_the_border_of_the_photo_is_missed(faces: torch.Tensor) -> None:
-    aside = torch.tensor([[1.0, 0, -32], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
+@pytest.mark.parametrize("left", [32, 36], ids=["cut by the border", "beyond it"])
+def test_a_mark_that_is_not_whole_in_the_photo_is_missed(faces: torch.Tensor, left: int) -> None:
+    aside = torch.tensor([[1.0, 0, -left], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
     with pytest.raises(MarksNotFound, match=r"found 6$"):
         find_marks(worn(faces[1], aside))
 
@@ -235,19 +226,14 @@ def test_green_clothes_and_a_green_wall_do_not_hide_the_marks(shot: Shot) -> Non
     assert torch.allclose(find_marks(photo).centres, shot.centres, atol=0.3)
 
 
-def leaves(photo: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """The photo with sixty green spots, none of them near the glasses."""
+def test_marks_are_found_among_leaves(shot: Shot, generator: torch.Generator) -> None:
+    photo = shot.photo
     for _ in range(60):
         x, y = uniform(generator, 0, CANVAS), uniform(generator, 0, CANVAS)
         green = (uniform(generator, 0, 0.4), uniform(generator, 0.5, 1), 0.2)
         if not 30 < y < 140:
             photo = blob(photo, x, y, half=uniform(generator, 2, 5), color=green)
-    return photo
-
-
-def test_marks_are_found_among_leaves(shot: Shot, generator: torch.Generator) -> None:
-    found = find_marks(leaves(shot.photo, generator))
-    assert torch.allclose(found.centres, shot.centres, atol=0.3)
+    assert torch.allclose(find_marks(photo).centres, shot.centres, atol=0.3)
 
 
 def test_leaves_are_no_marks(faces: torch.Tensor, generator: torch.Generator) -> None:
@@ -269,10 +255,8 @@ def test_marks_on_one_line_are_no_frame(faces: torch.Tensor) -> None:
 
 
 def test_mirrored_marks_are_not_taken_for_the_frame(shot: Shot) -> None:
-    photo = shot.photo.clone()
-    photo = photo.flip(1)
     with pytest.raises(MarksNotFound):
-        find_marks(photo)
+        find_marks(shot.photo.flip(1))
 
 
 def test_no_marks_are_made_up_on_drawn_faces(faces: torch.Tensor) -> None:

@@ -7,6 +7,7 @@ do not matter; an eighth on the frame itself does.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,10 +55,10 @@ class FoundMarks:
     """The seven marks of one photo."""
 
     centres: Float[Tensor, "7 2"]
-    """(x, y) in pixels of the photo, in the order of `MARKS`."""
+    """(x, y) in pixels of the photo, in the order of `MARKS`; on the CPU."""
     confidence: float
-    """In [0, 1]: near 1 where the marks lie as on the frame and rise alike; it orders photos,
-    and is no probability."""
+    """In [0, 1]: near 1 where the marks lie as on the flat frame and are alike. It tells a doubtful
+    layout from a good one; it is no probability, and does not see errors of a pixel or two."""
 
 
 def find_marks(photo: Image, *, name: str = "the photo") -> FoundMarks:
@@ -86,7 +87,7 @@ def find_marks(photo: Image, *, name: str = "the photo") -> FoundMarks:
         raise MarksNotFound(f"expected 7 green marks in {name}, found {7 + extra}")
     rises = spots.rises[best.choice]
     alike = float(rises.min() / rises.median())
-    confidence = float(torch.tensor(-((best.error / _TIGHT) ** 2)).exp()) * alike**0.5
+    confidence = math.exp(-((best.error / _TIGHT) ** 2)) * alike**0.5
     return FoundMarks(centres=spots.centres[best.choice], confidence=confidence)
 
 
