@@ -20,7 +20,7 @@ _REACH = 12
 _RING = 9
 """Pixels from a spot's brightest at which its surroundings begin."""
 
-_LEVELS = (0.5, 0.65, 0.8)
+_LEVELS = (0.5, 0.7)
 """Shares of its rise at which a spot may end: higher where it touches something green."""
 
 _AREAS = (8, 150)
