@@ -20,7 +20,7 @@ _REACH = 12
 _RING = 9
 """Pixels from a spot's brightest at which its surroundings begin."""
 
-_LEVELS = (0.5, 0.65, 0.8)
+_LEVELS = (0.5, 0.7)
 """Shares of its rise at which a spot may end: higher where it touches something green."""
 
 _AREAS = (8, 150)
@@ -38,7 +38,7 @@ _GREENEST = 0.13
 _WEAKEST = 0.04
 """Least rise above the surroundings, in [0, 1]; more where the photo is noisy."""
 
-_MOST = 64
+_MOST = 80
 """Spots kept, those that rise highest: a bound on the search among them."""
 
 
@@ -102,11 +102,15 @@ def _smoothed(green: Float[Tensor, "height width"]) -> Float[Tensor, "height wid
 def _peaks(smooth: Float[Tensor, "height width"]) -> Int64[Tensor, "spots 2"]:
     """(row, column) of pixels that none within two exceeds, those that stand out most first."""
     side = 2 * _REACH + 1
+    # Smoothed once more: an overexposed spot is flat, and would be all peaks.
+    smooth = _smoothed(smooth)
     highest = functional.max_pool2d(smooth[None], 5, stride=1, padding=2)[0]
-    around = functional.avg_pool2d(smooth[None], side, stride=1, padding=_REACH)[0]
+    # Rows, then columns: a square window costs ten times as much.
+    around = functional.avg_pool2d(smooth[None], (1, side), 1, (0, _REACH))
+    around = functional.avg_pool2d(around, (side, 1), 1, (_REACH, 0))[0]
     seeds = ((smooth == highest) & (smooth >= _WEAKEST)).nonzero()
     beyond = (smooth - around)[seeds[:, 0], seeds[:, 1]]
-    return seeds[beyond.argsort(descending=True, stable=True)[: 2 * _MOST]]
+    return seeds[beyond.argsort(descending=True, stable=True)[: 3 * _MOST]]
 
 
 def _least_rise(smooth: Float[Tensor, "height width"]) -> float:

@@ -7,6 +7,7 @@ do not matter; an eighth on the frame itself does.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ _ROLL = 40.0
 _LOOSE = 14.0
 """Pixels on the frame's canvas by which perspective may move a mark off the similarity."""
 
-_TIGHT = 4.0
+_TIGHT = 3.0
 """Pixels on the frame's canvas by which a mark may lie off the homography: frames bend."""
 
 _MARGIN = 4
@@ -42,8 +43,11 @@ _MARGIN = 4
 _TRIED = 24
 """Most promising choices of seven that a homography is fitted to."""
 
-_ALIKE = (0.4, 2.5)
+_ALIKE = (0.3, 3.0)
 """How much less and more than their median the marks' areas and rises may come to."""
+
+_EXTRA = (0.6, 2.0)
+"""The same of one spot more on the frame: narrower, since eyes close to the frame are green too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +55,10 @@ class FoundMarks:
     """The seven marks of one photo."""
 
     centres: Float[Tensor, "7 2"]
-    """(x, y) in pixels of the photo, in the order of `MARKS`."""
+    """(x, y) in pixels of the photo, in the order of `MARKS`; on the CPU."""
     confidence: float
-    """In [0, 1]: near 1 where the marks lie as on the frame and rise alike; it orders photos,
-    and is no probability."""
+    """In [0, 1]: near 1 where the marks lie as on the flat frame and are alike. It tells a doubtful
+    layout from a good one; it is no probability, and does not see errors of a pixel or two."""
 
 
 def find_marks(photo: Image, *, name: str = "the photo") -> FoundMarks:
@@ -83,7 +87,7 @@ def find_marks(photo: Image, *, name: str = "the photo") -> FoundMarks:
         raise MarksNotFound(f"expected 7 green marks in {name}, found {7 + extra}")
     rises = spots.rises[best.choice]
     alike = float(rises.min() / rises.median())
-    confidence = float(torch.tensor(-((best.error / _TIGHT) ** 2)).exp()) * alike**0.5
+    confidence = math.exp(-((best.error / _TIGHT) ** 2)) * alike**0.5
     return FoundMarks(centres=spots.centres[best.choice], confidence=confidence)
 
 
@@ -187,7 +191,7 @@ def _others_on_the_frame(spots: Spots, fit: _Fit) -> int:
     on = _frame_and_margin()[place[:, 1], place[:, 0]]
     for of_spots in (spots.areas, spots.rises):
         share = of_spots / of_spots[fit.choice].median()
-        on &= (share >= _ALIKE[0]) & (share <= _ALIKE[1])
+        on &= (share >= _EXTRA[0]) & (share <= _EXTRA[1])
     on[fit.choice] = False
     return int(on.sum())
 

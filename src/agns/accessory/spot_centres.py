@@ -77,7 +77,8 @@ def _green_and_bright(
     luma = (colours * colours.new_tensor(_LUMA)[:, None, None]).sum(1)
     reach = luma.shape[1] // 2
     near = luma[:, reach - _NEAR : reach + _NEAR + 1, reach - _NEAR : reach + _NEAR + 1]
-    dark = near.flatten(1).quantile(_DARK, dim=1)
+    ordered = near.flatten(1).sort(1).values
+    dark = ordered[:, int(_DARK * ordered.shape[1])]
     light = (luma * bodies).sum((1, 2)) / bodies.sum((1, 2))
     bright = (luma - dark[:, None, None]) / (light - dark).clamp_min(1e-6)[:, None, None]
     return (1.5 * share).clamp(0, 1) * bright.clamp(0, 1)
@@ -96,7 +97,8 @@ def _discriminant(
     along = (colours * axis[..., None]).sum(1)
     low, high = (mean_out * axis[..., 0]).sum(1), (mean_in * axis[..., 0]).sum(1)
     span = (high - low).clamp_min(1e-9)[:, None, None]
-    return ((along - low[:, None, None]) / span).clamp(0, 1)
+    share: Tensor = (along - low[:, None, None]) / span
+    return share.clamp(0, 1)
 
 
 def _moments(
