@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from agns.accessory.marks import marked_frame
+from agns.accessory.wear import wear
+from agns.data.synthetic import SyntheticConfig, synthetic_faces
 from agns.evaluation import experiment
 from agns.evaluation.controls import control_frames
-from agns.images import read_image
+from agns.images import read_image, write_image
 from agns.storage import read_json
 
 Run = Callable[..., Any]
@@ -144,3 +148,57 @@ def test_a_swapped_generator_and_discriminator_are_told_apart(
     )  # fmt: skip
     assert done.code == 1
     assert done.complaint == f"{weights.discriminator} holds no generator written by agns"
+
+
+@pytest.fixture(scope="module")
+def wearer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four photos of a drawn person who wears the marked frame."""
+    folder = tmp_path_factory.mktemp("wearer") / "Synthetic_000"
+    faces = synthetic_faces(SyntheticConfig(identities=1, photos=4)).faces(torch.arange(4))
+    for number, photo in enumerate(wear(faces, *marked_frame())):
+        write_image(folder / f"{number}.png", photo)
+    return folder
+
+
+@pytest.mark.usefixtures("few_controls")
+@pytest.mark.parametrize("options", [(), ("--subject", "Somebody_Else")])
+def test_a_physical_attack_scores_photos_of_the_worn_frame(
+    options: tuple[str, ...], agns: Run, wearer: Path, weights: Any, shop: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    out = tmp_path / "out"
+    done = agns(
+        "attack", "impersonate", "--target", "Synthetic_001", "--physical", "--photos", wearer,
+        *options, *weights.options,
+        "--glasses", shop, "--out", out, "--stop", 0.99999, "--samples", 2,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "Found the seven marks in 4 photos" in done.out
+    assert "marked frame" in " ".join(done.out.split())
+    report = read_json(out / "result.json")
+    assert report["physical"] is True
+    assert report["config"]["jitter"] == 1
+    assert (report["craft"]["images"], report["held_out"]["images"]) == (2, 2)
+    known = "--subject" not in options
+    assert (report["held_out"]["recognized"]["images"] > 0) <= known
+    assert agns("survive", out, *weights.options[:2]).code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--physical",), "give --photos"),
+        (("--photos", "{wearer}", "--subject", "Ada"), "belongs to --physical"),
+        (("--physical", "--photos", "{wearer}", "--faces", "{wearer}"), "without --faces"),
+        ((), "name who wears"),
+        (("--physical", "--photos", "{wearer}", "--subject", "Nobody"), "does not know 'Nobody'"),
+    ],
+)
+def test_physical_misuse_is_one_sentence(
+    arguments: tuple[str, ...], complaint: str, agns: Run, wearer: Path, weights: Any,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    given = (part.format(wearer=wearer) for part in arguments)
+    done = agns("attack", "dodge", *given, *weights.options, "--out", tmp_path / "out")
+    assert done.code == 2
+    assert complaint in done.complaint

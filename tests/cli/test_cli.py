@@ -13,12 +13,12 @@ import pytest
 from typer.testing import CliRunner
 
 import agns as package
-from agns.attack.config import AgnConfig
+from agns.attack.config import PHYSICAL, AgnConfig
 from agns.attack.goals import Dodge, Impersonate
 from agns.cli import attack, faces, metric, train
 from agns.cli.app import app
 from agns.data.synthetic import SyntheticConfig
-from agns.evaluation.experiment import Experiment
+from agns.evaluation.experiment import PHYSICAL_STOPS, Experiment
 from agns.models import catalogue
 from agns.models.catalogue import list_networks
 from agns.training.gan import GanTraining
@@ -164,7 +164,8 @@ def test_an_option_has_the_default_of_the_setting_it_stands_for(
         if parameter.default is not required
     }
     settings = {field.name: field.default for field in fields(config)}
-    shared = options.keys() & settings.keys()
+    # Options without a default leave it to the settings, which may depend on other options.
+    shared = {name for name in options.keys() & settings.keys() if options[name] is not None}
     assert len(shared) >= fewest
     differ = {name: (options[name], settings[name]) for name in sorted(shared)}
     assert {name: pair for name, pair in differ.items() if pair[0] != pair[1]} == {}
@@ -173,7 +174,14 @@ def test_an_option_has_the_default_of_the_setting_it_stands_for(
 def test_the_stop_values_that_help_tells_are_those_of_the_goals() -> None:
     help_text = " ".join(CliRunner().invoke(app, ["attack", "--help"]).stdout.split())
     dodge, impersonate = Dodge(subject=0).stop, Impersonate(subject=0, target=1).stop
-    assert f"[default: {dodge}, or {impersonate} for a target]" in help_text
+    worn = [PHYSICAL_STOPS[goal] for goal in ("dodge", "impersonate")]
+    expected = (
+        f"[default: {dodge}, or {impersonate} for a target; physically {worn[0]} and {worn[1]}]"
+    )
+    assert expected in help_text
+    for name in ("jitter", "brightness", "samples"):
+        usual, physical = getattr(AgnConfig(), name), getattr(PHYSICAL, name)
+        assert f"[default: {usual:g}, physically {physical:g}]" in help_text
 
 
 def test_what_is_left_to_the_recipe_is_a_setting_of_every_recipe() -> None:

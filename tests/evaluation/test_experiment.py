@@ -13,8 +13,9 @@ from agns.attack.config import AgnConfig
 from agns.attack.goals import Dodge
 from agns.data.faces import FaceSet
 from agns.errors import AttackError, ConfigError, DataError
+from agns.evaluation.attack_report import AttackReport, describe
 from agns.evaluation.controls import logits_wearing
-from agns.evaluation.experiment import Apparatus, AttackReport, Experiment, describe, run_experiment
+from agns.evaluation.experiment import Apparatus, Experiment, run_experiment
 from agns.evaluation.metrics import measure_success
 from agns.images import read_image
 

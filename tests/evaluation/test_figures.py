@@ -7,6 +7,8 @@ import pytest
 import torch
 from PIL import Image as PilImage
 
+from agns.accessory.frame import place, silhouette
+from agns.accessory.wear import wear
 from agns.data.faces import FaceSet
 from agns.evaluation.figures import (
     Portrait,
@@ -46,7 +48,8 @@ def before_after(path: Path, crowd: FaceSet, frame: Image, count: int, name: str
     faces = crowd.faces(torch.arange(count))
     logits = torch.eye(3)[torch.arange(count) % 3]
     names = ("Ann", name, "Cy")
-    draw_before_after(path, faces, frame, logits, -logits, names, title=f"{name} dodges")
+    worn = wear(faces, place(frame[None]), silhouette())
+    draw_before_after(path, faces, worn, logits, -logits, names, title=f"{name} dodges")
 
 
 def test_faces_are_drawn_before_and_after(tmp_path: Path, crowd: FaceSet, frame: Image) -> None:

@@ -66,6 +66,13 @@ class AgnConfig:
     this, in [0, 1]: one that has run away pulls towards nothing that looks like eyeglasses. 0
     lets it learn at each step, as in the paper; 1 never."""
 
+    jitter: float = 0.0
+    """By how many pixels (standard deviation) the steps move the frame's corners at random: marks
+    are found, and frames worn, not quite where they should be."""
+
+    brightness: float = 0.0
+    """By what share at most the steps make a photo and the frame on it brighter or darker."""
+
     precision: str = "auto"
     """Of the steps' networks; see `agns.training.precision.Precision`. Holds what "auto" comes to
     on this machine; looks are always fp32."""
@@ -110,7 +117,17 @@ class AgnConfig:
         for name in ("lead", "focus"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        if not (0 <= self.jitter < 10 and 0 <= self.brightness < 1):
+            raise ConfigError(
+                "jitter must lie in [0, 10) and brightness in [0, 1), "
+                f"got {self.jitter}, {self.brightness}"
+            )
         if not 0 <= self.headroom < 0.5:
             raise ConfigError(f"headroom must lie in [0, 0.5), got {self.headroom}")
         if not 0.5 < self.smoothing <= 1:
             raise ConfigError(f"smoothing must lie in (0.5, 1], got {self.smoothing}")
+
+
+PHYSICAL = AgnConfig(jitter=1.0, brightness=0.1, samples=48)
+"""What a physical attack does by default; 48 frames in a look are the papers' (Sharif et al. 2019,
+section 5.2)."""

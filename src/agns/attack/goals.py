@@ -123,8 +123,8 @@ class Dodge:
 class Impersonate:
     """Be taken for one other identity."""
 
-    subject: int
-    """The attacker's own class."""
+    subject: int | None
+    """The attacker's own class; None for somebody whom the recogniser does not know."""
 
     target: int
     """The class to be taken for."""

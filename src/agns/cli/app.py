@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from agns import __version__
-from agns.cli import align, attack, demo, faces, glasses, metric, models, recognize, train
+from agns.cli import align, attack, demo, faces, glasses, metric, models, recognize, survive, train
 
 app = typer.Typer(
     name="agns",
@@ -19,6 +19,7 @@ app.command("demo")(demo.demo)
 app.command("align")(align.align)
 app.command("recognize")(recognize.recognize)
 app.command("attack")(attack.attack)
+app.command("survive")(survive.survive)
 app.add_typer(models.app, name="models")
 train.app.command("metric")(metric.train_metric)
 app.add_typer(train.app, name="train")

@@ -23,15 +23,22 @@ from agns.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from agns.evaluation.experiment import Apparatus, AttackReport
+    from agns.evaluation.attack_report import AttackReport
+    from agns.evaluation.experiment import Apparatus
 
 
 def attack(
     goal: Annotated[
         Literal["dodge", "impersonate"], typer.Argument(help="What the subject wants.")
     ],
-    subject: Annotated[str, typer.Option(metavar="NAME", help="Who wears the eyeglasses.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory for the results.")],
+    subject: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Who wears the eyeglasses.  [default: of a physical attack, the folder's name]",
+        ),
+    ] = None,
     target: Annotated[
         str | None, typer.Option(metavar="NAME", help="Whom to be taken for, if impersonating.")
     ] = None,
@@ -39,10 +46,23 @@ def attack(
     faces: FacesOption = None,
     center_crop: CenterCropOption = None,
     skip_unreadable: SkipOption = False,
+    physical: Annotated[
+        bool,
+        typer.Option(
+            "--physical", help="Warp frames onto one with seven green marks that is worn in photos."
+        ),
+    ] = False,
+    photos: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of aligned photos of the subject wearing it."),
+    ] = None,
     seed: SeedOption = 0,
     stop: Annotated[
         float | None,
-        typer.Option(help="Mean probability that ends it.  [default: 0.01, or 0.924 for a target]"),
+        typer.Option(
+            help="Mean probability that ends it.  [default: 0.01, or 0.924 for a target; "
+            "physically 0.005 and 0.99]"
+        ),
     ] = None,
     craft: Annotated[
         int, typer.Option(help="Most photos to craft on; never over half of them.")
@@ -81,6 +101,20 @@ def attack(
         float, typer.Option(help="How much the steps turn to photos that still resist.")
     ] = 0.8,
     batch: Annotated[int, typer.Option(help="Generated frames in a step.")] = 16,
+    jitter: Annotated[
+        float | None,
+        typer.Option(
+            help="Pixels by which steps move the frame at random.  [default: 0, physically 1]"
+        ),
+    ] = None,
+    brightness: Annotated[
+        float | None,
+        typer.Option(help="Share by which steps change the light.  [default: 0, physically 0.1]"),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(help="Frames in each look.  [default: 32, physically 48]"),
+    ] = None,
     precision: PrecisionOption = "auto",
     passes: Annotated[int, typer.Option(help="Passes over the eyeglasses before giving up.")] = 1,
     generator: Annotated[
@@ -97,7 +131,10 @@ def attack(
 
     Only for recognisers that you are allowed to test.
     """
-    from agns.attack.config import AgnConfig
+    from agns.accessory.placement import FIXED
+    from agns.attack.config import PHYSICAL, AgnConfig
+    from agns.data.marked_photos import load_marked_photos
+    from agns.errors import ConfigError
     from agns.evaluation.experiment import (
         Experiment,
         build_goal,
@@ -106,6 +143,18 @@ def attack(
     )
 
     prepare()
+    if physical:
+        if photos is None or faces is not None or center_crop is not None:
+            raise ConfigError(
+                "a physical attack is made on photos of somebody who wears the marked frame: give "
+                "--photos, without --faces and --center-crop"
+            )
+        subject = subject or photos.resolve().name
+    elif photos is not None:
+        raise ConfigError("--photos belongs to --physical")
+    if subject is None:
+        raise ConfigError("name who wears the eyeglasses with --subject")
+    usual = PHYSICAL if physical else AgnConfig()
     config = AgnConfig(
         kappa=kappa,
         objective=objective,
@@ -123,23 +172,46 @@ def attack(
         precision=precision,
         passes=passes,
         seed=seed,
+        jitter=usual.jitter if jitter is None else jitter,
+        brightness=usual.brightness if brightness is None else brightness,
+        samples=usual.samples if samples is None else samples,
     )
     experiment = Experiment(
-        goal=goal, subject=subject, target=target, stop=stop, craft=craft, seed=seed
+        goal=goal,
+        subject=subject,
+        target=target,
+        stop=stop,
+        craft=craft,
+        seed=seed,
+        physical=physical,
     )
     check_results_directory(out)
     victim = open_victim(recognizer)
     build_goal(experiment, victim.recognizer)
-    options = FaceOptions(
-        root=faces,
-        center_crop=recorded_crop(victim.metadata) if center_crop is None else center_crop,
-        skip_unreadable=skip_unreadable,
-    )
-    photographs = open_subject(options, subject, victim.recognizer.identities)
+    if physical and photos is not None:
+        marked = load_marked_photos(photos, subject)
+        photographs, placement = marked.faces, marked.placement
+        say(f"Found the seven marks in {len(photographs)} photos")
+    else:
+        options = FaceOptions(
+            root=faces,
+            center_crop=recorded_crop(victim.metadata) if center_crop is None else center_crop,
+            skip_unreadable=skip_unreadable,
+        )
+        photographs = open_subject(options, subject, victim.recognizer.identities)
+        placement = FIXED
     # Last, as the first time it takes a while: mistakes above are told at once.
     apparatus = open_apparatus(victim, generator, discriminator, glasses)
     with bar(f"{subject} {'dodges' if target is None else f'as {target}'}") as progress:
-        report = run_experiment(apparatus, photographs, experiment, config, out, progress=progress)
+        report = run_experiment(
+            apparatus,
+            photographs,
+            experiment,
+            config,
+            out,
+            placement=placement,
+            progress=progress,
+        )
     show_report(report, out)
     if report.stopped_because == "interrupted":
         raise typer.Exit(130)
@@ -180,7 +252,10 @@ def show_report(report: "AttackReport", out: Path) -> None:
     rows = [
         ("craft", report.craft),
         ("held out", report.held_out),
-        ("held out, no frame", report.held_out_without_frame),
+        (
+            "held out, marked frame" if report.physical else "held out, no frame",
+            report.held_out_without_frame,
+        ),
     ]
     rows += [
         (f"held out, {name.replace('_', ' ')}", control)

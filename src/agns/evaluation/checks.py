@@ -18,7 +18,7 @@ def find_warnings(
     outcome: AgnOutcome,
     held_out: SplitSuccess,
     controls: Mapping[str, SplitSuccess],
-    recognized: float,
+    recognized: float | None,
     stealth: Stealth,
 ) -> list[str]:
     """Say in words what makes the figures weaker than they look."""
@@ -52,7 +52,7 @@ def find_warnings(
         warnings.append(
             f"Only {held_out.images} held-out photos: the interval is wide, read it with the rate."
         )
-    if recognized < 0.8:
+    if recognized is not None and recognized < 0.8:
         warnings.append(
             f"Without a frame the recogniser recognises only {recognized:.0%} of the subject's "
             "photos: read the figures among the recognised."

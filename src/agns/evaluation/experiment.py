@@ -2,28 +2,33 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from agns.attack.agn import Reason, attack_with_agn
+from agns.accessory.placement import FIXED, Placement
+from agns.attack.agn import attack_with_agn
 from agns.attack.config import AgnConfig
-from agns.attack.goals import Dodge, Goal, Impersonate
+from agns.attack.goals import Dodge, Impersonate
 from agns.attack.result import save_outcome
 from agns.data.faces import FaceSet
 from agns.data.splits import craft_held_out_split
 from agns.errors import AttackError, ConfigError
+from agns.evaluation.attack_report import AttackReport, describe
 from agns.evaluation.checks import find_warnings, recognized_share
 from agns.evaluation.controls import CONTROLS, control_frames, logits_wearing
 from agns.evaluation.figures import draw_before_after, draw_history
-from agns.evaluation.metrics import SplitSuccess, measure_split
-from agns.evaluation.stealth import BenignRange, Stealth, StealthScale
+from agns.evaluation.metrics import measure_split
+from agns.evaluation.stealth import StealthScale
 from agns.models.dcgan import Discriminator, Generator
 from agns.models.recognizer import Recognizer, freeze
 from agns.storage import versions, write_json
 from agns.types import Glasses, Progress, silent
+
+PHYSICAL_STOPS = {"dodge": 0.005, "impersonate": 0.990}
+"""Stop values of physical attacks: photos differ more than the craft photos show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +39,14 @@ class Experiment:
     """The goal."""
 
     subject: str
-    """The identity that wears the glasses."""
+    """The identity that wears the glasses; a class of the recogniser's unless impersonating."""
 
     target: str | None = None
     """The identity to be taken for; only when impersonating."""
 
     stop: float | None = None
-    """Stop value; the goal's own (0.01 or 0.924) when not given."""
+    """Stop value; when not given, the goal's own: 0.01 or 0.924, physically 0.005 or 0.990 (Sharif
+    et al. 2019, section 5.2)."""
 
     craft: int = 16
     """Most photos to craft on; at most half of the subject's where none was trained on."""
@@ -50,6 +56,9 @@ class Experiment:
 
     seed: int = 0
     """Seed of the split and of every draw."""
+
+    physical: bool = False
+    """Whether the photos show a worn frame that the generated one is warped onto."""
 
     def __post_init__(self) -> None:
         if self.goal == "dodge" and self.target is not None:
@@ -100,39 +109,6 @@ class Apparatus:
         return frozenset(map(str, listed)) if isinstance(listed, list) else frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttackReport:
-    """The content of `result.json`."""
-
-    goal: str
-    subject: str
-    target: str | None
-    recognizer: str
-    seed: int
-    iterations: int
-    seconds: float
-    stopped_because: Reason
-    stop_value: float
-    reached_stop_value: bool
-    craft: SplitSuccess
-    held_out: SplitSuccess
-    held_out_without_frame: SplitSuccess
-    """The goal's "success" on the held-out photos as they are: what the recogniser gets wrong."""
-    controls: dict[str, SplitSuccess]
-    """On the held-out photos, each control's frames."""
-    stealth: Stealth
-    benign_stealth: dict[str, BenignRange]
-    """What benign generated frames score, by the names of the figures in `stealth`."""
-    photos: dict[str, list[str]]
-    """Names of the craft and held-out photos."""
-    craft_photos_seen_in_training: int
-    """Craft photos that the recogniser was trained on; no held-out photo is."""
-    warnings: list[str]
-    """What a reader must know before believing the figures."""
-    config: dict[str, object]
-    versions: dict[str, str]
-
-
 def run_experiment(
     apparatus: Apparatus,
     faces: FaceSet,
@@ -140,6 +116,7 @@ def run_experiment(
     config: AgnConfig,
     out: Path,
     *,
+    placement: Placement = FIXED,
     progress: Progress = silent,
 ) -> AttackReport:
     """Attack on one split of the subject's photos, score on the other, and write everything.
@@ -152,11 +129,13 @@ def run_experiment(
         experiment: Goal and subject.
         config: The attack's settings.
         out: Directory for the results; must not hold a result yet.
+        placement: Where frames sit on the subject's photos, in their order, for the attack and
+            for every score.
         progress: Told of every step.
 
     Raises:
-        ConfigError: The recogniser does not know the subject or the target, they are one, or
-            `out` holds a result.
+        ConfigError: The recogniser does not know the target, or the subject who is to dodge it,
+            they are one, or `out` holds a result.
         AttackError: The recogniser recognises none of the subject's photos, so that there is
             nothing to dodge.
         DataError: The subject has fewer than two photos, or the recogniser was trained on all.
@@ -173,13 +152,19 @@ def run_experiment(
         seen=apparatus.photos_seen,
     )
     sides = {"craft": own.faces(split.first), "held_out": own.faces(split.second)}
-    subject = recognizer.index_of(experiment.subject)
+    placements = {
+        "craft": replace(
+            placement.part(split.first), jitter=config.jitter, brightness=config.brightness
+        ),
+        "held_out": placement.part(split.second),
+    }
     with torch.no_grad():
         plain = {
             side: torch.cat([recognizer(some) for some in photos.split(64)])
             for side, photos in sides.items()
         }
-    recognized = {side: logits.argmax(1) == subject for side, logits in plain.items()}
+    own_class = -1 if goal.subject is None else goal.subject
+    recognized = {side: logits.argmax(1) == own_class for side, logits in plain.items()}
     if goal.name == "dodge" and not recognized["craft"].any():
         raise AttackError(
             f"the recogniser recognises none of {len(recognized['craft'])} craft photos of "
@@ -194,12 +179,15 @@ def run_experiment(
         apparatus.glasses,
         goal,
         config,
+        placement=placements["craft"],
         progress=progress,
     )
     save_outcome(outcome, out)
 
     worn = {
-        side: logits_wearing(recognizer, photos, outcome.best.frames[:1])
+        side: logits_wearing(
+            recognizer, photos, outcome.best.frames[:1], placement=placements[side]
+        )
         for side, photos in sides.items()
     }
     frames = control_frames(
@@ -210,7 +198,9 @@ def run_experiment(
     controls = {
         name: measure_split(
             goal,
-            logits_wearing(recognizer, sides["held_out"], frames[name]),
+            logits_wearing(
+                recognizer, sides["held_out"], frames[name], placement=placements["held_out"]
+            ),
             recognized["held_out"],
         )
         for name in CONTROLS
@@ -241,15 +231,25 @@ def run_experiment(
         craft_photos_seen_in_training=sum(
             own.digests[i] in apparatus.photos_seen for i in split.first.tolist()
         ),
-        warnings=find_warnings(outcome, held_out, controls, recognized_share(recognized), stealth),
+        warnings=find_warnings(
+            outcome,
+            held_out,
+            controls,
+            # Of somebody who is no class, no photo can be recognised.
+            None if goal.subject is None else recognized_share(recognized),
+            stealth,
+        ),
         config={**asdict(experiment), **asdict(config)},
         versions=versions(),
+        physical=experiment.physical,
     )
     write_json(out / "result.json", report)
     draw_before_after(
         out / "before_after.png",
         sides["held_out"],
-        outcome.best.frames[0],
+        placements["held_out"].wear(
+            sides["held_out"], outcome.best.frames[:1], torch.arange(len(sides["held_out"]))
+        ),
         plain["held_out"],
         worn["held_out"][0],
         recognizer.identities,
@@ -271,30 +271,26 @@ def check_results_directory(out: Path) -> None:
         raise ConfigError(f"{out} already holds a result: name another directory")
 
 
-def build_goal(experiment: Experiment, recognizer: Recognizer) -> Goal:
+def build_goal(experiment: Experiment, recognizer: Recognizer) -> Dodge | Impersonate:
     """The goal in the recogniser's classes.
 
     Raises:
-        ConfigError: The recogniser does not know the subject or the target, or they are one.
+        ConfigError: The recogniser does not know the target, or the subject who is to dodge it,
+            or they are one.
     """
-    subject = recognizer.index_of(experiment.subject)
-    stop = {} if experiment.stop is None else {"stop": experiment.stop}
+    stop = experiment.stop
+    if stop is None and experiment.physical:
+        stop = PHYSICAL_STOPS[experiment.goal]
+    stops = {} if stop is None else {"stop": stop}
     if experiment.target is None:
-        return Dodge(subject=subject, **stop)
+        return Dodge(subject=recognizer.index_of(experiment.subject), **stops)
     if experiment.target == experiment.subject:
         raise ConfigError(
             f"the target {experiment.target} is the subject: impersonation needs somebody else"
         )
-    return Impersonate(subject=subject, target=recognizer.index_of(experiment.target), **stop)
-
-
-def describe(report: AttackReport) -> str:
-    """One line: who does what, and how often it works on held-out photos."""
-    aim = "dodges" if report.target is None else f"as {report.target}"
-    rate, interval = report.held_out.success_rate, report.held_out.interval
-    if rate is None or interval is None:
-        return f"{report.subject} {aim}: no held-out photos"
-    return (
-        f"{report.subject} {aim}: {rate:.0%} of {report.held_out.images} held-out photos "
-        f"(95 % interval {interval[0]:.0%} to {interval[1]:.0%})"
+    known = experiment.subject in recognizer.identities
+    return Impersonate(
+        subject=recognizer.index_of(experiment.subject) if known else None,
+        target=recognizer.index_of(experiment.target),
+        **stops,
     )

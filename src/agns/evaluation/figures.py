@@ -80,7 +80,7 @@ def _first_choice(recognizer: Recognizer, face: Image) -> str:
 def draw_before_after(
     path: Path,
     faces: Faces,
-    frame: Float[Tensor, "3 64 176"],
+    worn: Faces,
     before: Logits,
     after: Logits,
     identities: Sequence[str],
@@ -93,7 +93,7 @@ def draw_before_after(
     Args:
         path: A PNG file.
         faces: In [0, 1].
-        frame: In [0, 1].
+        worn: The same faces wearing the frame.
         before: Logits of the faces as they are.
         after: Logits of the faces with the frame.
         identities: Names of the classes.
@@ -101,7 +101,6 @@ def draw_before_after(
         most: Most faces to draw.
     """
     count = min(most, len(faces))
-    worn = wear(faces[:count], place(frame[None]), silhouette())
     figure = Figure(figsize=(2.1 * count, 5.2), layout="constrained")
     figure.suptitle(title, fontsize=10, parse_math=False)
     axes = figure.subplots(2, count, squeeze=False)
