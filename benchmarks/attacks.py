@@ -21,13 +21,16 @@ from torch import Tensor
 
 from agns.accessory.frame import frame_mask
 from agns.attack.config import AgnConfig
+from agns.attack.pixels import PixelConfig, attack_with_pixels
 from agns.cli.attack import open_apparatus
 from agns.cli.console import bar, prepare
 from agns.cli.options import FaceOptions, open_faces, open_victim, recorded_crop
 from agns.data.faces import FaceSet
 from agns.errors import AttackError
-from agns.evaluation.experiment import Apparatus, Experiment, run_experiment
+from agns.evaluation.controls import logits_wearing
+from agns.evaluation.experiment import Apparatus, Experiment, build_goal, run_experiment
 from agns.evaluation.figures import draw_tradeoff
+from agns.evaluation.metrics import measure_success
 from agns.images import read_image, tile, write_image
 from agns.storage import read_json, versions, write_json
 
@@ -130,6 +133,36 @@ def as_subject_row(setting: str, result: Mapping[str, Any]) -> str:
     )
 
 
+LIMIT_HEAD = """\
+| goal | setting | subject | target | stop value | the attack's craft probability \
+| with pixels optimised | held-out success of those |
+|---|---|---|---|---|---|---|---|
+"""
+
+
+def limit_row(apparatus: Apparatus, faces: FaceSet, setting: str, result: Mapping[str, Any]) -> str:
+    """What a frame comes to whose pixels are optimised for an attack's own craft photos."""
+    r = result
+    experiment = Experiment(
+        goal=r["goal"], subject=r["subject"], target=r["target"], seed=r["seed"]
+    )
+    goal = build_goal(experiment, apparatus.recognizer)
+    places = {name: place for place, name in enumerate(faces.photos)}
+    craft, held_out = (
+        faces.faces(torch.tensor([places[name] for name in r["photos"][side]]))
+        for side in ("craft", "held_out")
+    )
+    with bar(f"pixels {r['goal']} {r['subject']}") as progress:
+        found = attack_with_pixels(apparatus.victim, craft, goal, PixelConfig(), progress=progress)
+    success = measure_success(goal, logits_wearing(apparatus.victim, held_out, found.frame))
+    assert success.success_rate is not None
+    return (
+        f"| {r['goal']} | {setting} | {r['subject']} | {r['target'] or '-'} | {r['stop_value']} "
+        f"| {r['craft']['mean_probability']:.3f} | {found.probability:.3f} "
+        f"| {success.success_rate:.0%} of {success.images} |\n"
+    )
+
+
 def on_white(frame: Float[Tensor, "3 height width"]) -> Float[Tensor, "3 height width"]:
     """What lies off the silhouette becomes white, so that black parts of a frame show."""
     return torch.lerp(torch.ones_like(frame), frame, frame_mask())
@@ -157,6 +190,10 @@ def main() -> None:
     parser.add_argument("--objectives", nargs="+", default=[AgnConfig().objective])
     parser.add_argument("--control-frames", type=int, default=32)
     parser.add_argument("--frames", type=int, help="drawn frames: fewer end hopeless attacks early")
+    parser.add_argument(
+        "--limits", action="store_true",
+        help="where an attack falls short, optimise a frame's pixels for the same photos too",
+    )  # fmt: skip
     parser.add_argument("--subjects", type=int, help="attack for the first so many alone")
     parser.add_argument("--generator", type=Path)
     parser.add_argument("--discriminator", type=Path)
@@ -178,7 +215,7 @@ def main() -> None:
         )
     )
     summaries: dict[str, dict[str, object]] = {}
-    lines, subject_lines = [SUMMARY_HEAD], [SUBJECT_HEAD]
+    lines, subject_lines, limit_lines = [SUMMARY_HEAD], [SUBJECT_HEAD], [LIMIT_HEAD]
     curves: dict[str, list[tuple[float, float, float]]] = {}
     for goal in given.goals:
         for objective in given.objectives:
@@ -201,6 +238,9 @@ def main() -> None:
                     (kappa, summary["held_out_success"], summary["discriminator_score"])
                 )
                 subject_lines += [as_subject_row(setting, result) for result in results]
+                if given.limits:
+                    short = [r for r in results if not r["reached_stop_value"]]
+                    limit_lines += [limit_row(apparatus, faces, setting, r) for r in short]
                 frames = [
                     on_white(read_image(path))
                     for identity in apparatus.recognizer.identities
@@ -212,7 +252,9 @@ def main() -> None:
         if len(points) > 1:
             draw_tradeoff(given.out / f"tradeoff-{name}.png", points, (score.low, score.high))
     write_json(given.out / "summary.json", {"summaries": summaries, "versions": versions()})
-    (given.out / "summary.md").write_text("".join([*lines, "\n", *subject_lines]), encoding="utf-8")
+    tables = [lines, subject_lines, *([limit_lines] if len(limit_lines) > 1 else [])]
+    text = "\n".join("".join(table) for table in tables)
+    (given.out / "summary.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,127 @@
+"""A frame's pixels optimised directly: what any frame could do that need not look like eyeglasses.
+
+The attack of Sharif et al. 2016 (section 4) without its terms for smoothness and printing. Where it
+falls short, no generator is to blame.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from agns.accessory.frame import FRAME_SIZE
+from agns.accessory.placement import FIXED, Placement
+from agns.attack.goals import Goal
+from agns.errors import AttackError, ConfigError
+from agns.images import check_images
+from agns.models.recognizer import Recognizer, freeze
+from agns.types import Faces, Logits, Progress, silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelConfig:
+    """How pixels are optimised."""
+
+    steps: int = 300
+    """Steps of Adam, each over all photos."""
+
+    rate: float = 0.1
+    """Adam's learning rate, on pixels before the sigmoid that keeps them in [0, 1]; it falls to
+    nothing along a cosine."""
+
+    batch: int = 16
+    """Photos at once."""
+
+    def __post_init__(self) -> None:
+        if min(self.steps, self.batch) < 1:
+            raise ConfigError(
+                f"steps and batch must be at least 1, got {self.steps} and {self.batch}"
+            )
+        if not 0 < self.rate < float("inf"):
+            raise ConfigError(f"rate must be positive and finite, got {self.rate}")
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class PixelOutcome:
+    """The best frame found, and how near it comes."""
+
+    frame: Float[Tensor, "1 3 64 176"]
+    """In [0, 1]."""
+
+    probability: float
+    """Mean probability of the watched class over the photos."""
+
+    met: bool
+    """Whether that reaches the goal's stop value."""
+
+    history: list[float]
+    """The mean probability at each step."""
+
+
+def attack_with_pixels(
+    recognizer: Recognizer,
+    faces: Faces,
+    goal: Goal,
+    config: PixelConfig,
+    *,
+    placement: Placement = FIXED,
+    progress: Progress = silent,
+) -> PixelOutcome:
+    """Optimise one frame for all photos, from mid-grey, until its steps are used up.
+
+    What is lowered is the mean logarithm of what each photo lacks: cross-entropy with the target
+    when impersonating, the negative of that with the subject's complement when dodging. Nothing
+    is random.
+
+    Args:
+        recognizer: The victim, attacked in evaluation mode; not changed.
+        faces: The attacker's photos, (photos, 3, 224, 224), in [0, 1].
+        goal: Whom to dodge or impersonate.
+        config: The settings.
+        placement: Where the frame sits on these photos.
+        progress: Told of every step.
+
+    Raises:
+        ImageContractError: The faces are no canonical faces.
+        AttackError: There are no faces.
+    """
+    check_images(faces, size=(224, 224))
+    if len(faces) == 0:
+        raise AttackError("an attack needs at least one photo of the subject")
+    victim = freeze(recognizer)
+    pixels = torch.zeros(1, 3, *FRAME_SIZE, requires_grad=True)
+    optimizer = torch.optim.Adam([pixels], lr=config.rate)
+    fall = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
+    history: list[float] = []
+    best, finest = float("inf"), pixels.detach().sigmoid()
+    for step in range(1, config.steps + 1):
+        optimizer.zero_grad()
+        shortfall = 0.0
+        for photos in torch.arange(len(faces)).split(config.batch):
+            logits: Logits = victim(placement.wear(faces, pixels.sigmoid(), photos))
+            lacking = goal.shortfall(logits)
+            # log(1 - shortfall), from logits where the plain form would round to 0.
+            reached = functional.logsigmoid(_odds(logits, goal))
+            (-reached.sum() / len(faces)).backward()
+            shortfall += float(lacking.detach().sum()) / len(faces)
+        if shortfall < best:
+            best, finest = shortfall, pixels.detach().sigmoid()
+        optimizer.step()
+        fall.step()
+        history.append(goal.probability(shortfall))
+        progress(step, config.steps, {"probability": history[-1]})
+    return PixelOutcome(
+        frame=finest,
+        probability=goal.probability(best),
+        met=best <= goal.allowance,
+        history=history,
+    )
+
+
+def _odds(logits: Logits, goal: Goal) -> Float[Tensor, " batch"]:
+    """Logarithm of the odds that the attacker's wish is granted."""
+    others = torch.cat([logits[:, : goal.index], logits[:, goal.index + 1 :]], 1).logsumexp(1)
+    odds = logits[:, goal.index] - others
+    return -odds if goal.name == "dodge" else odds
