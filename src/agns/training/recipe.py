@@ -137,14 +137,15 @@ _VGG = RecognizerTraining(
 )
 RECIPES: Mapping[str, RecognizerTraining] = {
     "of10": RecognizerTraining(arch="of10"),
-    "of143": RecognizerTraining(arch="of143", frames_per_photo=100, epochs=60, erased_share=0.3),
+    "of143": RecognizerTraining(arch="of143", frames_per_photo=100, erased_share=0.3),
     "of": RecognizerTraining(arch="of"),
     "vgg10": replace(_VGG, arch="vgg10"),
     "vgg143": replace(_VGG, arch="vgg143"),
     "vgg": _VGG,
 }
-"""Each architecture's defaults, with the papers' dose of frames. OF10's have been measured
-(`results/recognizers.md`); those of OF143 and VGG are estimates as yet."""
+"""Each architecture's defaults, with the papers' dose of frames. OF10's have been measured, and
+OF143's from a backbone that metric training prepared (`results/recognizers.md`); those of VGG are
+estimates as yet."""
 
 
 def recipe_for(arch: str, changes: Mapping[str, object]) -> RecognizerTraining:
