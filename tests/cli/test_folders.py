@@ -11,10 +11,15 @@ import torch
 from PIL import Image as PilImage
 
 from agns.accessory.frame import place
+from agns.accessory.marks import MARKS
 from agns.data.eyeglasses import draw_frame, draw_frames
+from agns.data.faces import load_faces
+from agns.data.marked_photos import load_marked_photos
 from agns.data.synthetic import draw_photo
+from agns.geometry import transform_points
 from agns.images import from_pixels, read_image, read_pixels, tile, to_pixels
 from agns.models.dcgan import load_generator, sample_latents
+from agns.models.recognizer import build_recognizer, save_recognizer
 
 Run = Callable[..., Any]
 
@@ -196,3 +201,41 @@ def test_the_mean_face_is_the_mean_of_all_photos(agns: Run, folder: Path, tmp_pa
     assert (done.code, done.out.splitlines()[-1]) == (0, f"Wrote {out}")
     photos = torch.stack([read_image(path) for path in sorted(folder.glob("*/*.png"))])
     torch.testing.assert_close(read_image(out), photos.mean(0), atol=0.6 / 255, rtol=0)
+
+
+def test_a_wearer_is_photographed_ready_for_a_physical_attack(
+    agns: Run, folder: Path, weights: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / "wearer"
+    done = agns(
+        "faces", "photograph", "--faces", folder, "--subject", "Synthetic_001", "--out", out,
+        "--photos", 3, "--unseen-by", weights.recognizer, "--seed", 4, "--strength", 0.5,
+    )  # fmt: skip
+    assert (done.code, done.out) == (
+        0, f"Wrote 3 photos of Synthetic_001 wearing the marked frame to {out}\n"
+    )  # fmt: skip
+    told = json.loads((out / "photographs.json").read_text())["photographs"]
+    assert [row["photo"] for row in told] == names(out)[:3]
+    marked = load_marked_photos(out, "Synthetic_001")
+    for found, row in zip(marked.marks, told, strict=True):
+        expected = transform_points(torch.tensor(MARKS), torch.tensor(row["homography"]))
+        assert float((found - expected).norm(dim=-1).max()) < 2
+    again = agns("faces", "photograph", "--subject", "Synthetic_001", "--out", out)
+    assert (again.code, "not an empty folder" in again.complaint) == (2, True)
+
+
+def test_photos_that_the_recogniser_was_trained_on_are_not_photographed(
+    agns: Run, folder: Path, tmp_path: Path
+) -> None:
+    faces = load_faces(folder, cache=tmp_path / "cache")
+    own = faces.of("Synthetic_002")
+    path = tmp_path / "seen.safetensors"
+    victim = build_recognizer("of", faces.identities, generator=torch.Generator().manual_seed(0))
+    save_recognizer(path, victim, {"training_photos": [faces.digests[at] for at in own[:2]]})
+    common = ("--faces", folder, "--subject", "Synthetic_002", "--unseen-by", path)
+    assert agns("faces", "photograph", *common, "--out", tmp_path / "two").code == 0
+    told = json.loads((tmp_path / "two/photographs.json").read_text())["photographs"]
+    assert [row["of"] for row in told] == [faces.photos[at] for at in own[2:]]
+    save_recognizer(path, victim, {"training_photos": [faces.digests[at] for at in own[:3]]})
+    few = agns("faces", "photograph", *common, "--out", tmp_path / "one")
+    assert (few.code, "all but 1 photos" in few.complaint) == (1, True)

@@ -10,6 +10,7 @@ from agns.data.camera import (
     FULL_LIGHT,
     LIGHT_RANGE,
     Scene,
+    align_photos,
     draw_scene,
     photograph,
     scene_homography,
@@ -142,3 +143,12 @@ def test_what_is_no_face_canvas_is_refused() -> None:
         photograph(torch.zeros(1, 3, 96, 96), Scene(), draws=draws())
     with pytest.raises(ConfigError, match="strength"):
         draw_scene(draws(), strength=2)
+
+
+def test_a_turned_head_is_aligned_back() -> None:
+    ys, xs = torch.meshgrid(torch.arange(224.0), torch.arange(224.0), indexing="ij")
+    face = (0.5 + 0.4 * torch.sin(xs / 15) * torch.cos(ys / 17)).expand(1, 3, 224, 224)
+    scene = Scene(roll=15, quality=100)
+    back = align_photos(photograph(face.contiguous(), scene, draws=draws()), scene)
+    inner = (slice(None), slice(None), slice(40, 184), slice(40, 184))
+    assert float((back - face)[inner].abs().mean()) < 0.02

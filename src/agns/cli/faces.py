@@ -9,12 +9,16 @@ from agns.cli.console import bar, say, show, workers
 from agns.cli.options import (
     CenterCropOption,
     FaceOptions,
+    FacesOption,
     IdentitiesOption,
     MinimumPhotosOption,
     NamesOption,
     SeedOption,
     SkipOption,
     open_faces,
+    open_subject,
+    open_victim,
+    recorded_crop,
 )
 
 app = typer.Typer(
@@ -42,6 +46,75 @@ def draw(
     with bar("Drawing faces") as progress:
         write_synthetic_folder(out, config, workers=workers(), progress=progress)
     say(f"Wrote {identities * photos} photos of {identities} identities to {out}")
+
+
+@app.command("photograph")
+def photograph(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the photos.")],
+    subject: Annotated[str, typer.Option(metavar="NAME", help="Who wears the marked frame.")],
+    faces: FacesOption = None,
+    photos: Annotated[int, typer.Option(help="How many, at most.", min=2)] = 48,
+    recognizer: Annotated[
+        Path | None,
+        typer.Option(
+            "--unseen-by",
+            metavar="FILE",
+            help="Recogniser to be attacked: photos it was trained on are left out.",
+        ),
+    ] = None,
+    strength: Annotated[
+        float, typer.Option(help="How far pose, light and lens depart from plain ones, 0 to 1.")
+    ] = 1.0,
+    seed: SeedOption = 0,
+) -> None:
+    """Photograph somebody who wears the marked frame, with a simulated camera.
+
+    The photos are ready for `agns attack ... --physical --photos DIR`; `photographs.json` beside
+    them tells each one's scene and the true homography of the frame.
+    """
+    import torch
+
+    from agns.data.wearer import photograph_wearers
+    from agns.errors import ConfigError, DataError
+    from agns.images import write_image
+    from agns.storage import versions, write_json
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is already there and not an empty folder: name another")
+    victim = open_victim(recognizer)
+    options = FaceOptions(root=faces, center_crop=recorded_crop(victim.metadata))
+    own = open_subject(options, subject, victim.recognizer.identities)
+    listed = victim.metadata.get("training_photos")
+    seen = set(map(str, listed)) if isinstance(listed, list) else set()
+    places = [at for at in own.of(subject).tolist() if own.digests[at] not in seen][:photos]
+    if len(places) < 2:
+        raise DataError(
+            f"{victim.name} was trained on all but {len(places)} photos of {subject}, which leaves "
+            "too few to photograph"
+        )
+    draws = torch.Generator().manual_seed(seed)
+    rows = []
+    with bar("Photographing") as progress:
+        for number, place in enumerate(places, 1):
+            taken = photograph_wearers(
+                own.faces(torch.tensor([place])), draws=draws, strength=strength
+            )
+            name = f"{number:03d}.png"
+            write_image(out / name, taken.photos[0])
+            rows.append(
+                {
+                    "photo": name,
+                    "of": own.photos[place],
+                    "scene": taken.scenes[0],
+                    "homography": taken.homographies[0].tolist(),
+                }
+            )
+            progress(number, len(places), {})
+    write_json(
+        out / "photographs.json",
+        {"photographs": rows, "seed": seed, "strength": strength, "versions": versions()},
+    )
+    say(f"Wrote {len(places)} photos of {subject} wearing the marked frame to {out}")
 
 
 @app.command("list")

@@ -19,8 +19,9 @@ import torch
 from PIL import Image as PilImage
 from torch.nn import functional
 
+from agns.data.alignment import POSES, align
 from agns.errors import ConfigError
-from agns.geometry import warp
+from agns.geometry import transform_points, warp
 from agns.images import check_images, from_pixels, to_picture
 from agns.types import CANVAS, Faces, Homographies, Image, Images
 
@@ -162,6 +163,19 @@ def photograph(worn: Images, scene: Scene, *, draws: torch.Generator) -> Images:
     seen = warp(wide, scene_homography(scene) @ shift, (CANVAS, CANVAS), mode="bicubic")
     lit = _light(_blurred(seen.clamp(0, 1), scene.blur), scene, draws)
     return torch.stack([_jpeg(photo, round(scene.quality)) for photo in lit])
+
+
+def align_photos(photos: Faces, scene: Scene) -> Faces:
+    """Align photos of a scene by the canonical landmarks, which it moved.
+
+    So a landmarker without error would align them.
+
+    Args:
+        photos: As `photograph` gives them.
+        scene: How they were taken.
+    """
+    landmarks = transform_points(POSES["canonical"].points, scene_homography(scene))
+    return torch.stack([align(photo, landmarks) for photo in photos])
 
 
 def _blurred(photos: Faces, sigma: float) -> Faces:

@@ -11,11 +11,9 @@ from torch import Tensor
 
 from agns.accessory.placement import FIXED
 from agns.attack.goals import Goal
-from agns.data.alignment import POSES, align
-from agns.data.camera import AXES, Scene, photograph, scene_homography
+from agns.data.camera import AXES, Scene, align_photos, photograph
 from agns.evaluation.figures import save_figure
 from agns.evaluation.metrics import Success, measure_success
-from agns.geometry import transform_points
 from agns.models.recognizer import Recognizer
 from agns.types import Faces, Frames, Logits, Progress, silent
 
@@ -97,17 +95,6 @@ def measure_survival(
         )
         progress(number, len(points), {})
     return measured
-
-
-def align_photos(photos: Faces, scene: Scene) -> Faces:
-    """Align photos of a scene by the canonical landmarks, which it moved.
-
-    Args:
-        photos: As `photograph` gives them.
-        scene: How they were taken.
-    """
-    landmarks = transform_points(POSES["canonical"].points, scene_homography(scene))
-    return torch.stack([align(photo, landmarks) for photo in photos])
 
 
 def draw_survival(path: Path, points: Sequence[SurvivalPoint], *, title: str) -> None:

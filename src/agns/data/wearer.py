@@ -1,0 +1,76 @@
+"""Photos of people who wear the marked frame, by a simulated camera, with the truth beside them."""
+
+from dataclasses import dataclass
+
+import torch
+
+from agns.accessory.marks import marked_frame
+from agns.data.alignment import POSES, alignment
+from agns.data.camera import Scene, align_photos, draw_scene, photograph, scene_homography
+from agns.errors import ConfigError
+from agns.geometry import transform_points, warp
+from agns.types import CANVAS, Faces, Homographies
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class WornPhotos:
+    """Photos, and how each came about."""
+
+    photos: Faces
+    """Aligned anew, as a landmarker without error would have it, in [0, 1]."""
+
+    homographies: Homographies
+    """(photos, 3, 3): the truth, from the frame's canvas to each photo."""
+
+    scenes: tuple[Scene, ...]
+    """How each was taken."""
+
+
+def photograph_wearers(
+    faces: Faces, *, draws: torch.Generator, strength: float = 1.0
+) -> WornPhotos:
+    """Put the marked frame on each face, and photograph it in a scene of its own.
+
+    No two frames sit quite alike: each is shifted by up to 2 pixels and turned by up to 2 degrees.
+
+    Args:
+        faces: Aligned, in [0, 1].
+        draws: Source of how frames sit, of the scenes and of the noise.
+        strength: How far scenes and frames depart from plain ones, in [0, 1].
+
+    Raises:
+        ConfigError: The strength is out of range.
+    """
+    if not 0 <= strength <= 1:
+        raise ConfigError(f"strength must lie in [0, 1], got {strength}")
+    frame, mask = marked_frame()
+    layers = torch.cat([frame[0] * mask, mask[None]])[None]
+    photos, homographies, scenes = [], [], []
+    for face in faces.split(1):
+        scene = draw_scene(draws, strength=strength)
+        sits = _sitting(draws, strength)
+        laid = warp(layers, sits, (CANVAS, CANVAS))
+        worn = face * (1 - laid[:, 3:]) + laid[:, :3]
+        photos.append(align_photos(photograph(worn.clamp(0, 1), scene, draws=draws), scene))
+        taken = scene_homography(scene)
+        moved = alignment(transform_points(POSES["canonical"].points, taken)) @ taken @ sits
+        homographies.append(moved / moved[2, 2])
+        scenes.append(scene)
+    return WornPhotos(
+        photos=torch.cat(photos), homographies=torch.stack(homographies), scenes=tuple(scenes)
+    )
+
+
+def _sitting(draws: torch.Generator, strength: float) -> Homographies:
+    """How a frame sits: a small shift, and a small turn about the canvas' middle."""
+    across, down, turn = (strength * (2 * torch.rand(3, generator=draws) - 1)).tolist()
+    angle = torch.deg2rad(torch.tensor(2 * turn))
+    cosine, sine = float(angle.cos()), float(angle.sin())
+    middle = (CANVAS - 1) / 2
+    return torch.tensor(
+        [
+            [cosine, -sine, middle * (1 - cosine + sine) + 2 * across],
+            [sine, cosine, middle * (1 - sine - cosine) + 2 * down],
+            [0, 0, 1],
+        ]
+    )
