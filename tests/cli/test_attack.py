@@ -188,7 +188,7 @@ def test_a_physical_attack_scores_photos_of_the_worn_frame(
     ("arguments", "complaint"),
     [
         (("--physical",), "give --photos"),
-        (("--photos", "{wearer}", "--subject", "Ada"), "belongs to --physical"),
+        (("--photos", "{wearer}", "--subject", "Ada"), "belong to --physical"),
         (("--physical", "--photos", "{wearer}", "--faces", "{wearer}"), "without --faces"),
         ((), "name who wears"),
         (("--physical", "--photos", "{wearer}", "--subject", "Nobody"), "does not know 'Nobody'"),

@@ -89,6 +89,18 @@ def test_a_photo_without_marks_is_named(folder: Path) -> None:
         load_marked_photos(folder, "Somebody")
 
 
+def test_photos_without_marks_can_be_left_out(folder: Path) -> None:
+    write_image(folder / "0_bare.png", torch.full((3, 224, 224), 0.5))
+    marked = load_marked_photos(folder, "Somebody", skip_unmarked=True)
+    assert marked.faces.photos == ("0.png", "1.png", "2.png")
+    assert len(marked.skipped) == 1
+    assert "0_bare.png" in marked.skipped[0]
+    for name in ("1.png", "2.png"):
+        (folder / name).unlink()
+    with pytest.raises(MarksNotFound, match=r"only 1 of 2 .*0_bare\.png"):
+        load_marked_photos(folder, "Somebody", skip_unmarked=True)
+
+
 def test_a_picture_that_is_there_twice_is_refused(folder: Path) -> None:
     (folder / "again.png").write_bytes((folder / "1.png").read_bytes())
     with pytest.raises(DataError, match=r"again\.png and|same picture as"):

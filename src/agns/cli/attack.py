@@ -56,6 +56,12 @@ def attack(
         Path | None,
         typer.Option(metavar="DIR", help="Folder of aligned photos of the subject wearing it."),
     ] = None,
+    skip_unmarked: Annotated[
+        bool,
+        typer.Option(
+            "--skip-unmarked", help="Count photos that do not show exactly seven marks, and go on."
+        ),
+    ] = False,
     seed: SeedOption = 0,
     stop: Annotated[
         float | None,
@@ -150,8 +156,8 @@ def attack(
                 "--photos, without --faces and --center-crop"
             )
         subject = subject or photos.resolve().name
-    elif photos is not None:
-        raise ConfigError("--photos belongs to --physical")
+    elif photos is not None or skip_unmarked:
+        raise ConfigError("--photos and --skip-unmarked belong to --physical")
     if subject is None:
         raise ConfigError("name who wears the eyeglasses with --subject")
     usual = PHYSICAL if physical else AgnConfig()
@@ -189,9 +195,11 @@ def attack(
     victim = open_victim(recognizer)
     build_goal(experiment, victim.recognizer)
     if physical and photos is not None:
-        marked = load_marked_photos(photos, subject)
+        marked = load_marked_photos(photos, subject, skip_unmarked=skip_unmarked)
         photographs, placement = marked.faces, marked.placement
         say(f"Found the seven marks in {len(photographs)} photos")
+        if marked.skipped:
+            say(f"{len(marked.skipped)} photos were left out: {marked.skipped[0]}")
     else:
         options = FaceOptions(
             root=faces,

@@ -9,7 +9,7 @@ from agns.accessory.mark_finding import find_marks
 from agns.accessory.marks import marks_homography
 from agns.accessory.placement import Placement
 from agns.data.faces import FaceSet, faces_from_pixels
-from agns.errors import ConfigError, DataError, ImageContractError
+from agns.errors import ConfigError, DataError, ImageContractError, MarksNotFound
 from agns.images import IMAGE_SUFFIXES, read_image, to_pixels
 from agns.types import CANVAS, Points
 
@@ -27,13 +27,17 @@ class MarkedPhotos:
     placement: Placement
     """Lays frames over the worn one, photo by photo."""
 
+    skipped: tuple[str, ...] = ()
+    """One sentence for each photo that was left out because its marks were not found."""
 
-def load_marked_photos(folder: Path, subject: str) -> MarkedPhotos:
+
+def load_marked_photos(folder: Path, subject: str, *, skip_unmarked: bool = False) -> MarkedPhotos:
     """Read a folder of aligned photos, and find the marks in each.
 
     Args:
         folder: Holds 224x224 pictures; they are taken in the order of their names.
         subject: Who wears the frame.
+        skip_unmarked: Leave out photos that do not show exactly seven marks.
 
     Raises:
         ConfigError: There is no such folder.
@@ -54,26 +58,40 @@ def load_marked_photos(folder: Path, subject: str) -> MarkedPhotos:
             f"expected at least two pictures ({', '.join(IMAGE_SUFFIXES)}) in {folder}, to craft "
             f"on some and score on others, found {len(paths)}"
         )
-    photos = torch.stack([_read(path) for path in paths])
-    marks = torch.stack(
-        [
-            find_marks(photo, name=str(path)).centres
-            for photo, path in zip(photos, paths, strict=True)
-        ]
-    )
+    kept, skipped, photos, marks = [], [], [], []
+    for path in paths:
+        photo = _read(path)
+        try:
+            centres = find_marks(photo, name=str(path)).centres
+        except MarksNotFound as error:
+            if not skip_unmarked:
+                raise
+            skipped.append(str(error))
+            continue
+        kept.append(path)
+        photos.append(photo)
+        marks.append(centres)
+    if len(kept) < 2:
+        raise MarksNotFound(
+            f"only {len(kept)} of {len(paths)} pictures in {folder} show the marks: {skipped[0]}"
+        )
     faces = faces_from_pixels(
-        to_pixels(photos),
-        torch.zeros(len(paths), dtype=torch.int64),
+        to_pixels(torch.stack(photos)),
+        torch.zeros(len(kept), dtype=torch.int64),
         (subject,),
-        tuple(path.name for path in paths),
+        tuple(path.name for path in kept),
     )
     first: dict[str, str] = {}
     for name, digest in zip(faces.photos, faces.digests, strict=True):
         if digest in first:
             raise DataError(f"{folder / name} is the same picture as {first[digest]}: remove one")
         first[digest] = name
+    centres = torch.stack(marks)
     return MarkedPhotos(
-        faces=faces, marks=marks, placement=Placement(homographies=marks_homography(marks))
+        faces=faces,
+        marks=centres,
+        placement=Placement(homographies=marks_homography(centres)),
+        skipped=tuple(skipped),
     )
 
 
