@@ -26,7 +26,7 @@ help:
 	@echo "make clean   remove .venv"
 
 demo: .venv/installed
-	.venv/bin/agns demo
+	.venv/bin/agns demo all
 
 test: .venv/installed-dev
 	scripts/check

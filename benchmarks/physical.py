@@ -22,10 +22,9 @@ from agns.cli.console import bar, prepare
 from agns.cli.options import FaceOptions, open_faces, open_victim, recorded_crop
 from agns.data.faces import FaceSet
 from agns.data.marked_photos import load_marked_photos
-from agns.data.wearer import photograph_wearers
+from agns.data.wearer import write_wearer
 from agns.errors import AttackError
 from agns.evaluation.experiment import Apparatus, Experiment, run_experiment
-from agns.images import write_image
 from agns.storage import read_json
 
 HEAD = """\
@@ -38,15 +37,12 @@ HEAD = """\
 
 def photograph(apparatus: Apparatus, faces: FaceSet, subject: str, out: Path, most: int) -> None:
     """Write a subject's marked photos, unless they are there."""
-    fresh = [
-        at for at in faces.of(subject).tolist() if faces.digests[at] not in apparatus.photos_seen
-    ]
-    if len(list(out.glob("*.png"))) == len(fresh[:most]):
+    if (out / "photographs.json").is_file():
         return
-    draws = torch.Generator().manual_seed(0)
-    for number, place in enumerate(fresh[:most], 1):
-        taken = photograph_wearers(faces.faces(torch.tensor([place])), draws=draws)
-        write_image(out / f"{number:03d}.png", taken.photos[0])
+    write_wearer(
+        out, faces, subject, seen=apparatus.photos_seen, most=most,
+        draws=torch.Generator().manual_seed(0),
+    )  # fmt: skip
 
 
 def run(

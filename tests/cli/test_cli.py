@@ -31,6 +31,7 @@ COMMANDS = (
     ("train", "metric"), ("train", "gan"), ("models", "import"), ("models", "show"),
     ("glasses",), ("glasses", "generate"), ("glasses", "draw"),
     ("glasses", "crop"), ("faces",), ("faces", "draw"), ("faces", "list"),
+    ("faces", "photograph"), ("align",), ("survive",),
 )  # fmt: skip
 
 
@@ -190,6 +191,7 @@ def test_what_is_left_to_the_recipe_is_a_setting_of_every_recipe() -> None:
     settings = left & {field.name for field in fields(RecognizerTraining)}
     assert settings == {
         "epochs", "batch", "rate", "erased_share", "frames_per_photo", "sizes", "patience",
+        "validation_fraction",
     }  # fmt: skip
     for arch, recipe in RECIPES.items():
         assert recipe_for(arch, dict.fromkeys(settings)) == recipe

@@ -238,4 +238,4 @@ def test_photos_that_the_recogniser_was_trained_on_are_not_photographed(
     assert [row["of"] for row in told] == [faces.photos[at] for at in own[2:]]
     save_recognizer(path, victim, {"training_photos": [faces.digests[at] for at in own[:3]]})
     few = agns("faces", "photograph", *common, "--out", tmp_path / "one")
-    assert (few.code, "all but 1 photos" in few.complaint) == (1, True)
+    assert (few.code, "only 1 of 4 photos" in few.complaint) == (1, True)

@@ -1,39 +1,91 @@
-"""`agns demo`: the whole way on drawn faces, with the weights that come along."""
+"""`agns demo`: the whole way on drawn faces with the weights that come along, or a part of it."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
 
 import typer
 
 from agns.cli.console import bar, percent, prepare, say
-from agns.cli.options import SeedOption
+from agns.cli.options import FacesOption, RecognizerOption
 
-DEMO_FRAMES = 2880
-"""Drawn frames that the demonstration's attacks see; fewer than the whole set saves time."""
+if TYPE_CHECKING:
+    from agns.cli.demonstrations import Stage
+
+Chosen: TypeAlias = Literal["recognise", "generate", "dodge", "impersonate", "physical", "all"]
 
 
 def demo(
+    part: Annotated[
+        Chosen | None,
+        typer.Argument(help="What to show.  [default: a menu at a terminal, all elsewhere]"),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Directory.  [default: demo, demo-2, ...]"),
     ] = None,
-    seed: SeedOption = 0,
+    faces: FacesOption = None,
+    recognizer: RecognizerOption = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Seed of every draw.  [default: asked for at the menu, 0 elsewhere]",
+            min=0,
+            max=2**63 - 1,
+        ),
+    ] = None,
 ) -> None:
-    """Recognise, generate, dodge and impersonate on drawn faces, and write a report."""
-    import time
+    """Recognise, generate, dodge and impersonate on drawn faces, and write a report.
 
-    from agns.cli.attack import open_apparatus
+    Or one of these alone, with the commands that do it at full length; then also on your own
+    face folder and recogniser.
+    """
+    from agns.cli.demonstrations import PARTS, Stage, show_part
     from agns.cli.options import open_victim
     from agns.errors import ConfigError
-    from agns.evaluation.showcase import ShowcaseConfig, run_showcase
 
-    started = time.monotonic()
-    prepare()
+    chosen, asked = (part, False) if part else _choose()
+    if chosen == "all" and (faces is not None or recognizer is not None):
+        raise ConfigError("--faces and --recognizer belong to a single part: name it")
+    if seed is None:
+        wanted = asked and (chosen == "all" or PARTS[chosen].asks_seed)
+        seed = typer.prompt("Seed", default=0, type=int) if wanted else 0
     folder = _free_folder() if out is None else out
     if (folder / "report.html").exists():
         raise ConfigError(f"{folder} already holds a report: name another directory")
-    apparatus = open_apparatus(open_victim(None), None, None, None, count=DEMO_FRAMES)
-    found = run_showcase(apparatus, ShowcaseConfig(seed=seed), folder, bar)
+    prepare()
+    stage = Stage(
+        victim=open_victim(recognizer), recognizer=recognizer, faces=faces, out=folder, seed=seed
+    )
+    if chosen == "all":
+        _show_all(stage)
+    else:
+        show_part(PARTS[chosen], stage)
+
+
+def _choose() -> tuple[Chosen, bool]:
+    """What to show, and whether somebody was asked."""
+    from agns.cli.demonstrations import PARTS
+
+    names: tuple[Chosen, ...] = get_args(Chosen)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return "all", False
+    for number, name in enumerate(names, 1):
+        title = PARTS[name].title if name in PARTS else "all of the digital ones, with a report"
+        say(f"{number}  {name:12} {title}")
+    number = 0
+    while number not in range(1, len(names) + 1):
+        number = typer.prompt("Which", default=len(names), type=int)
+    return names[number - 1], True
+
+
+def _show_all(stage: "Stage") -> None:
+    import time
+
+    from agns.evaluation.showcase import ShowcaseConfig, run_showcase
+
+    started = time.monotonic()
+    found = run_showcase(stage.apparatus(), ShowcaseConfig(seed=stage.seed), stage.out, bar)
     say(f"Recognised {percent(found.accuracy)} of fresh photos without a frame.")
     for report in (found.dodge, found.impersonate):
         rate = percent(report.held_out.success_rate)
@@ -45,7 +97,7 @@ def demo(
         )
         for warning in report.warnings:
             say(f"Warning: {warning}")
-    say(f"Took {time.monotonic() - started:.0f} s. Open {folder / 'report.html'} in a browser.")
+    say(f"Took {time.monotonic() - started:.0f} s. Open {stage.out / 'report.html'} in a browser.")
 
 
 def _free_folder() -> Path:

@@ -74,10 +74,8 @@ def photograph(
     """
     import torch
 
-    from agns.data.wearer import photograph_wearers
-    from agns.errors import ConfigError, DataError
-    from agns.images import write_image
-    from agns.storage import versions, write_json
+    from agns.data.wearer import write_wearer
+    from agns.errors import ConfigError
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is already there and not an empty folder: name another")
@@ -85,36 +83,18 @@ def photograph(
     options = FaceOptions(root=faces, center_crop=recorded_crop(victim.metadata))
     own = open_subject(options, subject, victim.recognizer.identities)
     listed = victim.metadata.get("training_photos")
-    seen = set(map(str, listed)) if isinstance(listed, list) else set()
-    places = [at for at in own.of(subject).tolist() if own.digests[at] not in seen][:photos]
-    if len(places) < 2:
-        raise DataError(
-            f"{victim.name} was trained on all but {len(places)} photos of {subject}, which leaves "
-            "too few to photograph"
-        )
-    draws = torch.Generator().manual_seed(seed)
-    rows = []
     with bar("Photographing") as progress:
-        for number, place in enumerate(places, 1):
-            taken = photograph_wearers(
-                own.faces(torch.tensor([place])), draws=draws, strength=strength
-            )
-            name = f"{number:03d}.png"
-            write_image(out / name, taken.photos[0])
-            rows.append(
-                {
-                    "photo": name,
-                    "of": own.photos[place],
-                    "scene": taken.scenes[0],
-                    "homography": taken.homographies[0].tolist(),
-                }
-            )
-            progress(number, len(places), {})
-    write_json(
-        out / "photographs.json",
-        {"photographs": rows, "seed": seed, "strength": strength, "versions": versions()},
-    )
-    say(f"Wrote {len(places)} photos of {subject} wearing the marked frame to {out}")
+        count = write_wearer(
+            out,
+            own,
+            subject,
+            seen=set(map(str, listed)) if isinstance(listed, list) else set(),
+            most=photos,
+            draws=torch.Generator().manual_seed(seed),
+            strength=strength,
+            progress=progress,
+        )
+    say(f"Wrote {count} photos of {subject} wearing the marked frame to {out}")
 
 
 @app.command("list")

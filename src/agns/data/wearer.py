@@ -1,15 +1,20 @@
 """Photos of people who wear the marked frame, by a simulated camera, with the truth beside them."""
 
+from collections.abc import Container
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from agns.accessory.marks import marked_frame
 from agns.data.alignment import POSES, alignment
 from agns.data.camera import Scene, align_photos, draw_scene, photograph, scene_homography
-from agns.errors import ConfigError
+from agns.data.faces import FaceSet
+from agns.errors import ConfigError, DataError
 from agns.geometry import transform_points, warp
-from agns.types import CANVAS, Faces, Homographies
+from agns.images import write_image
+from agns.storage import versions, write_json
+from agns.types import CANVAS, Faces, Homographies, Progress, silent
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -59,6 +64,66 @@ def photograph_wearers(
     return WornPhotos(
         photos=torch.cat(photos), homographies=torch.stack(homographies), scenes=tuple(scenes)
     )
+
+
+def write_wearer(
+    out: Path,
+    faces: FaceSet,
+    subject: str,
+    *,
+    seen: Container[str],
+    most: int,
+    draws: torch.Generator,
+    strength: float = 1.0,
+    progress: Progress = silent,
+) -> int:
+    """Photograph one subject, and write the photos with the truth about each.
+
+    Args:
+        out: A folder for `001.png` and so on, and `photographs.json`: the photo of the subject
+            that each is of, its scene, and its homography.
+        faces: Holds the subject.
+        subject: Who wears the marked frame.
+        seen: Digests of photos to leave out: those that a recogniser was trained on.
+        most: Photos at most.
+        draws: As for `photograph_wearers`.
+        strength: As for `photograph_wearers`.
+        progress: Told after each photo.
+
+    Returns:
+        How many were written.
+
+    Raises:
+        ConfigError: There is no such subject, or the strength is out of range.
+        DataError: Fewer than two photos are left.
+    """
+    places = [at for at in faces.of(subject).tolist() if faces.digests[at] not in seen][:most]
+    if len(places) < 2:
+        raise DataError(
+            f"only {len(places)} of {len(faces.of(subject))} photos of {subject} were not used in "
+            "training, too few to photograph"
+        )
+    rows = []
+    for number, place in enumerate(places, 1):
+        taken = photograph_wearers(
+            faces.faces(torch.tensor([place])), draws=draws, strength=strength
+        )
+        name = f"{number:03d}.png"
+        write_image(out / name, taken.photos[0])
+        rows.append(
+            {
+                "photo": name,
+                "of": faces.photos[place],
+                "scene": taken.scenes[0],
+                "homography": taken.homographies[0].tolist(),
+            }
+        )
+        progress(number, len(places), {})
+    write_json(
+        out / "photographs.json",
+        {"photographs": rows, "strength": strength, "versions": versions()},
+    )
+    return len(places)
 
 
 def _sitting(draws: torch.Generator, strength: float) -> Homographies:

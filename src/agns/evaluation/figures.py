@@ -77,6 +77,30 @@ def _first_choice(recognizer: Recognizer, face: Image) -> str:
     return f"{name}, p = {float(probability):.3f}"
 
 
+def draw_recognized(
+    path: Path, faces: Faces, logits: Logits, identities: Sequence[str], *, columns: int = 5
+) -> None:
+    """Draw faces with the recogniser's first choice under each.
+
+    Args:
+        path: A PNG file.
+        faces: In [0, 1].
+        logits: Of these faces.
+        identities: Names of the classes.
+        columns: Faces in a row.
+    """
+    rows = -(-len(faces) // columns)
+    figure = Figure(figsize=(2.1 * columns, 2.6 * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for panel, face, values in zip(panels, faces, logits, strict=False):
+        probability, index = values.softmax(0).max(0)
+        name = identities[int(index)].replace("_", " ")
+        _show(panel, face, f"{name}\np = {float(probability):.3f}", size=8)
+    for panel in panels[len(faces) :]:
+        panel.set_visible(False)
+    save_figure(figure, path)
+
+
 def draw_before_after(
     path: Path,
     faces: Faces,

@@ -1,0 +1,307 @@
+"""The parts of `agns demo`: each says what will happen, does it, and says what was seen."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agns.cli.console import bar, percent, say
+from agns.cli.options import FaceOptions, Victim, open_faces, open_subject, recorded_crop
+
+if TYPE_CHECKING:
+    from agns.data.faces import FaceSet
+    from agns.evaluation.attack_report import AttackReport
+    from agns.evaluation.experiment import Apparatus
+
+DEMO_FRAMES = 2880
+"""Drawn frames that the demonstration's attacks see; fewer than the whole set saves time."""
+
+LOOKS = 8
+"""Photos of each drawn identity that the recogniser is shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """What every part is given."""
+
+    victim: Victim
+    """Whom to fool."""
+
+    recognizer: Path | None
+    """Its file, if it is not the one that comes with agns."""
+
+    faces: Path | None
+    """A face folder, if not drawn faces."""
+
+    out: Path
+    """Where pictures and results go."""
+
+    seed: int
+
+    @property
+    def options(self) -> str:
+        """The options that name the victim and the faces, for a command line."""
+        named = (("--recognizer", self.recognizer), ("--faces", self.faces))
+        return "".join(f" {option} {path}" for option, path in named if path is not None)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The recogniser's identities whom the folder has; all of them without a folder."""
+        from agns.data.selection import list_identities
+        from agns.errors import ConfigError
+
+        identities = self.victim.recognizer.identities
+        if self.faces is None:
+            return identities
+        listed = list_identities(self.faces)
+        known = tuple(name for name in identities if name in listed)
+        if len(known) < 2:
+            raise ConfigError(
+                f"{self.faces} holds {len(known)} of the recogniser's {len(identities)} "
+                "identities, but a demonstration needs two: name the recogniser of these faces "
+                "with --recognizer"
+            )
+        return known
+
+    def pair(self) -> tuple[str, str]:
+        """Two identities, by the seed."""
+        import torch
+
+        draws = torch.Generator().manual_seed(self.seed)
+        first, second = torch.randperm(len(self.known), generator=draws)[:2].tolist()
+        return self.known[first], self.known[second]
+
+    def photos(self, subject: str) -> "FaceSet":
+        """One identity's photos."""
+        options = FaceOptions(root=self.faces, center_crop=recorded_crop(self.victim.metadata))
+        return open_subject(options, subject, self.victim.recognizer.identities)
+
+    def apparatus(self) -> "Apparatus":
+        """The networks that come with agns, and some drawn frames."""
+        from agns.cli.attack import open_apparatus
+
+        return open_apparatus(self.victim, None, None, None, count=DEMO_FRAMES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part of the demonstration."""
+
+    title: str
+    """For the menu."""
+
+    before: tuple[str, str, str]
+    """What will happen."""
+
+    run: Callable[[Stage], tuple[tuple[str, str, str], list[str]]]
+    """Does it; returns what was seen, and the long commands that do the same."""
+
+    asks_seed: bool = True
+    """Whether somebody at a terminal is asked for the seed."""
+
+
+def show_part(part: Part, stage: Stage) -> None:
+    """Say what will happen, do it, and say what was seen and how to do it by hand."""
+    for sentence in part.before:
+        say(sentence)
+    seen, commands = part.run(stage)
+    for sentence in seen:
+        say(sentence)
+    say("The same at full length:")
+    for command in commands:
+        say(f"  {command}")
+
+
+def _recognise(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
+    import torch
+
+    from agns.data.synthetic import SyntheticConfig, synthetic_faces
+    from agns.evaluation.figures import draw_recognized
+    from agns.models.recognizer import freeze
+    from agns.training.recognizer_scores import classify
+
+    victim = freeze(stage.victim.recognizer)
+    names = victim.identities
+    if stage.faces is None:
+        drawn = SyntheticConfig(identities=len(names), photos=LOOKS, first_photo=80)
+        with bar("Drawing faces") as progress:
+            photos = synthetic_faces(drawn, progress=progress)
+    else:
+        photos = open_faces(
+            FaceOptions(
+                root=stage.faces,
+                names=stage.known,
+                center_crop=recorded_crop(stage.victim.metadata),
+            )
+        )
+    truth = torch.tensor([names.index(photos.identities[label]) for label in photos.labels])
+    probabilities = classify(victim, photos).softmax(1)
+    right = (probabilities.argmax(1) == truth).float()
+    first = torch.stack([(truth == label).nonzero()[0, 0] for label in truth.unique()])[:10]
+    sheet = stage.out / "recognised.png"
+    draw_recognized(sheet, photos.faces(first), probabilities[first].log(), names)
+    sure = probabilities.gather(1, truth[:, None])[:, 0]
+    worst = int(sure.argmin())
+    seen = (
+        f"{percent(float(right.mean()))} of {len(photos)} photos are recognised.",
+        f"The hardest is {photos.photos[worst]}: {float(sure[worst]):.3f} for who it is.",
+        f"Wrote {sheet}: a photo of each identity, with the recogniser's first choice.",
+    )
+    folder = stage.faces or "faces"
+    named = f" --recognizer {stage.recognizer}" if stage.recognizer else ""
+    commands = [f"agns recognize{named} {folder}"]
+    if stage.faces is None:
+        size = f"--identities {len(names)} --photos {LOOKS} --first-photo 80"
+        commands.insert(0, f"agns faces draw --out faces {size}")
+    return seen, commands
+
+
+def _generate(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
+    import torch
+
+    from agns.cli.options import open_glasses
+    from agns.images import from_pixels, tile, write_image
+    from agns.models.dcgan import load_discriminator, load_generator, sample_latents
+    from agns.models.shipped import shipped_weights
+
+    draws = torch.Generator().manual_seed(stage.seed)
+    generator = load_generator(shipped_weights("generator"))
+    discriminator = load_discriminator(shipped_weights("discriminator")).eval()
+    with torch.no_grad():
+        frames = generator(sample_latents(40, generator=draws))
+        real = from_pixels(open_glasses(None, count=64))
+        believed = float(discriminator.judge_among(frames, real).sigmoid().median())
+    sheet = stage.out / "generated.png"
+    write_image(sheet, tile(frames, columns=5))
+    seen = (
+        f"Forty frames, drawn with seed {stage.seed}: the same seed gives the same frames.",
+        f"Among real frames, the discriminator believes in them at {believed:.2f} (median).",
+        f"Wrote {sheet}.",
+    )
+    return seen, [f"agns glasses generate --out generated.png --seed {stage.seed}"]
+
+
+def _attack(goal: str, stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
+    from agns.attack.config import AgnConfig
+    from agns.evaluation.experiment import Experiment, run_experiment
+
+    subject, other = stage.pair()
+    target = None if goal == "dodge" else other
+    experiment = Experiment(
+        goal="dodge" if target is None else "impersonate",
+        subject=subject, target=target, seed=stage.seed,
+    )  # fmt: skip
+    photos, apparatus, out = stage.photos(subject), stage.apparatus(), stage.out / goal
+    with bar(f"{subject} {'dodges' if target is None else f'as {target}'}") as progress:
+        report = run_experiment(
+            apparatus, photos, experiment, AgnConfig(seed=stage.seed), out, progress=progress
+        )
+    aim = "" if target is None else f" --target {target}"
+    how = f"{aim}{stage.options} --seed {stage.seed} --out {out}"
+    command = f"agns attack {goal} --subject {subject}{how}"
+    return _seen(report, out), [command]
+
+
+def _physical(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
+    import torch
+
+    from agns.attack.config import PHYSICAL
+    from agns.data.marked_photos import load_marked_photos
+    from agns.data.wearer import write_wearer
+    from agns.evaluation.experiment import Experiment, run_experiment
+
+    subject, target = stage.pair()
+    apparatus, out = stage.apparatus(), stage.out / "physical"
+    own = stage.photos(subject)
+    photos = stage.out / "photos" / subject
+    with bar("Photographing") as progress:
+        write_wearer(
+            photos, own, subject, seen=apparatus.photos_seen, most=40,
+            draws=torch.Generator().manual_seed(stage.seed), progress=progress,
+        )  # fmt: skip
+    marked = load_marked_photos(photos, subject, skip_unmarked=True)
+    experiment = Experiment(
+        goal="impersonate", subject=subject, target=target, seed=stage.seed, physical=True
+    )
+    config = dataclasses.replace(PHYSICAL, seed=stage.seed)
+    with bar(f"{subject} as {target}") as progress:
+        report = run_experiment(
+            apparatus, marked.faces, experiment, config, out,
+            placement=marked.placement, progress=progress,
+        )  # fmt: skip
+    unseen = f" --unseen-by {stage.recognizer}" if stage.recognizer else ""
+    faces = f" --faces {stage.faces}" if stage.faces else ""
+    victim = f" --recognizer {stage.recognizer}" if stage.recognizer else ""
+    commands = [
+        f"agns faces photograph --subject {subject} --photos 40{faces}{unseen} --seed {stage.seed} "
+        f"--out {photos}",
+        f"agns attack impersonate --physical --photos {photos} --skip-unmarked --target {target}"
+        f"{victim} --seed {stage.seed} --out {out}",
+    ]
+    return _seen(report, out), commands
+
+
+def _seen(report: "AttackReport", out: Path) -> tuple[str, str, str]:
+    held, benign = report.held_out, report.controls["benign"]
+    aim = "is not recognised" if report.target is None else f"is taken for {report.target}"
+    bare = "the marked frame alone" if report.physical else "no frame"
+    warned = f" {report.warnings[0]}" if report.warnings else ""
+    return (
+        f"{report.subject} wearing the frame {aim} on {percent(held.success_rate)} of "
+        f"{held.images} photos that it was not made on.",
+        f"Wearing benign frames, on {percent(benign.success_rate)}; wearing {bare}, on "
+        f"{percent(report.held_out_without_frame.success_rate)}.",
+        f"Wrote {out / 'before_after.png'} and result.json beside it.{warned}",
+    )
+
+
+PARTS: dict[str, Part] = {
+    "recognise": Part(
+        title="recognise faces",
+        before=(
+            "A recogniser is shown photos that it was not trained on.",
+            "It gives each identity a probability; the first choice counts.",
+            "This is what the attacks below are up against.",
+        ),
+        run=_recognise,
+        asks_seed=False,
+    ),
+    "generate": Part(
+        title="generate eyeglasses",
+        before=(
+            "A generator draws eyeglasses from random points.",
+            "It has learnt from 16,680 frames with the textures of a shop.",
+            "The attacks fine-tune a copy of it.",
+        ),
+        run=_generate,
+    ),
+    "dodge": Part(
+        title="dodge: not be recognised",
+        before=(
+            "Somebody wants not to be recognised.",
+            "A copy of the generator is fine-tuned on some photos until its frames hide them.",
+            "Success is measured on other photos, beside frames that nobody crafted.",
+        ),
+        run=lambda stage: _attack("dodge", stage),
+    ),
+    "impersonate": Part(
+        title="impersonate: be taken for somebody",
+        before=(
+            "Somebody wants to be taken for one other identity.",
+            "A copy of the generator is fine-tuned on some photos until its frames do that.",
+            "Success is measured on other photos, beside frames that nobody crafted.",
+        ),
+        run=lambda stage: _attack("impersonate", stage),
+    ),
+    "physical": Part(
+        title="impersonate physically: with photos of a worn frame",
+        before=(
+            "Somebody is photographed wearing a frame with seven green marks (a simulated camera).",
+            "The marks tell where each photo has the frame; generated ones are warped onto it.",
+            "The same warp serves in the attack and in the scoring, on other photos.",
+        ),
+        run=_physical,
+    ),
+}
+"""By the names that `agns demo` takes."""

@@ -1,0 +1,115 @@
+"""`agns demo`: its parts, its menu, and what it refuses."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agns.cli import demonstrations
+from agns.evaluation import experiment
+from agns.evaluation.controls import control_frames
+from agns.images import read_image
+from agns.storage import read_json
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two iterations, and two frames of each control."""
+    monkeypatch.setattr(demonstrations, "DEMO_FRAMES", 32)
+    monkeypatch.setattr(
+        experiment, "control_frames",
+        lambda glasses, *, count, generator: control_frames(glasses, count=2, generator=generator),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def options(folder: Path, weights: Any, tmp_path: Path) -> tuple[object, ...]:
+    return ("--faces", folder, "--recognizer", weights.recognizer, "--out", tmp_path / "demo")
+
+
+def test_recognising_shows_a_photo_of_each_identity(
+    agns: Run, options: tuple[object, ...], folder: Path, tmp_path: Path
+) -> None:
+    done = agns("demo", "recognise", *options)
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert lines[0] == "A recogniser is shown photos that it was not trained on."
+    assert lines[3].endswith("% of 12 photos are recognised.")
+    assert lines[-1].split()[:2] == ["agns", "recognize"]
+    assert str(folder) in lines[-1]
+    assert (tmp_path / "demo/recognised.png").stat().st_size > 10_000
+    again = agns(*lines[-1].split()[1:])
+    share = lines[3].split("%")[0]
+    assert f"{share}%" in again.out
+
+
+def test_generating_draws_the_frames_of_the_seed_as_the_long_command_does(
+    agns: Run, tmp_path: Path
+) -> None:
+    done = agns("demo", "generate", "--seed", 5, "--out", tmp_path / "demo")
+    assert done.code == 0, done.err
+    command = done.out.splitlines()[-1].split()
+    assert command[:3] == ["agns", "glasses", "generate"]
+    command[command.index("--out") + 1] = str(tmp_path / "again.png")
+    assert agns(*command[1:]).code == 0
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "demo/generated.png").read_bytes()
+
+
+@pytest.mark.parametrize("part", ["impersonate", "physical"])
+def test_an_attack_is_made_and_told_in_three_lines(
+    part: str, agns: Run, options: tuple[object, ...], tmp_path: Path
+) -> None:
+    done = agns("demo", part, *options, "--seed", 2)
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    report = read_json(tmp_path / "demo" / part / "result.json")
+    assert report["physical"] == (part == "physical")
+    assert f"{report['subject']} wearing the frame is taken for {report['target']} on" in lines[3]
+    assert "Wearing benign frames, on" in lines[4]
+    assert "before_after.png" in lines[5]
+    assert lines[6] == "The same at full length:"
+    assert lines[-1].split()[:3] == ["agns", "attack", "impersonate"]
+    assert read_image(tmp_path / "demo" / part / "frame.png", size=(64, 176)) is not None
+
+
+def test_the_menu_asks_for_the_part_and_the_seed(
+    agns: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answers = iter(["9", "2", "7"])
+    asked: list[str] = []
+
+    def prompt(question: str, *, default: int, type: type[int]) -> int:
+        asked.append(question)
+        return type(next(answers))
+
+    monkeypatch.setattr("typer.prompt", prompt)
+    for stream in ("stdin", "stdout"):
+        monkeypatch.setattr(getattr(sys, stream), "isatty", lambda: True, raising=False)
+    done = agns("demo", "--out", tmp_path / "demo")
+    assert done.code == 0, done.err
+    assert asked == ["Which", "Which", "Seed"]
+    assert "2  generate" in done.out
+    assert done.out.splitlines()[-1].endswith("--seed 7")
+
+
+def test_a_folder_of_strangers_is_refused(agns: Run, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "strangers/Zed").mkdir(parents=True)
+    done = agns("demo", "dodge", "--faces", tmp_path / "strangers", "--out", tmp_path / "demo")
+    assert done.code == 2
+    assert "holds 0 of the recogniser's 10 identities" in done.complaint
+
+
+def test_the_whole_demonstration_is_on_drawn_faces_alone(
+    agns: Run, options: tuple[object, ...], tmp_path: Path
+) -> None:
+    done = agns("demo", "all", *options)
+    assert done.code == 2
+    assert "belong to a single part" in done.complaint
+    (tmp_path / "shown").mkdir()
+    (tmp_path / "shown/report.html").touch()
+    done = agns("demo", "generate", "--out", tmp_path / "shown")
+    assert (done.code, "already holds a report" in done.complaint) == (2, True)
