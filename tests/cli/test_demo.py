@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agns.cli import demonstrations
+from agns.cli import stage
 from agns.evaluation import experiment
 from agns.evaluation.controls import control_frames
 from agns.images import read_image
@@ -19,7 +19,7 @@ Run = Callable[..., Any]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two iterations, and two frames of each control."""
-    monkeypatch.setattr(demonstrations, "DEMO_FRAMES", 32)
+    monkeypatch.setattr(stage, "DEMO_FRAMES", 32)
     monkeypatch.setattr(
         experiment, "control_frames",
         lambda glasses, *, count, generator: control_frames(glasses, count=2, generator=generator),

@@ -10,7 +10,7 @@ from agns.cli.console import bar, percent, prepare, say
 from agns.cli.options import FacesOption, RecognizerOption
 
 if TYPE_CHECKING:
-    from agns.cli.demonstrations import Stage
+    from agns.cli.stage import Stage
 
 Chosen: TypeAlias = Literal["recognise", "generate", "dodge", "impersonate", "physical", "all"]
 
@@ -40,8 +40,9 @@ def demo(
     Or one of these alone, with the commands that do it at full length; then also on your own
     face folder and recogniser.
     """
-    from agns.cli.demonstrations import PARTS, Stage, show_part
+    from agns.cli.demonstrations import PARTS, show_part
     from agns.cli.options import open_victim
+    from agns.cli.stage import Stage
     from agns.errors import ConfigError
 
     chosen, asked = (part, False) if part else _choose()

@@ -7,81 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agns.cli.console import bar, percent, say
-from agns.cli.options import FaceOptions, Victim, open_faces, open_subject, recorded_crop
+from agns.cli.options import FaceOptions, open_faces, recorded_crop
+from agns.cli.stage import Stage
 
 if TYPE_CHECKING:
-    from agns.data.faces import FaceSet
     from agns.evaluation.attack_report import AttackReport
-    from agns.evaluation.experiment import Apparatus
-
-DEMO_FRAMES = 2880
-"""Drawn frames that the demonstration's attacks see; fewer than the whole set saves time."""
 
 LOOKS = 8
 """Photos of each drawn identity that the recogniser is shown."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """What every part is given."""
-
-    victim: Victim
-    """Whom to fool."""
-
-    recognizer: Path | None
-    """Its file, if it is not the one that comes with agns."""
-
-    faces: Path | None
-    """A face folder, if not drawn faces."""
-
-    out: Path
-    """Where pictures and results go."""
-
-    seed: int
-
-    @property
-    def options(self) -> str:
-        """The options that name the victim and the faces, for a command line."""
-        named = (("--recognizer", self.recognizer), ("--faces", self.faces))
-        return "".join(f" {option} {path}" for option, path in named if path is not None)
-
-    @property
-    def known(self) -> tuple[str, ...]:
-        """The recogniser's identities whom the folder has; all of them without a folder."""
-        from agns.data.selection import list_identities
-        from agns.errors import ConfigError
-
-        identities = self.victim.recognizer.identities
-        if self.faces is None:
-            return identities
-        listed = list_identities(self.faces)
-        known = tuple(name for name in identities if name in listed)
-        if len(known) < 2:
-            raise ConfigError(
-                f"{self.faces} holds {len(known)} of the recogniser's {len(identities)} "
-                "identities, but a demonstration needs two: name the recogniser of these faces "
-                "with --recognizer"
-            )
-        return known
-
-    def pair(self) -> tuple[str, str]:
-        """Two identities, by the seed."""
-        import torch
-
-        draws = torch.Generator().manual_seed(self.seed)
-        first, second = torch.randperm(len(self.known), generator=draws)[:2].tolist()
-        return self.known[first], self.known[second]
-
-    def photos(self, subject: str) -> "FaceSet":
-        """One identity's photos."""
-        options = FaceOptions(root=self.faces, center_crop=recorded_crop(self.victim.metadata))
-        return open_subject(options, subject, self.victim.recognizer.identities)
-
-    def apparatus(self) -> "Apparatus":
-        """The networks that come with agns, and some drawn frames."""
-        from agns.cli.attack import open_apparatus
-
-        return open_apparatus(self.victim, None, None, None, count=DEMO_FRAMES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

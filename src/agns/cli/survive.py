@@ -31,6 +31,14 @@ def survive(
     recognizer: RecognizerOption = None,
     faces: FacesOption = None,
     glasses: GlassesOption = None,
+    axis: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--axis",
+            help="Vary this alone; may be given many times: yaw, pitch, roll, light, blur, cast, "
+            "quality.",
+        ),
+    ] = None,
     benign_frames: Annotated[int, typer.Option(help="Frames to compare with.", min=1)] = 8,
     seed: SeedOption = 0,
 ) -> None:
@@ -41,6 +49,7 @@ def survive(
     """
     import torch
 
+    from agns.data.camera import AXES
     from agns.errors import ConfigError, DataError
     from agns.evaluation.controls import control_frames
     from agns.evaluation.experiment import Experiment, build_goal
@@ -50,6 +59,8 @@ def survive(
     from agns.storage import versions, write_json
 
     prepare()
+    if unknown := [name for name in axis or () if name not in AXES]:
+        raise ConfigError(f"there is no axis {unknown[0]!r}: choose from {', '.join(AXES)}")
     report = _read_result(result)
     victim = open_victim(recognizer)
     subject, target = str(report["subject"]), report["target"]
@@ -84,6 +95,7 @@ def survive(
             own.faces(torch.tensor([places[name] for name in held_out])),
             read_image(result / "frame.png", size=(64, 176))[None],
             controls["benign"],
+            axes={name: AXES[name] for name in axis or AXES},
             seed=seed,
             progress=progress,
         )

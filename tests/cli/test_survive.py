@@ -1,0 +1,88 @@
+"""`agns survive`: an attack's frame before the camera."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from agns.data.camera import AXES
+from agns.images import write_image
+from agns.storage import read_json, write_json
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Path:
+    """What `survive` reads of an attack's results."""
+    out = tmp_path / "attack"
+    write_image(out / "frame.png", torch.full((3, 64, 176), 0.3))
+    held_out = [f"Synthetic_001/Synthetic_001_000{number}.png" for number in (2, 4)]
+    write_json(
+        out / "result.json",
+        {
+            "goal": "impersonate",
+            "subject": "Synthetic_001",
+            "target": "Synthetic_002",
+            "photos": {"craft": [], "held_out": held_out},
+        },
+    )
+    return out
+
+
+def test_success_over_each_axis_is_written_drawn_and_told(
+    agns: Run, result: Path, folder: Path, weights: Any, shop: Path
+) -> None:
+    done = agns(
+        "survive", result, "--recognizer", weights.recognizer, "--faces", folder,
+        "--glasses", shop, "--benign-frames", 2, "--axis", "quality", "--axis", "light",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    rows = [line.split() for line in done.out.splitlines()[1:-1]]
+    expected = [(name, f"{value:g}") for name in ("quality", "light") for value in AXES[name]]
+    assert [tuple(row[:2]) for row in rows] == expected
+    told = read_json(result / "survival.json")
+    assert [point["worn"]["images"] for point in told["points"]] == [2] * len(rows)  # type: ignore[attr-defined]
+    assert (result / "survival.png").stat().st_size > 5000
+
+
+def test_other_faces_than_the_attacks_are_refused(
+    agns: Run, result: Path, weights: Any, folder: Path
+) -> None:
+    report = read_json(result / "result.json")
+    write_json(result / "result.json", {**report, "photos": {"held_out": ["gone.png"]}})
+    done = agns("survive", result, "--recognizer", weights.recognizer, "--faces", folder)
+    assert (done.code, "have no photo gone.png" in done.complaint) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "complaint"),
+    [
+        ({"physical": True}, 2, "needs bare faces"),
+        ({"target": "Nobody"}, 2, "does not know 'Nobody'"),
+        ({"photos": {"held_out": []}}, 1, "lists no held-out photos"),
+    ],
+)
+def test_results_that_cannot_be_photographed_are_refused(
+    change: dict[str, object], code: int, complaint: str, agns: Run, result: Path, weights: Any,
+    folder: Path,
+) -> None:  # fmt: skip
+    report = read_json(result / "result.json")
+    write_json(result / "result.json", {**report, **change})
+    done = agns("survive", result, "--recognizer", weights.recognizer, "--faces", folder)
+    assert (done.code, complaint in done.complaint) == (code, True)
+
+
+def test_an_axis_that_there_is_not_is_refused(agns: Run, result: Path) -> None:
+    done = agns("survive", result, "--axis", "depth")
+    assert (done.code, "no axis 'depth'" in done.complaint) == (2, True)
+
+
+def test_a_directory_without_results_is_refused(agns: Run, tmp_path: Path) -> None:
+    done = agns("survive", tmp_path)
+    assert (done.code, "holds no result.json" in done.complaint) == (2, True)
+    write_json(tmp_path / "result.json", {"something": "else"})
+    done = agns("survive", tmp_path)
+    assert (done.code, "not the result of an attack" in done.complaint) == (1, True)
