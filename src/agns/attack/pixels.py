@@ -71,8 +71,8 @@ def attack_with_pixels(
 ) -> PixelOutcome:
     """Optimise one frame for all photos, from mid-grey, until its steps are used up.
 
-    What is lowered is the mean logarithm of what each photo lacks: cross-entropy with the target
-    when impersonating, the negative of that with the subject's complement when dodging. Nothing
+    In the first half of the steps cross-entropy is lowered, which moves photos that resist too;
+    in the second the mean shortfall itself, which leaves those alone that cannot be had. Nothing
     is random.
 
     Args:
@@ -102,9 +102,10 @@ def attack_with_pixels(
         for photos in torch.arange(len(faces)).split(config.batch):
             logits: Logits = victim(placement.wear(faces, pixels.sigmoid(), photos))
             lacking = goal.shortfall(logits)
-            # log(1 - shortfall), from logits where the plain form would round to 0.
-            reached = functional.logsigmoid(_odds(logits, goal))
-            (-reached.sum() / len(faces)).backward()
+            # -log(1 - shortfall), from logits where the plain form would round to 0.
+            entropy = -functional.logsigmoid(_odds(logits, goal))
+            loss = entropy if 2 * step <= config.steps else lacking
+            (loss.sum() / len(faces)).backward()
             shortfall += float(lacking.detach().sum()) / len(faces)
         if shortfall < best:
             best, finest = shortfall, pixels.detach().sigmoid()
