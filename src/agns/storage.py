@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import platform
+import re
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
@@ -44,7 +45,8 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: object) -> None:
     """Write JSON atomically; dataclasses become objects and paths become strings."""
     text = json.dumps(content, indent=2, default=_plain, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    # File names that are no text are written as JSON's escapes for their bytes.
+    write_text(path, re.sub("[\ud800-\udfff]", lambda at: f"\\u{ord(at[0]):04x}", text) + "\n")
 
 
 def _plain(value: object) -> object:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from agns.accessory.frame import place, silhouette
-from agns.accessory.placement import FIXED
+from agns.accessory.placement import FIXED, Placement
 from agns.accessory.wear import wear
 from agns.attack.goals import Dodge, Goal, Impersonate
 from agns.attack.search import Candidates, draw_photos, search_frames, typicality
@@ -72,9 +72,7 @@ class Bench:
             self.photos,
             goal,
             count=COUNT,
-            placement=FIXED,
-            draws=draws(),
-            **settings,
+            **{"placement": FIXED, "draws": draws(), **settings},
         )
 
 
@@ -191,3 +189,17 @@ def test_an_odd_share_is_met_over_many_draws() -> None:
     drawn = torch.cat([draw_photos(odds, 2, random) for _ in range(2000)])
     shares = drawn.bincount(minlength=3) / len(drawn)
     assert torch.allclose(shares, odds / odds.sum(), atol=0.02)
+
+
+def test_looks_disturb_neither_place_nor_light(bench: Bench) -> None:
+    moved = torch.eye(3).repeat(len(bench.photos), 1, 1)
+    moved[:, 1, 2] = torch.arange(len(bench.photos)) * 11.0
+    goal, _ = bench.stop_after(5, name="dodge")
+    still, shaky = (
+        bench.search(goal, placement=Placement(homographies=moved, **disturbed))
+        for disturbed in ({}, {"jitter": 3.0, "brightness": 0.4})
+    )
+    assert torch.equal(still.frames, shaky.frames)
+    assert still.probability == shaky.probability
+    fixed = bench.search(goal)
+    assert fixed.probability != pytest.approx(still.probability, abs=1e-6)

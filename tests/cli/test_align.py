@@ -51,9 +51,9 @@ def test_a_single_photo_becomes_a_single_picture(agns: Run, tmp_path: Path) -> N
     done = agns("align", PORTRAIT, out, "--export-landmarks", tmp_path / "marks")
     assert (done.code, done.out) == (0, f"Wrote {out}\n")
     assert read_image(out, size=(224, 224)) is not None
-    found = read_landmarks(tmp_path / "marks/face.csv")
+    found = read_landmarks(tmp_path / "marks/brad_pitt.csv")
     again = agns(
-        "align", PORTRAIT, tmp_path / "again.png", "--landmarks", tmp_path / "marks/face.csv"
+        "align", PORTRAIT, tmp_path / "again.png", "--landmarks", tmp_path / "marks/brad_pitt.csv"
     )
     assert again.code == 0
     apart = (read_image(tmp_path / "again.png") - read_image(out)).abs()
@@ -98,6 +98,11 @@ def test_photos_without_any_face_are_a_failure(agns: Run, tmp_path: Path) -> Non
         (["{photos}", "{out}", "--all-faces", "--central"], "not both"),
         (["{photos}", "{out}", "--landmarker", "{photos}/none.task"], "no landmarker model"),
         (["{photos}", "{out}", "--workers", "-1"], "at least 0"),
+        (["{photos}/Ada/1.png", "{photos}/Ada/1.png"], "is already there"),
+        (["{photos}/Ada/1.png", "{photos}/Ada"], "lies in"),
+        (["{photos}", ""], "not the current folder"),
+        (["{photos}", "{out}", "--landmarks", "{photos}", "--central"], "leave out"),
+        (["{photos}", "{out}", "--export-landmarks", "{photos}/Ada/1.png"], "is a file"),
     ],
 )
 def test_misuse_is_one_sentence(

@@ -1,5 +1,6 @@
 """`agns demo`: its parts, its menu, and what it refuses."""
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,7 @@ def test_recognising_shows_a_photo_of_each_identity(
     assert lines[-1].split()[:2] == ["agns", "recognize"]
     assert str(folder) in lines[-1]
     assert (tmp_path / "demo/recognised.png").stat().st_size > 10_000
-    again = agns(*lines[-1].split()[1:])
+    again = agns(*shlex.split(lines[-1])[1:])
     share = lines[3].split("%")[0]
     assert f"{share}%" in again.out
 
@@ -61,7 +62,7 @@ def test_generating_draws_the_frames_of_the_seed_as_the_long_command_does(
 
 @pytest.mark.parametrize("part", ["impersonate", "physical"])
 def test_an_attack_is_made_and_told_in_three_lines(
-    part: str, agns: Run, options: tuple[object, ...], tmp_path: Path
+    part: str, agns: Run, options: tuple[object, ...], weights: Any, shop: Path, tmp_path: Path
 ) -> None:
     done = agns("demo", part, *options, "--seed", 2)
     assert done.code == 0, done.err
@@ -71,8 +72,15 @@ def test_an_attack_is_made_and_told_in_three_lines(
     assert f"{report['subject']} wearing the frame is taken for {report['target']} on" in lines[3]
     assert "Wearing benign frames, on" in lines[4]
     assert "before_after.png" in lines[5]
-    assert lines[6] == "The same at full length:"
-    assert lines[-1].split()[:3] == ["agns", "attack", "impersonate"]
+    assert lines[6] == "By hand, with all drawn eyeglasses:"
+    for line in lines[7:]:
+        by_hand = shlex.split(line)
+        assert by_hand[0] == "agns"
+        if by_hand[1] == "attack":
+            by_hand += ["--generator", weights.generator, "--discriminator", weights.discriminator]
+            by_hand += ["--glasses", shop]
+        again = agns(*by_hand[1:])
+        assert again.code == 0, again.err
     assert read_image(tmp_path / "demo" / part / "frame.png", size=(64, 176)) is not None
 
 
@@ -113,3 +121,12 @@ def test_the_whole_demonstration_is_on_drawn_faces_alone(
     (tmp_path / "shown/report.html").touch()
     done = agns("demo", "generate", "--out", tmp_path / "shown")
     assert (done.code, "already holds a report" in done.complaint) == (2, True)
+
+
+def test_what_is_there_already_is_not_written_over(agns: Run, tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo/generated.png").touch()
+    done = agns("demo", "generate", "--out", tmp_path / "demo")
+    assert (done.code, "is already there" in done.complaint) == (2, True)
+    done = agns("demo", "recognise", "--out", tmp_path / "demo/generated.png")
+    assert (done.code, "is a file" in done.complaint) == (2, True)

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from agns.data.camera import AXES
+from agns.data.faces import load_faces
 from agns.images import write_image
+from agns.models.recognizer import build_recognizer, save_recognizer
 from agns.storage import read_json, write_json
 
 Run = Callable[..., Any]
@@ -63,6 +65,8 @@ def test_other_faces_than_the_attacks_are_refused(
         ({"physical": True}, 2, "needs bare faces"),
         ({"target": "Nobody"}, 2, "does not know 'Nobody'"),
         ({"photos": {"held_out": []}}, 1, "lists no held-out photos"),
+        ({"photos": {}}, 1, "lists no held-out photos"),
+        ({"photos": {"held_out": [["a"]]}}, 1, "lists no held-out photos"),
     ],
 )
 def test_results_that_cannot_be_photographed_are_refused(
@@ -86,3 +90,13 @@ def test_a_directory_without_results_is_refused(agns: Run, tmp_path: Path) -> No
     write_json(tmp_path / "result.json", {"something": "else"})
     done = agns("survive", tmp_path)
     assert (done.code, "not the result of an attack" in done.complaint) == (1, True)
+
+
+def test_a_recogniser_that_was_trained_on_the_held_out_photos_is_refused(
+    agns: Run, result: Path, folder: Path, tmp_path: Path
+) -> None:
+    faces = load_faces(folder, cache=tmp_path / "cache")
+    victim = build_recognizer("of", faces.identities, generator=torch.Generator().manual_seed(0))
+    save_recognizer(tmp_path / "seen.safetensors", victim, {"training_photos": faces.digests})
+    done = agns("survive", result, "--recognizer", tmp_path / "seen.safetensors", "--faces", folder)
+    assert (done.code, "which the attack held out" in done.complaint) == (2, True)

@@ -65,7 +65,9 @@ def test_a_tree_of_photos_becomes_a_tree_of_aligned_faces(photos: Path, tmp_path
     assert read_image(out / "Ada/one.png", size=(224, 224)) is not None
     assert {name: row.outcome for name, row in read_record(out / RECORD).items()} == expected
     assert "broken.jpg" in rows[1].detail
-    assert read_json(out / SETTINGS)["config"] == {"pose": "canonical", "faces": "largest"}
+    assert read_json(out / SETTINGS)["config"] == {
+        "pose": "canonical", "faces": "largest", "landmarks": "found by MediaPipe"
+    }  # fmt: skip
     assert "mediapipe" in json.dumps(read_json(out / SETTINGS)["versions"])
 
 
@@ -115,15 +117,51 @@ def test_a_killed_run_goes_on_and_keeps_its_record(
     assert list(read_record(out / RECORD)) == ["Ada/one", "Ben/broken", "Ben/two", "Ben/wall"]
 
 
-def test_pictures_that_were_there_before_stay(photos: Path, tmp_path: Path) -> None:
+def test_pictures_that_were_there_before_stay_or_are_refused(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "aligned"
     own = torch.full((3, 224, 224), 0.25)
-    write_image(out / "Ada/one.png", own)
     write_image(out / "Ada/another.png", own)
-    rows = align_folder(list_jobs([photos], out), out, CONFIG, FOUND)
-    assert outcomes(rows)["Ada/one"] == "there already"
-    for name in ("one", "another"):
-        torch.testing.assert_close(read_image(out / f"Ada/{name}.png"), own, atol=1 / 255, rtol=0)
+    align_folder(list_jobs([photos], out), out, CONFIG, FOUND)
+    assert float(read_image(out / "Ada/another.png").mean()) == pytest.approx(0.25, abs=0.01)
+    other = tmp_path / "other"
+    write_image(other / "Ada/one.png", own)
+    with pytest.raises(ConfigError, match=r"one\.png is there already"):
+        align_folder(list_jobs([photos], other), other, CONFIG, FOUND)
+
+
+def test_another_photo_of_the_same_name_is_not_taken_for_the_first(
+    photos: Path, tmp_path: Path
+) -> None:
+    out, second = tmp_path / "aligned", tmp_path / "second"
+    align_folder(list_jobs([photos], out), out, CONFIG, FOUND)
+    write_image(second / "Ada/one.png", torch.full((3, 224, 224), 0.25))
+    with pytest.raises(ConfigError, match=r"not .*second"):
+        align_folder(list_jobs([second], out), out, CONFIG, FOUND)
+
+
+def test_links_are_followed_but_not_round_and_broken_ones_are_reported(
+    photos: Path, tmp_path: Path
+) -> None:
+    out, linked = tmp_path / "aligned", tmp_path / "linked"
+    linked.mkdir()
+    (linked / "Ada").symlink_to(photos / "Ada")
+    (linked / "again").symlink_to(linked)
+    (linked / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(linked / "pipe.png")
+    rows = align_folder(list_jobs([linked], out), out, CONFIG, FOUND)
+    assert outcomes(rows) == {"Ada/one": "aligned", "gone": "unreadable"}
+
+
+def test_names_that_are_no_text_are_aligned_and_recorded(tmp_path: Path) -> None:
+    face = read_image(PORTRAIT / "aligned_vgg_brad_pitt.jpg")
+    folder = tmp_path / "photos"
+    write_image(folder / "plain.png", face)
+    strange = Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png"))
+    (folder / "plain.png").rename(strange)
+    out = tmp_path / "aligned"
+    for _ in range(2):
+        (row,) = align_folder(list_jobs([folder], out), out, CONFIG, FOUND)
+        assert row.outcome == "aligned"
 
 
 def test_a_folder_aligned_otherwise_is_refused(photos: Path, tmp_path: Path) -> None:
@@ -163,8 +201,8 @@ def test_of_several_faces_the_one_asked_for_is_aligned(
     assert (found, len(written)) == (2, count)
     assert (float(read_landmarks(tmp_path / "landmarks/aligned.csv")[:, 0].mean()) > 500) == largest
     if count == 2:
-        assert [path.name for path in written] == ["aligned.png", "aligned-2.png"]
-        assert float(read_landmarks(tmp_path / "landmarks/aligned-2.csv")[:, 0].mean()) < 500
+        assert [path.name for path in written] == ["aligned.png", "aligned.face2.png"]
+        assert float(read_landmarks(tmp_path / "landmarks/aligned.face2.csv")[:, 0].mean()) < 500
 
 
 def test_supplied_landmarks_need_no_model(photos: Path, tmp_path: Path) -> None:
@@ -261,6 +299,13 @@ def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:
     write_record(tmp_path / "record.csv", rows[:1])
     append_row(tmp_path / "record.csv", rows[1])
     assert list(read_record(tmp_path / "record.csv").values()) == rows
+
+
+def test_a_damaged_line_is_passed_over(tmp_path: Path) -> None:
+    write_record(tmp_path / "record.csv", [Row(name="a", photo="a", outcome="aligned", faces=1)])
+    with (tmp_path / "record.csv").open("ab") as file:
+        file.write(b"b,b,aligned,\xc2\xb2,,\n\xff\xfe,c,aligned\n")
+    assert list(read_record(tmp_path / "record.csv")) == ["a"]
 
 
 def test_another_table_is_not_taken_for_a_record(tmp_path: Path) -> None:

@@ -94,6 +94,17 @@ def test_landmarks_outside_the_picture_are_refused() -> None:
         align(torch.zeros(3, 100, 100), far)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e5])
+def test_landmarks_that_span_no_face_are_refused(scale: float) -> None:
+    with pytest.raises(DataError, match="span no face"):
+        align(torch.zeros(3, 100, 100), POSES["canonical"].points * scale)
+
+
+def test_a_picture_of_a_single_row_is_refused() -> None:
+    with pytest.raises(DataError, match="shows no face"):
+        align(torch.zeros(3, 1, 100), POSES["canonical"].points)
+
+
 def test_the_poses_are_those_that_the_original_publishes() -> None:
     supplied_pose = supplied("canonical_pose_marks.csv")
     assert torch.equal(POSES["canonical"].points, supplied_pose + 2)

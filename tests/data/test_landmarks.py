@@ -186,3 +186,18 @@ def test_without_mediapipe_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 def test_finding_landmarks_draws_nothing(landmarker: MediaPipeLandmarker) -> None:
     image = read_image(PORTRAIT / "aligned_vgg_brad_pitt.jpg")
     assert np.array_equal(landmarker(image).numpy(), landmarker(image).numpy())
+
+
+def test_spaces_and_byte_order_marks_do_not_matter(tmp_path: Path) -> None:
+    points = torch.arange(136.0).reshape(68, 2)
+    lines = "".join(f"{x:g}, {y:g}\r\n" for x, y in points.tolist())
+    (tmp_path / "face.csv").write_bytes(b"\xef\xbb\xbf" + lines.encode())
+    assert torch.equal(read_landmarks(tmp_path / "face.csv"), points)
+
+
+def test_a_large_picture_is_searched_in_a_smaller_copy(landmarker: MediaPipeLandmarker) -> None:
+    portrait = read_image(PORTRAIT / "brad_pitt.jpg")
+    large = torch.nn.functional.interpolate(portrait[None], scale_factor=4, mode="nearest")[0]
+    (small_found,), (large_found,) = landmarker(portrait), landmarker(large)
+    apart = (large_found - (small_found * 4 + 1.5)).norm(dim=1)
+    assert float(apart.mean()) < 12

@@ -1,11 +1,15 @@
+from pathlib import Path
+
 import pytest
 import torch
 
 from agns.accessory.mark_finding import find_marks
 from agns.accessory.marks import MARKS
 from agns.data.camera import Scene
+from agns.data.marked_photos import load_marked_photos
+from agns.data.splits import craft_held_out_split
 from agns.data.synthetic import SyntheticConfig, synthetic_faces
-from agns.data.wearer import WornPhotos, photograph_wearers
+from agns.data.wearer import WornPhotos, photograph_wearers, write_wearer
 from agns.errors import ConfigError
 from agns.geometry import transform_points
 
@@ -42,3 +46,20 @@ def test_photos_differ_and_come_from_the_generator_alone() -> None:
 def test_a_strength_out_of_range_is_refused() -> None:
     with pytest.raises(ConfigError, match="strength"):
         wearers(1, strength=1.5)
+
+
+def test_photos_know_what_they_are_of_so_that_none_is_crafted_and_scored_on(
+    tmp_path: Path,
+) -> None:
+    faces = synthetic_faces(SyntheticConfig(identities=1, photos=5))
+    copied = faces.subset(torch.tensor([0, 1, 2, 3, 4, 1, 1]))
+    subject = faces.identities[0]
+    written = write_wearer(
+        tmp_path / "worn", copied, subject, seen={faces.digests[4]}, most=9,
+        draws=torch.Generator().manual_seed(0), strength=0.3,
+    )  # fmt: skip
+    assert written == 4
+    marked = load_marked_photos(tmp_path / "worn", subject)
+    assert marked.faces.digests == faces.digests[:4]
+    split = craft_held_out_split(marked.faces, subject=subject, seen={faces.digests[2]})
+    assert split.first.tolist() == [2]

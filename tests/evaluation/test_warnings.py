@@ -62,9 +62,10 @@ def warnings(
     control: SplitSuccess = NEVER,
     recognized: float = 1,
     stealth: Stealth = STEALTH,
+    bare: SplitSuccess = NEVER,
 ) -> list[str]:
     controls = {**dict.fromkeys(CONTROLS, NEVER), "untrained_generator": control}
-    return find_warnings(outcome, held_out, controls, recognized, stealth)
+    return find_warnings(outcome, held_out, controls, recognized, stealth, bare)
 
 
 def test_figures_without_a_weakness_have_no_warnings(outcome: AgnOutcome) -> None:
@@ -117,3 +118,8 @@ def test_few_held_out_photos_are_said(outcome: AgnOutcome) -> None:
 def test_a_recogniser_that_errs_without_a_frame_is_said(outcome: AgnOutcome) -> None:
     (words,) = warnings(outcome, recognized=0.79)
     assert "recognises only 79% of the subject's photos" in words
+
+
+def test_a_goal_that_photos_reach_as_they_are_is_named(outcome: AgnOutcome) -> None:
+    (warning,) = warnings(outcome, bare=OFTEN)
+    assert "as they are" in warning

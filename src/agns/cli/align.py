@@ -72,6 +72,7 @@ def align(
     from agns.data.alignment_jobs import list_jobs
     from agns.data.landmarks import landmarker_model
     from agns.errors import ConfigError, FaceNotFound
+    from agns.images import IMAGE_SUFFIXES
 
     if len(paths) < 2:
         raise ConfigError("name what to align, and then the folder for the aligned faces")
@@ -82,6 +83,13 @@ def align(
         raise ConfigError("give --all-faces or --central, not both")
     if landmarks is None and first_pixel:
         raise ConfigError("--first-pixel belongs to --landmarks")
+    if landmarks is not None and (landmarker is not None or all_faces or central):
+        raise ConfigError(
+            "--landmarks takes the place of finding faces: leave out --landmarker, --all-faces "
+            "and --central"
+        )
+    if export_landmarks is not None and export_landmarks.exists() and not export_landmarks.is_dir():
+        raise ConfigError(f"{export_landmarks} is a file, not a folder for landmarks")
     model = None
     if landmarks is None:
         with bar("Downloading") as progress:
@@ -91,7 +99,7 @@ def align(
     source = LandmarkSource(
         model=model, files=landmarks, first=first_pixel, export=export_landmarks
     )
-    if destination.suffix.lower() in (".png", ".jpg", ".jpeg"):
+    if destination.suffix.lower() in IMAGE_SUFFIXES and not destination.is_dir():
         _align_single(sources, destination, config, source)
         return
     jobs = list_jobs(sources, destination)
@@ -122,7 +130,10 @@ def _align_single(
 
     if len(sources) != 1 or sources[0].is_dir():
         raise ConfigError(f"{destination} is a picture, so that one photo alone can become it")
-    found, written = align_picture(sources[0], destination, config, source)
+    if destination.exists():
+        raise ConfigError(f"{destination} is already there: name another picture")
+    name = sources[0].stem
+    found, written = align_picture(sources[0], destination, config, source, name=name)
     others = f", the {config.faces} of {found} faces" if found > len(written) else ""
     for path in written:
         say(f"Wrote {path}{others}")

@@ -141,12 +141,8 @@ def attack(
     from agns.attack.config import PHYSICAL, AgnConfig
     from agns.data.marked_photos import load_marked_photos
     from agns.errors import ConfigError
-    from agns.evaluation.experiment import (
-        Experiment,
-        build_goal,
-        check_results_directory,
-        run_experiment,
-    )
+    from agns.evaluation.attack_report import check_results_directory
+    from agns.evaluation.experiment import Experiment, build_goal, run_experiment
 
     prepare()
     if physical:
@@ -155,6 +151,8 @@ def attack(
                 "a physical attack is made on photos of somebody who wears the marked frame: give "
                 "--photos, without --faces and --center-crop"
             )
+        if not photos.is_dir():
+            raise ConfigError(f"there is no folder of photos {photos}")
         subject = subject or photos.resolve().name
     elif photos is not None or skip_unmarked:
         raise ConfigError("--photos and --skip-unmarked belong to --physical")

@@ -37,8 +37,8 @@ def demo(
 ) -> None:
     """Recognise, generate, dodge and impersonate on drawn faces, and write a report.
 
-    Or one of these alone, with the commands that do it at full length; then also on your own
-    face folder and recogniser.
+    Or one of these alone, or impersonation with photos of a worn frame, with the commands that do
+    it by hand; then also on your own face folder and recogniser.
     """
     from agns.cli.demonstrations import PARTS, show_part
     from agns.cli.options import open_victim

@@ -1,6 +1,7 @@
 """The parts of `agns demo`: each says what will happen, does it, and says what was seen."""
 
 import dataclasses
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING
 from agns.cli.console import bar, percent, say
 from agns.cli.options import FaceOptions, open_faces, recorded_crop
 from agns.cli.stage import Stage
+from agns.errors import ConfigError
 
 if TYPE_CHECKING:
+    from agns.data.faces import FaceSet
     from agns.evaluation.attack_report import AttackReport
 
 LOOKS = 8
@@ -30,18 +33,25 @@ class Part:
     run: Callable[[Stage], tuple[tuple[str, str, str], list[str]]]
     """Does it; returns what was seen, and the long commands that do the same."""
 
+    leaves: str
+    """What it writes, by its name in the directory."""
+
     asks_seed: bool = True
     """Whether somebody at a terminal is asked for the seed."""
 
 
 def show_part(part: Part, stage: Stage) -> None:
     """Say what will happen, do it, and say what was seen and how to do it by hand."""
+    if stage.out.exists() and not stage.out.is_dir():
+        raise ConfigError(f"{stage.out} is a file, not a directory for results")
+    if (stage.out / part.leaves).exists():
+        raise ConfigError(f"{stage.out / part.leaves} is already there: name another directory")
     for sentence in part.before:
         say(sentence)
     seen, commands = part.run(stage)
     for sentence in seen:
         say(sentence)
-    say("The same at full length:")
+    say("By hand, with all drawn eyeglasses:")
     for command in commands:
         say(f"  {command}")
 
@@ -61,12 +71,15 @@ def _recognise(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
         with bar("Drawing faces") as progress:
             photos = synthetic_faces(drawn, progress=progress)
     else:
-        photos = open_faces(
-            FaceOptions(
-                root=stage.faces,
-                names=stage.known,
-                center_crop=recorded_crop(stage.victim.metadata),
-            )
+        photos = _unseen(
+            open_faces(
+                FaceOptions(
+                    root=stage.faces,
+                    names=stage.known,
+                    center_crop=recorded_crop(stage.victim.metadata),
+                )
+            ),
+            stage,
         )
     truth = torch.tensor([names.index(photos.identities[label]) for label in photos.labels])
     probabilities = classify(victim, photos).softmax(1)
@@ -81,13 +94,26 @@ def _recognise(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
         f"The hardest is {photos.photos[worst]}: {float(sure[worst]):.3f} for who it is.",
         f"Wrote {sheet}: a photo of each identity, with the recogniser's first choice.",
     )
-    folder = stage.faces or "faces"
-    named = f" --recognizer {stage.recognizer}" if stage.recognizer else ""
-    commands = [f"agns recognize{named} {folder}"]
+    named = ("--recognizer", stage.recognizer) if stage.recognizer else ()
+    commands = [command("recognize", *named, stage.faces or "faces")]
     if stage.faces is None:
-        size = f"--identities {len(names)} --photos {LOOKS} --first-photo 80"
-        commands.insert(0, f"agns faces draw --out faces {size}")
+        size = ("--identities", len(names), "--photos", LOOKS, "--first-photo", 80)
+        commands.insert(0, command("faces", "draw", "--out", "faces", *size))
     return seen, commands
+
+
+def _unseen(photos: "FaceSet", stage: Stage) -> "FaceSet":
+    """Those photos that the recogniser was not trained on."""
+    import torch
+
+    listed = stage.victim.metadata.get("training_photos")
+    seen = set(map(str, listed)) if isinstance(listed, list) else set()
+    fresh = [at for at, digest in enumerate(photos.digests) if digest not in seen]
+    if not fresh:
+        raise ConfigError(
+            f"the recogniser was trained on every photo in {stage.faces}: give others"
+        )
+    return photos.subset(torch.tensor(fresh))
 
 
 def _generate(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
@@ -112,7 +138,7 @@ def _generate(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
         f"Among real frames, the discriminator believes in them at {believed:.2f} (median).",
         f"Wrote {sheet}.",
     )
-    return seen, [f"agns glasses generate --out generated.png --seed {stage.seed}"]
+    return seen, [command("glasses", "generate", "--out", "generated.png", "--seed", stage.seed)]
 
 
 def _attack(goal: str, stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
@@ -130,10 +156,12 @@ def _attack(goal: str, stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
         report = run_experiment(
             apparatus, photos, experiment, AgnConfig(seed=stage.seed), out, progress=progress
         )
-    aim = "" if target is None else f" --target {target}"
-    how = f"{aim}{stage.options} --seed {stage.seed} --out {out}"
-    command = f"agns attack {goal} --subject {subject}{how}"
-    return _seen(report, out), [command]
+    aim = () if target is None else ("--target", target)
+    long = command(
+        "attack", goal, "--subject", subject, *aim, *stage.options,
+        "--seed", stage.seed, "--out", stage.by_hand / goal,
+    )  # fmt: skip
+    return _seen(report, out), [long]
 
 
 def _physical(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
@@ -163,19 +191,31 @@ def _physical(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
             apparatus, marked.faces, experiment, config, out,
             placement=marked.placement, progress=progress,
         )  # fmt: skip
-    unseen = f" --unseen-by {stage.recognizer}" if stage.recognizer else ""
-    faces = f" --faces {stage.faces}" if stage.faces else ""
-    victim = f" --recognizer {stage.recognizer}" if stage.recognizer else ""
+    victim = ("--recognizer", stage.recognizer) if stage.recognizer else ()
+    unseen = ("--unseen-by", stage.recognizer) if stage.recognizer else ()
+    faces = ("--faces", stage.faces) if stage.faces else ()
+    taken = stage.by_hand / "photos" / subject
     commands = [
-        f"agns faces photograph --subject {subject} --photos 40{faces}{unseen} --seed {stage.seed} "
-        f"--out {photos}",
-        f"agns attack impersonate --physical --photos {photos} --skip-unmarked --target {target}"
-        f"{victim} --seed {stage.seed} --out {out}",
-    ]
+        command(
+            "faces", "photograph", "--subject", subject, "--photos", 40, *faces, *unseen,
+            "--seed", stage.seed, "--out", taken,
+        ),
+        command(
+            "attack", "impersonate", "--physical", "--photos", taken, "--skip-unmarked",
+            "--target", target, *victim, "--seed", stage.seed, "--out", stage.by_hand / "physical",
+        ),
+    ]  # fmt: skip
     return _seen(report, out), commands
 
 
+def command(*words: object) -> str:
+    """A command line that a shell takes as it is."""
+    return shlex.join(["agns", *map(str, words)])
+
+
 def _seen(report: "AttackReport", out: Path) -> tuple[str, str, str]:
+    if report.stopped_because == "interrupted":
+        raise KeyboardInterrupt
     held, benign = report.held_out, report.controls["benign"]
     aim = "is not recognised" if report.target is None else f"is taken for {report.target}"
     bare = "the marked frame alone" if report.physical else "no frame"
@@ -197,6 +237,7 @@ PARTS: dict[str, Part] = {
             "It gives each identity a probability; the first choice counts.",
             "This is what the attacks below are up against.",
         ),
+        leaves="recognised.png",
         run=_recognise,
         asks_seed=False,
     ),
@@ -207,6 +248,7 @@ PARTS: dict[str, Part] = {
             "It has learnt from 16,680 frames with the textures of a shop.",
             "The attacks fine-tune a copy of it.",
         ),
+        leaves="generated.png",
         run=_generate,
     ),
     "dodge": Part(
@@ -216,6 +258,7 @@ PARTS: dict[str, Part] = {
             "A copy of the generator is fine-tuned on some photos until its frames hide them.",
             "Success is measured on other photos, beside frames that nobody crafted.",
         ),
+        leaves="dodge",
         run=lambda stage: _attack("dodge", stage),
     ),
     "impersonate": Part(
@@ -225,6 +268,7 @@ PARTS: dict[str, Part] = {
             "A copy of the generator is fine-tuned on some photos until its frames do that.",
             "Success is measured on other photos, beside frames that nobody crafted.",
         ),
+        leaves="impersonate",
         run=lambda stage: _attack("impersonate", stage),
     ),
     "physical": Part(
@@ -234,6 +278,7 @@ PARTS: dict[str, Part] = {
             "The marks tell where each photo has the frame; generated ones are warped onto it.",
             "The same warp serves in the attack and in the scoring, on other photos.",
         ),
+        leaves="physical",
         run=_physical,
     ),
 }

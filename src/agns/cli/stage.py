@@ -33,10 +33,15 @@ class Stage:
     seed: int
 
     @property
-    def options(self) -> str:
+    def options(self) -> tuple[object, ...]:
         """The options that name the victim and the faces, for a command line."""
         named = (("--recognizer", self.recognizer), ("--faces", self.faces))
-        return "".join(f" {option} {path}" for option, path in named if path is not None)
+        return tuple(word for pair in named if pair[1] is not None for word in pair)
+
+    @property
+    def by_hand(self) -> Path:
+        """Where the same done by hand may go: what this run writes is not written over."""
+        return self.out.with_name(f"{self.out.name}-by-hand")
 
     @property
     def known(self) -> tuple[str, ...]:

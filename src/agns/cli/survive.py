@@ -50,7 +50,7 @@ def survive(
     import torch
 
     from agns.data.camera import AXES
-    from agns.errors import ConfigError, DataError
+    from agns.errors import ConfigError
     from agns.evaluation.controls import control_frames
     from agns.evaluation.experiment import Experiment, build_goal
     from agns.evaluation.survival import draw_survival, measure_survival
@@ -74,15 +74,22 @@ def survive(
     options = FaceOptions(root=faces, center_crop=recorded_crop(victim.metadata))
     own = open_subject(options, subject, victim.recognizer.identities)
     places = {name: place for place, name in enumerate(own.photos)}
-    photos = report["photos"]
-    held_out = photos["held_out"] if isinstance(photos, dict) else []
+    held_out = _held_out(report, result)
     if missing := [name for name in held_out if name not in places]:
         raise ConfigError(
             f"these faces have no photo {missing[0]}, which {result} was scored on: give the "
             "folder of the attack with --faces"
         )
-    if not held_out:
-        raise DataError(f"{result / 'result.json'} lists no held-out photos")
+    chosen = [places[name] for name in held_out]
+    listed = victim.metadata.get("training_photos")
+    seen = set(map(str, listed)) if isinstance(listed, list) else set()
+    if known := [own.photos[place] for place in chosen if own.digests[place] in seen]:
+        raise ConfigError(
+            f"{victim.name} was trained on {known[0]}, which the attack held out: give the "
+            "attack's own recogniser with --recognizer"
+        )
+    if (before := report.get("recognizer")) not in (None, victim.name):
+        say(f"Warning: the attack was made on {before}, and is photographed for {victim.name}.")
     controls = control_frames(
         open_glasses(glasses, count=None if glasses else 1000),
         count=benign_frames,
@@ -92,7 +99,7 @@ def survive(
         points = measure_survival(
             freeze(victim.recognizer),
             goal,
-            own.faces(torch.tensor([places[name] for name in held_out])),
+            own.faces(torch.tensor(chosen)),
             read_image(result / "frame.png", size=(64, 176))[None],
             controls["benign"],
             axes={name: AXES[name] for name in axis or AXES},
@@ -116,6 +123,16 @@ def survive(
 
 def _rates(point: "SurvivalPoint") -> tuple[float | None, ...]:
     return tuple(part.success_rate for part in (point.worn, point.benign, point.bare))
+
+
+def _held_out(report: "Mapping[str, object]", directory: Path) -> list[str]:
+    from agns.errors import DataError
+
+    photos = report["photos"]
+    listed = photos.get("held_out") if isinstance(photos, dict) else None
+    if not isinstance(listed, list) or not listed or not all(isinstance(n, str) for n in listed):
+        raise DataError(f"{directory / 'result.json'} lists no held-out photos")
+    return listed
 
 
 def _read_result(directory: Path) -> "Mapping[str, object]":

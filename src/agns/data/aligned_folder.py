@@ -7,6 +7,7 @@ is written again only if its photo is newer.
 
 import functools
 import multiprocessing
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -28,6 +29,9 @@ from agns.storage import read_json, versions, write_json
 from agns.types import Image, Progress, silent
 
 Choice: TypeAlias = Literal["largest", "central", "all"]
+
+FACE = ".face"
+"""What stands before the number of a photo's second face and further ones."""
 
 RECORD = "alignment.csv"
 SETTINGS = "alignment.json"
@@ -123,8 +127,8 @@ def align_picture(
 
     Args:
         photo: A JPEG or PNG file.
-        aligned: The PNG or JPEG file to write; of several faces, the second's name ends in `-2`
-            and so on.
+        aligned: The PNG or JPEG file to write; of several faces, the second's name ends in
+            `.face2` and so on.
         config: How.
         landmarks: Where landmarks come from.
         name: What files of landmarks are called, without their ending; as `aligned` by default.
@@ -142,11 +146,11 @@ def align_picture(
     faces = _find(photo, name or aligned.stem, image, landmarks)
     written = []
     for number, points in enumerate(_chosen(faces, image, config.faces), 1):
-        place = aligned if number == 1 else aligned.with_stem(f"{aligned.stem}-{number}")
+        which = "" if number == 1 else f"{FACE}{number}"
+        place = aligned.with_stem(f"{aligned.stem}{which}")
         write_image(place, align(image, points, POSES[config.pose]), quick=True)
         if landmarks.export is not None:
-            folder = landmarks.export / Path(name or aligned.stem).parent
-            write_landmarks(folder / f"{place.stem}.csv", points)
+            write_landmarks(landmarks.export / f"{name or aligned.stem}{which}.csv", points)
         written.append(place)
     return len(faces), written
 
@@ -197,7 +201,7 @@ class _Work:
 
     def __call__(self, job: Job) -> Row:
         place = self.destination / f"{job.name}.png"
-        row = functools.partial(Row, name=job.name, photo=str(job.photo))
+        row = functools.partial(Row, name=job.name, photo=os.path.abspath(job.photo))
         files = self.landmarks.files
         if files is not None and files.is_dir() and not (files / f"{job.name}.csv").is_file():
             return row(outcome="no landmarks", detail=f"there is no {files / job.name}.csv")
@@ -211,6 +215,9 @@ class _Work:
             return row(outcome="unreadable", detail=str(error))
         except DataError as error:
             return row(outcome="bad landmarks", detail=f"{job.photo}: {error}")
+        except ConfigError as error:
+            # The photo has gone since it was listed, or was a link to nothing.
+            return row(outcome="unreadable", detail=str(error))
         names = (path.relative_to(self.destination).as_posix() for path in written)
         return row(outcome="aligned", faces=found, written=";".join(names))
 
@@ -236,13 +243,28 @@ def _each(work: _Work, jobs: Sequence[Job], workers: int) -> Iterator[Row]:
 
 
 def _done(job: Job, destination: Path, record: dict[str, Row]) -> Row | None:
-    """The row of a photo whose pictures are there and not older than it is."""
+    """The row of a photo whose pictures are there and not older than it is.
+
+    Raises:
+        ConfigError: The picture is there, but of another photo, or not by this folder's record.
+    """
     row = record.get(job.name)
     if row is None or row.outcome != "aligned":
-        row = Row(
-            name=job.name, photo=str(job.photo), outcome="there already", written=f"{job.name}.png"
+        if (there := destination / f"{job.name}.png").exists():
+            raise ConfigError(
+                f"{there} is there already, and {RECORD} does not say that it is {job.photo} "
+                "aligned: name another folder, or move it away"
+            )
+        return None
+    if not _same(row.photo, job.photo):
+        raise ConfigError(
+            f"{destination / row.name}.png is {row.photo} aligned, not {job.photo}: name another "
+            "folder"
         )
-    changed = job.photo.stat().st_mtime
+    try:
+        changed = job.photo.stat().st_mtime
+    except OSError:
+        return None
     for name in row.written.split(";"):
         path = destination / name
         if not path.is_file() or path.stat().st_mtime < changed:
@@ -250,17 +272,24 @@ def _done(job: Job, destination: Path, record: dict[str, Row]) -> Row | None:
     return row
 
 
+def _same(recorded: str, photo: Path) -> bool:
+    return os.path.realpath(recorded) == os.path.realpath(photo)
+
+
 def _check_settings(destination: Path, config: AlignConfig, landmarks: LandmarkSource) -> None:
     """Refuse a folder that holds pictures aligned otherwise; note how these are."""
     if destination.exists() and not destination.is_dir():
         raise ConfigError(f"{destination} is a file, not a folder for aligned pictures")
     path = destination / SETTINGS
+    settings: dict[str, object] = {**asdict(config), "landmarks": "found by MediaPipe"}
+    if landmarks.files is not None:
+        settings["landmarks"] = f"from files that count pixels from {landmarks.first}"
     if path.is_file():
         before = read_json(path).get("config")
-        if before != asdict(config):
+        if before != settings:
             raise ConfigError(
                 f"{destination} holds pictures aligned with other settings ({before}): "
                 "name another folder"
             )
     finder = {} if landmarks.model is None else {"mediapipe": version("mediapipe")}
-    write_json(path, {"config": config, "versions": {**versions(), **finder}})
+    write_json(path, {"config": settings, "versions": {**versions(), **finder}})

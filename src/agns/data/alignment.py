@@ -18,6 +18,9 @@ from agns.types import CANVAS, Homographies, Image, Points
 
 LANDMARK_COUNT = 68
 
+MAGNIFIED = (0.005, 100.0)
+"""By how much a face may be shrunk and enlarged: beyond, landmarks are in error."""
+
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class CanonicalPose:
@@ -95,17 +98,22 @@ def align(
     """
     matrix = alignment(landmarks, pose)
     canvas = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]]) * (pose.size - 1.0)
+    scale = float(torch.linalg.det(matrix[:2, :2]).abs().sqrt())
+    if not MAGNIFIED[0] <= scale <= MAGNIFIED[1]:
+        raise DataError(
+            f"the landmarks span no face that could be aligned: it would be scaled by {scale:.3g}"
+        )
+    if min(image.shape[1:]) < 2:
+        raise DataError(f"a picture of {image.shape[1]}x{image.shape[2]} pixels shows no face")
     corners = transform_points(canvas, torch.linalg.inv(matrix))
-    if not bool(torch.isfinite(corners).all()):
-        raise DataError("the landmarks span no face that could be aligned")
     # Only what the canvas shows is resampled, with a pixel or two to spare.
-    margin = 3 / float(torch.linalg.det(matrix[:2, :2]).abs().sqrt()) + 3
+    margin = 3 / scale + 3
     low = (corners.amin(0) - margin).floor().clamp_min(0)
     high = (corners.amax(0) + margin).ceil()
     left, top = (int(edge) for edge in low)
     right, bottom = (int(edge) for edge in high)
     part = image[None, :, top : max(bottom, 0), left : max(right, 0)]
-    if 0 in part.shape:
+    if min(part.shape[2:]) < 2:
         raise DataError("the landmarks lie outside the picture")
     matrix = matrix @ _shift(left, top)
     part, shrunk = _shrink(part, matrix)

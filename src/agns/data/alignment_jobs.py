@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, TypeAlias, cast, get_args
+from typing import Literal, TextIO, TypeAlias, cast, get_args
 
 from agns.errors import ConfigError, DataError
 from agns.images import IMAGE_SUFFIXES
@@ -62,6 +62,8 @@ def list_jobs(sources: Sequence[Path], destination: Path) -> list[Job]:
     """
     jobs: dict[str, Job] = {}
     for source in sources:
+        if source == Path() or destination == Path():
+            raise ConfigError("name the sources and the destination, not the current folder")
         if not source.exists():
             raise ConfigError(f"there is no picture or folder {source}")
         if source.is_dir():
@@ -73,6 +75,8 @@ def list_jobs(sources: Sequence[Path], destination: Path) -> list[Job]:
             found = [(before + str(path.relative_to(source).as_posix()), path)
                      for path in _pictures(source)]  # fmt: skip
         else:
+            if source.resolve().parent == destination.resolve():
+                raise ConfigError(f"{source} lies in {destination} itself: name a folder beside")
             found = [(source.name, source)]
         for place, photo in found:
             name = place.rpartition(".")[0]
@@ -95,20 +99,34 @@ def _overlap(source: Path, destination: Path) -> bool:
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
-    """The pictures in a folder at any depth, but for hidden ones."""
-    for directory, folders, files in os.walk(folder):
+    """The pictures in a folder at any depth, but for hidden ones; links are followed."""
+    seen: set[Path] = set()
+    for directory, folders, files in os.walk(folder, followlinks=True):
+        # A link to a folder around it would go round for ever.
+        if (real := Path(directory).resolve()) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if name[0] != ".")
         for name in sorted(files):
-            if name[0] != "." and name.lower().endswith(IMAGE_SUFFIXES):
-                yield Path(directory) / name
+            path = Path(directory) / name
+            picture = name[0] != "." and name.lower().endswith(IMAGE_SUFFIXES)
+            # A link to nothing is kept, to be reported; a pipe would be waited for.
+            if picture and (path.is_file() or path.is_symlink()):
+                yield path
 
 
 _COLUMNS = tuple(field.name for field in fields(Row))
 
 
+def _open(path: Path, mode: Literal["r", "w", "a"]) -> TextIO:
+    """Open a record; file names need not be text, and their bytes come back as they were."""
+    return path.open(mode, newline="", encoding="utf-8", errors="surrogateescape")
+
+
 def write_record(path: Path, rows: Iterable[Row]) -> None:
     """Write a record anew, atomically."""
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, _open(temporary, "w") as file:
         lines = csv.writer(file)
         lines.writerow(_COLUMNS)
         lines.writerows(_cells(row) for row in rows)
@@ -116,7 +134,7 @@ def write_record(path: Path, rows: Iterable[Row]) -> None:
 
 def append_row(path: Path, row: Row) -> None:
     """Add a line to a record that is there."""
-    with path.open("a", newline="", encoding="utf-8") as file:
+    with _open(path, "a") as file:
         csv.writer(file).writerow(_cells(row))
 
 
@@ -132,23 +150,30 @@ def read_record(path: Path) -> dict[str, Row]:
     """
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
+    with _open(path, "r") as file:
         lines = csv.DictReader(file)
-        if lines.fieldnames is None or tuple(lines.fieldnames) != _COLUMNS:
-            raise DataError(f"{path} is not a record of alignment: move it away")
-        rows = [_row(line) for line in lines]
+        try:
+            if lines.fieldnames is None or tuple(lines.fieldnames) != _COLUMNS:
+                raise DataError(f"{path} is not a record of alignment: move it away")
+            rows = [_row(line) for line in lines]
+        except csv.Error as error:
+            raise DataError(f"{path} is not a record of alignment: move it away") from error
     return {row.name: row for row in rows if row is not None}
 
 
 def _row(line: Mapping[str, str | None]) -> Row | None:
     outcome, faces = line["outcome"], line["faces"]
-    if outcome not in get_args(Outcome) or faces is None or not faces.isdigit():
+    if (
+        outcome not in get_args(Outcome)
+        or faces is None
+        or not (faces.isascii() and faces.isdigit())
+    ):
         return None
     return Row(
         name=line["name"] or "",
         photo=line["photo"] or "",
         outcome=cast(Outcome, outcome),
-        faces=int(faces),
+        faces=int(faces or 0),
         written=line["written"] or "",
         detail=line["detail"] or "",
     )

@@ -28,6 +28,9 @@ from agns.types import Image, Progress, silent
 LANDMARKER_VARIABLE = "AGNS_LANDMARKER"
 """Environment variable that names the landmarker's model file."""
 
+LONGEST = 1600
+"""Sides in pixels above which a picture is shrunk before faces are looked for."""
+
 MEDIAPIPE_POINTS = (
     # Jaw, from the left of the picture down to the chin and up again.
     127, 234, 93, 132, 172, 136, 149, 176, 152, 400, 378, 365, 397, 361, 323, 454, 356,
@@ -97,6 +100,17 @@ class MediaPipeLandmarker:
 
     def __call__(self, image: Image) -> Float[Tensor, "faces 68 2"]:
         """Find every face's landmarks, as `Landmarker` says."""
+        # Faces in larger pictures are found as well from smaller copies, in far less memory.
+        shrink = max(1.0, max(image.shape[1:]) / LONGEST)
+        if shrink > 1:
+            size = [max(1, round(side / shrink)) for side in image.shape[1:]]
+            scaled = functional.interpolate(image[None], size=size, mode="area")[0]
+            scale = torch.tensor([image.shape[2] / size[1], image.shape[1] / size[0]])
+            # Pixel centres lie on whole numbers, so that edges lie half a pixel outside.
+            return (self._found(scaled) + 0.5) * scale - 0.5
+        return self._found(image)
+
+    def _found(self, image: Image) -> Float[Tensor, "faces 68 2"]:
         found = self._detect(image)
         if len(found):
             return found
@@ -180,8 +194,8 @@ def read_landmarks(path: Path, *, first: int = 0) -> Float[Tensor, "68 2"]:
     if not path.is_file():
         raise ConfigError(f"there is no file of landmarks {path}")
     try:
-        lines = path.read_text(encoding="utf-8").split()
-        points = [tuple(float(number) for number in line.split(",")) for line in lines]
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        points = [tuple(map(float, line.split(","))) for line in lines if line.strip()]
     except ValueError as error:
         raise DataError(f"{path} should hold {LANDMARK_COUNT} lines of x,y: {error}") from error
     if len(points) != LANDMARK_COUNT or any(len(point) != 2 for point in points):

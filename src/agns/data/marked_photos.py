@@ -1,6 +1,6 @@
 """Photos of somebody who wears the frame with seven green marks, for a physical attack."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,7 +11,11 @@ from agns.accessory.placement import Placement
 from agns.data.faces import FaceSet, faces_from_pixels
 from agns.errors import ConfigError, DataError, ImageContractError, MarksNotFound
 from agns.images import IMAGE_SUFFIXES, read_image, to_pixels
+from agns.storage import read_json
 from agns.types import CANVAS, Points
+
+PHOTOGRAPHS = "photographs.json"
+"""Lies beside simulated photos, and says what each is of."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -19,7 +23,8 @@ class MarkedPhotos:
     """One subject's photos, and where the worn frame is on each."""
 
     faces: FaceSet
-    """The photos; the subject is their only identity."""
+    """The photos; the subject is their only identity. Of simulated photos, `digests` are those of
+    the photos that they are of: what a recogniser was trained on is known by them."""
 
     marks: Points
     """(photos, 7, 2): the marks' centres in pixels."""
@@ -87,8 +92,12 @@ def load_marked_photos(folder: Path, subject: str, *, skip_unmarked: bool = Fals
             raise DataError(f"{folder / name} is the same picture as {first[digest]}: remove one")
         first[digest] = name
     centres = torch.stack(marks)
+    sources = _sources(folder / PHOTOGRAPHS)
+    digests = tuple(
+        sources.get(name, own) for name, own in zip(faces.photos, faces.digests, strict=True)
+    )
     return MarkedPhotos(
-        faces=faces,
+        faces=replace(faces, digests=digests),
         marks=centres,
         placement=Placement(homographies=marks_homography(centres)),
         skipped=tuple(skipped),
@@ -102,3 +111,19 @@ def _read(path: Path) -> torch.Tensor:
         raise DataError(
             f"{error}: align it first, with agns align {path.parent} ALIGNED"
         ) from error
+
+
+def _sources(path: Path) -> dict[str, str]:
+    """Digests of what simulated photos are of, by the photos' names.
+
+    Raises:
+        DataError: The file is not what `agns faces photograph` writes.
+    """
+    if not path.is_file():
+        return {}
+    listed = read_json(path).get("photographs")
+    if not isinstance(listed, list) or not all(
+        isinstance(row, dict) and {"photo", "digest"} <= row.keys() for row in listed
+    ):
+        raise DataError(f"{path} does not say what each photo is of: photograph them anew")
+    return {str(row["photo"]): str(row["digest"]) for row in listed}

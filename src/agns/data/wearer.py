@@ -81,7 +81,8 @@ def write_wearer(
 
     Args:
         out: A folder for `001.png` and so on, and `photographs.json`: the photo of the subject
-            that each is of, its scene, and its homography.
+            that each is of, with its digest, its scene, and its homography. Copies of one photo
+            are photographed once.
         faces: Holds the subject.
         subject: Who wears the marked frame.
         seen: Digests of photos to leave out: those that a recogniser was trained on.
@@ -97,11 +98,13 @@ def write_wearer(
         ConfigError: There is no such subject, or the strength is out of range.
         DataError: Fewer than two photos are left.
     """
-    places = [at for at in faces.of(subject).tolist() if faces.digests[at] not in seen][:most]
+    # Of several copies, the first.
+    fresh = {faces.digests[at]: at for at in reversed(faces.of(subject).tolist())}
+    places = sorted(at for digest, at in fresh.items() if digest not in seen)[:most]
     if len(places) < 2:
         raise DataError(
-            f"only {len(places)} of {len(faces.of(subject))} photos of {subject} were not used in "
-            "training, too few to photograph"
+            f"only {len(places)} of {len(faces.of(subject))} photos of {subject} are different and "
+            "were not used in training, too few to photograph"
         )
     rows = []
     for number, place in enumerate(places, 1):
@@ -114,6 +117,7 @@ def write_wearer(
             {
                 "photo": name,
                 "of": faces.photos[place],
+                "digest": faces.digests[place],
                 "scene": taken.scenes[0],
                 "homography": taken.homographies[0].tolist(),
             }

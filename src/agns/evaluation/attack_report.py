@@ -1,8 +1,10 @@
 """What an attack was worth: the content of `result.json`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from agns.attack.agn import Reason
+from agns.errors import ConfigError
 from agns.evaluation.metrics import SplitSuccess
 from agns.evaluation.stealth import BenignRange, Stealth
 
@@ -53,3 +55,15 @@ def describe(report: AttackReport) -> str:
         f"{report.subject} {aim}: {rate:.0%} of {report.held_out.images} held-out photos "
         f"(95 % interval {interval[0]:.0%} to {interval[1]:.0%})"
     )
+
+
+def check_results_directory(out: Path) -> None:
+    """Refuse a directory that cannot take the results of an attack.
+
+    Raises:
+        ConfigError: It holds a result already, or is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file, not a directory for results")
+    if (out / "result.json").exists():
+        raise ConfigError(f"{out} already holds a result: name another directory")

@@ -20,6 +20,7 @@ def find_warnings(
     controls: Mapping[str, SplitSuccess],
     recognized: float | None,
     stealth: Stealth,
+    bare: SplitSuccess,
 ) -> list[str]:
     """Say in words what makes the figures weaker than they look."""
     warnings = []
@@ -43,6 +44,12 @@ def find_warnings(
                 f"The control '{name.replace('_', ' ')}' succeeds as often as the attack "
                 f"({other:.0%} against {rate:.0%}): the success is not the attack's own."
             )
+    without = bare.success_rate
+    if rate is not None and without is not None and without >= max(0.25, rate / 2):
+        warnings.append(
+            f"The goal is reached on {without:.0%} of the held-out photos as they are: read the "
+            "success against that."
+        )
     if stealth.discriminator_percentile < 0.05:
         warnings.append(
             "The frame looks less like eyeglasses than 95 % of benign generated frames "

@@ -16,7 +16,7 @@ from agns.attack.result import save_outcome
 from agns.data.faces import FaceSet
 from agns.data.splits import craft_held_out_split
 from agns.errors import AttackError, ConfigError
-from agns.evaluation.attack_report import AttackReport, describe
+from agns.evaluation.attack_report import AttackReport, check_results_directory, describe
 from agns.evaluation.checks import find_warnings, recognized_share
 from agns.evaluation.controls import CONTROLS, control_frames, logits_wearing
 from agns.evaluation.figures import draw_before_after, draw_history
@@ -144,6 +144,14 @@ def run_experiment(
     recognizer = apparatus.victim
     goal = build_goal(experiment, recognizer)
     own = faces.subset(faces.of(experiment.subject))
+    places = placement.homographies
+    if experiment.physical != (places is not None) or (
+        places is not None and len(places) != len(own)
+    ):
+        raise ConfigError(
+            f"a physical experiment needs a homography for each of {len(own)} photos, and a "
+            f"digital one none; got {0 if places is None else len(places)}"
+        )
     split = craft_held_out_split(
         own,
         subject=experiment.subject,
@@ -206,6 +214,7 @@ def run_experiment(
         for name in CONTROLS
     }
     held_out = measure_split(goal, worn["held_out"], recognized["held_out"])
+    bare = measure_split(goal, plain["held_out"], recognized["held_out"])
     stealth = apparatus.scale.measure(outcome.best.frames[0])
     report = AttackReport(
         goal=experiment.goal,
@@ -220,7 +229,7 @@ def run_experiment(
         reached_stop_value=outcome.best.met,
         craft=measure_split(goal, worn["craft"], recognized["craft"]),
         held_out=held_out,
-        held_out_without_frame=measure_split(goal, plain["held_out"], recognized["held_out"]),
+        held_out_without_frame=bare,
         controls=controls,
         stealth=stealth,
         benign_stealth=apparatus.scale.ranges,
@@ -238,6 +247,7 @@ def run_experiment(
             # Of somebody who is no class, no photo can be recognised.
             None if goal.subject is None else recognized_share(recognized),
             stealth,
+            bare,
         ),
         config={**asdict(experiment), **asdict(config)},
         versions=versions(),
@@ -257,18 +267,6 @@ def run_experiment(
     )
     draw_history(out / "history.png", outcome.history, goal.stop)
     return report
-
-
-def check_results_directory(out: Path) -> None:
-    """Refuse a directory that cannot take the results of an attack.
-
-    Raises:
-        ConfigError: It holds a result already, or is a file.
-    """
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file, not a directory for results")
-    if (out / "result.json").exists():
-        raise ConfigError(f"{out} already holds a result: name another directory")
 
 
 def build_goal(experiment: Experiment, recognizer: Recognizer) -> Dodge | Impersonate:
