@@ -259,7 +259,9 @@ def test_a_cache_that_cannot_be_written_to_is_told_with_a_way_out(shelf: Shelf) 
 
 
 def test_a_name_that_is_not_in_the_list_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no download 'faces': choose one of face-landmarker, vgg16-imagenet"):
+    with pytest.raises(
+        ConfigError, match="no download 'faces': choose one of face-landmarker, vgg"
+    ):
         fetch("faces")
 
 
