@@ -1,8 +1,10 @@
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from agns.accessory.frame import silhouette
 from agns.accessory.marks import GREEN, MARKS, draw_marks, marked_frame, marks_homography
@@ -115,6 +117,8 @@ def test_a_frame_warped_by_its_marks_lands_on_them() -> None:
     ],
     ids=["coinciding", "on one line", "mirrored", "not finite", "beyond the horizon"],
 )
-def test_centres_that_no_camera_sees_give_no_homography(spoil) -> None:  # type: ignore[no-untyped-def]
+def test_centres_that_no_camera_sees_give_no_homography(
+    spoil: Callable[[Tensor], Tensor],
+) -> None:
     with pytest.raises(DataError):
         marks_homography(spoil(canvas_marks()))

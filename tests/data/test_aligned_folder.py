@@ -10,6 +10,7 @@ from agns.data.aligned_folder import (
     RECORD,
     SETTINGS,
     AlignConfig,
+    Choice,
     LandmarkSource,
     align_folder,
     align_picture,
@@ -191,11 +192,11 @@ def crowd() -> torch.Tensor:
     ("faces", "largest", "count"), [("largest", True, 1), ("central", False, 1), ("all", True, 2)]
 )
 def test_of_several_faces_the_one_asked_for_is_aligned(
-    faces: str, largest: bool, count: int, tmp_path: Path
+    faces: Choice, largest: bool, count: int, tmp_path: Path
 ) -> None:
     photo, out = tmp_path / "crowd.png", tmp_path / "aligned.png"
     write_image(photo, crowd())
-    config = AlignConfig(faces=faces)  # type: ignore[arg-type]
+    config = AlignConfig(faces=faces)
     source = LandmarkSource(model=FOUND.model, export=tmp_path / "landmarks")
     found, written = align_picture(photo, out, config, source)
     assert (found, len(written)) == (2, count)

@@ -106,8 +106,9 @@ def _unseen(photos: "FaceSet", stage: Stage) -> "FaceSet":
     """Those photos that the recogniser was not trained on."""
     import torch
 
-    listed = stage.victim.metadata.get("training_photos")
-    seen = set(map(str, listed)) if isinstance(listed, list) else set()
+    from agns.models.weights import photos_seen
+
+    seen = photos_seen(stage.victim.metadata)
     fresh = [at for at, digest in enumerate(photos.digests) if digest not in seen]
     if not fresh:
         raise ConfigError(

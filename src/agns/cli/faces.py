@@ -76,19 +76,19 @@ def photograph(
 
     from agns.data.wearer import write_wearer
     from agns.errors import ConfigError
+    from agns.models.weights import photos_seen
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is already there and not an empty folder: name another")
     victim = open_victim(recognizer)
     options = FaceOptions(root=faces, center_crop=recorded_crop(victim.metadata))
     own = open_subject(options, subject, victim.recognizer.identities)
-    listed = victim.metadata.get("training_photos")
     with bar("Photographing") as progress:
         count = write_wearer(
             out,
             own,
             subject,
-            seen=set(map(str, listed)) if isinstance(listed, list) else set(),
+            seen=photos_seen(victim.metadata),
             most=photos,
             draws=torch.Generator().manual_seed(seed),
             strength=strength,

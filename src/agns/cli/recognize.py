@@ -75,13 +75,13 @@ def recognize(
     import json
 
     from agns.models.recognizer import freeze
+    from agns.models.weights import photos_seen
 
     prepare()
     victim = open_victim(recognizer)
     frozen = freeze(victim.recognizer)
     crop = recorded_crop(victim.metadata) if center_crop is None else center_crop
-    trained = victim.metadata.get("training_photos")
-    seen = set(map(str, trained)) if isinstance(trained, list) else set()
+    seen = photos_seen(victim.metadata)
     results: list[Choices | FolderAccuracy] = []
     for path in paths:
         if path.is_dir():
@@ -134,7 +134,9 @@ def _first_choices(recognizer: "Recognizer", path: Path, crop: int | None, top: 
     )
 
 
-def _measured(recognizer: "Recognizer", options: FaceOptions, seen: set[str]) -> FolderAccuracy:
+def _measured(
+    recognizer: "Recognizer", options: FaceOptions, seen: frozenset[str]
+) -> FolderAccuracy:
     import torch
 
     from agns.errors import DataError

@@ -56,6 +56,7 @@ def survive(
     from agns.evaluation.survival import draw_survival, measure_survival
     from agns.images import read_image
     from agns.models.recognizer import freeze
+    from agns.models.weights import photos_seen
     from agns.storage import versions, write_json
 
     prepare()
@@ -81,8 +82,7 @@ def survive(
             "folder of the attack with --faces"
         )
     chosen = [places[name] for name in held_out]
-    listed = victim.metadata.get("training_photos")
-    seen = set(map(str, listed)) if isinstance(listed, list) else set()
+    seen = photos_seen(victim.metadata)
     if known := [own.photos[place] for place in chosen if own.digests[place] in seen]:
         raise ConfigError(
             f"{victim.name} was trained on {known[0]}, which the attack held out: give the "

@@ -24,6 +24,7 @@ from agns.evaluation.metrics import measure_split
 from agns.evaluation.stealth import StealthScale
 from agns.models.dcgan import Discriminator, Generator
 from agns.models.recognizer import Recognizer, freeze
+from agns.models.weights import photos_seen
 from agns.storage import versions, write_json
 from agns.types import Glasses, Progress, silent
 
@@ -105,8 +106,7 @@ class Apparatus:
     @functools.cached_property
     def photos_seen(self) -> frozenset[str]:
         """Digests of the photos that the recogniser was trained on, as far as its file tells."""
-        listed = self.metadata.get("training_photos")
-        return frozenset(map(str, listed)) if isinstance(listed, list) else frozenset()
+        return photos_seen(self.metadata)
 
 
 def run_experiment(

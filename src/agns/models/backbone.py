@@ -12,7 +12,7 @@ from agns.models.layers import Convention, Pooling
 from agns.models.openface import OpenFace
 from agns.models.recognizer import Recognizer, load_recognizer
 from agns.models.vgg import Vgg16
-from agns.models.weights import fill
+from agns.models.weights import fill, photos_seen
 from agns.storage import load_tensors, save_tensors, under
 
 
@@ -151,10 +151,10 @@ def load_start(path: Path) -> Start:
         WeightsError: The file is damaged, holds something else, or does not fit.
     """
     backbone, metadata = load_backbone(path)
-    seen, crop = metadata.get("training_photos"), metadata.get("center_crop")
+    crop = metadata.get("center_crop")
     return Start(
         backbone=backbone,
         path=path,
-        seen=frozenset(map(str, seen)) if isinstance(seen, list) else frozenset(),
+        seen=photos_seen(metadata),
         center_crop=crop if isinstance(crop, int) else None,
     )

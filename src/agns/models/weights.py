@@ -78,3 +78,13 @@ def average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
     torch._foreach_lerp_(
         [into[name] for name in floating], [source[name] for name in floating], 1 - decay
     )
+
+
+def photos_seen(metadata: Mapping[str, object]) -> frozenset[str]:
+    """Digests of the photos that a network was trained on, as far as its file tells.
+
+    Args:
+        metadata: What the file says beside the weights.
+    """
+    listed = metadata.get("training_photos")
+    return frozenset(map(str, listed)) if isinstance(listed, list) else frozenset()
