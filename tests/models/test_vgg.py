@@ -63,3 +63,37 @@ def test_both_descriptor_layers_drop_the_share_asked_for(network: Vgg16) -> None
     kinds = [type(layer) for layer in network.descriptor]
     assert kinds == [nn.Linear, nn.ReLU, DrawnDropout] * 2
     assert [layer.p for layer in network.descriptor if isinstance(layer, nn.Dropout)] == [0.3, 0.3]
+
+
+def small() -> Vgg16:
+    return Vgg16(blocks=((8, 1), (6, 2)), width=12)
+
+
+def test_norms_follow_each_layer_with_weights() -> None:
+    network = small()
+    network.add_norms()
+    assert [type(layer) for layer in network.features] == [
+        nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.MaxPool2d,
+        *[nn.Conv2d, nn.BatchNorm2d, nn.ReLU] * 2, nn.MaxPool2d,
+    ]  # fmt: skip
+    kinds = [type(layer) for layer in network.descriptor]
+    assert kinds == [nn.Linear, nn.BatchNorm1d, nn.ReLU, DrawnDropout] * 2
+
+
+def test_folded_norms_leave_a_plain_network_that_describes_alike(
+    generator: torch.Generator,
+) -> None:
+    network = small()
+    network.add_norms()
+    images = torch.rand(16, 3, 20, 20, generator=generator)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1, 0.3, generator=generator)
+            nn.init.normal_(module.bias, 0, 0.3, generator=generator)
+            module.momentum = 0.7
+    network.train()(images)
+    expected = network.eval()(images)
+    assert expected.std() > 0.01
+    network.fold_norms()
+    torch.testing.assert_close(network.eval()(images), expected, rtol=1e-4, atol=1e-5)
+    assert network.state_dict().keys() == small().state_dict().keys()

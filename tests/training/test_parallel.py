@@ -14,12 +14,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from agns.errors import ConfigError
+from agns.training.joining import JoinedBatchNorm1d, JoinedBatchNorm2d, join_batch_norms
 from agns.training.parallel import (
-    JoinedBatchNorm2d,
     Machines,
     draws_at,
     is_first_process,
-    join_batch_norms,
     share_of,
 )
 from agns.training.triplets import triplet_loss
@@ -29,14 +28,16 @@ NETWORK = """
     import torch
     from torch import nn
     from safetensors.torch import save_file
-    from agns.training.parallel import join_batch_norms, share_of
+    from agns.training.joining import join_batch_norms
+    from agns.training.parallel import share_of
 
     torch.set_num_threads(1)
     def network():
         draws = torch.Generator().manual_seed(3)
         made = nn.Sequential(
             nn.Conv2d(3, 5, 3, 2), nn.BatchNorm2d(5), nn.ReLU(),
-            nn.Conv2d(5, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(36, 3),
+            nn.Conv2d(5, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.BatchNorm1d(36),
+            nn.Linear(36, 3),
         )
         for parameter in made.parameters():
             with torch.no_grad():
@@ -97,7 +98,7 @@ def test_a_step_of_two_processes_has_the_gradients_of_one_with_the_joint_batch(
 TRIPLETS = (
     NETWORK
     + """
-    from agns.training.parallel import join_over_processes
+    from agns.training.joining import join_over_processes
     from agns.training.triplets import triplet_loss
     names = torch.tensor([0, 0, 1, 1, 2, 2, 0, 1])
     machines = Machines(accelerator="cpu", devices=2, precision="32")
@@ -208,13 +209,19 @@ def test_a_place_always_gives_the_same_draws_and_no_other_place_does() -> None:
 def test_joining_keeps_names_weights_and_what_one_process_computes(
     generator: torch.Generator,
 ) -> None:
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.BatchNorm2d(4, eps=1e-3)))
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.Sequential(nn.BatchNorm2d(4, eps=1e-3)),
+        nn.Flatten(),
+        nn.BatchNorm1d(64, eps=1e-2),
+    )
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     images = torch.rand(2, 3, 6, 6, generator=generator)
     expected = network.eval()(images)
     joined = join_batch_norms(network)
     assert isinstance(joined[1][0], JoinedBatchNorm2d)
-    assert joined[1][0].eps == 1e-3
+    assert isinstance(joined[3], JoinedBatchNorm1d)
+    assert (joined[1][0].eps, joined[3].eps) == (1e-3, 1e-2)
     assert before.keys() == joined.state_dict().keys()
     torch.testing.assert_close(joined.eval()(images), expected)
 

@@ -272,6 +272,7 @@ def test_averaging_moves_weights_and_statistics_by_what_the_decay_leaves() -> No
         ({"frames_per_photo": 0}, "frames_per_photo must be at least 1"),
         ({"patience": 0}, "patience must be at least 1"),
         ({"sizes": (64, 96)}, "sizes of of10 must be at least 65"),
+        ({"norms": True}, "norms are for VGG: of10 has batch norms of its own"),
         ({"arch": "vgg", "sizes": (16,)}, "sizes of vgg must be at least 32"),
         ({"frames_per_photo": 10**9}, "frames_per_photo must be 10000 at most"),
     ],
@@ -281,16 +282,22 @@ def test_settings_out_of_range_are_refused(changes: dict[str, float], complaint:
         RecognizerTraining(**changes)
 
 
-def test_dropout_too_is_resumed_bit_for_bit(
-    tmp_path: Path, faces: FaceSet, glasses: Pixels, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def _small_vgg(monkeypatch: pytest.MonkeyPatch) -> None:
     small = replace(
         FAMILIES["vgg"],
         backbone=lambda *_: Vgg16(blocks=((2, 1), (2, 1), (2, 1), (2, 1), (3, 1)), width=8),
         head=lambda classes: torch.nn.Linear(8, classes),
     )
     monkeypatch.setitem(FAMILIES, "vgg", small)
-    config = replace(CONFIG, arch="vgg", sizes=(32,))
+
+
+@pytest.mark.usefixtures("_small_vgg")
+@pytest.mark.parametrize("norms", [False, True])
+def test_dropout_too_is_resumed_bit_for_bit(
+    tmp_path: Path, faces: FaceSet, glasses: Pixels, *, norms: bool
+) -> None:
+    config = replace(CONFIG, arch="vgg", sizes=(32,), norms=norms)
     train_recognizer(faces, glasses, config, tmp_path / "whole")
     with pytest.raises(BrokenOff):
         train_recognizer(faces, glasses, config, tmp_path / "broken", progress=break_off_in_epoch_2)
@@ -305,6 +312,22 @@ def test_dropout_too_is_resumed_bit_for_bit(
     train_recognizer(faces, glasses, replace(config, seed=1), tmp_path / "other")
     other = load_tensors(tmp_path / "other" / "recognizer.safetensors")[0]
     assert not torch.equal(other["head.weight"], expected["head.weight"])
+
+
+@pytest.mark.usefixtures("_small_vgg")
+def test_norms_are_learnt_with_and_folded_into_the_weights_that_are_kept(
+    tmp_path: Path, faces: FaceSet, glasses: Pixels
+) -> None:
+    config = replace(CONFIG, arch="vgg", sizes=(32,), norms=True)
+    train_recognizer(faces, glasses, config, tmp_path / "run")
+    learnt, _ = load_tensors(tmp_path / "run" / "checkpoint.safetensors")
+    assert "averaged.backbone.features.1.running_var" in learnt
+    kept, _ = load_recognizer(tmp_path / "run" / "recognizer.safetensors")
+    assert not any("running" in name for name in kept.state_dict())
+    start = load_start(tmp_path / "run" / "best.safetensors")
+    with pytest.raises(ConfigError, match=r"norms are for training from nothing, not from .*best"):
+        train_recognizer(faces, glasses, config, tmp_path / "again", start=start)
+    assert not (tmp_path / "again").exists()
 
 
 def test_the_best_weights_tell_of_the_photos_they_saw(whole: Path) -> None:

@@ -127,8 +127,9 @@ def train_recognizer(
     from agns.training.run import Provenance
 
     prepare()
-    # What has learnt to see needs no small faces first.
-    usual = None if init is None and pretrained is None else ()
+    # What has learnt to see needs neither small faces first nor norms to learn with.
+    anew = init is None and pretrained is None
+    usual = None if anew else ()
     config = recipe_for(
         arch,
         {
@@ -140,6 +141,7 @@ def train_recognizer(
             "sizes": _read_sizes(sizes) if sizes is not None else usual,
             "validation_fraction": validation_fraction,
             "patience": patience,
+            "norms": None if anew else False,
             "frozen": freeze_backbone,
             "seed": seed,
         },

@@ -4,6 +4,7 @@ from typing import TypeAlias
 
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from agns.models.layers import DrawnDropout
 
@@ -48,3 +49,44 @@ class Vgg16(nn.Module):
         """Faces in [0, 1] to descriptors of length 4096, or `width`."""
         descriptor: Tensor = self.descriptor(self.pool(self.features(x)).flatten(1))
         return descriptor
+
+    def add_norms(self) -> None:
+        """Put a batch norm after each layer with weights, in place, to learn with.
+
+        Fifteen layers without any hardly learn from nothing. Weights that were loaded before no
+        longer mean the same.
+        """
+        device = next(self.parameters()).device
+        for part in (self.features, self.descriptor):
+            layers: list[nn.Module] = []
+            for layer in part:
+                layers.append(layer)
+                if isinstance(layer, nn.Conv2d):
+                    layers.append(nn.BatchNorm2d(layer.out_channels, device=device))
+                elif isinstance(layer, nn.Linear):
+                    layers.append(nn.BatchNorm1d(layer.out_features, device=device))
+            _refill(part, layers)
+
+    def fold_norms(self) -> None:
+        """Fold batch norms into the layers before them, in place: plain VGG-16 is left.
+
+        The network comes to be in evaluation mode, in which descriptors stay the same but for
+        rounding.
+        """
+        self.eval()
+        for part in (self.features, self.descriptor):
+            layers: list[nn.Module] = []
+            for layer in part:
+                before = layers[-1] if layers else None
+                if isinstance(layer, nn.BatchNorm2d) and isinstance(before, nn.Conv2d):
+                    layers[-1] = fuse_conv_bn_eval(before, layer)
+                elif isinstance(layer, nn.BatchNorm1d) and isinstance(before, nn.Linear):
+                    layers[-1] = fuse_linear_bn_eval(before, layer)
+                else:
+                    layers.append(layer)
+            _refill(part, layers)
+
+
+def _refill(part: nn.Sequential, layers: list[nn.Module]) -> None:
+    del part[:]
+    part.extend(layers)

@@ -58,6 +58,10 @@ class RecognizerTraining:
     """What the largest rate is multiplied by each time that faces grow; it then rises and falls
     anew."""
 
+    norms: bool = False
+    """Put a batch norm after each of VGG's convolutions while it learns from nothing; they are
+    folded into the convolutions of the weights that are kept."""
+
     frozen: bool = False
     """Train the head alone, on descriptors that the backbone computes once."""
 
@@ -98,6 +102,8 @@ class RecognizerTraining:
             raise ConfigError(f"rate must be positive and finite, got {self.rate}")
         if not 0 <= self.weight_decay < math.inf:
             raise ConfigError(f"weight_decay must be at least 0, got {self.weight_decay}")
+        if self.norms and not self.arch.startswith("vgg"):
+            raise ConfigError(f"norms are for VGG: {self.arch} has batch norms of its own")
         if self.frames_per_photo > 10_000:
             raise ConfigError(
                 f"frames_per_photo must be 10000 at most, got {self.frames_per_photo}"
@@ -133,7 +139,12 @@ class RecognizerTraining:
 
 
 _VGG = RecognizerTraining(
-    arch="vgg", frames_per_photo=2, rate=2e-4, epochs=60, sizes=(64, 64, 64, 112, 224)
+    arch="vgg",
+    frames_per_photo=2,
+    rate=2e-4,
+    epochs=60,
+    sizes=(64, 64, 64, 112, 224),
+    norms=True,
 )
 RECIPES: Mapping[str, RecognizerTraining] = {
     "of10": RecognizerTraining(arch="of10"),

@@ -1,5 +1,6 @@
 """Training a recogniser: one visible loop, on one process or many."""
 
+import copy
 import math
 import time
 from dataclasses import asdict, dataclass, fields
@@ -10,9 +11,11 @@ from lightning_fabric import Fabric
 from torch.nn import functional
 
 from agns.data.faces import FaceSet
+from agns.errors import ConfigError
 from agns.models.backbone import Start
 from agns.models.layers import draw_dropout_from
 from agns.models.recognizer import Recognizer, build_recognizer, load_recognizer
+from agns.models.vgg import Vgg16
 from agns.storage import RunDirectory
 from agns.training.material import augment, gather, validate, wearing_in
 from agns.training.parallel import (
@@ -74,7 +77,11 @@ def train_recognizer(
     # Refused before anything is written.
     share_of(torch.arange(config.batch), rank=rank, processes=processes)
     draws = torch.Generator().manual_seed(config.seed)
+    if config.norms and start is not None:
+        raise ConfigError(f"norms are for training from nothing, not from {start.path}")
     recognizer = begin_recognizer(config.arch, faces.identities, start, generator=draws)
+    if config.norms:
+        _vgg_of(recognizer).add_norms()
     material = gather(faces, glasses, config, start=start, generator=draws)
     training = RecognizerRun(
         out=out, config=config, material=material, about=about, start=start,
@@ -153,6 +160,12 @@ def begin_recognizer(
     return recognizer
 
 
+def _vgg_of(recognizer: Recognizer) -> Vgg16:
+    """The backbone of a VGG recogniser."""
+    assert isinstance(recognizer.backbone, Vgg16)
+    return recognizer.backbone
+
+
 @dataclass(kw_only=True)
 class _State:
     """Where a training stands after an epoch."""
@@ -189,8 +202,12 @@ def _end_epoch(
     grown = epoch > 0 and config.size_in(epoch - 1) != size
     if grown or row.get("validation_loss", -math.inf) < state.best:
         state.best, state.idle = row.get("validation_loss", math.inf), 0
-        averaged.record = {**training.record(), "epoch": epoch + 1}
-        averaged.write(run.path / "best.safetensors")
+        kept = averaged
+        if config.norms:
+            kept = copy.deepcopy(averaged)
+            _vgg_of(kept).fold_norms()
+        kept.record = {**training.record(), "epoch": epoch + 1}
+        kept.write(run.path / "best.safetensors")
     else:
         state.idle += 1
     state.epoch = epoch + 1

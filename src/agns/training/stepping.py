@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from agns.errors import DataError
 from agns.models.weights import average, fill, lay_channels_last
 from agns.storage import RunDirectory, pack_optimizer, under, unpack_optimizer
-from agns.training.parallel import join_batch_norms, mean_over_processes, precision_of
+from agns.training.joining import join_batch_norms
+from agns.training.parallel import mean_over_processes, precision_of
 from agns.training.recipe import rate_share, set_rate
 
 _Network = TypeVar("_Network", bound=nn.Module)
