@@ -9,11 +9,11 @@ import torch
 from PIL import Image as PilImage
 from torch.nn import functional
 
-from agns.accessory.mark_finding import find_marks, find_marks_in_each
+from agns.accessory.mark_finding import find_marks
 from agns.accessory.marks import GREEN, MARKS, marked_frame
 from agns.accessory.wear import wear
 from agns.data.synthetic import SyntheticConfig, draw_faces
-from agns.errors import ConfigError, ImageContractError, MarksNotFound
+from agns.errors import ImageContractError, MarksNotFound
 from agns.geometry import transform_points, warp
 from agns.images import from_pixels, read_image, to_picture
 from agns.types import CANVAS
@@ -48,16 +48,6 @@ def test_the_marks_of_a_real_photo_are_found_where_a_person_puts_them(number: in
     off = (found.centres - torch.tensor(PLACED[number])).norm(dim=1)
     assert float(off.max()) <= 1.5
     assert found.confidence >= 0.8
-
-
-@real_photos
-def test_a_batch_gives_what_its_photos_give_alone() -> None:
-    photos = [read_image(PHYSICAL / f"aligned_vgg_ms{number}.png") for number in (1, 2, 3)]
-    together = find_marks_in_each(torch.stack(photos))
-    for photo, found in zip(photos, together, strict=True):
-        alone = find_marks(photo)
-        assert torch.equal(found.centres, alone.centres)
-        assert found.confidence == alone.confidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,16 +266,3 @@ def test_a_photo_of_another_size_is_refused() -> None:
 def test_a_photo_beyond_the_range_is_refused(value: float) -> None:
     with pytest.raises(ImageContractError, match="expected values"):
         find_marks(torch.full((3, CANVAS, CANVAS), value))
-
-
-def test_a_batch_names_the_photo_without_marks(shot: Shot, faces: torch.Tensor) -> None:
-    photos = torch.stack([shot.photo, torch.zeros_like(shot.photo)])
-    with pytest.raises(MarksNotFound, match=r"in photo 2 of 2, found 0$"):
-        find_marks_in_each(photos)
-    with pytest.raises(MarksNotFound, match=r"in dark\.png, found 0$"):
-        find_marks_in_each(photos, names=["lit.png", "dark.png"])
-
-
-def test_a_batch_wants_a_name_for_each_photo(shot: Shot) -> None:
-    with pytest.raises(ConfigError, match="a name for each of 1 photos, got 2"):
-        find_marks_in_each(shot.photo[None], names=["one", "two"])

@@ -60,6 +60,16 @@ def test_other_faces_than_the_attacks_are_refused(
     assert (done.code, "have no photo gone.png" in done.complaint) == (2, True)
 
 
+def test_photos_are_cut_as_the_attack_was_told(
+    agns: Run, result: Path, weights: Any, folder: Path
+) -> None:
+    report = read_json(result / "result.json")
+    write_json(result / "result.json", {**report, "config": {"center_crop": 10**4}})
+    done = agns("survive", result, "--recognizer", weights.recognizer, "--faces", folder)
+    assert done.code == 1
+    assert "10000" in done.complaint
+
+
 @pytest.mark.parametrize(
     ("change", "code", "complaint"),
     [

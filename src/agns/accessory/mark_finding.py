@@ -8,7 +8,6 @@ do not matter; an eighth on the frame itself does.
 
 import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,10 +18,10 @@ from torch.nn import functional
 from agns.accessory.frame import silhouette
 from agns.accessory.green_spots import Spots, green_spots
 from agns.accessory.marks import MARKS, marks_homography
-from agns.errors import ConfigError, DataError, MarksNotFound
+from agns.errors import DataError, MarksNotFound
 from agns.geometry import transform_points
 from agns.images import check_images
-from agns.types import CANVAS, Faces, Homographies, Image
+from agns.types import CANVAS, Homographies, Image
 
 _BASES = ((0, 2), (0, 6), (3, 2), (3, 6))
 """Pairs of far marks: whichever one mark is missing, a pair is left."""
@@ -89,28 +88,6 @@ def find_marks(photo: Image, *, name: str = "the photo") -> FoundMarks:
     alike = float(rises.min() / rises.median())
     confidence = math.exp(-((best.error / _TIGHT) ** 2)) * alike**0.5
     return FoundMarks(centres=spots.centres[best.choice], confidence=confidence)
-
-
-def find_marks_in_each(
-    photos: Faces, *, names: Sequence[str] | None = None
-) -> tuple[FoundMarks, ...]:
-    """Find the marks in each photo of a batch, all of which must show them.
-
-    Args:
-        photos: As for `find_marks`.
-        names: What errors call the photos; numbered from 1 without.
-
-    Raises:
-        ConfigError: There are other numbers of names and photos.
-        ImageContractError: The photos are not float32 RGB of 224x224 pixels in [0, 1].
-        MarksNotFound: A photo, which it names, does not show exactly seven marks.
-    """
-    check_images(photos, size=(CANVAS, CANVAS))
-    if names is None:
-        names = [f"photo {number} of {len(photos)}" for number in range(1, len(photos) + 1)]
-    if len(names) != len(photos):
-        raise ConfigError(f"expected a name for each of {len(photos)} photos, got {len(names)}")
-    return tuple(find_marks(photo, name=name) for photo, name in zip(photos, names, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

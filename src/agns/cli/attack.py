@@ -180,6 +180,8 @@ def attack(
         brightness=usual.brightness if brightness is None else brightness,
         samples=usual.samples if samples is None else samples,
     )
+    check_results_directory(out)
+    victim = open_victim(recognizer)
     experiment = Experiment(
         goal=goal,
         subject=subject,
@@ -188,9 +190,8 @@ def attack(
         craft=craft,
         seed=seed,
         physical=physical,
+        center_crop=center_crop,
     )
-    check_results_directory(out)
-    victim = open_victim(recognizer)
     build_goal(experiment, victim.recognizer)
     if physical and photos is not None:
         marked = load_marked_photos(photos, subject, skip_unmarked=skip_unmarked)
@@ -199,11 +200,8 @@ def attack(
         if marked.skipped:
             say(f"{len(marked.skipped)} photos were left out: {marked.skipped[0]}")
     else:
-        options = FaceOptions(
-            root=faces,
-            center_crop=recorded_crop(victim.metadata) if center_crop is None else center_crop,
-            skip_unreadable=skip_unreadable,
-        )
+        cut = recorded_crop(victim.metadata) if center_crop is None else center_crop
+        options = FaceOptions(root=faces, center_crop=cut, skip_unreadable=skip_unreadable)
         photographs = open_subject(options, subject, victim.recognizer.identities)
         placement = FIXED
     # Last, as the first time it takes a while: mistakes above are told at once.

@@ -72,7 +72,7 @@ def survive(
         seed=seed,
     )
     goal = build_goal(experiment, victim.recognizer)
-    options = FaceOptions(root=faces, center_crop=recorded_crop(victim.metadata))
+    options = FaceOptions(root=faces, center_crop=_center_crop(report, victim.metadata))
     own = open_subject(options, subject, victim.recognizer.identities)
     places = {name: place for place, name in enumerate(own.photos)}
     held_out = _held_out(report, result)
@@ -123,6 +123,13 @@ def survive(
 
 def _rates(point: "SurvivalPoint") -> tuple[float | None, ...]:
     return tuple(part.success_rate for part in (point.worn, point.benign, point.bare))
+
+
+def _center_crop(report: "Mapping[str, object]", metadata: "Mapping[str, object]") -> int | None:
+    """How the attack's photos were cut: as it was told, or as the victim's own were."""
+    config = report.get("config")
+    told = config.get("center_crop") if isinstance(config, dict) else None
+    return told if isinstance(told, int) else recorded_crop(metadata)
 
 
 def _held_out(report: "Mapping[str, object]", directory: Path) -> list[str]:

@@ -6,10 +6,8 @@ is written again only if its photo is newer.
 """
 
 import functools
-import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -23,6 +21,7 @@ from torch import Tensor
 from agns.data.alignment import POSES, align
 from agns.data.alignment_jobs import Job, Row, append_row, read_record, write_record
 from agns.data.landmarks import Landmarker, MediaPipeLandmarker, read_landmarks, write_landmarks
+from agns.data.workers import each_in_order
 from agns.errors import ConfigError, DataError, FaceNotFound, UnreadableImage
 from agns.images import read_image, write_image
 from agns.storage import read_json, versions, write_json
@@ -110,11 +109,17 @@ def align_folder(
     if left:
         work = _Work(destination=destination, config=config, landmarks=landmarks)
         write_record(destination / RECORD, record.values())
-        for row in _each(work, left, workers):
-            # Written as it comes: a killed run has a record of what it did.
-            append_row(destination / RECORD, row)
-            rows[row.name] = row
-            progress(len(rows), len(jobs), {})
+        try:
+            for row in each_in_order(work, left, workers=workers, chunk=4):
+                # Written as it comes: a killed run has a record of what it did.
+                append_row(destination / RECORD, row)
+                rows[row.name] = row
+                progress(len(rows), len(jobs), {})
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a process that aligns photos broke down: run it again, which goes on where it "
+                "stopped"
+            ) from error
     record.update(rows)
     write_record(destination / RECORD, (record[name] for name in sorted(record)))
     return [rows[job.name] for job in jobs]
@@ -220,26 +225,6 @@ class _Work:
             return row(outcome="unreadable", detail=str(error))
         names = (path.relative_to(self.destination).as_posix() for path in written)
         return row(outcome="aligned", faces=found, written=";".join(names))
-
-
-def _each(work: _Work, jobs: Sequence[Job], workers: int) -> Iterator[Row]:
-    """Do each job, in order, here or in other processes."""
-    if min(workers, len(jobs)) <= 1:
-        yield from map(work, jobs)
-        return
-    # Spawned, since forking a process that has run PyTorch's threads may hang.
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        min(workers, len(jobs)), mp_context=spawn, initializer=torch.set_num_threads, initargs=(1,)
-    )
-    try:
-        yield from pool.map(work, jobs, chunksize=4)
-    except BrokenProcessPool as error:
-        raise DataError(
-            "a process that aligns photos broke down: run it again, which goes on where it stopped"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _done(job: Job, destination: Path, record: dict[str, Row]) -> Row | None:

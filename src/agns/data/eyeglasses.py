@@ -1,9 +1,7 @@
 """Eyeglass pictures for the generator to learn from: drawn, or read from a folder."""
 
 import functools
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from torch import Tensor
 
 from agns.accessory.frame import FRAME_COLUMNS, FRAME_ROWS, FRAME_SIZE
 from agns.data.textures import Texture, chosen, painted
+from agns.data.workers import each_in_order
 from agns.errors import ConfigError, DataError, UnreadableImage
 from agns.images import IMAGE_SUFFIXES, from_pixels, read_pixels, write_image
 from agns.types import CANVAS, Pixels, Progress, silent
@@ -97,23 +96,12 @@ def draw_frames(
     batches = [range(at, min(at + _BATCH, stop)) for at in range(start, stop, _BATCH)]
     frames = torch.empty(count, 3, *FRAME_SIZE, dtype=torch.uint8)
     draw = functools.partial(_draw_batch, seed)
-    if workers > 1 and len(batches) > 1:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            _fill(frames, pool.map(draw, batches), progress)
-    else:
-        _fill(frames, map(draw, batches), progress)
-    return frames
-
-
-def _fill(
-    frames: Pixels, drawn: Iterator[UInt8[np.ndarray, "some 3 64 176"]], progress: Progress
-) -> None:
     done = 0
-    for batch in drawn:
+    for batch in each_in_order(draw, batches, workers=workers):
         frames[done : done + len(batch)] = torch.from_numpy(batch)
         done += len(batch)
         progress(done, len(frames), {})
+    return frames
 
 
 def read_eyeglasses(

@@ -1,10 +1,8 @@
 """The embedded identities: people who do not exist, drawn rather than downloaded."""
 
 import functools
-import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +15,7 @@ from torch import Tensor
 from agns.data.faces import FaceSet, faces_from_pixels
 from agns.data.portrait.painter import paint_portrait
 from agns.data.portrait.person import Person, person
+from agns.data.workers import each_in_order
 from agns.errors import ConfigError
 from agns.images import from_pixels, write_image
 from agns.storage import write_text
@@ -183,13 +182,7 @@ def _each(
     if workers < 0:
         raise ConfigError(f"workers must be at least 0, got {workers}")
     task = functools.partial(work, config)
-    if workers <= 1:
-        yield from map(task, range(config.identities))
-        return
-    # Spawned, since forking a process that has run PyTorch's threads may hang.
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, config.identities), mp_context=spawn) as pool:
-        yield from pool.map(task, range(config.identities))
+    return each_in_order(task, range(config.identities), workers=workers)
 
 
 def _draw_identity(config: SyntheticConfig, identity: int) -> UInt8[np.ndarray, "photos 224 224 3"]:
