@@ -239,3 +239,22 @@ def test_photos_that_the_recogniser_was_trained_on_are_not_photographed(
     save_recognizer(path, victim, {"training_photos": [faces.digests[at] for at in own[:3]]})
     few = agns("faces", "photograph", *common, "--out", tmp_path / "one")
     assert (few.code, "only 1 of 4 photos" in few.complaint) == (1, True)
+
+
+def test_who_wears_the_marked_frame_can_be_enrolled(agns: Run, shop: Path, tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "people/Anna"
+    done = agns(
+        "faces", "photograph", "--subject", "Synthetic_001", "--photos", 4, "--strength", 0.3,
+        "--out", photos,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    enrol = ("faces", "enrol", "--photos", photos, "--out", out, "--glasses", shop)
+    done = agns(*enrol, "--frames", 2, "--seed", 3)
+    assert done.code == 0, done.err
+    assert done.out.startswith(f"Wrote 4 pictures of Anna to {out}, of the photos 0")
+    assert done.out.endswith("the other 2 are left for scoring\n")
+    assert names(out) == ["001.png", "002.png", "003.png", "004.png", "photographs.json"]
+    again = agns(*enrol)
+    assert (again.code, "not an empty folder" in again.complaint) == (2, True)
+    many = agns(*enrol[:-1], shop, "--frames", 1000, "--out", tmp_path / "many")
+    assert (many.code, "1000 frames each need 2000" in many.complaint) == (2, True)

@@ -5,17 +5,19 @@ from typing import Annotated
 
 import typer
 
-from agns.cli.console import bar, say, show, workers
+from agns.cli.console import bar, prepare, say, show, workers
 from agns.cli.options import (
     CenterCropOption,
     FaceOptions,
     FacesOption,
+    GlassesOption,
     IdentitiesOption,
     MinimumPhotosOption,
     NamesOption,
     SeedOption,
     SkipOption,
     open_faces,
+    open_glasses,
     open_subject,
     open_victim,
     recorded_crop,
@@ -95,6 +97,46 @@ def photograph(
             progress=progress,
         )
     say(f"Wrote {count} photos of {subject} wearing the marked frame to {out}")
+
+
+@app.command("enrol")
+def enrol(
+    photos: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Aligned photos of somebody wearing the marked frame."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="The identity's folder in a face folder.")
+    ],
+    craft: Annotated[
+        int, typer.Option(help="Most photos to take; never over half of them.", min=1)
+    ] = 16,
+    frames: Annotated[int, typer.Option(help="Benign frames for each.", min=1)] = 20,
+    glasses: GlassesOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Cover the marked frame in photos with benign ones, to train a recogniser on who wears it.
+
+    Who wants to dodge must be one of the recogniser's identities. Half of the photos, those that
+    an attack with the same seed is made on, are taken; it is scored on the others.
+    """
+    from agns.data.enrolment import write_enrolment
+    from agns.data.marked_photos import load_marked_photos
+    from agns.errors import ConfigError
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is already there and not an empty folder: name another")
+    prepare()
+    marked = load_marked_photos(photos, out.resolve().name)
+    benign = open_glasses(glasses, count=None if glasses else craft * frames)
+    with bar("Covering frames") as progress:
+        taken = write_enrolment(
+            out, marked, benign, craft=craft, per_photo=frames, seed=seed, progress=progress
+        )
+    say(
+        f"Wrote {len(taken) * frames} pictures of {out.resolve().name} to {out}, of the photos "
+        f"{', '.join(taken)}; the other {len(marked.faces) - len(taken)} are left for scoring"
+    )
 
 
 @app.command("list")

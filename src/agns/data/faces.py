@@ -2,7 +2,8 @@
 
 A face folder holds one folder per identity with its pictures in it, `<root>/<Identity>/*.jpg`,
 `.jpeg` or `.png`. Where an identity has an inner folder `aligned`, its pictures are taken in
-place of the raw ones. Hidden files and files of other kinds are passed over.
+place of the raw ones. Hidden files and files of other kinds are passed over, but for
+`photographs.json`, which says what an identity's pictures are of.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from agns.data.cache import cache_directory, content_key, digest, read_pictures, store_pictures
+from agns.data.photographs import read_sources
 from agns.data.selection import FaceSelection, choose_folders, list_identities, unknown_identity
 from agns.errors import ConfigError, DataError
 from agns.images import from_pixels
@@ -40,7 +42,8 @@ class FaceSet:
     """Paths relative to the root, with forward slashes."""
 
     digests: tuple[str, ...]
-    """16 hex digits of the SHA-256 of each decoded, resized picture."""
+    """16 hex digits of the SHA-256 of each decoded, resized picture, or of what it is of; see
+    `agns.data.photographs`."""
 
     skipped: tuple[str, ...] = ()
     """One sentence for each picture that was left out because it does not decode."""
@@ -192,12 +195,20 @@ def load_faces(
                 f"{labels.count(label)} of the {len(listed)} pictures in {root / name} decode, "
                 f"but an identity needs at least {needed}"
             )
+    sources = {
+        f"{name}/{photo}": of
+        for name in identities
+        for photo, of in read_sources(root / name).items()
+    }
     return FaceSet(
         pixels=decoded.pixels,
         labels=torch.tensor(labels, dtype=torch.int64),
         identities=identities,
         photos=decoded.photos,
-        digests=decoded.digests,
+        digests=tuple(
+            sources.get(photo, own)
+            for photo, own in zip(decoded.photos, decoded.digests, strict=True)
+        ),
         skipped=tuple(
             f"{photo} was left out: it does not decode as a picture" for photo in decoded.skipped
         ),

@@ -9,13 +9,10 @@ from agns.accessory.mark_finding import find_marks
 from agns.accessory.marks import marks_homography
 from agns.accessory.placement import Placement
 from agns.data.faces import FaceSet, faces_from_pixels
+from agns.data.photographs import read_sources
 from agns.errors import ConfigError, DataError, ImageContractError, MarksNotFound
 from agns.images import IMAGE_SUFFIXES, read_image, to_pixels
-from agns.storage import read_json
 from agns.types import CANVAS, Points
-
-PHOTOGRAPHS = "photographs.json"
-"""Lies beside simulated photos, and says what each is of."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -92,7 +89,7 @@ def load_marked_photos(folder: Path, subject: str, *, skip_unmarked: bool = Fals
             raise DataError(f"{folder / name} is the same picture as {first[digest]}: remove one")
         first[digest] = name
     centres = torch.stack(marks)
-    sources = _sources(folder / PHOTOGRAPHS)
+    sources = read_sources(folder)
     digests = tuple(
         sources.get(name, own) for name, own in zip(faces.photos, faces.digests, strict=True)
     )
@@ -111,19 +108,3 @@ def _read(path: Path) -> torch.Tensor:
         raise DataError(
             f"{error}: align it first, with agns align {path.parent} ALIGNED"
         ) from error
-
-
-def _sources(path: Path) -> dict[str, str]:
-    """Digests of what simulated photos are of, by the photos' names.
-
-    Raises:
-        DataError: The file is not what `agns faces photograph` writes.
-    """
-    if not path.is_file():
-        return {}
-    listed = read_json(path).get("photographs")
-    if not isinstance(listed, list) or not all(
-        isinstance(row, dict) and {"photo", "digest"} <= row.keys() for row in listed
-    ):
-        raise DataError(f"{path} does not say what each photo is of: photograph them anew")
-    return {str(row["photo"]): str(row["digest"]) for row in listed}

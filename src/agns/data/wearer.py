@@ -10,10 +10,10 @@ from agns.accessory.marks import marked_frame
 from agns.data.alignment import POSES, alignment
 from agns.data.camera import Scene, align_photos, draw_scene, photograph, scene_homography
 from agns.data.faces import FaceSet
+from agns.data.photographs import write_sources
 from agns.errors import ConfigError, DataError
 from agns.geometry import transform_points, warp
 from agns.images import write_image
-from agns.storage import versions, write_json
 from agns.types import CANVAS, Faces, Homographies, Progress, silent
 
 
@@ -123,10 +123,7 @@ def write_wearer(
             }
         )
         progress(number, len(places), {})
-    write_json(
-        out / "photographs.json",
-        {"photographs": rows, "strength": strength, "versions": versions()},
-    )
+    write_sources(out, rows, strength=strength)
     return len(places)
 
 
