@@ -200,14 +200,18 @@ def test_the_loss_falls_on_an_easy_problem(tmp_path: Path, glasses: Pixels) -> N
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_steps_and_the_loss_are_reported(tmp_path: Path, faces: FaceSet, glasses: Pixels) -> None:
-    told: list[tuple[int, int, float]] = []
+def test_steps_the_loss_and_the_tests_are_reported(
+    tmp_path: Path, faces: FaceSet, glasses: Pixels
+) -> None:
+    told: list[tuple[int, int, Mapping[str, float]]] = []
     train_recognizer(
         faces, glasses, replace(CONFIG, epochs=1), tmp_path / "run",
-        progress=lambda done, total, figures: told.append((done, total, figures["loss"])),
+        progress=lambda *step: told.append(step),
     )  # fmt: skip
-    assert [(done, total) for done, total, _ in told] == [(1, STEPS), (2, STEPS)]
-    mean = sum(loss for *_, loss in told) / STEPS
+    steps, tests = told[:STEPS], told[STEPS:]
+    assert [(done, total) for done, total, _ in steps] == [(1, STEPS), (2, STEPS)]
+    assert tests == [(done, 9, {"test photos": 6}) for done in range(1, 10)]
+    mean = sum(figures["loss"] for *_, figures in steps) / STEPS
     assert figures(tmp_path / "run")[0]["loss"] == pytest.approx(mean)
 
 

@@ -111,7 +111,7 @@ def train_head(
     head.load_state_dict(best.state_dict())
     seconds = round(time.perf_counter() - begun, 1)
     figures = {"training_seconds": seconds, "epochs": epoch + 1}
-    scores = training.finish(recognizer.eval(), figures)
+    scores = training.finish(recognizer.eval(), figures, progress=progress)
     return recognizer.cpu(), scores
 
 

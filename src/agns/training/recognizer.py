@@ -62,7 +62,7 @@ def train_recognizer(
         about: Where the photos come from, for the record.
         resume: Go on from the checkpoint in `out`, to the figures of an unbroken run on as many
             processes. (In 16-mixed the scale of the loss starts anew.)
-        progress: Told of every step.
+        progress: Told of every step, then of the tests.
 
     Returns:
         The recogniser with the averaged weights that did best on the validation photos, and its
@@ -135,7 +135,7 @@ def train_recognizer(
     def finish() -> RecognizerScores:
         best = load_recognizer(out / "best.safetensors")[0].to(fabric.device)
         figures = {"training_seconds": round(state.seconds, 1), "epochs": state.done}
-        return training.finish(best, figures)
+        return training.finish(best, figures, progress=progress)
 
     scores = fabric.broadcast(on_first(fabric, finish))
     assert scores is not None

@@ -9,7 +9,7 @@ from agns.accessory.wear import wear
 from agns.data.faces import FaceSet
 from agns.images import from_pixels
 from agns.models.recognizer import Recognizer
-from agns.types import Labels, Logits, Pixels
+from agns.types import Labels, Logits, Pixels, Progress, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,13 @@ def classify(recognizer: Recognizer, faces: FaceSet, *, batch: int = 128) -> Log
 
 @torch.no_grad()
 def score_recognizer(
-    recognizer: Recognizer, test: FaceSet, glasses: Pixels, *, seed: int, wearings: int = 8
+    recognizer: Recognizer,
+    test: FaceSet,
+    glasses: Pixels,
+    *,
+    seed: int,
+    wearings: int = 8,
+    progress: Progress = silent,
 ) -> RecognizerScores:
     """Score a recogniser in evaluation mode.
 
@@ -55,9 +61,11 @@ def score_recognizer(
         glasses: Benign 64x176 frames as bytes, unseen in training.
         seed: Seed of the choice of frames.
         wearings: Frames that each photo tries on.
+        progress: Told how often the photos were tried, without a frame first.
     """
     generator = torch.Generator().manual_seed(seed)
     logits = classify(recognizer, test)
+    progress(1, wearings + 1, {"test photos": len(test)})
     right = logits.argmax(1) == test.labels
     probabilities = logits.softmax(1).gather(1, test.labels[:, None])[:, 0]
     fooled = torch.zeros(wearings, len(test), dtype=torch.bool)
@@ -68,6 +76,7 @@ def score_recognizer(
             worn = wear(test.faces(chosen), place(from_pixels(glasses[frames])), silhouette())
             named = recognizer(worn.to(device)).argmax(1).cpu()
             fooled[wearing, chosen] = named != test.labels[chosen]
+        progress(wearing + 2, wearings + 1, {"test photos": len(test)})
     return RecognizerScores(
         photos=len(test),
         accuracy=float(right.float().mean()),

@@ -16,6 +16,7 @@ from agns.storage import RunDirectory, write_json
 from agns.training.material import Material
 from agns.training.recipe import RecognizerTraining
 from agns.training.recognizer_scores import RecognizerScores, score_recognizer
+from agns.types import Progress, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,18 +92,22 @@ class RecognizerRun:
             "training_photos": [*digests, *sorted(before - set(digests))],
         }
 
-    def finish(self, recognizer: Recognizer, figures: Mapping[str, float]) -> RecognizerScores:
+    def finish(
+        self, recognizer: Recognizer, figures: Mapping[str, float], *, progress: Progress = silent
+    ) -> RecognizerScores:
         """Score a recogniser in evaluation mode on the test photos; write scores and weights.
 
         Args:
             recognizer: With the weights to keep.
             figures: More to keep beside the scores, such as the seconds of training.
+            progress: As `score_recognizer` tells it.
         """
         scores = score_recognizer(
             recognizer,
             self.material.faces.subset(self.material.test),
             self.material.unseen_glasses,
             seed=self.config.seed,
+            progress=progress,
         )
         write_json(self.out / "scores.json", {**asdict(scores), **figures})
         recognizer.record = self.record(scores)
