@@ -154,7 +154,7 @@ def limit_row(apparatus: Apparatus, faces: FaceSet, setting: str, result: Mappin
     )
     with bar(f"pixels {r['goal']} {r['subject']}") as progress:
         found = attack_with_pixels(apparatus.victim, craft, goal, PixelConfig(), progress=progress)
-    success = measure_success(goal, logits_wearing(apparatus.victim, held_out, found.frame))
+    success = measure_success(goal, logits_wearing(apparatus.victim, held_out, found.frames))
     assert success.success_rate is not None
     return (
         f"| {r['goal']} | {setting} | {r['subject']} | {r['target'] or '-'} | {r['stop_value']} "

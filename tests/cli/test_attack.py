@@ -117,7 +117,7 @@ def test_a_file_in_place_of_the_results_is_misuse_before_the_attack_begins(
     def begin(*arguments: object, **rest: object) -> None:
         pytest.fail("the attack began, though its results have nowhere to go")
 
-    monkeypatch.setattr("agns.evaluation.experiment.attack_with_agn", begin)
+    monkeypatch.setattr("agns.evaluation.experiment.attack", begin)
     (tmp_path / "attack").write_text("mine", encoding="utf-8")
     done = agns(*IMPERSONATE, "--target", "Synthetic_001", *options, "--out", tmp_path / "attack")
     assert done.code == 2
@@ -202,3 +202,37 @@ def test_physical_misuse_is_one_sentence(
     done = agns("attack", "dodge", *given, *weights.options, "--out", tmp_path / "out")
     assert done.code == 2
     assert complaint in done.complaint
+
+
+@pytest.mark.usefixtures("few_controls")
+def test_other_methods_are_scored_alike_and_say_what_they_are(
+    agns: Run, tmp_path: Path, weights: Any, folder: Path, shop: Path
+) -> None:
+    out = tmp_path / "attack"
+    common = ("--recognizer", weights.recognizer, "--faces", folder, "--glasses", shop)
+    done = agns(
+        *IMPERSONATE, "--target", "Synthetic_002", "--method", "pgd", "--stop", 0.0001,
+        "--craft", 2, *common, "--center-crop", 224, "--out", out,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    result = read_json(out / "result.json")
+    assert (result["method"], result["reached_stop_value"], result["iterations"]) == (
+        "pgd",
+        True,
+        0,
+    )
+    assert {"bound": 0.12, "signed": True, "center_crop": 224}.items() <= result["config"].items()
+    assert len(list((out / "frames").glob("??.png"))) == 5
+    assert (out / "history.png").is_file()
+    assert not (out / "generator.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "option", "value"),
+    [("pgd", "--kappa", 0.5), ("ccs16", "--batch", 8), ("pixels", "--jitter", 1)],
+)
+def test_an_option_that_the_method_has_no_use_for_is_refused(
+    agns: Run, tmp_path: Path, method: str, option: str, value: float
+) -> None:
+    done = agns(*DODGE, "--method", method, option, value, "--out", tmp_path / "attack")
+    assert (done.code, done.complaint) == (2, f"{option} has no part in --method {method}")

@@ -92,7 +92,7 @@ def test_no_success_at_all_is_no_controls_doing(outcome: AgnOutcome) -> None:
 def test_a_stop_value_out_of_reach_is_said(outcome: AgnOutcome) -> None:
     outcome.best = replace(outcome.best, met=False, probability=0.4321)
     (words,) = warnings(outcome)
-    assert "No sampled frame reached the stop value" in words
+    assert "No frame reached the stop value" in words
     assert "0.432" in words
 
 

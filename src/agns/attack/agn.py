@@ -7,7 +7,6 @@ import copy
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch.nn import functional
@@ -17,6 +16,7 @@ from agns.accessory.smoothness import total_variation
 from agns.attack.config import AgnConfig
 from agns.attack.goals import Goal
 from agns.attack.gradients import add_smoothing, join_gradients, keep_in_range
+from agns.attack.outcome import Reason
 from agns.attack.search import Candidates, draw_photos, search_frames, typicality
 from agns.errors import AttackError
 from agns.images import check_images, from_pixels
@@ -24,9 +24,7 @@ from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer, freeze
 from agns.models.weights import lay_channels_last
 from agns.training.precision import autocast
-from agns.types import Faces, Glasses, Progress, silent
-
-Reason = Literal["reached the stop value", "used up the eyeglasses", "interrupted", "not finite"]
+from agns.types import Faces, Frames, Glasses, Progress, silent
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +49,21 @@ class AgnOutcome:
     history: list[dict[str, float]] = field(default_factory=list)
     """Per step: the discriminator's objective, the recogniser's, the discriminator's training
     loss, and the watched mean probability."""
+
+    @property
+    def frames(self) -> Frames:
+        """The best look's."""
+        return self.best.frames
+
+    @property
+    def probability(self) -> float:
+        """The best frame's."""
+        return self.best.probability
+
+    @property
+    def met(self) -> bool:
+        """Whether the best frame reached the stop value."""
+        return self.best.met
 
 
 def attack_with_agn(

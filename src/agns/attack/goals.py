@@ -169,6 +169,13 @@ class Impersonate:
         return logits.argmax(1) == self.target
 
 
+def log_odds(logits: Logits, goal: Goal) -> Float[Tensor, " batch"]:
+    """Logarithm of the odds that the attacker's wish is granted: its sigmoid is 1 - shortfall."""
+    others = torch.cat([logits[:, : goal.index], logits[:, goal.index + 1 :]], 1).logsumexp(1)
+    odds = logits[:, goal.index] - others
+    return -odds if goal.name == "dodge" else odds
+
+
 def check_form(form: str) -> None:
     """Refuse an unknown form of the objective.
 

@@ -4,16 +4,16 @@ The attack of Sharif et al. 2016 (section 4) without its terms for smoothness an
 falls short, no generator is to blame.
 """
 
+import time
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 from torch.nn import functional
 
 from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
-from agns.attack.goals import Goal
+from agns.attack.goals import Goal, log_odds
+from agns.attack.outcome import FrameOutcome
 from agns.errors import AttackError, ConfigError
 from agns.images import check_images
 from agns.models.recognizer import Recognizer, freeze
@@ -43,23 +43,6 @@ class PixelConfig:
             raise ConfigError(f"rate must be positive and finite, got {self.rate}")
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class PixelOutcome:
-    """The best frame found, and how near it comes."""
-
-    frame: Float[Tensor, "1 3 64 176"]
-    """In [0, 1]."""
-
-    probability: float
-    """Mean probability of the watched class over the photos."""
-
-    met: bool
-    """Whether that reaches the goal's stop value."""
-
-    history: list[float]
-    """The mean probability at each step."""
-
-
 def attack_with_pixels(
     recognizer: Recognizer,
     faces: Faces,
@@ -68,7 +51,7 @@ def attack_with_pixels(
     *,
     placement: Placement = FIXED,
     progress: Progress = silent,
-) -> PixelOutcome:
+) -> FrameOutcome:
     """Optimise one frame for all photos, from mid-grey, until its steps are used up.
 
     In the first half of the steps cross-entropy is lowered, which moves photos that resist too;
@@ -90,11 +73,12 @@ def attack_with_pixels(
     check_images(faces, size=(224, 224))
     if len(faces) == 0:
         raise AttackError("an attack needs at least one photo of the subject")
+    started = time.perf_counter()
     victim = freeze(recognizer)
     pixels = torch.zeros(1, 3, *FRAME_SIZE, requires_grad=True)
     optimizer = torch.optim.Adam([pixels], lr=config.rate)
     fall = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
-    history: list[float] = []
+    history: list[dict[str, float]] = []
     best, finest = float("inf"), pixels.detach().sigmoid()
     for step in range(1, config.steps + 1):
         optimizer.zero_grad()
@@ -103,7 +87,7 @@ def attack_with_pixels(
             logits: Logits = victim(placement.wear(faces, pixels.sigmoid(), photos))
             lacking = goal.shortfall(logits)
             # -log(1 - shortfall), from logits where the plain form would round to 0.
-            entropy = -functional.logsigmoid(_odds(logits, goal))
+            entropy = -functional.logsigmoid(log_odds(logits, goal))
             loss = entropy if 2 * step <= config.steps else lacking
             (loss.sum() / len(faces)).backward()
             shortfall += float(lacking.detach().sum()) / len(faces)
@@ -111,18 +95,14 @@ def attack_with_pixels(
             best, finest = shortfall, pixels.detach().sigmoid()
         optimizer.step()
         fall.step()
-        history.append(goal.probability(shortfall))
-        progress(step, config.steps, {"probability": history[-1]})
-    return PixelOutcome(
-        frame=finest,
+        history.append({"probability": goal.probability(shortfall)})
+        progress(step, config.steps, history[-1])
+    return FrameOutcome(
+        frames=finest,
         probability=goal.probability(best),
         met=best <= goal.allowance,
+        iterations=config.steps,
+        seconds=time.perf_counter() - started,
+        stopped_because="used up its steps",
         history=history,
     )
-
-
-def _odds(logits: Logits, goal: Goal) -> Float[Tensor, " batch"]:
-    """Logarithm of the odds that the attacker's wish is granted."""
-    others = torch.cat([logits[:, : goal.index], logits[:, goal.index + 1 :]], 1).logsumexp(1)
-    odds = logits[:, goal.index] - others
-    return -odds if goal.name == "dodge" else odds

@@ -1,11 +1,13 @@
 """`agns attack`: one attack, and what it is worth."""
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from agns.cli.console import bar, prepare, say, show
+from agns.cli.attack_tables import show_report
+from agns.cli.console import bar, prepare, say
 from agns.cli.options import (
     CenterCropOption,
     FaceOptions,
@@ -23,7 +25,6 @@ from agns.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from agns.evaluation.attack_report import AttackReport
     from agns.evaluation.experiment import Apparatus
 
 
@@ -42,6 +43,13 @@ def attack(
     target: Annotated[
         str | None, typer.Option(metavar="NAME", help="Whom to be taken for, if impersonating.")
     ] = None,
+    method: Annotated[
+        Literal["agn", "ccs16", "ccs16-bounded", "pgd", "pixels"],
+        typer.Option(
+            help="How: a generative net, or a frame's own pixels, which need not look like "
+            "eyeglasses, to compare with."
+        ),
+    ] = "agn",
     recognizer: RecognizerOption = None,
     faces: FacesOption = None,
     center_crop: CenterCropOption = None,
@@ -139,6 +147,8 @@ def attack(
     """
     from agns.accessory.placement import FIXED
     from agns.attack.config import PHYSICAL, AgnConfig
+    from agns.attack.descent import DescentConfig
+    from agns.attack.methods import METHODS
     from agns.data.marked_photos import load_marked_photos
     from agns.errors import ConfigError
     from agns.evaluation.attack_report import check_results_directory
@@ -159,7 +169,9 @@ def attack(
     if subject is None:
         raise ConfigError("name who wears the eyeglasses with --subject")
     usual = PHYSICAL if physical else AgnConfig()
-    config = AgnConfig(
+    jitter = usual.jitter if jitter is None else jitter
+    brightness = usual.brightness if brightness is None else brightness
+    agn = AgnConfig(
         kappa=kappa,
         objective=objective,
         joined_length=joined_length,
@@ -176,12 +188,25 @@ def attack(
         precision=precision,
         passes=passes,
         seed=seed,
-        jitter=usual.jitter if jitter is None else jitter,
-        brightness=usual.brightness if brightness is None else brightness,
+        jitter=jitter,
+        brightness=brightness,
         samples=usual.samples if samples is None else samples,
     )
     check_results_directory(out)
     victim = open_victim(recognizer)
+    if method != "agn":
+        # Of the others, descents alone know how to disturb frames.
+        shared = {"seed"} if method == "pixels" else {"seed", "jitter", "brightness"}
+        names = [name for name in dataclasses.asdict(agn) if name not in shared]
+        changed = [name for name in names if getattr(agn, name) != getattr(usual, name)]
+        networks = {"generator": generator, "discriminator": discriminator}
+        changed += [name for name, file in networks.items() if file is not None]
+        if changed:
+            option = changed[0].replace("_", "-")
+            raise ConfigError(f"--{option} has no part in --method {method}")
+    config = {**METHODS, "agn": agn}[method]
+    if isinstance(config, DescentConfig):
+        config = dataclasses.replace(config, jitter=jitter, brightness=brightness, seed=seed)
     experiment = Experiment(
         goal=goal,
         subject=subject,
@@ -242,41 +267,3 @@ def open_apparatus(
         metadata=victim.metadata,
         glasses=open_glasses(glasses, count=count),
     )
-
-
-def show_report(report: "AttackReport", out: Path) -> None:
-    """Print a report as a table, what weakens it, and where its files are."""
-    from agns.evaluation.metrics import success_cells
-
-    say(
-        f"Stopped after {report.iterations} iterations, {report.seconds:.1f} s: "
-        f"{report.stopped_because}. The best frame's mean probability on the craft photos is "
-        f"{report.craft.mean_probability:.3f}; the stop value is {report.stop_value:g}."
-    )
-    rows = [
-        ("craft", report.craft),
-        ("held out", report.held_out),
-        (
-            "held out, marked frame" if report.physical else "held out, no frame",
-            report.held_out_without_frame,
-        ),
-    ]
-    rows += [
-        (f"held out, {name.replace('_', ' ')}", control)
-        for name, control in report.controls.items()
-    ]
-    head = ("", ">photos", ">success", ">95 % interval", ">mean p", ">of those recognised")
-    show(head, [(name, *success_cells(success)) for name, success in rows])
-    columns = ("looks like eyeglasses?", ">this frame", ">benign, middle 90 %")
-    looks = [
-        (
-            name.replace("_", " "),
-            f"{getattr(report.stealth, name):.3f}",
-            f"{spread.low:.3f} to {spread.high:.3f}",
-        )
-        for name, spread in report.benign_stealth.items()
-    ]
-    show(columns, looks)
-    for warning in report.warnings:
-        say(f"Warning: {warning}")
-    say(f"Wrote {out / 'result.json'}, before_after.png, history.png and frame.png beside it.")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from agns.attack.agn import Reason
+from agns.attack.outcome import Reason
 from agns.errors import ConfigError
 from agns.evaluation.metrics import SplitSuccess
 from agns.evaluation.stealth import BenignRange, Stealth
@@ -41,6 +41,8 @@ class AttackReport:
     """What a reader must know before believing the figures."""
     config: dict[str, object]
     versions: dict[str, str]
+    method: str = "agn"
+    """Which attack; see `agns.attack.methods`."""
     physical: bool = False
     """Whether frames were warped onto a worn one, in the steps and in the scoring."""
 

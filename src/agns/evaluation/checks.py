@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from agns.attack.agn import AgnOutcome
+from agns.attack.outcome import Outcome
 from agns.evaluation.metrics import SplitSuccess
 from agns.evaluation.stealth import Stealth
 
@@ -15,7 +15,7 @@ def recognized_share(recognized: Mapping[str, torch.Tensor]) -> float:
 
 
 def find_warnings(
-    outcome: AgnOutcome,
+    outcome: Outcome,
     held_out: SplitSuccess,
     controls: Mapping[str, SplitSuccess],
     recognized: float | None,
@@ -31,10 +31,10 @@ def find_warnings(
             f"A gradient or loss was no longer finite after {outcome.iterations} iterations; "
             "the frame is the best found before."
         )
-    if not outcome.best.met:
+    if not outcome.met:
         warnings.append(
-            "No sampled frame reached the stop value: the best mean probability over the craft "
-            f"photos was {outcome.best.probability:.3f}."
+            "No frame reached the stop value: the best mean probability over the craft "
+            f"photos was {outcome.probability:.3f}."
         )
     rate = held_out.success_rate
     for name, control in controls.items():

@@ -2,16 +2,15 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from agns.accessory.placement import FIXED, Placement
-from agns.attack.agn import attack_with_agn
-from agns.attack.config import AgnConfig
 from agns.attack.goals import Dodge, Impersonate
+from agns.attack.methods import Method, attack, disturbed, name_of
 from agns.attack.result import save_outcome
 from agns.data.faces import FaceSet
 from agns.data.splits import craft_held_out_split
@@ -116,7 +115,7 @@ def run_experiment(
     apparatus: Apparatus,
     faces: FaceSet,
     experiment: Experiment,
-    config: AgnConfig,
+    method: Method,
     out: Path,
     *,
     placement: Placement = FIXED,
@@ -130,7 +129,7 @@ def run_experiment(
         apparatus: The networks and the real frames.
         faces: Photos, the subject's among them.
         experiment: Goal and subject.
-        config: The attack's settings.
+        method: The attack's settings, which say what attack it is.
         out: Directory for the results; must not hold a result yet.
         placement: Where frames sit on the subject's photos, in their order, for the attack and
             for every score.
@@ -164,9 +163,7 @@ def run_experiment(
     )
     sides = {"craft": own.faces(split.first), "held_out": own.faces(split.second)}
     placements = {
-        "craft": replace(
-            placement.part(split.first), jitter=config.jitter, brightness=config.brightness
-        ),
+        "craft": disturbed(placement.part(split.first), method),
         "held_out": placement.part(split.second),
     }
     with torch.no_grad():
@@ -182,23 +179,21 @@ def run_experiment(
             f"{experiment.subject} even without a frame: there is nothing to dodge"
         )
 
-    outcome = attack_with_agn(
-        apparatus.generator,
-        apparatus.discriminator,
+    outcome = attack(
+        method,
         recognizer,
         sides["craft"],
-        apparatus.glasses,
         goal,
-        config,
+        generator=apparatus.generator,
+        discriminator=apparatus.discriminator,
+        glasses=apparatus.glasses,
         placement=placements["craft"],
         progress=progress,
     )
     save_outcome(outcome, out)
 
     worn = {
-        side: logits_wearing(
-            recognizer, photos, outcome.best.frames[:1], placement=placements[side]
-        )
+        side: logits_wearing(recognizer, photos, outcome.frames[:1], placement=placements[side])
         for side, photos in sides.items()
     }
     frames = control_frames(
@@ -218,7 +213,7 @@ def run_experiment(
     }
     held_out = measure_split(goal, worn["held_out"], recognized["held_out"])
     bare = measure_split(goal, plain["held_out"], recognized["held_out"])
-    stealth = apparatus.scale.measure(outcome.best.frames[0])
+    stealth = apparatus.scale.measure(outcome.frames[0])
     report = AttackReport(
         goal=experiment.goal,
         subject=experiment.subject,
@@ -229,7 +224,7 @@ def run_experiment(
         seconds=round(outcome.seconds, 2),
         stopped_because=outcome.stopped_because,
         stop_value=goal.stop,
-        reached_stop_value=outcome.best.met,
+        reached_stop_value=outcome.met,
         craft=measure_split(goal, worn["craft"], recognized["craft"]),
         held_out=held_out,
         held_out_without_frame=bare,
@@ -252,8 +247,9 @@ def run_experiment(
             stealth,
             bare,
         ),
-        config={**asdict(experiment), **asdict(config)},
+        config={**asdict(experiment), **asdict(method)},
         versions=versions(),
+        method=name_of(method),
         physical=experiment.physical,
     )
     write_json(out / "result.json", report)
@@ -261,7 +257,7 @@ def run_experiment(
         out / "before_after.png",
         sides["held_out"],
         placements["held_out"].wear(
-            sides["held_out"], outcome.best.frames[:1], torch.arange(len(sides["held_out"]))
+            sides["held_out"], outcome.frames[:1], torch.arange(len(sides["held_out"]))
         ),
         plain["held_out"],
         worn["held_out"][0],

@@ -138,15 +138,19 @@ def draw_before_after(
 
 
 def draw_history(path: Path, history: Sequence[dict[str, float]], stop: float) -> None:
-    """Draw the four panels of an attack's history."""
+    """Draw an attack's history: four panels, or as many as there are figures of."""
     panels = (
         ("discriminator", "discriminator objective, mean log D(G(z))"),
         ("recognizer", "recogniser objective (lower is better for the attacker)"),
         ("loss", "discriminator loss"),
         ("probability", "mean probability of the watched class"),
     )
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
-    for axis, (key, label) in zip(figure.subplots(2, 2).flat, panels, strict=True):
+    told = [panel for panel in panels if all(panel[0] in row for row in history)]
+    rows, columns = (2, 2) if len(told) > 1 else (1, 1)
+    figure = Figure(figsize=(4.5 * columns, 2.75 * rows), layout="constrained")
+    for axis, (key, label) in zip(
+        figure.subplots(rows, columns, squeeze=False).flat, told, strict=True
+    ):
         axis.plot(range(1, len(history) + 1), [row[key] for row in history], color="#30638e")
         axis.set_title(label, fontsize=9)
         axis.set_xlabel("iteration", fontsize=8)

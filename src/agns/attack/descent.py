@@ -1,0 +1,203 @@
+"""Frames whose pixels descend from solid colours: CCS16, its bounded form, and PGD.
+
+Sharif et al. 2016 (CCS16) and projected gradient descent (Madry et al. 2018), held to the frame's
+pixels: what Sharif et al. 2019 compare their nets with (section 5, table 3). The frames need not
+look like eyeglasses.
+
+Convention:
+    A step of CCS16 goes along the gradient divided by its largest entry, so that no pixel moves by
+    more than the step before momentum is added; one of PGD goes along the gradient's sign. A bound
+    is kept around the colour that a frame began with.
+"""
+
+import time
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from agns.accessory.frame import FRAME_SIZE
+from agns.accessory.placement import FIXED, Placement
+from agns.attack.goals import Goal, log_odds
+from agns.attack.outcome import FrameOutcome, Reason
+from agns.errors import AttackError, ConfigError
+from agns.images import check_images
+from agns.models.recognizer import Recognizer, freeze
+from agns.types import Faces, Frames, Progress, silent
+
+COLORS = {
+    "black": (0.05, 0.05, 0.05),
+    "tortoiseshell": (0.35, 0.2, 0.1),
+    "red": (0.6, 0.1, 0.1),
+    "blue": (0.1, 0.2, 0.5),
+    "grey": (0.6, 0.6, 0.6),
+}
+"""RGB of the solid frames that a descent begins with, in [0, 1]; the best one counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescentConfig:
+    """How pixels descend."""
+
+    steps: int = 300
+    """Steps at most, each over all photos."""
+
+    step: float = 20 / 255
+    """How far a step goes, in [0, 1]."""
+
+    momentum: float = 0.4
+    """Share of the last step's direction that the next one keeps, in [0, 1)."""
+
+    bound: float | None = None
+    """How far a pixel may be from the colour that it began with, in (0, 1]; None for anywhere."""
+
+    signed: bool = False
+    """Whether steps go along the gradient's sign."""
+
+    jitter: float = 0.0
+    """As in `AgnConfig`."""
+
+    brightness: float = 0.0
+    """As in `AgnConfig`."""
+
+    batch: int = 64
+    """Faces wearing a frame at once."""
+
+    seed: int = 0
+    """Seed of the jitter and the brightness; nothing else is random."""
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 1:
+            raise ConfigError(
+                f"steps and batch must be at least 1, got {self.steps} and {self.batch}"
+            )
+        if not 0 < self.step <= 1:
+            raise ConfigError(f"step must lie in (0, 1], got {self.step}")
+        if not 0 <= self.momentum < 1:
+            raise ConfigError(f"momentum must lie in [0, 1), got {self.momentum}")
+        if self.bound is not None and not 0 < self.bound <= 1:
+            raise ConfigError(f"bound must lie in (0, 1], got {self.bound}")
+        for name in ("jitter", "brightness"):
+            if not 0 <= getattr(self, name) < 10:
+                raise ConfigError(f"{name} must lie in [0, 10), got {getattr(self, name)}")
+
+
+CCS16 = DescentConfig()
+"""Sharif et al. 2016, digital: any colour anywhere on the frame."""
+
+CCS16_BOUNDED = DescentConfig(bound=0.47)
+"""The same, no further from the first colour than the frames of a generative net go."""
+
+PGD = DescentConfig(steps=100, step=0.01, momentum=0, bound=0.12, signed=True)
+"""Projected gradient descent; its first step is one twelfth of the bound."""
+
+
+def attack_by_descent(
+    recognizer: Recognizer,
+    faces: Faces,
+    goal: Goal,
+    config: DescentConfig,
+    *,
+    placement: Placement = FIXED,
+    progress: Progress = silent,
+) -> FrameOutcome:
+    """Let frames of each solid colour descend together, until one reaches the stop value.
+
+    Args:
+        recognizer: The victim, attacked in evaluation mode; not changed.
+        faces: The attacker's photos, (photos, 3, 224, 224), in [0, 1].
+        goal: Whom to dodge or impersonate, and when it is enough.
+        config: The settings.
+        placement: Where frames sit on these photos; steps disturb it, looks do not.
+        progress: Told of every step.
+
+    Returns:
+        A frame for each colour, best first, as it was when it did best; Ctrl-C ends the attack
+        early with what there is.
+
+    Raises:
+        ImageContractError: The faces are no canonical faces.
+        AttackError: There are no faces.
+    """
+    check_images(faces, size=(224, 224))
+    if len(faces) == 0:
+        raise AttackError("an attack needs at least one photo of the subject")
+    started = time.perf_counter()
+    victim = freeze(recognizer)
+    draws = torch.Generator().manual_seed(config.seed)
+    disturbed = config.jitter > 0 or config.brightness > 0
+    first = torch.tensor(list(COLORS.values()))[:, :, None, None].expand(-1, -1, *FRAME_SIZE)
+    frames, direction = first.clone(), torch.zeros_like(first)
+    finest, shortfalls = frames.clone(), torch.full((len(frames),), torch.inf)
+    history: list[dict[str, float]] = []
+    reason: Reason = "used up its steps"
+    try:
+        for step in range(config.steps + 1):
+            gradient, lacking = _look(victim, faces, frames, goal, config.batch, placement, None)
+            better = lacking < shortfalls
+            finest[better], shortfalls[better] = frames[better], lacking[better]
+            history.append({"probability": goal.probability(float(lacking.min()))})
+            best = goal.probability(float(shortfalls.min()))
+            progress(step, config.steps, {"best": best})
+            if bool((shortfalls <= goal.allowance).any()):
+                reason = "reached the stop value"
+                break
+            if step == config.steps:
+                break
+            if disturbed:
+                gradient, _ = _look(victim, faces, frames, goal, config.batch, placement, draws)
+            if not bool(gradient.isfinite().all()):
+                reason = "not finite"
+                break
+            direction = config.momentum * direction + _unit(gradient, signed=config.signed)
+            frames = frames - config.step * direction
+            if config.bound is not None:
+                frames = torch.minimum(
+                    torch.maximum(frames, first - config.bound), first + config.bound
+                )
+            frames = frames.clamp(0, 1)
+    except KeyboardInterrupt:
+        reason = "interrupted"
+    order = shortfalls.argsort()
+    best = float(shortfalls[order[0]])
+    return FrameOutcome(
+        frames=finest[order],
+        probability=goal.probability(min(best, 1.0)),
+        met=best <= goal.allowance,
+        iterations=max(0, len(history) - 1),
+        seconds=time.perf_counter() - started,
+        stopped_because=reason,
+        history=history,
+    )
+
+
+def _look(
+    victim: Recognizer,
+    faces: Faces,
+    frames: Frames,
+    goal: Goal,
+    batch: int,
+    placement: Placement,
+    draws: torch.Generator | None,
+) -> tuple[Frames, Float[Tensor, " frames"]]:
+    """Each frame's gradient over all photos, and its mean shortfall."""
+    leaf = frames.detach().requires_grad_()
+    lacking = frames.new_zeros(len(frames))
+    for photos in torch.arange(len(faces)).split(max(1, batch // len(frames))):
+        each = leaf.repeat_interleave(len(photos), 0)
+        worn = placement.wear(faces, each, photos.repeat(len(frames)), draws=draws)
+        logits = victim(worn)
+        # The cross-entropy of the wish, from logits: where it is far, probabilities round to 0.
+        (-functional.logsigmoid(log_odds(logits, goal)).sum() / len(faces)).backward()
+        shortfall = goal.shortfall(logits.detach())
+        lacking += shortfall.reshape(len(frames), len(photos)).sum(1) / len(faces)
+    assert leaf.grad is not None
+    return leaf.grad, lacking
+
+
+def _unit(gradient: Frames, *, signed: bool) -> Frames:
+    if signed:
+        return gradient.sign()
+    return gradient / gradient.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-30)

@@ -1,0 +1,88 @@
+"""The attacks there are, behind one function."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TypeAlias
+
+from agns.accessory.placement import FIXED, Placement
+from agns.attack.agn import attack_with_agn
+from agns.attack.config import AgnConfig
+from agns.attack.descent import CCS16, CCS16_BOUNDED, PGD, DescentConfig, attack_by_descent
+from agns.attack.goals import Goal
+from agns.attack.outcome import Outcome
+from agns.attack.pixels import PixelConfig, attack_with_pixels
+from agns.models.dcgan import Discriminator, Generator
+from agns.models.recognizer import Recognizer
+from agns.types import Faces, Glasses, Progress, silent
+
+Method: TypeAlias = AgnConfig | DescentConfig | PixelConfig
+"""An attack's settings, whose kind says which attack."""
+
+METHODS: Mapping[str, Method] = {
+    "agn": AgnConfig(),
+    "ccs16": CCS16,
+    "ccs16-bounded": CCS16_BOUNDED,
+    "pgd": PGD,
+    "pixels": PixelConfig(),
+}
+"""The attacks by name, with their usual settings."""
+
+
+def attack(
+    method: Method,
+    recognizer: Recognizer,
+    faces: Faces,
+    goal: Goal,
+    *,
+    generator: Generator,
+    discriminator: Discriminator,
+    glasses: Glasses,
+    placement: Placement = FIXED,
+    progress: Progress = silent,
+) -> Outcome:
+    """Run an attack.
+
+    Args:
+        method: Which one, and its settings.
+        recognizer: The victim, attacked in evaluation mode; not changed.
+        faces: The attacker's photos, (photos, 3, 224, 224), in [0, 1].
+        goal: Whom to dodge or impersonate, and when it is enough.
+        generator: Pretrained on eyeglasses; an attack on pixels needs none.
+        discriminator: Pretrained with it, likewise.
+        glasses: Real 64x176 frames as bytes, likewise.
+        placement: Where frames sit on these photos.
+        progress: Told of every step.
+
+    Raises:
+        ImageContractError: The faces are no canonical faces.
+        AttackError: There are no faces, or too few frames for the method.
+    """
+    if isinstance(method, DescentConfig):
+        return attack_by_descent(
+            recognizer, faces, goal, method, placement=placement, progress=progress
+        )
+    if isinstance(method, PixelConfig):
+        return attack_with_pixels(
+            recognizer, faces, goal, method, placement=placement, progress=progress
+        )
+    return attack_with_agn(
+        generator, discriminator, recognizer, faces, glasses, goal, method,
+        placement=placement, progress=progress,
+    )  # fmt: skip
+
+
+def disturbed(placement: Placement, method: Method) -> Placement:
+    """A placement as a method's steps disturb it."""
+    if isinstance(method, PixelConfig):
+        return placement
+    return replace(placement, jitter=method.jitter, brightness=method.brightness)
+
+
+def name_of(method: Method) -> str:
+    """A method's name in `METHODS`, by what it does; `descent` where its settings are its own."""
+    if isinstance(method, AgnConfig):
+        return "agn"
+    if isinstance(method, PixelConfig):
+        return "pixels"
+    plain = replace(method, jitter=0, brightness=0, seed=0, batch=CCS16.batch)
+    return next((name for name, usual in METHODS.items() if usual == plain), "descent")

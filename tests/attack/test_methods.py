@@ -1,0 +1,62 @@
+"""The attacks behind one function."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from agns.accessory.placement import Placement
+from agns.attack.agn import AgnOutcome
+from agns.attack.config import AgnConfig
+from agns.attack.descent import CCS16, PGD, DescentConfig
+from agns.attack.goals import Dodge
+from agns.attack.methods import METHODS, Method, attack, disturbed, name_of
+from agns.attack.outcome import Outcome
+from agns.attack.pixels import PixelConfig
+from agns.models.dcgan import build_gan
+from agns.models.recognizer import build_recognizer
+
+SHORT: dict[str, Method] = {
+    "agn": AgnConfig(batch=2, samples=2),
+    "ccs16": replace(CCS16, steps=2),
+    "pgd": replace(PGD, steps=2),
+    "pixels": PixelConfig(steps=2),
+}
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_every_method_gives_what_scoring_needs(name: str) -> None:
+    draws = torch.Generator().manual_seed(0)
+    generator, discriminator = build_gan(generator=draws)
+    outcome = attack(
+        SHORT[name],
+        build_recognizer("of", ("Ann", "Bob"), generator=draws),
+        torch.rand(2, 3, 224, 224, generator=draws),
+        Dodge(subject=0, stop=1e-9),
+        generator=generator,
+        discriminator=discriminator,
+        glasses=torch.randint(256, (4, 3, 64, 176), generator=draws).to(torch.uint8),
+    )
+    assert isinstance(outcome, Outcome)
+    assert isinstance(outcome, AgnOutcome) == (name == "agn")
+    assert outcome.frames.shape[1:] == (3, 64, 176)
+    assert 0 < outcome.probability < 1
+    assert not outcome.met
+    assert outcome.iterations == 2
+    assert outcome.seconds > 0
+    assert all("probability" in row for row in outcome.history)
+
+
+def test_methods_are_named_by_what_they_do() -> None:
+    assert {name: name_of(method) for name, method in METHODS.items()} == {
+        name: name for name in METHODS
+    }
+    assert name_of(replace(PGD, jitter=1, seed=7)) == "pgd"
+    assert name_of(DescentConfig(bound=0.3)) == "descent"
+
+
+def test_a_method_disturbs_placements_as_its_settings_say() -> None:
+    shaken = disturbed(Placement(), replace(CCS16, jitter=1, brightness=0.1))
+    assert (shaken.jitter, shaken.brightness) == (1, 0.1)
+    still = Placement()
+    assert disturbed(still, PixelConfig()) is still
