@@ -33,7 +33,7 @@ from agns.types import Progress
 
 def simulated(
     faces: FaceSet, count: int, draws: torch.Generator, progress: Progress
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """How far the worst mark of each simulated photo is from where it should be."""
     frame, mask = marked_frame()
     errors: list[float] = []
@@ -52,12 +52,12 @@ def simulated(
         except MarksNotFound:
             missed += 1
         progress(number + 1, count, {})
-    off = torch.tensor(errors)
+    off = torch.tensor(errors or [torch.inf])
     return {
         "photos": count,
         "found": 1 - missed / count,
         "worst_mark_within_a_pixel": float((off <= 1).sum()) / count,
-        "median_worst_error": float(off.median()),
+        "median_worst_error": float(off.median()) if errors else None,
     }
 
 
@@ -76,7 +76,7 @@ def made_up(faces: FaceSet, progress: Progress) -> dict[str, int]:
 
 def worn_ones(folder: Path, pairs: int) -> dict[str, object]:
     """How long frames take to be worn, and how much of the real frame stays visible."""
-    marked = load_marked_photos(folder, "Somebody_Unknown")
+    marked = load_marked_photos(folder, "Somebody_Unknown", skip_unmarked=True)
     everybody = torch.arange(len(marked.faces))
     photos = marked.faces.faces(everybody)
     frames = torch.rand(pairs, 3, 64, 176, generator=torch.Generator().manual_seed(0))
@@ -124,10 +124,13 @@ def main() -> None:
     parser.add_argument("--unmarked", type=int, default=1000, help="bare faces at most")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
+    if min(given.count, given.unmarked) < 1:
+        parser.error("--count and --unmarked must be at least 1")
     prepare()
     draws = torch.Generator().manual_seed(0)
     figures: dict[str, object] = {"versions": versions()}
-    drawn = synthetic_faces(SyntheticConfig(identities=20, photos=10))
+    with bar("Drawing faces") as progress:
+        drawn = synthetic_faces(SyntheticConfig(identities=20, photos=10), progress=progress)
     with torch.no_grad(), bar("Photos of drawn faces") as progress:
         figures["drawn"] = simulated(drawn, given.count, draws, progress)
     if given.faces is not None:

@@ -13,6 +13,7 @@ from agns.data.synthetic import SyntheticConfig, synthetic_faces
 from agns.evaluation import experiment
 from agns.evaluation.controls import control_frames
 from agns.images import read_image, write_image
+from agns.models.recognizer import load_recognizer, save_recognizer
 from agns.storage import read_json
 
 Run = Callable[..., Any]
@@ -236,3 +237,20 @@ def test_an_option_that_the_method_has_no_use_for_is_refused(
 ) -> None:
     done = agns(*DODGE, "--method", method, option, value, "--out", tmp_path / "attack")
     assert (done.code, done.complaint) == (2, f"{option} has no part in --method {method}")
+
+
+def test_photos_cut_otherwise_than_those_trained_on_are_refused(
+    agns: Run, tmp_path: Path, weights: Any, folder: Path
+) -> None:
+    victim, metadata = load_recognizer(weights.recognizer)
+    seen = tmp_path / "seen.safetensors"
+    save_recognizer(seen, victim, {**metadata, "training_photos": ["0" * 16], "center_crop": 100})
+    done = agns(
+        *DODGE, "--recognizer", seen, "--faces", folder, "--center-crop", 90, "--out",
+        tmp_path / "attack",
+    )  # fmt: skip
+    assert (done.code, done.complaint) == (
+        2,
+        f"{seen} was trained on photos cut to 100: of photos cut to 90 nobody could tell "
+        "which it has seen, so leave out --center-crop",
+    )

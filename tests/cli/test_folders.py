@@ -252,9 +252,13 @@ def test_who_wears_the_marked_frame_can_be_enrolled(agns: Run, shop: Path, tmp_p
     done = agns(*enrol, "--frames", 2, "--seed", 3)
     assert done.code == 0, done.err
     assert done.out.startswith(f"Wrote 4 pictures of Anna to {out}, of the photos 0")
-    assert done.out.endswith("the other 2 are left for scoring\n")
+    assert done.out.endswith("; 2 were not taken\n")
     assert names(out) == ["001.png", "002.png", "003.png", "004.png", "photographs.json"]
     again = agns(*enrol)
     assert (again.code, "not an empty folder" in again.complaint) == (2, True)
-    many = agns(*enrol[:-1], shop, "--frames", 1000, "--out", tmp_path / "many")
-    assert (many.code, "1000 frames each need 2000" in many.complaint) == (2, True)
+    for folder, complaint in (
+        ("many", "1000 frames each need 2000"), ("aligned", "no identity's folder"),
+        (".hidden", "no identity's folder"),
+    ):  # fmt: skip
+        wrong = agns(*enrol, "--frames", 1000, "--out", tmp_path / "people" / folder)
+        assert (wrong.code, complaint in wrong.complaint) == (2, True)

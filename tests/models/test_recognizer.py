@@ -1,6 +1,7 @@
 """Recognisers: their sizes, what they take, freezing, and files."""
 
 import inspect
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 from agns.errors import ConfigError, ImageContractError, WeightsError
 from agns.geometry import resize
 from agns.models.dcgan import build_gan, save_network
+from agns.models.families import FAMILIES
 from agns.models.layers import Pooling
 from agns.models.recognizer import (
     RECOGNIZERS,
@@ -19,6 +21,7 @@ from agns.models.recognizer import (
     load_recognizer,
     save_recognizer,
 )
+from agns.models.vgg import Vgg16
 from agns.models.weights import count_parameters
 from agns.storage import load_tensors, save_tensors
 
@@ -172,6 +175,16 @@ def test_freezing_leaves_the_original_alone(recognizer: Recognizer) -> None:
     assert before.keys() == recognizer.state_dict().keys()
     for name, tensor in recognizer.state_dict().items():
         assert torch.equal(tensor, before[name]), name
+
+
+def test_a_vgg_head_begins_with_small_weights(
+    monkeypatch: pytest.MonkeyPatch, generator: torch.Generator
+) -> None:
+    small = replace(FAMILIES["vgg"], backbone=lambda *_: Vgg16(blocks=((2, 1),), width=400),
+                    head=lambda classes: nn.Linear(400, classes))  # fmt: skip
+    monkeypatch.setitem(FAMILIES, "vgg", small)
+    recognizer = build_recognizer("vgg", NAMES, generator=generator)
+    assert float(recognizer.head.weight.detach().std()) == pytest.approx(0.01, rel=0.1)
 
 
 def test_weights_are_drawn_from_the_generator_given() -> None:

@@ -18,10 +18,10 @@ from agns.cli.options import (
     SeedOption,
     SkipOption,
     Victim,
+    attacked_crop,
     open_glasses,
     open_subject,
     open_victim,
-    recorded_crop,
 )
 
 if TYPE_CHECKING:
@@ -194,6 +194,7 @@ def attack(
     )
     check_results_directory(out)
     victim = open_victim(recognizer)
+    cut = None if physical else attacked_crop(victim, center_crop)
     if method != "agn":
         # Of the others, descents alone know how to disturb frames.
         shared = {"seed"} if method == "pixels" else {"seed", "jitter", "brightness"}
@@ -215,7 +216,7 @@ def attack(
         craft=craft,
         seed=seed,
         physical=physical,
-        center_crop=center_crop,
+        center_crop=cut,
     )
     build_goal(experiment, victim.recognizer)
     if physical and photos is not None:
@@ -225,7 +226,6 @@ def attack(
         if marked.skipped:
             say(f"{len(marked.skipped)} photos were left out: {marked.skipped[0]}")
     else:
-        cut = recorded_crop(victim.metadata) if center_crop is None else center_crop
         options = FaceOptions(root=faces, center_crop=cut, skip_unreadable=skip_unreadable)
         photographs = open_subject(options, subject, victim.recognizer.identities)
         placement = FIXED

@@ -108,34 +108,45 @@ def enrol(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="The identity's folder in a face folder.")
     ],
-    craft: Annotated[
-        int, typer.Option(help="Most photos to take; never over half of them.", min=1)
+    most: Annotated[
+        int, typer.Option(help="Photos to take, at most; never over half of them.", min=2)
     ] = 16,
     frames: Annotated[int, typer.Option(help="Benign frames for each.", min=1)] = 20,
+    skip_unmarked: Annotated[
+        bool,
+        typer.Option(
+            "--skip-unmarked", help="Leave out photos that do not show exactly seven marks."
+        ),
+    ] = False,
     glasses: GlassesOption = None,
     seed: SeedOption = 0,
 ) -> None:
     """Cover the marked frame in photos with benign ones, to train a recogniser on who wears it.
 
-    Who wants to dodge must be one of the recogniser's identities. Half of the photos, those that
-    an attack with the same seed is made on, are taken; it is scored on the others.
+    Who wants to dodge must be one of the recogniser's identities. An attack scores no photo that
+    the recogniser was trained on; half of the photos at least are not taken.
     """
     from agns.data.enrolment import write_enrolment
     from agns.data.marked_photos import load_marked_photos
     from agns.errors import ConfigError
+    from agns.training.material import split_glasses
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is already there and not an empty folder: name another")
+    subject = out.resolve().name
+    if subject[0] == "." or subject == "aligned":
+        raise ConfigError(f"{out} is no identity's folder: its name becomes the identity's")
     prepare()
-    marked = load_marked_photos(photos, out.resolve().name)
-    benign = open_glasses(glasses, count=None if glasses else craft * frames)
+    marked = load_marked_photos(photos, subject, skip_unmarked=skip_unmarked)
+    # The frames that recognisers are tested with stay unseen.
+    benign, _ = split_glasses(open_glasses(glasses, count=None if glasses else 2000))
     with bar("Covering frames") as progress:
         taken = write_enrolment(
-            out, marked, benign, craft=craft, per_photo=frames, seed=seed, progress=progress
+            out, marked, benign, most=most, per_photo=frames, seed=seed, progress=progress
         )
     say(
-        f"Wrote {len(taken) * frames} pictures of {out.resolve().name} to {out}, of the photos "
-        f"{', '.join(taken)}; the other {len(marked.faces) - len(taken)} are left for scoring"
+        f"Wrote {len(taken) * frames} pictures of {subject} to {out}, of the photos "
+        f"{', '.join(taken)}; {len(marked.faces) - len(taken)} were not taken"
     )
 
 

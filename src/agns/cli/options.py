@@ -191,6 +191,25 @@ def open_glasses(
         return read_eyeglasses(folder, mask=mask, names=names, progress=progress)
 
 
+def attacked_crop(victim: Victim, told: int | None) -> int | None:
+    """The central square that an attack's photos are cut to.
+
+    Raises:
+        ConfigError: It is not that of the photos that the victim was trained on, whose digests
+            would then be unknown.
+    """
+    from agns.errors import ConfigError
+    from agns.models.weights import photos_seen
+
+    recorded = recorded_crop(victim.metadata)
+    if told not in (None, recorded) and photos_seen(victim.metadata):
+        raise ConfigError(
+            f"{victim.name} was trained on photos cut to {recorded or 'nothing'}: of photos cut to "
+            f"{told} nobody could tell which it has seen, so leave out --center-crop"
+        )
+    return recorded if told is None else told
+
+
 def recorded_crop(metadata: "Mapping[str, object]") -> int | None:
     """The central square that a recogniser's training photos were cut to, if its file tells."""
     crop = metadata.get("center_crop")

@@ -8,7 +8,6 @@ is written again only if its photo is newer.
 import functools
 import os
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -109,17 +108,11 @@ def align_folder(
     if left:
         work = _Work(destination=destination, config=config, landmarks=landmarks)
         write_record(destination / RECORD, record.values())
-        try:
-            for row in each_in_order(work, left, workers=workers, chunk=4):
-                # Written as it comes: a killed run has a record of what it did.
-                append_row(destination / RECORD, row)
-                rows[row.name] = row
-                progress(len(rows), len(jobs), {})
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a process that aligns photos broke down: run it again, which goes on where it "
-                "stopped"
-            ) from error
+        for row in each_in_order(work, left, workers=workers, chunk=4):
+            # Written as it comes: a killed run has a record of what it did.
+            append_row(destination / RECORD, row)
+            rows[row.name] = row
+            progress(len(rows), len(jobs), {})
     record.update(rows)
     write_record(destination / RECORD, (record[name] for name in sorted(record)))
     return [rows[job.name] for job in jobs]

@@ -3,7 +3,7 @@
 A face folder holds one folder per identity with its pictures in it, `<root>/<Identity>/*.jpg`,
 `.jpeg` or `.png`. Where an identity has an inner folder `aligned`, its pictures are taken in
 place of the raw ones. Hidden files and files of other kinds are passed over, but for
-`photographs.json`, which says what an identity's pictures are of.
+`photographs.json` beside them, which says what pictures are of.
 """
 
 from collections.abc import Sequence
@@ -196,19 +196,21 @@ def load_faces(
                 f"but an identity needs at least {needed}"
             )
     sources = {
-        f"{name}/{photo}": of
-        for name in identities
-        for photo, of in read_sources(root / name).items()
+        folder: read_sources(root / folder)
+        for folder in {photo.rpartition("/")[0] for photo in decoded.photos}
     }
+    digests = [
+        sources[folder].digest_of(name, own, cut=selection.center_crop is not None)
+        for (folder, _, name), own in zip(
+            (photo.rpartition("/") for photo in decoded.photos), decoded.digests, strict=True
+        )
+    ]
     return FaceSet(
         pixels=decoded.pixels,
         labels=torch.tensor(labels, dtype=torch.int64),
         identities=identities,
         photos=decoded.photos,
-        digests=tuple(
-            sources.get(photo, own)
-            for photo, own in zip(decoded.photos, decoded.digests, strict=True)
-        ),
+        digests=tuple(digests),
         skipped=tuple(
             f"{photo} was left out: it does not decode as a picture" for photo in decoded.skipped
         ),

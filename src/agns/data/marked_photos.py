@@ -91,7 +91,7 @@ def load_marked_photos(folder: Path, subject: str, *, skip_unmarked: bool = Fals
     centres = torch.stack(marks)
     sources = read_sources(folder)
     digests = tuple(
-        sources.get(name, own) for name, own in zip(faces.photos, faces.digests, strict=True)
+        sources.digest_of(name, own) for name, own in zip(faces.photos, faces.digests, strict=True)
     )
     return MarkedPhotos(
         faces=replace(faces, digests=digests),

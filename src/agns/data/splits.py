@@ -40,7 +40,8 @@ def stratified_split(
             rounded to whole photos; each side keeps at least one.
         seed: Decides which photos.
         at_least: How many photos of an identity go to the second side at least. With 0, one with
-            too few photos for the fraction keeps them all on the first.
+            too few photos for the fraction, or too many copies of each, keeps them all on the
+            first.
 
     Returns:
         Training photos first, held-out photos second.
@@ -59,8 +60,11 @@ def stratified_split(
             continue
         groups = _shuffled(faces, identity, seed)
         wanted = min(max(round(held_fraction * count), 1), count - 1)
-        # Where no group of copies is small enough, the smallest stands in.
-        held += _take(groups, wanted) or sorted(groups, key=len)[0]
+        taken = _take(groups, wanted)
+        if not taken and at_least:
+            # No group of copies is small enough: the smallest stands in.
+            taken = sorted(groups, key=len)[0]
+        held += taken
     return _split(torch.arange(len(faces)), second=held)
 
 

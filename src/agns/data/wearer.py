@@ -8,12 +8,13 @@ import torch
 
 from agns.accessory.marks import marked_frame
 from agns.data.alignment import POSES, alignment
+from agns.data.cache import digest
 from agns.data.camera import Scene, align_photos, draw_scene, photograph, scene_homography
 from agns.data.faces import FaceSet
 from agns.data.photographs import write_sources
 from agns.errors import ConfigError, DataError
 from agns.geometry import transform_points, warp
-from agns.images import write_image
+from agns.images import to_pixels, write_image
 from agns.types import CANVAS, Faces, Homographies, Progress, silent
 
 
@@ -112,18 +113,20 @@ def write_wearer(
             faces.faces(torch.tensor([place])), draws=draws, strength=strength
         )
         name = f"{number:03d}.png"
-        write_image(out / name, taken.photos[0])
         rows.append(
             {
                 "photo": name,
                 "of": faces.photos[place],
                 "digest": faces.digests[place],
+                "picture": digest(to_pixels(taken.photos)[0].numpy()),
                 "scene": taken.scenes[0],
                 "homography": taken.homographies[0].tolist(),
             }
         )
+        # First what it is of: a picture that a killed run leaves is never taken for a new photo.
+        write_sources(out, rows, {"strength": strength})
+        write_image(out / name, taken.photos[0])
         progress(number, len(places), {})
-    write_sources(out, rows, strength=strength)
     return len(places)
 
 

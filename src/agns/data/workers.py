@@ -5,9 +5,12 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 import torch
+
+from agns.errors import DataError
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -19,13 +22,14 @@ def each_in_order(
     """Do some work on each item, here or in other processes; give the results in order.
 
     Args:
-        work: What to do; pickled, if it is done elsewhere.
+        work: What to do; pickled, if it is done elsewhere. A program that does must keep what it
+            runs below `if __name__ == "__main__"`: the processes import it.
         items: What to do it on.
         workers: Processes; with 0 or 1, or a single item, everything is done in this one.
         chunk: Items that a process is handed at a time.
 
     Raises:
-        BrokenProcessPool: A process was killed.
+        DataError: A process was killed, or could not start.
     """
     workers = min(workers, len(items))
     if workers <= 1:
@@ -33,26 +37,34 @@ def each_in_order(
         return
     # Spawned, since forking a process that has run PyTorch's threads may hang.
     pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=torch.set_num_threads,
-        initargs=(1,),
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
     )
     try:
         with _interrupts_held_back():
             results = pool.map(work, items, chunksize=chunk)
         yield from results
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a process that shared the work was killed or could not start: try again"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
+def _begin() -> None:
+    """What a process does first: it works alone, and ends without a word on Ctrl-C."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
 @contextlib.contextmanager
 def _interrupts_held_back() -> Iterator[None]:
-    """Let Ctrl-C wait, and keep it from processes begun meanwhile, which only this one ends.
+    """Let Ctrl-C wait, also in processes begun meanwhile, until they have begun.
 
-    They would each tell of it with a traceback, those that are still starting too.
+    One that is still importing would tell of it with a traceback. Windows cannot hold it back.
     """
-    # Windows has no such thing, and no Ctrl-C for processes of a pool.
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

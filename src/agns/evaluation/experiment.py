@@ -61,7 +61,7 @@ class Experiment:
     """Whether the photos show a worn frame that the generated one is warped onto."""
 
     center_crop: int | None = None
-    """The central square that the photos were cut to, where it was not the recogniser's own."""
+    """The central square that the photos were cut to; None where it is the recogniser's own."""
 
     def __post_init__(self) -> None:
         if self.goal == "dodge" and self.target is not None:

@@ -50,7 +50,7 @@ def train_head(
         start: The backbone.
         about: Where the photos come from, for the record.
         device: Where the backbone runs.
-        progress: Told of every batch of descriptors, then of every epoch.
+        progress: Told of every batch of descriptors, then of every epoch, then of the tests.
 
     Raises:
         ConfigError: The settings do not fit the faces, the backbone or the directory.

@@ -59,8 +59,8 @@ class RecognizerTraining:
     anew."""
 
     norms: bool = False
-    """Put a batch norm after each of VGG's convolutions while it learns from nothing; they are
-    folded into the convolutions of the weights that are kept."""
+    """Put a batch norm after each of VGG's layers but the head while it learns from nothing; they
+    are folded into the layers of the weights that are kept."""
 
     frozen: bool = False
     """Train the head alone, on descriptors that the backbone computes once."""
@@ -170,7 +170,7 @@ def recipe_for(arch: str, changes: Mapping[str, object]) -> RecognizerTraining:
     recipe = RECIPES[arch]
     if changes.get("frozen"):
         # An epoch of a head alone takes a second or two, and its descriptors do not overfit soon.
-        recipe = replace(recipe, epochs=100, rate=5e-3)
+        recipe = replace(recipe, epochs=100, rate=5e-3, norms=False)
     unchanged = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
     given = {name: value for name, value in changes.items() if value is not None}
     return RecognizerTraining(**{**unchanged, **given})

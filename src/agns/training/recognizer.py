@@ -78,7 +78,9 @@ def train_recognizer(
     share_of(torch.arange(config.batch), rank=rank, processes=processes)
     draws = torch.Generator().manual_seed(config.seed)
     if config.norms and start is not None:
-        raise ConfigError(f"norms are for training from nothing, not from {start.path}")
+        raise ConfigError(
+            f"norms are for training from nothing, not from {start.path}: set norms to False"
+        )
     recognizer = begin_recognizer(config.arch, faces.identities, start, generator=draws)
     if config.norms:
         _vgg_of(recognizer).add_norms()

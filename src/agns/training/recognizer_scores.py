@@ -65,7 +65,7 @@ def score_recognizer(
     """
     generator = torch.Generator().manual_seed(seed)
     logits = classify(recognizer, test)
-    progress(1, wearings + 1, {"test photos": len(test)})
+    progress(1, wearings + 1, {})
     right = logits.argmax(1) == test.labels
     probabilities = logits.softmax(1).gather(1, test.labels[:, None])[:, 0]
     fooled = torch.zeros(wearings, len(test), dtype=torch.bool)
@@ -76,7 +76,7 @@ def score_recognizer(
             worn = wear(test.faces(chosen), place(from_pixels(glasses[frames])), silhouette())
             named = recognizer(worn.to(device)).argmax(1).cpu()
             fooled[wearing, chosen] = named != test.labels[chosen]
-        progress(wearing + 2, wearings + 1, {"test photos": len(test)})
+        progress(wearing + 2, wearings + 1, {})
     return RecognizerScores(
         photos=len(test),
         accuracy=float(right.float().mean()),

@@ -18,8 +18,28 @@ from agns.storage import RunDirectory, pack_optimizer, under, unpack_optimizer
 from agns.training.joining import join_batch_norms
 from agns.training.parallel import mean_over_processes, precision_of
 from agns.training.recipe import rate_share, set_rate
+from agns.types import Images
 
 _Network = TypeVar("_Network", bound=nn.Module)
+
+
+class _Held:
+    """Images that Fabric does not look into: it would round them to 16 bits."""
+
+    def __init__(self, images: Images) -> None:
+        self.images = images
+
+
+class _Unrounded(nn.Module):
+    """A network that is given its images as they are, whatever it computes in."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, held: _Held, **options: int) -> Tensor:
+        made: Tensor = self.network(held.images, **options)
+        return made
 
 
 class Stepper(Generic[_Network]):
@@ -65,7 +85,7 @@ class Stepper(Generic[_Network]):
             lay_channels_last(network)
         self.network = network.train()
         self.averaged = copy.deepcopy(network).to(fabric.device).eval()
-        self.forward = fabric.setup_module(network)
+        self._wrapped = fabric.setup_module(_Unrounded(network))
         self.optimizer = torch.optim.AdamW(
             network.parameters(),
             lr=rate,
@@ -76,6 +96,17 @@ class Stepper(Generic[_Network]):
         stepping = fabric.setup_optimizers(self.optimizer)
         assert isinstance(stepping, _FabricOptimizer)
         self._stepping = stepping
+
+    def forward(self, images: Images, *, size: int | None = None) -> Tensor:
+        """What the network makes of this process's share of a batch, in the precision asked for.
+
+        Args:
+            images: In [0, 1], or in the network's own range.
+            size: As `Recognizer.forward` takes it; not for other networks.
+        """
+        options = {} if size is None else {"size": size}
+        made: Tensor = self._wrapped(_Held(images), **options)
+        return made
 
     def take(self, step: int, loss: Tensor) -> float:
         """Take one step down a loss.
@@ -95,7 +126,7 @@ class Stepper(Generic[_Network]):
         self._stepping.zero_grad()
         self.fabric.backward(loss)
         self.fabric.clip_gradients(
-            self.forward, self._stepping, max_norm=5.0, error_if_nonfinite=False
+            self._wrapped, self._stepping, max_norm=5.0, error_if_nonfinite=False
         )
         self._stepping.step()
         average(self.averaged, self.network, min(self.averaging, (since + 1) / (since + 11)))
