@@ -21,6 +21,7 @@ from torch import Tensor
 
 from agns.accessory.frame import frame_mask
 from agns.attack.config import AgnConfig
+from agns.attack.methods import METHODS, Method
 from agns.attack.pixels import PixelConfig, attack_with_pixels
 from agns.cli.attack import open_apparatus
 from agns.cli.console import bar, prepare
@@ -45,11 +46,12 @@ def run_all(
     apparatus: Apparatus,
     faces: FaceSet,
     goal: str,
-    config: AgnConfig,
+    method: Method,
     out: Path,
     *,
     seed: int,
     control_frames: int,
+    craft: int,
     subjects: int,
 ) -> list[Mapping[str, object]]:
     identities = apparatus.recognizer.identities
@@ -64,10 +66,11 @@ def run_all(
                 target=None if goal == "dodge" else target,
                 seed=seed,
                 control_frames=control_frames,
+                craft=craft,
             )
             with bar(f"{out.name} {goal} {subject}") as progress:
                 try:
-                    run_experiment(apparatus, faces, experiment, config, folder, progress=progress)
+                    run_experiment(apparatus, faces, experiment, method, folder, progress=progress)
                 except AttackError as error:
                     print(f"{subject}: {error}")
                     continue
@@ -154,7 +157,8 @@ def limit_row(apparatus: Apparatus, faces: FaceSet, setting: str, result: Mappin
     )
     with bar(f"pixels {r['goal']} {r['subject']}") as progress:
         found = attack_with_pixels(apparatus.victim, craft, goal, PixelConfig(), progress=progress)
-    success = measure_success(goal, logits_wearing(apparatus.victim, held_out, found.frames))
+    best = found.frames[:1]
+    success = measure_success(goal, logits_wearing(apparatus.victim, held_out, best))
     assert success.success_rate is not None
     return (
         f"| {r['goal']} | {setting} | {r['subject']} | {r['target'] or '-'} | {r['stop_value']} "
@@ -180,12 +184,36 @@ def as_row(goal: str, setting: str, summary: Mapping[str, object]) -> str:
     )
 
 
+def settings_of(given: argparse.Namespace) -> list[tuple[str, str, Method]]:
+    """What is to be compared: in words, as part of a folder's name, and as settings."""
+    chosen: list[tuple[str, str, Method]] = []
+    for method in given.methods:
+        if method != "agn":
+            usual = METHODS[method]
+            seeded = hasattr(usual, "seed")
+            own = dataclasses.replace(usual, seed=given.seed) if seeded else usual
+            chosen.append((method, method, own))
+            continue
+        chosen += [
+            (
+                f"kappa {kappa:g}, {objective}",
+                f"{objective}-{kappa:g}",
+                AgnConfig(kappa=kappa, objective=objective, seed=given.seed),
+            )
+            for objective in given.objectives
+            for kappa in given.kappas
+        ]
+    return chosen
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--recognizer", type=Path, required=True)
     parser.add_argument("--faces", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--goals", nargs="+", default=["dodge", "impersonate"])
+    parser.add_argument("--methods", nargs="+", default=["agn"], choices=list(METHODS))
+    parser.add_argument("--craft", type=int, default=16, help="craft photos of a subject at most")
     parser.add_argument("--kappas", nargs="+", type=float, default=[AgnConfig().kappa])
     parser.add_argument("--objectives", nargs="+", default=[AgnConfig().objective])
     parser.add_argument("--control-frames", type=int, default=32)
@@ -218,35 +246,31 @@ def main() -> None:
     lines, subject_lines, limit_lines = [SUMMARY_HEAD], [SUBJECT_HEAD], [LIMIT_HEAD]
     curves: dict[str, list[tuple[float, float, float]]] = {}
     for goal in given.goals:
-        for objective in given.objectives:
-            for kappa in given.kappas:
-                config = AgnConfig(kappa=kappa, objective=objective, seed=given.seed)
-                setting = f"kappa {kappa:g}, {objective}"
-                out = given.out / f"{goal}-{objective}-{kappa:g}"
-                results = run_all(
-                    apparatus, faces, goal, config, out,
-                    seed=given.seed, control_frames=given.control_frames,
-                    subjects=given.subjects or len(apparatus.recognizer.identities),
-                )  # fmt: skip
-                summary = summarise(results)
-                summaries[f"{goal}, {setting}"] = {
-                    "settings": dataclasses.asdict(config), **summary
-                }  # fmt: skip
-                lines.append(as_row(goal, setting, summary))
-                print(lines[-1], end="", flush=True)
-                curves.setdefault(f"{goal}-{objective}", []).append(
-                    (kappa, summary["held_out_success"], summary["discriminator_score"])
+        for setting, name, method in settings_of(given):
+            out = given.out / f"{goal}-{name}"
+            results = run_all(
+                apparatus, faces, goal, method, out,
+                seed=given.seed, control_frames=given.control_frames, craft=given.craft,
+                subjects=given.subjects or len(apparatus.recognizer.identities),
+            )  # fmt: skip
+            summary = summarise(results)
+            summaries[f"{goal}, {setting}"] = {"settings": dataclasses.asdict(method), **summary}
+            lines.append(as_row(goal, setting, summary))
+            print(lines[-1], end="", flush=True)
+            if isinstance(method, AgnConfig):
+                curves.setdefault(f"{goal}-{method.objective}", []).append(
+                    (method.kappa, summary["held_out_success"], summary["discriminator_score"])
                 )
-                subject_lines += [as_subject_row(setting, result) for result in results]
-                if given.limits:
-                    short = [r for r in results if not r["reached_stop_value"]]
-                    limit_lines += [limit_row(apparatus, faces, setting, r) for r in short]
-                frames = [
-                    on_white(read_image(path))
-                    for identity in apparatus.recognizer.identities
-                    if (path := out / identity / "frame.png").is_file()
-                ]
-                write_image(given.out / f"{out.name}.png", tile(torch.stack(frames), columns=5))
+            subject_lines += [as_subject_row(setting, result) for result in results]
+            if given.limits:
+                short = [r for r in results if not r["reached_stop_value"]]
+                limit_lines += [limit_row(apparatus, faces, setting, r) for r in short]
+            frames = [
+                on_white(read_image(path))
+                for identity in apparatus.recognizer.identities
+                if (path := out / identity / "frame.png").is_file()
+            ]
+            write_image(given.out / f"{out.name}.png", tile(torch.stack(frames), columns=5))
     score = apparatus.scale.ranges["discriminator_score"]
     for name, points in curves.items():
         if len(points) > 1:

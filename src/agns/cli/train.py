@@ -203,13 +203,15 @@ def train_recognizer(
         test = stratified_split(
             photographs, held_fraction=config.held_fraction, seed=config.seed
         ).second
-        report_recognizer(
-            recognizer, photographs.subset(test), scores, out,
-            recipe={
-                **dataclasses.asdict(config), **dataclasses.asdict(about),
-                "init": init or pretrained,
-            },
-        )  # fmt: skip
+        with bar("Looking for mistakes") as progress:
+            report_recognizer(
+                recognizer, photographs.subset(test), scores, out,
+                recipe={
+                    **dataclasses.asdict(config), **dataclasses.asdict(about),
+                    "init": init or pretrained,
+                },
+                progress=progress,
+            )  # fmt: skip
         say(
             f"On {scores.photos} test photos: accuracy {percent(scores.accuracy)}, balanced "
             f"{percent(scores.balanced_accuracy)}; {percent(scores.naive_dodging)} not recognised "

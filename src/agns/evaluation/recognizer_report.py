@@ -14,7 +14,7 @@ from agns.evaluation.report import Picture, Section, Table, write_report
 from agns.models.recognizer import Recognizer
 from agns.storage import write_json
 from agns.training.recognizer_scores import RecognizerScores, classify
-from agns.types import Labels
+from agns.types import Labels, Progress, silent
 
 MOST_MISTAKES = 48
 """Mistakes shown, the surest first."""
@@ -73,6 +73,7 @@ def report_recognizer(
     out: Path,
     *,
     recipe: Mapping[str, object],
+    progress: Progress = silent,
 ) -> None:
     """Write `report.html`, with its pictures and `identities.json` beside it.
 
@@ -82,8 +83,9 @@ def report_recognizer(
         scores: Its scores on them.
         out: The run directory.
         recipe: How it was trained, for the record.
+        progress: Told of every batch of photos.
     """
-    probabilities = classify(recognizer, test).softmax(1)
+    probabilities = classify(recognizer, test, progress=progress).softmax(1)
     surest, predicted = probabilities.max(1)
     matrix = confusion_matrix(test.labels, predicted, len(test.identities))
     rows = score_identities(matrix, test.identities)

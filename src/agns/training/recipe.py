@@ -141,9 +141,10 @@ class RecognizerTraining:
 _VGG = RecognizerTraining(
     arch="vgg",
     frames_per_photo=2,
-    rate=2e-4,
-    epochs=60,
-    sizes=(64, 64, 64, 112, 224),
+    batch=32,
+    rate=5e-4,
+    epochs=41,
+    sizes=(*[48] * 30, *[96] * 8, *[224] * 3),
     norms=True,
 )
 RECIPES: Mapping[str, RecognizerTraining] = {

@@ -36,11 +36,17 @@ class RecognizerScores:
 
 
 @torch.no_grad()
-def classify(recognizer: Recognizer, faces: FaceSet, *, batch: int = 128) -> Logits:
+def classify(
+    recognizer: Recognizer, faces: FaceSet, *, batch: int = 128, progress: Progress = silent
+) -> Logits:
     """Logits of every photo of a set, on the processor; the photos go where the network is."""
     device = next(recognizer.parameters()).device
-    indices = torch.arange(len(faces)).split(batch)
-    return torch.cat([recognizer(faces.faces(chosen).to(device)).cpu() for chosen in indices])
+    parts = torch.arange(len(faces)).split(batch)
+    logits = []
+    for done, chosen in enumerate(parts, 1):
+        logits.append(recognizer(faces.faces(chosen).to(device)).cpu())
+        progress(done, len(parts), {})
+    return torch.cat(logits)
 
 
 @torch.no_grad()
