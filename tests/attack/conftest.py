@@ -8,7 +8,7 @@ from agns.data.eyeglasses import draw_frames
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
 from agns.models.families import FAMILIES, Family, InputContract
-from agns.models.recognizer import Recognizer, build_recognizer
+from agns.models.recognizer import Recognizer, build_recognizer, freeze
 from agns.types import Faces, Pixels
 
 
@@ -27,6 +27,18 @@ def victim(monkeypatch: pytest.MonkeyPatch, generator: torch.Generator) -> Recog
     )
     monkeypatch.setitem(FAMILIES, "tiny", family)
     return build_recognizer("tiny", ("Ann", "Bob", "Cy"), generator=generator)
+
+
+@pytest.fixture(scope="session")
+def openface() -> Recognizer:
+    """A real architecture, untrained and frozen."""
+    draws = torch.Generator().manual_seed(0)
+    return freeze(build_recognizer("of", ("Ann", "Bob", "Cy"), generator=draws))
+
+
+@pytest.fixture(scope="session")
+def noise() -> Faces:
+    return torch.rand(3, 3, 224, 224, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture(scope="session")

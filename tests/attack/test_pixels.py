@@ -7,30 +7,19 @@ from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Dodge, Goal, Impersonate
 from agns.attack.pixels import PixelConfig, attack_with_pixels
 from agns.errors import AttackError, ConfigError
-from agns.models.recognizer import Recognizer, build_recognizer, freeze
+from agns.models.recognizer import Recognizer
 
 GOALS = [Dodge(subject=0), Impersonate(subject=0, target=1)]
 CONFIG = PixelConfig(steps=15)
 
 
-@pytest.fixture(scope="module")
-def victim() -> Recognizer:
-    draws = torch.Generator().manual_seed(0)
-    return freeze(build_recognizer("of", ("Ann", "Bob", "Cy"), generator=draws))
-
-
-@pytest.fixture(scope="module")
-def faces() -> torch.Tensor:
-    return torch.rand(3, 3, 224, 224, generator=torch.Generator().manual_seed(1))
-
-
 @pytest.mark.parametrize("goal", GOALS, ids=lambda goal: goal.name)
 def test_the_best_frame_does_what_the_outcome_says(
-    goal: Goal, victim: Recognizer, faces: torch.Tensor
+    goal: Goal, openface: Recognizer, noise: torch.Tensor
 ) -> None:
-    outcome = attack_with_pixels(victim, faces, goal, CONFIG)
-    worn = FIXED.wear(faces, outcome.frames, torch.arange(3))
-    probability = float(victim(worn).softmax(1)[:, goal.index].mean())
+    outcome = attack_with_pixels(openface, noise, goal, CONFIG)
+    worn = FIXED.wear(noise, outcome.frames, torch.arange(3))
+    probability = float(openface(worn).softmax(1)[:, goal.index].mean())
     assert probability == pytest.approx(outcome.probability, abs=1e-5)
     assert len(outcome.history) == 15
     extreme = min if goal.name == "dodge" else max
@@ -40,40 +29,42 @@ def test_the_best_frame_does_what_the_outcome_says(
 
 
 @pytest.mark.parametrize("goal", GOALS, ids=lambda goal: goal.name)
-def test_steps_lead_towards_the_goal(goal: Goal, victim: Recognizer, faces: torch.Tensor) -> None:
-    outcome = attack_with_pixels(victim, faces, goal, CONFIG)
+def test_steps_lead_towards_the_goal(goal: Goal, openface: Recognizer, noise: torch.Tensor) -> None:
+    outcome = attack_with_pixels(openface, noise, goal, CONFIG)
     history = [row["probability"] for row in outcome.history]
     gained = history[0] - history[-1] if goal.name == "dodge" else history[-1] - history[0]
     assert gained > 0.01
 
 
-def test_batches_add_up_to_all_photos(victim: Recognizer, faces: torch.Tensor) -> None:
+def test_batches_add_up_to_all_photos(openface: Recognizer, noise: torch.Tensor) -> None:
     whole, parts = (
-        attack_with_pixels(victim, faces, GOALS[1], PixelConfig(steps=4, batch=batch)).history
+        attack_with_pixels(openface, noise, GOALS[1], PixelConfig(steps=4, batch=batch)).history
         for batch in (3, 2)
     )
     for one, other in zip(whole, parts, strict=True):
         assert one["probability"] == pytest.approx(other["probability"], abs=1e-4)
 
 
-def test_the_frame_is_optimised_where_it_is_placed(victim: Recognizer, faces: torch.Tensor) -> None:
+def test_the_frame_is_optimised_where_it_is_placed(
+    openface: Recognizer, noise: torch.Tensor
+) -> None:
     low = Placement(homographies=torch.tensor([[[1.0, 0, 0], [0, 1, 60], [0, 0, 1]]] * 3))
-    outcome = attack_with_pixels(victim, faces, GOALS[1], CONFIG, placement=low)
-    worn = low.wear(faces, outcome.frames, torch.arange(3))
-    probability = float(victim(worn).softmax(1)[:, 1].mean())
+    outcome = attack_with_pixels(openface, noise, GOALS[1], CONFIG, placement=low)
+    worn = low.wear(noise, outcome.frames, torch.arange(3))
+    probability = float(openface(worn).softmax(1)[:, 1].mean())
     assert probability == pytest.approx(outcome.probability, abs=1e-5)
 
 
-def test_an_easy_goal_is_met(victim: Recognizer, faces: torch.Tensor) -> None:
-    assert attack_with_pixels(victim, faces, Dodge(subject=0, stop=0.99), CONFIG).met
+def test_an_easy_goal_is_met(openface: Recognizer, noise: torch.Tensor) -> None:
+    assert attack_with_pixels(openface, noise, Dodge(subject=0, stop=0.99), CONFIG).met
     assert not attack_with_pixels(
-        victim, faces, Impersonate(subject=0, target=1, stop=1 - 1e-6), CONFIG
+        openface, noise, Impersonate(subject=0, target=1, stop=1 - 1e-6), CONFIG
     ).met
 
 
-def test_nothing_to_attack_is_refused(victim: Recognizer) -> None:
+def test_nothing_to_attack_is_refused(openface: Recognizer) -> None:
     with pytest.raises(AttackError, match="at least one photo"):
-        attack_with_pixels(victim, torch.zeros(0, 3, 224, 224), GOALS[0], CONFIG)
+        attack_with_pixels(openface, torch.zeros(0, 3, 224, 224), GOALS[0], CONFIG)
 
 
 @pytest.mark.parametrize("settings", [{"steps": 0}, {"batch": 0}, {"rate": 0.0}])

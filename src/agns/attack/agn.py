@@ -17,9 +17,9 @@ from agns.attack.config import AgnConfig
 from agns.attack.goals import Goal
 from agns.attack.gradients import add_smoothing, join_gradients, keep_in_range
 from agns.attack.outcome import Reason
-from agns.attack.search import Candidates, draw_photos, search_frames, typicality
+from agns.attack.search import Candidates, check_photos, draw_photos, search_frames, typicality
 from agns.errors import AttackError
-from agns.images import check_images, from_pixels
+from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer, freeze
 from agns.models.weights import lay_channels_last
@@ -100,9 +100,7 @@ def attack_with_agn(
         ImageContractError: The faces are no canonical faces.
         AttackError: There are no faces, or fewer real frames than a batch.
     """
-    check_images(faces, size=(224, 224))
-    if len(faces) == 0:
-        raise AttackError("an attack needs at least one photo of the subject")
+    check_photos(faces)
     steps = config.passes * (len(glasses) // config.batch)
     if steps == 0:
         raise AttackError(

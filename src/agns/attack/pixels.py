@@ -14,8 +14,8 @@ from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Goal, log_odds
 from agns.attack.outcome import FrameOutcome
-from agns.errors import AttackError, ConfigError
-from agns.images import check_images
+from agns.attack.search import check_photos
+from agns.errors import ConfigError
 from agns.models.recognizer import Recognizer, freeze
 from agns.types import Faces, Logits, Progress, silent
 
@@ -70,9 +70,7 @@ def attack_with_pixels(
         ImageContractError: The faces are no canonical faces.
         AttackError: There are no faces.
     """
-    check_images(faces, size=(224, 224))
-    if len(faces) == 0:
-        raise AttackError("an attack needs at least one photo of the subject")
+    check_photos(faces)
     started = time.perf_counter()
     victim = freeze(recognizer)
     pixels = torch.zeros(1, 3, *FRAME_SIZE, requires_grad=True)

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from agns.accessory.placement import Placement
 from agns.attack.goals import Goal
-from agns.images import from_pixels
+from agns.errors import AttackError
+from agns.images import check_images, from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer
-from agns.types import Faces, Frames, Glasses, Latents
+from agns.types import CANVAS, Faces, Frames, Glasses, Latents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -108,6 +109,18 @@ def search_frames(
         probability=goal.probability(best),
         met=bool(met.any()),
     )
+
+
+def check_photos(faces: Faces) -> None:
+    """Refuse photos that no attack can be made on.
+
+    Raises:
+        ImageContractError: They are no canonical faces.
+        AttackError: There are none.
+    """
+    check_images(faces, size=(CANVAS, CANVAS))
+    if len(faces) == 0:
+        raise AttackError("an attack needs at least one photo of the subject")
 
 
 def draw_photos(
