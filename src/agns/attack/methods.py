@@ -78,6 +78,11 @@ def disturbed(placement: Placement, method: Method) -> Placement:
     return replace(placement, jitter=method.jitter, brightness=method.brightness)
 
 
+def seeded(method: Method, seed: int) -> Method:
+    """A method with another seed, where it draws anything."""
+    return method if isinstance(method, PixelConfig) else replace(method, seed=seed)
+
+
 def name_of(method: Method) -> str:
     """A method's name in `METHODS`, by what it does; `descent` where its settings are its own."""
     if isinstance(method, AgnConfig):

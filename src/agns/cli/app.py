@@ -5,7 +5,19 @@ from typing import Annotated
 import typer
 
 from agns import __version__
-from agns.cli import align, attack, demo, faces, glasses, metric, models, recognize, survive, train
+from agns.cli import (
+    align,
+    attack,
+    campaign,
+    demo,
+    faces,
+    glasses,
+    metric,
+    models,
+    recognize,
+    survive,
+    train,
+)
 
 app = typer.Typer(
     name="agns",
@@ -20,6 +32,7 @@ app.command("align")(align.align)
 app.command("recognize")(recognize.recognize)
 app.command("attack")(attack.attack)
 app.command("survive")(survive.survive)
+app.add_typer(campaign.app, name="campaign")
 app.add_typer(models.app, name="models")
 train.app.command("metric")(metric.train_metric)
 app.add_typer(train.app, name="train")

@@ -1,0 +1,143 @@
+"""`agns campaign`: many attacks by a plan, and their tables."""
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agns.cli.attack import open_apparatus
+from agns.cli.console import bar, prepare, say, show
+from agns.cli.options import FaceOptions, open_subject, open_victim, recorded_crop
+
+if TYPE_CHECKING:
+    from agns.data.faces import FaceSet
+    from agns.evaluation.campaign.cells import Cell
+    from agns.evaluation.campaign.plan import Plan, Victim
+    from agns.evaluation.campaign.running import Opened, Standing
+
+app = typer.Typer(help="Run many attacks by a plan, and put them in tables.", no_args_is_help=True)
+
+LEDGER = "campaign.sqlite"
+
+OutArgument = Annotated[
+    Path, typer.Argument(metavar="DIR", help="The campaign's directory.", show_default=False)
+]
+
+
+@app.command("run")
+def run(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A YAML file.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory of the campaign.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")
+    ] = False,
+) -> None:
+    """Run every attack of a plan that has no result yet.
+
+    The same command goes on after Ctrl-C, a crash or a power cut, and to the same figures; two of
+    them may work on one directory.
+    """
+    from agns.evaluation.campaign.cells import cells_of
+    from agns.evaluation.campaign.ledger import Ledger
+    from agns.evaluation.campaign.plan import plan_as_json, read_plan
+    from agns.evaluation.campaign.running import work_through
+    from agns.storage import versions
+
+    prepare()
+    read = read_plan(plan)
+    cells = cells_of(read, {victim.name: _known(victim) for victim in read.recognizers})
+    if dry_run:
+        counts = Counter((cell.recognizer, cell.goal, cell.attack) for cell in cells)
+        show(
+            ("recogniser", "goal", "attack", ">attacks"),
+            [(*names, str(count)) for names, count in counts.items()],
+        )
+        say(f"{len(cells)} attacks in all")
+        return
+    ledger = Ledger(out / LEDGER)
+    ledger.begin(plan_as_json(read), cells, versions())
+    work_through(
+        read, ledger, out, lambda victim: _open(victim, read),
+        watch=lambda cell: bar(_title(cell)), tell=_tell,
+    )  # fmt: skip
+    ledger.close()
+    report(out)
+
+
+@app.command("report")
+def report(out: OutArgument) -> None:
+    """Put the results so far in tables: `report.md` and `report.json`."""
+    from agns.errors import ConfigError
+    from agns.evaluation.campaign.ledger import Ledger
+    from agns.evaluation.campaign.tables import as_json, as_markdown, tabulate
+    from agns.storage import write_json, write_text
+
+    if not (out / LEDGER).is_file():
+        raise ConfigError(f"{out} holds no campaign")
+    ledger = Ledger(out / LEDGER)
+    plan, begun_with = ledger.about()
+    rows = ledger.rows()
+    ledger.close()
+    lines = tabulate(rows)
+    failures = [row for row in rows if row.state == "failed"]
+    write_text(out / "report.md", as_markdown(lines, failures))
+    write_json(
+        out / "report.json",
+        {
+            "lines": as_json(lines),
+            "cells": [dataclasses.asdict(row) for row in rows],
+            "plan": plan,
+            "versions": begun_with,
+        },
+    )
+    show(
+        ("recogniser", "goal", "attack", ">attacks", ">stop value", ">held out", ">95 %"),
+        [
+            (
+                one.recognizer, one.goal, one.attack, str(one.done), str(one.met_stop_value),
+                f"{one.held_out_success:.1%}",
+                f"{one.held_out_interval[0]:.0%} to {one.held_out_interval[1]:.0%}",
+            )
+            for one in lines
+        ],
+    )  # fmt: skip
+    states = Counter(row.state for row in rows)
+    say(
+        f"{states['done']} of {len(rows)} attacks have results, {states['failed']} failed; wrote "
+        f"{out / 'report.md'} and report.json beside it"
+    )
+
+
+def _title(cell: "Cell") -> str:
+    aim = "dodges" if cell.target is None else f"as {cell.target}"
+    return f"{cell.subject} {aim}, {cell.attack}"
+
+
+def _tell(cell: "Cell", standing: "Standing") -> None:
+    say(
+        f"{standing.ended} of {standing.cells}: {cell.recognizer}, {_title(cell)}; "
+        f"{standing.minutes_left:.0f} min left"
+    )
+
+
+def _known(victim: "Victim") -> tuple[str, ...]:
+    """The identities that a victim knows and that have photos."""
+    from agns.data.selection import list_identities
+
+    identities = open_victim(victim.file).recognizer.identities
+    if victim.faces is None:
+        return identities
+    listed = list_identities(victim.faces)
+    return tuple(name for name in identities if name in listed)
+
+
+def _open(victim: "Victim", plan: "Plan") -> "Opened":
+    opened = open_victim(victim.file)
+    options = FaceOptions(root=victim.faces, center_crop=recorded_crop(opened.metadata))
+
+    def photos(subject: str) -> "FaceSet":
+        return open_subject(options, subject, opened.recognizer.identities)
+
+    return open_apparatus(opened, None, None, None, count=plan.frames), photos

@@ -1,0 +1,1 @@
+"""Many attacks: planned, run through breakdowns, and put in tables."""

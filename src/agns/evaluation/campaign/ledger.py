@@ -1,0 +1,189 @@
+"""The campaign's ledger: one SQLite file in which each cell is open, claimed, done or failed.
+
+Several processes may work through one ledger: a claim is taken in one transaction. A claim whose
+process is gone is open again.
+"""
+
+import contextlib
+import json
+import os
+import platform
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from agns.errors import ConfigError, DataError
+from agns.evaluation.campaign.cells import Cell
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS campaign (plan TEXT NOT NULL, versions TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS cells (
+    place INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    cell TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'open',
+    host TEXT,
+    process INTEGER,
+    seconds REAL,
+    peak_memory_mb REAL,
+    result TEXT,
+    sentence TEXT
+);
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What is known of one cell."""
+
+    cell: Cell
+    state: str
+    """open, claimed, done or failed."""
+    seconds: float | None
+    """All that the cell took, scoring included."""
+    result: Mapping[str, object] | None
+    """What the attack's `result.json` says; only when done."""
+    sentence: str | None
+    """Why there is no result; only when failed."""
+
+
+class Ledger:
+    """A campaign's cells and what became of them.
+
+    Args:
+        path: The SQLite file, made when it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._file = sqlite3.connect(path, timeout=60, isolation_level=None)
+            self._file.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise DataError(f"{path} cannot be used as a campaign's ledger: {error}") from error
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def begin(
+        self, plan: Mapping[str, object], cells: Sequence[Cell], versions: Mapping[str, str]
+    ) -> None:
+        """Enter a plan's cells, or go on with them.
+
+        Raises:
+            ConfigError: The ledger is another plan's.
+        """
+        written = json.dumps(plan, sort_keys=True)
+        with self._transaction():
+            before = self._file.execute("SELECT plan FROM campaign").fetchone()
+            if before is not None:
+                if before[0] != written:
+                    raise ConfigError(
+                        f"{self.path.parent} holds a campaign of another plan: name another "
+                        "directory, or give the plan that it was begun with"
+                    )
+                return
+            self._file.execute(
+                "INSERT INTO campaign VALUES (?, ?)", (written, json.dumps(versions))
+            )
+            self._file.executemany(
+                "INSERT INTO cells (place, key, cell) VALUES (?, ?, ?)",
+                [(place, cell.key, json.dumps(asdict(cell))) for place, cell in enumerate(cells)],
+            )
+
+    def about(self) -> tuple[dict[str, object], dict[str, str]]:
+        """The plan with its defaults, and the versions that the campaign was begun with.
+
+        Raises:
+            ConfigError: Nothing has been entered yet.
+        """
+        row = self._file.execute("SELECT plan, versions FROM campaign").fetchone()
+        if row is None:
+            raise ConfigError(f"{self.path.parent} holds no campaign")
+        return json.loads(row[0]), json.loads(row[1])
+
+    def claim(self) -> Cell | None:
+        """Take the next open cell for this process; None if none is left."""
+        with self._transaction():
+            self._reopen()
+            row = self._file.execute(
+                "UPDATE cells SET state = 'claimed', host = ?, process = ? WHERE place = "
+                "(SELECT min(place) FROM cells WHERE state = 'open') RETURNING cell",
+                (platform.node(), os.getpid()),
+            ).fetchone()
+        return None if row is None else Cell(**json.loads(row[0]))
+
+    def finish(
+        self, cell: Cell, result: Mapping[str, object], *, seconds: float, peak_memory_mb: float
+    ) -> None:
+        """Enter a cell's result."""
+        self._file.execute(
+            "UPDATE cells SET state = 'done', result = ?, seconds = ?, peak_memory_mb = ? "
+            "WHERE key = ?",
+            (json.dumps(result), seconds, peak_memory_mb, cell.key),
+        )
+
+    def fail(self, cell: Cell, sentence: str, *, seconds: float) -> None:
+        """Enter why a cell has no result."""
+        self._file.execute(
+            "UPDATE cells SET state = 'failed', sentence = ?, seconds = ? WHERE key = ?",
+            (sentence, seconds, cell.key),
+        )
+
+    def release(self, cell: Cell) -> None:
+        """Give a claimed cell back."""
+        self._file.execute(
+            "UPDATE cells SET state = 'open' WHERE key = ? AND state = 'claimed'", (cell.key,)
+        )
+
+    def rows(self) -> list[Row]:
+        """All cells, in the order of the plan."""
+        found = self._file.execute(
+            "SELECT cell, state, seconds, result, sentence FROM cells ORDER BY place"
+        ).fetchall()
+        return [
+            Row(
+                cell=Cell(**json.loads(cell)), state=state, seconds=seconds, sentence=sentence,
+                result=None if result is None else json.loads(result),
+            )
+            for cell, state, seconds, result, sentence in found
+        ]  # fmt: skip
+
+    def _reopen(self) -> None:
+        """Give back what processes of this machine claimed that are gone."""
+        claimed = self._file.execute(
+            "SELECT DISTINCT process FROM cells WHERE state = 'claimed' AND host = ?",
+            (platform.node(),),
+        ).fetchall()
+        gone = [(platform.node(), process) for (process,) in claimed if not _runs(process)]
+        self._file.executemany(
+            "UPDATE cells SET state = 'open' WHERE state = 'claimed' AND host = ? AND process = ?",
+            gone,
+        )
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        # At once, so that two processes never read the same open cell.
+        self._file.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._file.execute("ROLLBACK")
+            raise
+        self._file.execute("COMMIT")
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this machine is there; on Windows, where asking would end it, yes."""
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,133 @@
+"""Working through a campaign's cells, in one process or in several on one ledger."""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from agns.attack.methods import Method, seeded
+from agns.data.faces import FaceSet
+from agns.errors import AgnsError
+from agns.evaluation.campaign.cells import Cell
+from agns.evaluation.campaign.ledger import Ledger, Row
+from agns.evaluation.campaign.plan import Plan, Victim
+from agns.evaluation.experiment import Apparatus, Experiment, run_experiment
+from agns.storage import read_json
+from agns.types import Progress, silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How far a campaign has come."""
+
+    ended: int
+    """Cells done or failed."""
+    cells: int
+    """All of them."""
+    minutes_left: float
+    """What the others take if they take as long as these did, in one process."""
+
+
+Opened: TypeAlias = tuple[Apparatus, Callable[[str], FaceSet]]
+"""A victim with all that an attack on it needs, and a subject's photos by the subject's name."""
+
+
+def work_through(
+    plan: Plan,
+    ledger: Ledger,
+    out: Path,
+    open_victim: Callable[[Victim], Opened],
+    *,
+    watch: Callable[[Cell], AbstractContextManager[Progress]] = lambda _: nullcontext(silent),
+    tell: Callable[[Cell, Standing], None] = lambda *_: None,
+) -> None:
+    """Claim and run cells until none is open.
+
+    Each cell's artefacts go to `out/cells/KEY`. A cell that cannot be run is entered as failed
+    with the reason; Ctrl-C gives the one in work back. The figures do not depend on what ran
+    before, or where.
+
+    Args:
+        plan: What the ledger was begun with.
+        ledger: Says what is left.
+        out: The campaign's directory.
+        open_victim: Loads what a victim needs; called when the victim changes.
+        watch: Opens what is told of every step of a cell's attack.
+        tell: Called after each cell.
+    """
+    victims = {victim.name: victim for victim in plan.recognizers}
+    methods = {entry.name: entry.method for entry in plan.attacks}
+    name, opened = "", None
+    while (cell := ledger.claim()) is not None:
+        started = time.perf_counter()
+        try:
+            if opened is None or cell.recognizer != name:
+                name, opened = cell.recognizer, open_victim(victims[cell.recognizer])
+            folder = out / "cells" / cell.key
+            result = _run(plan, cell, methods[cell.attack], opened, folder, watch)
+        except AgnsError as error:
+            ledger.fail(cell, str(error), seconds=time.perf_counter() - started)
+        except BaseException:
+            ledger.release(cell)
+            raise
+        else:
+            ledger.finish(
+                cell, result,
+                seconds=time.perf_counter() - started, peak_memory_mb=_peak_memory_mb(),
+            )  # fmt: skip
+        tell(cell, standing_of(ledger.rows()))
+
+
+def _run(
+    plan: Plan,
+    cell: Cell,
+    method: Method,
+    opened: Opened,
+    folder: Path,
+    watch: Callable[[Cell], AbstractContextManager[Progress]],
+) -> dict[str, object]:
+    """One cell's `result.json`, from a run that was killed after writing it if there is one."""
+    apparatus, photos_of = opened
+    path = folder / "result.json"
+    if not path.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        experiment = Experiment(
+            goal="dodge" if cell.target is None else "impersonate",
+            subject=cell.subject,
+            target=cell.target,
+            craft=plan.craft,
+            control_frames=plan.control_frames,
+            seed=cell.seed,
+        )
+        photos, own = photos_of(cell.subject), seeded(method, cell.seed)
+        with watch(cell) as progress:
+            report = run_experiment(apparatus, photos, experiment, own, folder, progress=progress)
+        if report.stopped_because == "interrupted":
+            shutil.rmtree(folder, ignore_errors=True)
+            raise KeyboardInterrupt
+    return read_json(path)
+
+
+def standing_of(rows: Sequence[Row]) -> Standing:
+    """Count a ledger's rows."""
+    ended = [row for row in rows if row.state in ("done", "failed")]
+    taken = [row.seconds for row in ended if row.seconds is not None]
+    mean = sum(taken) / len(taken) if taken else 0.0
+    return Standing(
+        ended=len(ended), cells=len(rows), minutes_left=mean * (len(rows) - len(ended)) / 60
+    )
+
+
+def _peak_memory_mb() -> float:
+    """The most memory that this process has held so far; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS counts bytes, Linux kilobytes.
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,154 @@
+"""A campaign's results in tables: Markdown to read, JSON to go on with."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from agns.evaluation.campaign.ledger import Row
+from agns.evaluation.campaign.statistics import mean_interval, paired_probability
+from agns.evaluation.metrics import wilson_interval
+
+Result = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """All attacks of one kind on one recogniser with one goal; shares lie in [0, 1]."""
+
+    recognizer: str
+    goal: str
+    attack: str
+    done: int
+    """Attacks with a result."""
+    failed: int
+    subjects: int
+    met_stop_value: int
+    """Attacks that reached the stop value on the craft photos."""
+    met_interval: tuple[float, float]
+    """Its share's 95 % Wilson interval over attacks."""
+    craft_success: float
+    """Mean over subjects, each of which counts by the mean of its attacks, as in what follows."""
+    held_out_success: float
+    held_out_interval: tuple[float, float]
+    """95 %, by resampling subjects."""
+    recognized_success: float | None
+    """Among held-out photos recognised without a frame; None where no subject has any."""
+    benign_success: float
+    """Of benign frames on the held-out photos."""
+    discriminator_score: float
+    """Median over attacks."""
+    seconds: float
+    """Median over attacks, scoring included."""
+    against_first: float | None
+    """How likely the difference in held-out success from the plan's first attack is by chance,
+    paired over subjects; None for the first itself, or where they share no subject."""
+
+
+def tabulate(rows: Sequence[Row], *, seed: int = 0) -> list[Line]:
+    """One line for each recogniser, goal and attack that has results, in the plan's order.
+
+    Args:
+        rows: The ledger's.
+        seed: Of the resampling.
+    """
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        cell = row.cell
+        groups.setdefault((cell.recognizer, cell.goal, cell.attack), []).append(row)
+    first: dict[tuple[str, str], dict[str, list[float]]] = {}
+    lines = []
+    for (recognizer, goal, attack), group in groups.items():
+        done: list[tuple[Row, Result]] = [
+            (row, row.result) for row in group if row.result is not None
+        ]
+        if not done:
+            continue
+        results = [result for _, result in done]
+        held = _by_subject(results, "held_out")
+        met = sum(bool(result["reached_stop_value"]) for result in results)
+        draws = torch.Generator().manual_seed(seed)
+        base = first.setdefault((recognizer, goal), held)
+        shared = [subject for subject in held if subject in base]
+        differences = [_mean(held[subject]) - _mean(base[subject]) for subject in shared]
+        recognized = _by_subject(results, "held_out", "recognized")
+        lines.append(
+            Line(
+                recognizer=recognizer,
+                goal=goal,
+                attack=attack,
+                done=len(done),
+                failed=sum(row.state == "failed" for row in group),
+                subjects=len(held),
+                met_stop_value=met,
+                met_interval=wilson_interval(met, len(done)),
+                craft_success=_over(_by_subject(results, "craft")),
+                held_out_success=_over(held),
+                held_out_interval=mean_interval(list(held.values()), draws=draws),
+                recognized_success=_over(recognized) if recognized else None,
+                benign_success=_over(_by_subject(results, "controls", "benign")),
+                discriminator_score=statistics.median(
+                    result["stealth"]["discriminator_score"] for result in results
+                ),
+                seconds=statistics.median(row.seconds or 0.0 for row, _ in done),
+                against_first=(
+                    None
+                    if base is held or not shared
+                    else paired_probability(differences, draws=draws)
+                ),
+            )
+        )
+    return lines
+
+
+def as_markdown(lines: Sequence[Line], failures: Sequence[Row]) -> str:
+    """The table, and what failed and why."""
+    head = (
+        "| recogniser | goal | attack | attacks | met the stop value | craft success "
+        "| held-out success | 95 % interval | of those recognised | benign frames | D score "
+        "| median seconds | differs from the first by chance |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+    )
+    text = head + "".join(
+        f"| {one.recognizer} | {one.goal} | {one.attack} | {one.done} of {one.subjects} subjects "
+        f"| {one.met_stop_value} | {one.craft_success:.0%} | {one.held_out_success:.1%} "
+        f"| {one.held_out_interval[0]:.0%} to {one.held_out_interval[1]:.0%} "
+        f"| {'-' if one.recognized_success is None else f'{one.recognized_success:.0%}'} "
+        f"| {one.benign_success:.0%} | {one.discriminator_score:.3f} | {one.seconds:.1f} "
+        f"| {'-' if one.against_first is None else f'{one.against_first:.3f}'} |\n"
+        for one in lines
+    )
+    if failures:
+        text += "\nWithout a result:\n\n" + "".join(
+            f"- {row.cell.recognizer}, {row.cell.goal}, {row.cell.subject}, {row.cell.attack}, "
+            f"seed {row.cell.seed}: {row.sentence}\n"
+            for row in failures
+        )
+    return text
+
+
+def as_json(lines: Sequence[Line]) -> list[dict[str, object]]:
+    """The same figures, unrounded."""
+    return [asdict(line) for line in lines]
+
+
+def _by_subject(results: Sequence[Result], *names: str) -> dict[str, list[float]]:
+    """Each subject's success rates in one part of its results, where it has photos there."""
+    found: dict[str, list[float]] = {}
+    for result in results:
+        part: Any = result
+        for name in names:
+            part = part[name]
+        if part["success_rate"] is not None:
+            found.setdefault(str(result["subject"]), []).append(float(part["success_rate"]))
+    return found
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _over(subjects: Mapping[str, Sequence[float]]) -> float:
+    return _mean([_mean(values) for values in subjects.values()])

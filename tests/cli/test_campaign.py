@@ -1,0 +1,115 @@
+"""`agns campaign`: run, broken off, gone on with, reported."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agns.evaluation.campaign import running
+from agns.storage import read_json
+
+Run = Callable[..., Any]
+
+PLAN = """\
+recognizers:
+  - {{name: small, file: {recognizer}, faces: {faces}}}
+goals: [impersonate]
+attacks:
+  - {{method: pgd, settings: {{steps: 2}}}}
+  - {{method: agn, settings: {{batch: 8, samples: 4}}}}
+subjects: [Synthetic_000, Synthetic_001]
+craft: 2
+control_frames: 2
+frames: 16
+"""
+
+
+@pytest.fixture
+def plan(tmp_path: Path, weights: Any, folder: Path) -> Path:
+    path = tmp_path / "plan.yaml"
+    path.write_text(PLAN.format(recognizer=weights.recognizer, faces=folder), encoding="utf-8")
+    return path
+
+
+def figures(out: Path) -> list[object]:
+    """What does not depend on the clock."""
+    told = read_json(out / "report.json")
+    return [
+        {key: value for key, value in cell["result"].items() if key != "seconds"}
+        for cell in told["cells"]
+    ]
+
+
+def test_a_dry_run_says_what_would_run_and_leaves_nothing(
+    agns: Run, plan: Path, tmp_path: Path
+) -> None:
+    done = agns("campaign", "run", plan, "--out", tmp_path / "out", "--dry-run")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "4 attacks in all")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("half_written", [False, True])
+def test_a_campaign_broken_off_anywhere_ends_with_the_figures_of_an_unbroken_one(
+    agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half_written: bool
+) -> None:
+    whole = tmp_path / "whole"
+    done = agns("campaign", "run", plan, "--out", whole)
+    assert done.code == 0, done.err
+    assert "4 of 4 attacks have results, 0 failed" in done.out
+    told = read_json(whole / "report.json")
+    assert [line["attack"] for line in told["lines"]] == ["pgd", "agn"]
+    assert told["lines"][1]["against_first"] is not None
+    assert told["plan"]["attacks"][0]["method"]["bound"] == 0.12
+    assert (whole / "report.md").read_text(encoding="utf-8").count("| small |") == 2
+
+    broken, attacks = tmp_path / "broken", 0
+    run_experiment = running.run_experiment
+
+    def breaks(*given: Any, **named: Any) -> Any:
+        nonlocal attacks
+        attacks += 1
+        report = run_experiment(*given, **named)
+        if attacks == 2:
+            # The artefacts are there, and the ledger does not know of them.
+            raise KeyboardInterrupt
+        return report
+
+    monkeypatch.setattr(running, "run_experiment", breaks)
+    assert agns("campaign", "run", plan, "--out", broken).code == 130
+    if half_written:
+        results = (broken / "cells").glob("*/result.json")
+        (late,) = [path for path in results if read_json(path)["method"] == "agn"]
+        late.unlink()
+    done = agns("campaign", "run", plan, "--out", broken)
+    assert done.code == 0, done.err
+    needed = 5 if half_written else 4
+    assert attacks == needed
+    assert figures(broken) == figures(whole)
+
+    again = agns("campaign", "run", plan, "--out", broken)
+    assert (again.code, attacks) == (0, needed)
+    shutil.rmtree(broken / "cells")
+    report = agns("campaign", "report", broken)
+    assert (report.code, "4 of 4" in report.out) == (0, True)
+
+
+def test_a_cell_that_cannot_run_is_told_and_the_others_go_on(
+    agns: Run, plan: Path, tmp_path: Path
+) -> None:
+    text = plan.read_text(encoding="utf-8")
+    plan.write_text(text.replace("batch: 8", "batch: 64"), encoding="utf-8")
+    done = agns("campaign", "run", plan, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "2 of 4 attacks have results, 2 failed" in done.out
+    sentence = "a batch of 64 needs as many real frames, got 16"
+    assert sentence in (tmp_path / "out/report.md").read_text(encoding="utf-8")
+
+
+def test_misuse_is_one_sentence(agns: Run, plan: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert agns("campaign", "report", out).complaint == f"{out} holds no campaign"
+    plan.write_text(plan.read_text(encoding="utf-8") + "goal: x\n", encoding="utf-8")
+    wrong = agns("campaign", "run", plan, "--out", out)
+    assert (wrong.code, "line 11: a plan has no 'goal'" in wrong.complaint) == (2, True)

@@ -1,0 +1,69 @@
+"""A plan's cells."""
+
+from dataclasses import replace
+
+import pytest
+
+from agns.attack.config import AgnConfig
+from agns.attack.descent import PGD
+from agns.errors import ConfigError
+from agns.evaluation.campaign.cells import cells_of
+from agns.evaluation.campaign.plan import Entry, Plan, Victim
+
+PLAN = Plan(
+    recognizers=(Victim(name="one"), Victim(name="two")),
+    goals=("dodge", "impersonate"),
+    attacks=(Entry(name="agn", method=AgnConfig()), Entry(name="pgd", method=PGD)),
+    seeds=(0, 5),
+)
+KNOWN = {"one": ("Ann", "Bob", "Cy"), "two": ("Bob", "Dan")}
+
+
+def test_a_plan_is_the_product_of_its_parts() -> None:
+    cells = cells_of(PLAN, KNOWN)
+    assert len(cells) == (3 + 2) * 2 * 2 * 2
+    assert len({cell.key for cell in cells}) == len(cells)
+    assert [cell.recognizer for cell in cells] == ["one"] * 24 + ["two"] * 16
+
+
+def test_subjects_impersonate_the_next_identity() -> None:
+    cells = cells_of(PLAN, KNOWN)
+    pairs = {(c.subject, c.target) for c in cells if c.recognizer == "one"}
+    assert pairs == {
+        ("Ann", None), ("Bob", None), ("Cy", None), ("Ann", "Bob"), ("Bob", "Cy"), ("Cy", "Ann")
+    }  # fmt: skip
+
+
+def test_what_is_drawn_depends_on_its_seed_and_on_nothing_beside_it() -> None:
+    names = tuple(f"P{number:02d}" for number in range(30))
+    plan = replace(PLAN, subjects=5, targets="random")
+
+    def drawn(**changes: object) -> set[tuple[str, str | None]]:
+        cells = cells_of(replace(plan, **changes), {"one": names, "two": names})
+        return {(c.subject, c.target) for c in cells if c.recognizer == "one"}
+
+    assert drawn() == drawn(seeds=(1,), attacks=PLAN.attacks[:1])
+    assert drawn() != drawn(chosen_by=1)
+    assert len({subject for subject, _ in drawn()}) == 5
+    assert all(subject != target for subject, target in drawn())
+
+
+@pytest.mark.parametrize(
+    ("subjects", "complaint"),
+    [(4, "asks for 4 subjects, and one has 3"), (("Dan",), "one knows no 'Dan'")],
+)
+def test_subjects_that_a_victim_has_not_are_refused(subjects: object, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        cells_of(replace(PLAN, subjects=subjects), KNOWN)
+
+
+def test_nobody_impersonates_when_alone() -> None:
+    with pytest.raises(ConfigError, match="nobody to impersonate but Ann"):
+        cells_of(PLAN, {"one": ("Ann",), "two": ("Bob", "Dan")})
+
+
+def test_keys_are_folder_names_whatever_people_are_called() -> None:
+    (cell, *_) = cells_of(replace(PLAN, goals=("dodge",)), {"one": ("a/../b c",), "two": ("B",)})
+    assert "/" not in cell.key
+    assert " " not in cell.key
+    assert cell.key.startswith("dodge-a____b_c-")

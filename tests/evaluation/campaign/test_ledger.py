@@ -1,0 +1,98 @@
+"""What became of a campaign's cells, through breakdowns and beside other processes."""
+
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from agns.errors import ConfigError, DataError
+from agns.evaluation.campaign.cells import Cell
+from agns.evaluation.campaign.ledger import Ledger
+
+CELLS = tuple(
+    Cell(recognizer="r", goal="dodge", subject=name, target=None, attack="agn", seed=0)
+    for name in ("Ann", "Bob", "Cy")
+)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    made = Ledger(tmp_path / "campaign.sqlite")
+    made.begin({"goals": ["dodge"]}, CELLS, {"agns": "0"})
+    return made
+
+
+def states(ledger: Ledger) -> list[str]:
+    return [row.state for row in ledger.rows()]
+
+
+def test_cells_are_claimed_in_order_each_once(ledger: Ledger, tmp_path: Path) -> None:
+    beside = Ledger(tmp_path / "campaign.sqlite")
+    claimed = [ledger.claim(), beside.claim(), ledger.claim(), beside.claim()]
+    assert claimed == [*CELLS, None]
+
+
+def test_what_became_of_a_cell_is_kept(ledger: Ledger, tmp_path: Path) -> None:
+    for _ in CELLS:
+        ledger.claim()
+    ledger.finish(CELLS[0], {"subject": "Ann"}, seconds=1.5, peak_memory_mb=100)
+    ledger.fail(CELLS[1], "no photos", seconds=0.1)
+    ledger.release(CELLS[2])
+    ledger.close()
+    again = Ledger(tmp_path / "campaign.sqlite")
+    assert states(again) == ["done", "failed", "open"]
+    done, failed, _ = again.rows()
+    assert (done.cell, done.result, done.seconds) == (CELLS[0], {"subject": "Ann"}, 1.5)
+    assert failed.sentence == "no photos"
+    assert again.about() == ({"goals": ["dodge"]}, {"agns": "0"})
+    assert again.claim() == CELLS[2]
+
+
+def test_a_done_cell_is_not_given_back(ledger: Ledger) -> None:
+    cell = ledger.claim()
+    assert cell is not None
+    ledger.finish(cell, {}, seconds=1, peak_memory_mb=1)
+    ledger.release(cell)
+    assert states(ledger)[0] == "done"
+
+
+def test_what_a_killed_process_claimed_is_open_again(ledger: Ledger, tmp_path: Path) -> None:
+    program = textwrap.dedent("""
+        import os, sys
+        from pathlib import Path
+        from agns.evaluation.campaign.ledger import Ledger
+        Ledger(Path(sys.argv[1])).claim()
+        os._exit(9)
+    """)
+    subprocess.run([sys.executable, "-c", program, tmp_path / "campaign.sqlite"], check=False)
+    assert states(ledger) == ["claimed", "open", "open"]
+    assert ledger.claim() == CELLS[0]
+    assert ledger.claim() == CELLS[1], "this process lives"
+
+
+def test_the_same_plan_goes_on_and_another_is_refused(ledger: Ledger) -> None:
+    ledger.claim()
+    ledger.begin({"goals": ["dodge"]}, CELLS, {"agns": "1"})
+    assert states(ledger) == ["claimed", "open", "open"]
+    with pytest.raises(ConfigError, match="holds a campaign of another plan"):
+        ledger.begin({"goals": ["impersonate"]}, CELLS, {"agns": "0"})
+    assert len(ledger.rows()) == 3
+
+
+def test_what_is_no_ledger_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "campaign.sqlite"
+    path.write_text("nonsense " * 200, encoding="utf-8")
+    with pytest.raises(DataError, match="cannot be used as a campaign's ledger"):
+        Ledger(path)
+    with pytest.raises(ConfigError, match="holds no campaign"):
+        Ledger(tmp_path / "new" / "campaign.sqlite").about()
+
+
+def test_a_transaction_that_fails_leaves_the_file_usable(ledger: Ledger) -> None:
+    with pytest.raises(ConfigError):
+        ledger.begin({"other": 1}, CELLS, {})
+    assert ledger.claim() == CELLS[0]
+    assert sqlite3.connect(ledger.path).execute("PRAGMA integrity_check").fetchone() == ("ok",)

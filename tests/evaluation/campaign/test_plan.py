@@ -1,0 +1,124 @@
+"""Plans are read with their defaults, and mistakes are told by line and key."""
+
+from pathlib import Path
+
+import pytest
+
+from agns.attack.config import AgnConfig
+from agns.attack.descent import PGD
+from agns.errors import ConfigError
+from agns.evaluation.campaign.plan import Entry, Plan, Victim, plan_as_json, read_plan
+
+LEAST = "recognizers: [{}]\ngoals: [dodge]\nattacks: [agn]\n"
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "plan.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_least_plan_has_every_default(tmp_path: Path) -> None:
+    assert read_plan(written(tmp_path, LEAST)) == Plan(
+        recognizers=(Victim(name="shipped"),),
+        goals=("dodge",),
+        attacks=(Entry(name="agn", method=AgnConfig()),),
+    )
+
+
+def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
+    text = """\
+recognizers:
+  - {file: runs/of10/recognizer.safetensors, faces: lfw}
+  - {name: other, file: x.safetensors}
+goals: [impersonate, dodge]
+attacks:
+  - pgd
+  - name: loose
+    method: agn
+    settings: {kappa: 0, generator_rate: 1e-3, objective: margin, samples: 8}
+  - {name: free, method: ccs16-bounded, settings: {bound: null}}
+subjects: [Ann, "007"]
+targets: random
+chosen_by: 4
+seeds: [1, 2]
+craft: 3
+control_frames: 8
+frames: 320
+"""
+    plan = read_plan(written(tmp_path, text))
+    assert plan.recognizers == (
+        Victim(name="of10", file=Path("runs/of10/recognizer.safetensors"), faces=Path("lfw")),
+        Victim(name="other", file=Path("x.safetensors")),
+    )
+    pgd, loose, free = plan.attacks
+    assert pgd == Entry(name="pgd", method=PGD)
+    assert loose.method == AgnConfig(kappa=0.0, generator_rate=1e-3, objective="margin", samples=8)
+    assert free.method.bound is None
+    assert plan.subjects == ("Ann", "007")
+    assert (plan.targets, plan.chosen_by, plan.seeds) == ("random", 4, (1, 2))
+    assert (plan.craft, plan.control_frames, plan.frames) == (3, 8, 320)
+    told = plan_as_json(plan)
+    assert told["recognizers"][0]["file"] == "runs/of10/recognizer.safetensors"
+    assert told["attacks"][1]["method"]["lead"] == AgnConfig().lead
+
+
+@pytest.mark.parametrize(("text", "expected"), [("all", None), ("4", 4)])
+def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | None) -> None:
+    assert read_plan(written(tmp_path, f"{LEAST}subjects: {text}\n")).subjects == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "is empty"),
+        ("- a\n", "line 1: a plan should be keys with values"),
+        ("goals: [dodge]\nattacks: [agn]\n", "line 1: a plan needs recognizers"),
+        (LEAST + "goal: dodge\n", r"line 4: a plan has no 'goal': it takes recognizers, goals"),
+        (LEAST + "craft: 3\ncraft: 4\n", "line 5: craft comes twice"),
+        (LEAST + "craft: many\n", "line 4: craft should be int"),
+        (LEAST + "craft: true\n", "line 4: craft should be int"),
+        (LEAST + "craft: 0\n", "line 4: craft must be at least 1, got 0"),
+        (LEAST + "seeds: 3\n", "line 4: seeds should be a list of at least one"),
+        (LEAST + "seeds: []\n", "line 4: seeds should be a list of at least one"),
+        (LEAST + "seeds: [1, 1]\n", "line 4: seeds: the same comes twice"),
+        (LEAST + "targets: anybody\n", "line 4: targets should be one of next, random"),
+        (LEAST + "subjects: some\n", "line 4: subjects should be int"),
+        (LEAST + "frames: [\n", r"line 5: "),
+        (LEAST.replace("[dodge]", "[hide]"), "line 2: goals should be one of dodge, impersonate"),
+        (LEAST.replace("[agn]", "[fgsm]"), "line 3: attacks should be one of agn, ccs16"),
+        (LEAST.replace("[agn]", "[agn, agn]"), "line 3: attacks: two are called 'agn'"),
+        (LEAST.replace("[agn]", "[{name: a}]"), "line 3: an attack needs a method"),
+        (LEAST.replace("[agn]", "[{method: agn, settings: {kapa: 1}}]"), "has no 'kapa'"),
+        (
+            LEAST.replace("[agn]", "\n  - method: agn\n    settings: {kappa: 2}"),
+            r"line 5: kappa must lie in \[0, 1\], got 2",
+        ),
+        (
+            LEAST.replace("[agn]", "[{method: agn, settings: {objective: best}}]"),
+            "objective should be logits or probabilities or margin",
+        ),
+        (LEAST.replace("[agn]", "[{method: pgd, settings: {seed: 1}}]"), "the plan's seeds are"),
+        (LEAST.replace("[{}]", "[{file: [a]}]"), "line 1: file should be a word or a path"),
+        (LEAST.replace("[{}]", "[{}, {}]"), "line 1: recognizers: two are called 'shipped'"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        read_plan(written(tmp_path, text))
+
+
+def test_what_is_no_file_or_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no plan"):
+        read_plan(tmp_path)
+    path = tmp_path / "plan.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not text"):
+        read_plan(path)
+
+
+def test_the_plans_that_come_along_are_plans() -> None:
+    plans = sorted((Path(__file__).parents[3] / "plans").glob("*.yaml"))
+    assert plans
+    for path in plans:
+        assert read_plan(path).attacks
