@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from agns.evaluation.campaign import running
+from agns.evaluation.campaign.cells import Cell
+from agns.evaluation.campaign.ledger import Ledger
 from agns.storage import read_json
 
 Run = Callable[..., Any]
@@ -93,6 +95,9 @@ def test_a_campaign_broken_off_anywhere_ends_with_the_figures_of_an_unbroken_one
     shutil.rmtree(broken / "cells")
     report = agns("campaign", "report", broken)
     assert (report.code, "4 of 4" in report.out) == (0, True)
+    assert "impersonate" in (broken / "report.html").read_text(encoding="utf-8")
+    same = agns("campaign", "compare", whole, broken)
+    assert (same.code, "worse" in same.out) == (0, False)
 
 
 def test_a_cell_that_cannot_run_is_told_and_the_others_go_on(
@@ -105,6 +110,25 @@ def test_a_cell_that_cannot_run_is_told_and_the_others_go_on(
     assert "2 of 4 attacks have results, 2 failed" in done.out
     sentence = "a batch of 64 needs as many real frames, got 16"
     assert sentence in (tmp_path / "out/report.md").read_text(encoding="utf-8")
+
+
+def test_a_recogniser_that_got_worse_fails_the_gate(agns: Run, tmp_path: Path, plan: Path) -> None:
+    for place, rate in enumerate((0.1, 0.9)):
+        ledger = Ledger(tmp_path / str(place) / "campaign.sqlite")
+        cells = [
+            Cell(recognizer="r", goal="dodge", subject=f"P{n}", target=None, attack="agn", seed=0)
+            for n in range(8)
+        ]
+        ledger.begin({}, cells, {})
+        for cell in cells:
+            result = {"held_out": {"success_rate": rate}}
+            ledger.finish(cell, result, seconds=1, peak_memory_mb=1)
+        ledger.close()
+    worse = agns("campaign", "compare", tmp_path / "0", tmp_path / "1")
+    assert (worse.code, worse.out.split()[-1]) == (1, "worse")
+    assert agns("campaign", "compare", tmp_path / "1", tmp_path / "0").code == 0
+    wrong = agns("campaign", "compare", tmp_path / "1", plan.parent)
+    assert (wrong.code, wrong.complaint) == (2, f"{plan.parent} holds no campaign")
 
 
 def test_misuse_is_one_sentence(agns: Run, plan: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from agns.cli.options import FaceOptions, open_subject, open_victim, recorded_cr
 if TYPE_CHECKING:
     from agns.data.faces import FaceSet
     from agns.evaluation.campaign.cells import Cell
+    from agns.evaluation.campaign.ledger import Row
     from agns.evaluation.campaign.plan import Plan, Victim
     from agns.evaluation.campaign.running import Opened, Standing
 
@@ -68,9 +69,10 @@ def run(
 
 @app.command("report")
 def report(out: OutArgument) -> None:
-    """Put the results so far in tables: `report.md` and `report.json`."""
+    """Put the results so far in tables: `report.html`, `report.md` and `report.json`."""
     from agns.errors import ConfigError
     from agns.evaluation.campaign.ledger import Ledger
+    from agns.evaluation.campaign.report import report_campaign
     from agns.evaluation.campaign.tables import as_json, as_markdown, tabulate
     from agns.storage import write_json, write_text
 
@@ -83,6 +85,7 @@ def report(out: OutArgument) -> None:
     lines = tabulate(rows)
     failures = [row for row in rows if row.state == "failed"]
     write_text(out / "report.md", as_markdown(lines, failures))
+    report_campaign(out, lines, rows, plan, begun_with)
     write_json(
         out / "report.json",
         {
@@ -106,8 +109,54 @@ def report(out: OutArgument) -> None:
     states = Counter(row.state for row in rows)
     say(
         f"{states['done']} of {len(rows)} attacks have results, {states['failed']} failed; wrote "
-        f"{out / 'report.md'} and report.json beside it"
+        f"{out / 'report.html'}, report.md and report.json beside it"
     )
+
+
+@app.command("compare")
+def compare(
+    before: Annotated[Path, typer.Argument(metavar="A", help="Directory of a campaign.")],
+    after: Annotated[Path, typer.Argument(metavar="B", help="Directory of a later one.")],
+    level: Annotated[
+        float, typer.Option(help="Probability below which a difference is no chance.")
+    ] = 0.05,
+) -> None:
+    """Compare two campaigns attack by attack; exit code 1 when a recogniser got worse.
+
+    It got worse where attacks on it succeed more often than before on held-out photos, paired
+    over subjects, and not by chance.
+    """
+    from agns.errors import ConfigError
+    from agns.evaluation.campaign.comparison import compare as compare_rows
+
+    if not 0 < level < 1:
+        raise ConfigError(f"level must lie in (0, 1), got {level}")
+    found = compare_rows(_rows(before), _rows(after))
+    show(
+        ("recogniser", "goal", "attack", ">subjects", ">before", ">after", ">by chance", ""),
+        [
+            (
+                one.recognizer, one.goal, one.attack, str(one.subjects), f"{one.before:.1%}",
+                f"{one.after:.1%}", f"{one.by_chance:.3f}",
+                "worse" if one.is_worse(level=level) else "",
+            )
+            for one in found
+        ],
+    )  # fmt: skip
+    if any(one.is_worse(level=level) for one in found):
+        raise typer.Exit(1)
+
+
+def _rows(out: Path) -> "list[Row]":
+    from agns.errors import ConfigError
+    from agns.evaluation.campaign.ledger import Ledger
+
+    if not (out / LEDGER).is_file():
+        raise ConfigError(f"{out} holds no campaign")
+    ledger = Ledger(out / LEDGER)
+    rows = ledger.rows()
+    ledger.close()
+    return rows
 
 
 def _title(cell: "Cell") -> str:

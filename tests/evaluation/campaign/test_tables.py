@@ -1,34 +1,17 @@
 """A ledger's rows in tables."""
 
-from dataclasses import replace
+from collections.abc import Callable
 
 import pytest
 
-from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.ledger import Row
 from agns.evaluation.campaign.tables import as_json, as_markdown, tabulate
 
-CELL = Cell(recognizer="OF10", goal="dodge", subject="Ann", target=None, attack="agn", seed=0)
+Make = Callable[..., Row]
 
 
-def row(subject: str, attack: str, held: float, *, seed: int = 0, met: bool = True) -> Row:
-    rate = {"success_rate": held, "recognized": {"success_rate": None}}
-    result = {
-        "subject": subject, "reached_stop_value": met, "craft": {"success_rate": 1.0},
-        "held_out": rate, "controls": {"benign": {"success_rate": 0.1}},
-        "stealth": {"discriminator_score": 0.2},
-    }  # fmt: skip
-    cell = replace(CELL, subject=subject, attack=attack, seed=seed)
-    return Row(cell=cell, state="done", seconds=10, result=result, sentence=None)
-
-
-FAILED = Row(
-    cell=replace(CELL, subject="Dan"), state="failed", seconds=1, result=None, sentence="no photos"
-)
-
-
-def test_subjects_count_alike_however_many_attacks_they_have() -> None:
-    rows = [row("Ann", "agn", 1.0), row("Ann", "agn", 0.8, seed=1), row("Bob", "agn", 0.1), FAILED]
+def test_subjects_count_alike_however_many_attacks_they_have(row: Make, failed: Row) -> None:
+    rows = [row("Ann", "agn", 1.0), row("Ann", "agn", 0.8, seed=1), row("Bob", "agn", 0.1), failed]
     (line,) = tabulate(rows)
     assert (line.done, line.failed, line.subjects, line.met_stop_value) == (3, 1, 2, 3)
     assert line.held_out_success == pytest.approx((0.9 + 0.1) / 2)
@@ -38,7 +21,7 @@ def test_subjects_count_alike_however_many_attacks_they_have() -> None:
     assert line.against_first is None
 
 
-def test_attacks_are_compared_over_the_subjects_they_share() -> None:
+def test_attacks_are_compared_over_the_subjects_they_share(row: Make) -> None:
     names = [f"P{number}" for number in range(6)]
     rows = [row(name, "agn", 0.9) for name in names] + [row(name, "pgd", 0.4) for name in names[:5]]
     first, second = tabulate(rows)
@@ -46,13 +29,13 @@ def test_attacks_are_compared_over_the_subjects_they_share() -> None:
     assert second.against_first == pytest.approx(2 / 2**5)
 
 
-def test_a_group_without_results_has_no_line() -> None:
-    assert tabulate([FAILED]) == []
+def test_a_group_without_results_has_no_line(failed: Row) -> None:
+    assert tabulate([failed]) == []
 
 
-def test_the_tables_hold_what_was_measured_and_what_failed() -> None:
-    lines = tabulate([row("Ann", "agn", 0.5, met=False), FAILED])
-    text = as_markdown(lines, [FAILED])
+def test_the_tables_hold_what_was_measured_and_what_failed(row: Make, failed: Row) -> None:
+    lines = tabulate([row("Ann", "agn", 0.5, met=False), failed])
+    text = as_markdown(lines, [failed])
     assert "| OF10 | dodge | agn | 1 of 1 subjects | 0 | 100% | 50.0% |" in text
     assert "- OF10, dodge, Dan, agn, seed 0: no photos" in text
     (told,) = as_json(lines)

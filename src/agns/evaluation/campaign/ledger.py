@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from agns.errors import ConfigError, DataError
 from agns.evaluation.campaign.cells import Cell
@@ -42,7 +43,7 @@ class Row:
     """open, claimed, done or failed."""
     seconds: float | None
     """All that the cell took, scoring included."""
-    result: Mapping[str, object] | None
+    result: Mapping[str, Any] | None
     """What the attack's `result.json` says; only when done."""
     sentence: str | None
     """Why there is no result; only when failed."""
