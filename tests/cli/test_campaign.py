@@ -1,6 +1,13 @@
 """`agns campaign`: run, broken off, gone on with, reported."""
 
+import contextlib
+import os
 import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,6 +105,36 @@ def test_a_campaign_broken_off_anywhere_ends_with_the_figures_of_an_unbroken_one
     assert "impersonate" in (broken / "report.html").read_text(encoding="utf-8")
     same = agns("campaign", "compare", whole, broken)
     assert (same.code, "worse" in same.out) == (0, False)
+
+
+def test_processes_share_a_campaign_and_one_that_is_killed_loses_nothing(
+    agns: Run, plan: Path, tmp_path: Path
+) -> None:
+    whole, shared = tmp_path / "whole", tmp_path / "shared"
+    assert agns("campaign", "run", plan, "--out", whole).code == 0
+    program = "from agns.cli import main; main()"
+    command = ["campaign", "run", plan, "--out", shared, "--workers", "2"]
+    running_one = subprocess.Popen(
+        [sys.executable, "-c", f"if __name__ == '__main__':\n    {program}", *command],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    victim = None
+    deadline = time.monotonic() + 100
+    while victim is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+        if (shared / "campaign.sqlite").is_file():
+            file = sqlite3.connect(shared / "campaign.sqlite", timeout=30)
+            with contextlib.suppress(sqlite3.OperationalError):
+                victim = file.execute(
+                    "SELECT process FROM cells WHERE state = 'claimed'"
+                ).fetchone()
+            file.close()
+    assert victim is not None
+    os.kill(victim[0], signal.SIGKILL)
+    out, err = running_one.communicate(timeout=200)
+    assert running_one.returncode == 0, err
+    assert "4 of 4 attacks have results" in out
+    assert figures(shared) == figures(whole)
 
 
 def test_a_cell_that_cannot_run_is_told_and_the_others_go_on(

@@ -31,6 +31,9 @@ OutArgument = Annotated[
 def run(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A YAML file.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory of the campaign.")],
+    workers: Annotated[
+        int, typer.Option(help="Processes that share the attacks and the cores.", min=1)
+    ] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")
     ] = False,
@@ -38,12 +41,11 @@ def run(
     """Run every attack of a plan that has no result yet.
 
     The same command goes on after Ctrl-C, a crash or a power cut, and to the same figures; two of
-    them may work on one directory.
+    them may work on one directory. What a process that was killed had in work is done by another.
     """
     from agns.evaluation.campaign.cells import cells_of
     from agns.evaluation.campaign.ledger import Ledger
     from agns.evaluation.campaign.plan import plan_as_json, read_plan
-    from agns.evaluation.campaign.running import work_through
     from agns.storage import versions
 
     prepare()
@@ -59,11 +61,11 @@ def run(
         return
     ledger = Ledger(out / LEDGER)
     ledger.begin(plan_as_json(read), cells, versions())
-    work_through(
-        read, ledger, out, lambda victim: _open(victim, read),
-        watch=lambda cell: bar(_title(cell)), tell=_tell,
-    )  # fmt: skip
     ledger.close()
+    if workers > 1:
+        _share(read, out, min(workers, len(cells)))
+    # What is left: everything, or what others had in work when they were killed.
+    _work(read, out)
     report(out)
 
 
@@ -157,6 +159,44 @@ def _rows(out: Path) -> "list[Row]":
     rows = ledger.rows()
     ledger.close()
     return rows
+
+
+def _share(plan: "Plan", out: Path, count: int) -> None:
+    """Let several processes work through a campaign, and wait for them."""
+    import multiprocessing
+    import os
+
+    from agns.data.workers import interrupts_held_back
+
+    threads = max(1, (os.cpu_count() or 1) // count)
+    spawn = multiprocessing.get_context("spawn")
+    processes = [
+        spawn.Process(target=_work_alone, args=(plan, out, threads), daemon=True)
+        for _ in range(count)
+    ]
+    with interrupts_held_back():
+        for process in processes:
+            process.start()
+    for process in processes:
+        process.join()
+
+
+def _work_alone(plan: "Plan", out: Path, threads: int) -> None:
+    from agns.data.workers import begin_quietly
+
+    begin_quietly(threads)
+    prepare()
+    _work(plan, out, watched=False)
+
+
+def _work(plan: "Plan", out: Path, *, watched: bool = True) -> None:
+    from agns.evaluation.campaign.ledger import Ledger
+    from agns.evaluation.campaign.running import work_through
+
+    ledger = Ledger(out / LEDGER)
+    watch = {"watch": lambda cell: bar(_title(cell))} if watched else {}
+    work_through(plan, ledger, out, lambda victim: _open(victim, plan), tell=_tell, **watch)
+    ledger.close()
 
 
 def _title(cell: "Cell") -> str:

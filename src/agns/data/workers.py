@@ -37,10 +37,10 @@ def each_in_order(
         return
     # Spawned, since forking a process that has run PyTorch's threads may hang.
     pool = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
+        workers, mp_context=multiprocessing.get_context("spawn"), initializer=begin_quietly
     )
     try:
-        with _interrupts_held_back():
+        with interrupts_held_back():
             results = pool.map(work, items, chunksize=chunk)
         yield from results
     except BrokenProcessPool as error:
@@ -51,16 +51,20 @@ def each_in_order(
         pool.shutdown(cancel_futures=True)
 
 
-def _begin() -> None:
-    """What a process does first: it works alone, and ends without a word on Ctrl-C."""
-    torch.set_num_threads(1)
+def begin_quietly(threads: int = 1) -> None:
+    """What a process does first: it takes its threads, and ends without a word on Ctrl-C.
+
+    Args:
+        threads: That PyTorch may use in it.
+    """
+    torch.set_num_threads(threads)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 @contextlib.contextmanager
-def _interrupts_held_back() -> Iterator[None]:
+def interrupts_held_back() -> Iterator[None]:
     """Let Ctrl-C wait, also in processes begun meanwhile, until they have begun.
 
     One that is still importing would tell of it with a traceback. Windows cannot hold it back.
