@@ -155,9 +155,9 @@ RECIPES: Mapping[str, RecognizerTraining] = {
     "vgg143": replace(_VGG, arch="vgg143"),
     "vgg": _VGG,
 }
-"""Each architecture's defaults, with the papers' dose of frames. OF10's have been measured, and
-OF143's from a backbone that metric training prepared (`results/recognizers.md`); those of VGG are
-estimates as yet."""
+"""Each architecture's defaults, with the papers' dose of frames. OF10's have been measured, VGG10's
+too, and OF143's from a backbone that metric training prepared (`results/recognizers.md`); VGG143's
+are an estimate as yet."""
 
 
 def recipe_for(arch: str, changes: Mapping[str, object]) -> RecognizerTraining:
