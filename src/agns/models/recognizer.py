@@ -181,8 +181,10 @@ def build_recognizer(
             last = 1.5 * math.sqrt(12 / layers[1].in_features)
             for layer, deviation in zip(layers, (1.0, last), strict=True):
                 nn.init.normal_(layer.weight, 0, deviation, generator=generator)
-        elif isinstance(recognizer.head, nn.Linear):
-            nn.init.normal_(recognizer.head.weight, 0, 0.01, generator=generator)
+        elif recognizer.contract == FAMILIES["vgg"].contract:
+            for weight in recognizer.head.parameters():
+                if weight.ndim == 2:
+                    nn.init.normal_(weight, 0, 0.01, generator=generator)
     return recognizer
 
 
