@@ -21,6 +21,8 @@ def press():
     os.killpg(0, signal.SIGINT)
 
 if __name__ == "__main__":
+    # Whoever runs the tests in the background of a shell has it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Timer(float(sys.argv[1]), press).start()
     try:
         list(each_in_order(time.sleep, [30] * 20, workers=2))

@@ -58,7 +58,9 @@ def begin_quietly(threads: int = 1) -> None:
         threads: That PyTorch may use in it.
     """
     torch.set_num_threads(threads)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # A program in the background of a shell ignores Ctrl-C, and so do its processes.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
