@@ -1,6 +1,7 @@
 """`agns campaign`: many attacks by a plan, and their tables."""
 
 import dataclasses
+import functools
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,9 +15,9 @@ from agns.cli.options import FaceOptions, open_subject, open_victim, recorded_cr
 if TYPE_CHECKING:
     from agns.data.faces import FaceSet
     from agns.evaluation.campaign.cells import Cell
-    from agns.evaluation.campaign.ledger import Row
+    from agns.evaluation.campaign.ledger import Row, Standing
     from agns.evaluation.campaign.plan import Plan, Victim
-    from agns.evaluation.campaign.running import Opened, Standing
+    from agns.evaluation.campaign.running import Opened
 
 app = typer.Typer(help="Run many attacks by a plan, and put them in tables.", no_args_is_help=True)
 
@@ -226,6 +227,8 @@ def _open(victim: "Victim", plan: "Plan") -> "Opened":
     opened = open_victim(victim.file)
     options = FaceOptions(root=victim.faces, center_crop=recorded_crop(opened.metadata))
 
+    # Attacks of one subject come together.
+    @functools.lru_cache(maxsize=1)
     def photos(subject: str) -> "FaceSet":
         return open_subject(options, subject, opened.recognizer.identities)
 

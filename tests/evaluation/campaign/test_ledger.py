@@ -51,6 +51,15 @@ def test_what_became_of_a_cell_is_kept(ledger: Ledger, tmp_path: Path) -> None:
     assert again.claim() == CELLS[2]
 
 
+def test_the_standing_counts_what_has_ended_and_guesses_the_rest(ledger: Ledger) -> None:
+    begun = ledger.standing()
+    assert (begun.ended, begun.cells, begun.minutes_left) == (0, 3, 0)
+    ledger.claim()
+    ledger.finish(CELLS[0], {}, seconds=120, peak_memory_mb=1)
+    ledger.fail(CELLS[1], "no photos", seconds=60)
+    assert (ledger.standing().ended, ledger.standing().minutes_left) == (2, 1.5)
+
+
 def test_a_done_cell_is_not_given_back(ledger: Ledger) -> None:
     cell = ledger.claim()
     assert cell is not None

@@ -82,6 +82,13 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
         (LEAST + "seeds: 3\n", "line 4: seeds should be a list of at least one"),
         (LEAST + "seeds: []\n", "line 4: seeds should be a list of at least one"),
         (LEAST + "seeds: [1, 1]\n", "line 4: seeds: the same comes twice"),
+        (LEAST + "subjects: [Ann, Ann]\n", "line 4: subjects: the same comes twice"),
+        (
+            LEAST.replace("[agn]", "[{method: pgd, settings: {bound: [1]}}]"),
+            "should be float or No",
+        ),
+        (LEAST.replace("[agn]", "[{method: pgd, settings: {step: !!int a}}]"), "step should be f"),
+        (LEAST.replace("[agn]", "[{method: pgd, settings: {step: 1.2.3e4}}]"), "step should be f"),
         (LEAST + "targets: anybody\n", "line 4: targets should be one of next, random"),
         (LEAST + "subjects: some\n", "line 4: subjects should be int"),
         (LEAST + "frames: [\n", r"line 5: "),

@@ -5,6 +5,7 @@ Convention:
     taken from where the command runs, as they are on the command line.
 """
 
+import contextlib
 import dataclasses
 import re
 import types
@@ -20,9 +21,11 @@ from agns.attack.methods import METHODS, Method
 from agns.errors import ConfigError
 
 GoalName = Literal["dodge", "impersonate"]
+TargetRule = Literal["next", "random"]
 
 _Value = TypeVar("_Value")
-_EXPONENT = re.compile(r"[-+]?[0-9.]+[eE][-+]?[0-9]+")
+_Word = TypeVar("_Word", bound=str)
+_EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,7 @@ class Plan:
     attacks: tuple[Entry, ...]
     subjects: tuple[str, ...] | int | None = None
     """Names, or so many chosen by `chosen_by`, or None for all that a recogniser knows."""
-    targets: Literal["next", "random"] = "next"
+    targets: TargetRule = "next"
     """Whom subjects impersonate: the next identity in order, or one drawn by the seed."""
     chosen_by: int = 0
     """Seed of the choice of subjects and targets, the same for all attacks."""
@@ -122,30 +125,35 @@ class _Reader:
         for name in ("recognizers", "goals", "attacks"):
             if name not in fields:
                 raise self.wrong(node, f"a plan needs {name}")
-        read: dict[str, object] = {
-            "recognizers": self.each(fields["recognizers"], "recognizers", self.victim),
-            "attacks": self.each(fields["attacks"], "attacks", self.entry),
-            "goals": self.each(
+
+        def count(name: str, usual: _Value, *, least: int = 1) -> int | _Value:
+            return self.count(fields[name], name, least=least) if name in fields else usual
+
+        plan = Plan(
+            recognizers=self.each(fields["recognizers"], "recognizers", self.victim),
+            goals=self.each(
                 fields["goals"], "goals", lambda one, key: self.one_of(one, key, get_args(GoalName))
             ),
-        }
-        if "subjects" in fields:
-            read["subjects"] = self.subjects(fields["subjects"])
-        if "targets" in fields:
-            read["targets"] = self.one_of(fields["targets"], "targets", ("next", "random"))
-        if "seeds" in fields:
-            read["seeds"] = self.each(fields["seeds"], "seeds", self.count)
-        for name in ("chosen_by", "craft", "control_frames", "frames"):
-            if name in fields:
-                least = 0 if name == "chosen_by" else 1
-                read[name] = self.count(fields[name], name, least=least)
-        plan = Plan(**read)  # type: ignore[arg-type]
+            attacks=self.each(fields["attacks"], "attacks", self.entry),
+            subjects=self.subjects(fields["subjects"]) if "subjects" in fields else None,
+            targets=(
+                self.one_of(fields["targets"], "targets", get_args(TargetRule))
+                if "targets" in fields
+                else "next"
+            ),
+            chosen_by=count("chosen_by", 0, least=0),
+            seeds=self.each(fields["seeds"], "seeds", self.count) if "seeds" in fields else (0,),
+            craft=count("craft", 16),
+            control_frames=count("control_frames", 32),
+            frames=count("frames", None),
+        )
         for name in ("recognizers", "attacks"):
             names = [one.name for one in getattr(plan, name)]
             if double := next((one for one in names if names.count(one) > 1), None):
                 raise self.wrong(fields[name], f"{name}: two are called {double!r}: name them")
-        for name in ("goals", "seeds"):
-            if len(set(getattr(plan, name))) < len(getattr(plan, name)):
+        for name in ("goals", "seeds", "subjects"):
+            listed = getattr(plan, name)
+            if isinstance(listed, tuple) and len(set(listed)) < len(listed):
                 raise self.wrong(fields[name], f"{name}: the same comes twice")
         return plan
 
@@ -206,21 +214,26 @@ class _Reader:
         if "seed" in fields:
             raise self.wrong(fields["seed"], "seed: the plan's seeds are for all attacks")
         hints = typing.get_type_hints(type(usual))
+        unchanged = {one.name: getattr(usual, one.name) for one in dataclasses.fields(usual)}
         given = {name: self.typed(one, name, hints[name]) for name, one in fields.items()}
         try:
-            return dataclasses.replace(usual, **given)  # type: ignore[arg-type]
+            return type(usual)(**{**unchanged, **given})
         except ConfigError as error:
             raise self.wrong(node, str(error)) from error
 
     def typed(self, node: yaml.Node, key: str, hint: object) -> object:
         """A value of the type that a setting has."""
-        value = yaml.SafeLoader("").construct_object(node) if _is_scalar(node) else None
         kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        if float in kinds and (type(value) is int or _EXPONENT.fullmatch(str(value))):
-            # YAML takes 1e-3 for text.
-            value = float(str(value))
         allowed = [kind for kind in kinds if isinstance(kind, type)]
         choices = [one for kind in kinds for one in get_args(kind) if isinstance(one, str)]
+        # What is no value at all is of no kind.
+        value: object = ...
+        if _is_scalar(node):
+            with contextlib.suppress(yaml.YAMLError, ValueError):
+                value = yaml.SafeLoader("").construct_object(node)
+            # YAML takes 1e-3 for text.
+            if float in kinds and (type(value) is int or _EXPONENT.fullmatch(str(value))):
+                value = float(str(value))
         if value in choices or type(value) in allowed:
             return value
         wanted = choices or [kind.__name__ for kind in allowed]
@@ -245,10 +258,10 @@ class _Reader:
             raise self.wrong(node, f"{key} should be a word or a path")
         return str(node.value)
 
-    def one_of(self, node: yaml.Node, key: str, known: Sequence[str]) -> str:
+    def one_of(self, node: yaml.Node, key: str, known: Sequence[_Word]) -> _Word:
         if not _is_scalar(node) or node.value not in known:
             raise self.wrong(node, f"{key} should be one of {', '.join(known)}")
-        return str(node.value)
+        return known[known.index(node.value)]
 
 
 def _is_scalar(node: yaml.Node) -> bool:

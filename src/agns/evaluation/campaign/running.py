@@ -3,9 +3,8 @@
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,24 +12,11 @@ from agns.attack.methods import Method, seeded
 from agns.data.faces import FaceSet
 from agns.errors import AgnsError
 from agns.evaluation.campaign.cells import Cell
-from agns.evaluation.campaign.ledger import Ledger, Row
+from agns.evaluation.campaign.ledger import Ledger, Standing
 from agns.evaluation.campaign.plan import Plan, Victim
 from agns.evaluation.experiment import Apparatus, Experiment, run_experiment
 from agns.storage import read_json
 from agns.types import Progress, silent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """How far a campaign has come."""
-
-    ended: int
-    """Cells done or failed."""
-    cells: int
-    """All of them."""
-    minutes_left: float
-    """What the others take if they take as long as these did, in one process."""
-
 
 Opened: TypeAlias = tuple[Apparatus, Callable[[str], FaceSet]]
 """A victim with all that an attack on it needs, and a subject's photos by the subject's name."""
@@ -79,7 +65,7 @@ def work_through(
                 cell, result,
                 seconds=time.perf_counter() - started, peak_memory_mb=_peak_memory_mb(),
             )  # fmt: skip
-        tell(cell, standing_of(ledger.rows()))
+        tell(cell, ledger.standing())
 
 
 def _run(
@@ -110,16 +96,6 @@ def _run(
             shutil.rmtree(folder, ignore_errors=True)
             raise KeyboardInterrupt
     return read_json(path)
-
-
-def standing_of(rows: Sequence[Row]) -> Standing:
-    """Count a ledger's rows."""
-    ended = [row for row in rows if row.state in ("done", "failed")]
-    taken = [row.seconds for row in ended if row.seconds is not None]
-    mean = sum(taken) / len(taken) if taken else 0.0
-    return Standing(
-        ended=len(ended), cells=len(rows), minutes_left=mean * (len(rows) - len(ended)) / 60
-    )
 
 
 def _peak_memory_mb() -> float:
