@@ -6,7 +6,7 @@ from torch import nn
 
 from agns.data.eyeglasses import draw_frames
 from agns.data.faces import FaceSet, faces_from_pixels
-from agns.evaluation.experiment import Apparatus
+from agns.evaluation.apparatus import Apparatus
 from agns.images import from_pixels, to_pixels
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
 from agns.models.families import FAMILIES, Family, InputContract

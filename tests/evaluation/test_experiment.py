@@ -16,9 +16,10 @@ from agns.attack.config import AgnConfig
 from agns.attack.goals import Dodge, Impersonate
 from agns.data.faces import FaceSet
 from agns.errors import AttackError, ConfigError, DataError
+from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.attack_report import AttackReport, describe
 from agns.evaluation.controls import control_frames, logits_wearing
-from agns.evaluation.experiment import Apparatus, Experiment, run_experiment
+from agns.evaluation.experiment import Experiment, run_experiment
 from agns.evaluation.metrics import measure_success
 from agns.geometry import warp
 from agns.images import read_image

@@ -9,7 +9,7 @@ from agns.attack.config import AgnConfig
 from agns.data.eyeglasses import draw_frames
 from agns.data.synthetic import SyntheticConfig, identity_name, synthetic_faces
 from agns.errors import ConfigError
-from agns.evaluation.experiment import Apparatus
+from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.showcase import Showcase, ShowcaseConfig, run_showcase
 from agns.images import read_image
 from agns.models.dcgan import build_gan

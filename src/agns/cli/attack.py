@@ -25,7 +25,7 @@ from agns.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from agns.evaluation.experiment import Apparatus
+    from agns.evaluation.apparatus import Apparatus
 
 
 def attack(
@@ -255,7 +255,7 @@ def open_apparatus(
     count: int | None = None,
 ) -> "Apparatus":
     """Load the other networks and the eyeglasses, those that come with agns where none is named."""
-    from agns.evaluation.experiment import Apparatus
+    from agns.evaluation.apparatus import Apparatus
     from agns.models.dcgan import load_discriminator, load_generator
     from agns.models.shipped import shipped_weights
 

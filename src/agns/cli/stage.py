@@ -8,7 +8,7 @@ from agns.cli.options import FaceOptions, Victim, open_subject, recorded_crop
 
 if TYPE_CHECKING:
     from agns.data.faces import FaceSet
-    from agns.evaluation.experiment import Apparatus
+    from agns.evaluation.apparatus import Apparatus
 
 DEMO_FRAMES = 2720
 """Drawn frames that the demonstration's attacks see; fewer than the whole set saves time."""

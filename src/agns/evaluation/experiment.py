@@ -1,7 +1,5 @@
 """One attack from photos to honest figures: split, attack, score on held-out photos, compare."""
 
-import functools
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,17 +13,15 @@ from agns.attack.result import save_outcome
 from agns.data.faces import FaceSet
 from agns.data.splits import craft_held_out_split
 from agns.errors import AttackError, ConfigError
+from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.attack_report import AttackReport, check_results_directory, describe
 from agns.evaluation.checks import find_warnings, recognized_share
-from agns.evaluation.controls import CONTROLS, control_frames, logits_wearing
+from agns.evaluation.controls import logits_wearing
 from agns.evaluation.figures import draw_before_after, draw_history
 from agns.evaluation.metrics import measure_split
-from agns.evaluation.stealth import StealthScale
-from agns.models.dcgan import Discriminator, Generator
-from agns.models.recognizer import Recognizer, freeze
-from agns.models.weights import photos_seen
+from agns.models.recognizer import Recognizer
 from agns.storage import versions, write_json
-from agns.types import Glasses, Progress, silent
+from agns.types import Progress, silent
 
 PHYSICAL_STOPS = {"dodge": 0.005, "impersonate": 0.990}
 """Stop values of physical attacks: photos differ more than the craft photos show."""
@@ -70,45 +66,6 @@ class Experiment:
             raise ConfigError("impersonation needs a target: name one with --target")
         if self.control_frames < 1:
             raise ConfigError(f"control_frames must be at least 1, got {self.control_frames}")
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Apparatus:
-    """What stays the same from attack to attack."""
-
-    generator: Generator
-    """Pretrained."""
-
-    discriminator: Discriminator
-    """Pretrained with it."""
-
-    recognizer: Recognizer
-    """The victim."""
-
-    recognizer_name: str
-    """How results name the victim."""
-
-    metadata: Mapping[str, object]
-    """What the victim's file says beside the weights."""
-
-    glasses: Glasses
-    """Real 64x176 frames as bytes."""
-
-    @functools.cached_property
-    def victim(self) -> Recognizer:
-        """The recogniser in evaluation mode, laid out for speed."""
-        return freeze(self.recognizer)
-
-    @functools.cached_property
-    def scale(self) -> StealthScale:
-        """How benign frames score, the same for every attack."""
-        draws = torch.Generator().manual_seed(0)
-        return StealthScale(self.generator, self.discriminator, self.glasses, draws=draws)
-
-    @functools.cached_property
-    def photos_seen(self) -> frozenset[str]:
-        """Digests of the photos that the recogniser was trained on, as far as its file tells."""
-        return photos_seen(self.metadata)
 
 
 def run_experiment(
@@ -196,20 +153,14 @@ def run_experiment(
         side: logits_wearing(recognizer, photos, outcome.frames[:1], placement=placements[side])
         for side, photos in sides.items()
     }
-    frames = control_frames(
-        apparatus.glasses,
-        count=experiment.control_frames,
-        generator=torch.Generator().manual_seed(experiment.seed),
-    )
     controls = {
-        name: measure_split(
-            goal,
-            logits_wearing(
-                recognizer, sides["held_out"], frames[name], placement=placements["held_out"]
-            ),
-            recognized["held_out"],
-        )
-        for name in CONTROLS
+        name: measure_split(goal, logits, recognized["held_out"])
+        for name, logits in apparatus.control_logits(
+            own.subset(split.second),
+            placements["held_out"],
+            count=experiment.control_frames,
+            seed=experiment.seed,
+        ).items()
     }
     held_out = measure_split(goal, worn["held_out"], recognized["held_out"])
     bare = measure_split(goal, plain["held_out"], recognized["held_out"])

@@ -12,8 +12,9 @@ from agns.attack.config import AgnConfig
 from agns.data.faces import FaceSet
 from agns.data.synthetic import SyntheticConfig, synthetic_faces
 from agns.errors import ConfigError
+from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.attack_report import AttackReport, describe
-from agns.evaluation.experiment import Apparatus, Experiment, run_experiment
+from agns.evaluation.experiment import Experiment, run_experiment
 from agns.evaluation.figures import Portrait, draw_overview
 from agns.evaluation.metrics import success_cells
 from agns.evaluation.report import Picture, Section, Table, write_report

@@ -11,10 +11,11 @@ from typing import TypeAlias
 from agns.attack.methods import Method, seeded
 from agns.data.faces import FaceSet
 from agns.errors import AgnsError
+from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.ledger import Ledger, Standing
 from agns.evaluation.campaign.plan import Plan, Victim
-from agns.evaluation.experiment import Apparatus, Experiment, run_experiment
+from agns.evaluation.experiment import Experiment, run_experiment
 from agns.storage import read_json
 from agns.types import Progress, silent
 

@@ -1,0 +1,87 @@
+"""What attacks need beside faces: the victim, the nets, real frames, and what is known of them."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from agns.accessory.placement import Placement
+from agns.data.faces import FaceSet
+from agns.evaluation.controls import CONTROLS, control_frames, logits_wearing
+from agns.evaluation.stealth import StealthScale
+from agns.models.dcgan import Discriminator, Generator
+from agns.models.recognizer import Recognizer, freeze
+from agns.models.weights import photos_seen
+from agns.types import Glasses
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Apparatus:
+    """What stays the same from attack to attack."""
+
+    generator: Generator
+    """Pretrained."""
+
+    discriminator: Discriminator
+    """Pretrained with it."""
+
+    recognizer: Recognizer
+    """The victim."""
+
+    recognizer_name: str
+    """How results name the victim."""
+
+    metadata: Mapping[str, object]
+    """What the victim's file says beside the weights."""
+
+    glasses: Glasses
+    """Real 64x176 frames as bytes."""
+
+    @functools.cached_property
+    def victim(self) -> Recognizer:
+        """The recogniser in evaluation mode, laid out for speed."""
+        return freeze(self.recognizer)
+
+    @functools.cached_property
+    def scale(self) -> StealthScale:
+        """How benign frames score, the same for every attack."""
+        draws = torch.Generator().manual_seed(0)
+        return StealthScale(self.generator, self.discriminator, self.glasses, draws=draws)
+
+    def control_logits(
+        self, faces: FaceSet, placement: Placement, *, count: int, seed: int
+    ) -> Mapping[str, Float[Tensor, "frames photos classes"]]:
+        """What the victim says of photos that wear each control's frames.
+
+        Attacks that are scored on the same photos share them: they do not depend on the attack.
+
+        Args:
+            faces: The held-out photos.
+            placement: Where frames sit on them.
+            count: Frames of each control.
+            seed: Of the frames.
+        """
+        key = (count, seed, faces.photos, faces.digests)
+        # Where marks were found is not part of the key.
+        known = self._known if placement.homographies is None else {}
+        if key not in known:
+            draws = torch.Generator().manual_seed(seed)
+            frames = control_frames(self.glasses, count=count, generator=draws)
+            photos = faces.faces(torch.arange(len(faces)))
+            known[key] = {
+                name: logits_wearing(self.victim, photos, frames[name], placement=placement)
+                for name in CONTROLS
+            }
+        return known[key]
+
+    @functools.cached_property
+    def _known(self) -> dict[tuple[object, ...], Mapping[str, Tensor]]:
+        return {}
+
+    @functools.cached_property
+    def photos_seen(self) -> frozenset[str]:
+        """Digests of the photos that the recogniser was trained on, as far as its file tells."""
+        return photos_seen(self.metadata)
