@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -12,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
-from agns.evaluation.campaign import running
+from agns.evaluation.campaign import running, transfer
 from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.ledger import Ledger
 from agns.storage import read_json
@@ -55,8 +57,39 @@ def test_a_dry_run_says_what_would_run_and_leaves_nothing(
     agns: Run, plan: Path, tmp_path: Path
 ) -> None:
     done = agns("campaign", "run", plan, "--out", tmp_path / "out", "--dry-run")
-    assert (done.code, done.out.splitlines()[-1]) == (0, "4 attacks in all")
+    assert done.code == 0, done.err
+    *kinds, total = done.out.splitlines()[1:]
+    assert [line.split()[2:4] for line in kinds] == [["pgd", "2"], ["agn", "2"]]
+    told = re.match(r"4 attacks in all, ([0-9.]+) to ([0-9.]+) minutes", total)
+    assert told is not None, total
+    assert 0 <= float(told[1]) <= float(told[2])
     assert not (tmp_path / "out").exists()
+
+
+def test_frames_are_scored_on_the_other_recognisers_once(
+    agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = plan.read_text(encoding="utf-8")
+    first = listed.splitlines()[1]
+    two = listed.replace(first, first + "\n" + first.replace("small", "other")) + "transfer: true\n"
+    plan.write_text(two.replace("  - {method: agn", "  # - {method: agn"), encoding="utf-8")
+    done = agns("campaign", "run", plan, "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    told = read_json(tmp_path / "out" / "report.json")
+    schema = read_json(Path(__file__).parents[2] / "docs" / "campaign-report.schema.json")
+    jsonschema.validate(told, schema)
+    assert set(told["doubts"]) == {"small", "other"}
+    # They are the same recogniser twice, and held-out photos are the same.
+    pairs = {(one["made_against"], one["scored_on"]): one for one in told["transfers"]}
+    assert set(pairs) == {("small", "other"), ("other", "small")}
+    for made, scored in pairs:
+        (own,) = [line for line in told["lines"] if line["recognizer"] == made]
+        assert pairs[made, scored]["digital"] == pytest.approx(own["held_out_success"], abs=0.05)
+        assert pairs[made, scored]["benign"] == pytest.approx(own["benign_success"])
+
+    monkeypatch.setattr(transfer, "score_frame", lambda *_, **__: pytest.fail("scored again"))
+    assert agns("campaign", "run", plan, "--out", tmp_path / "out").code == 0
+    assert read_json(tmp_path / "out" / "report.json")["transfers"] == told["transfers"]
 
 
 @pytest.mark.parametrize("half_written", [False, True])

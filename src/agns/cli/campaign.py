@@ -1,6 +1,5 @@
 """`agns campaign`: many attacks by a plan, and their tables."""
 
-import dataclasses
 import functools
 from collections import Counter
 from pathlib import Path
@@ -13,9 +12,11 @@ from agns.cli.console import bar, prepare, say, show
 from agns.cli.options import FaceOptions, open_subject, open_victim, recorded_crop
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from agns.data.faces import FaceSet
     from agns.evaluation.campaign.cells import Cell
-    from agns.evaluation.campaign.ledger import Row, Standing
+    from agns.evaluation.campaign.ledger import Standing
     from agns.evaluation.campaign.plan import Plan, Victim
     from agns.evaluation.campaign.running import Opened
 
@@ -44,6 +45,7 @@ def run(
     The same command goes on after Ctrl-C, a crash or a power cut, and to the same figures; two of
     them may work on one directory. What a process that was killed had in work is done by another.
     """
+    from agns.cli.rehearsal import rehearse
     from agns.evaluation.campaign.cells import cells_of
     from agns.evaluation.campaign.ledger import Ledger
     from agns.evaluation.campaign.plan import plan_as_json, read_plan
@@ -51,53 +53,36 @@ def run(
 
     prepare()
     read = read_plan(plan)
-    cells = cells_of(read, {victim.name: _known(victim) for victim in read.recognizers})
+    known = {victim.name: known_identities(victim) for victim in read.recognizers}
+    cells = cells_of(read, known)
     if dry_run:
-        counts = Counter((cell.recognizer, cell.goal, cell.attack) for cell in cells)
-        show(
-            ("recogniser", "goal", "attack", ">attacks"),
-            [(*names, str(count)) for names, count in counts.items()],
-        )
-        say(f"{len(cells)} attacks in all")
+        rehearse(read, cells)
         return
     ledger = Ledger(out / LEDGER)
     ledger.begin(plan_as_json(read), cells, versions())
     ledger.close()
+    _examine(read, out, cells)
     if workers > 1:
         _share(read, out, min(workers, len(cells)))
     # What is left: everything, or what others had in work when they were killed.
     _work(read, out)
+    if read.transfer:
+        _transfer(read, out, known)
     report(out)
 
 
 @app.command("report")
 def report(out: OutArgument) -> None:
     """Put the results so far in tables: `report.html`, `report.md` and `report.json`."""
-    from agns.errors import ConfigError
-    from agns.evaluation.campaign.ledger import Ledger
+    from agns.evaluation.campaign.findings import read_findings
+    from agns.evaluation.campaign.markdown import as_markdown
     from agns.evaluation.campaign.report import report_campaign
-    from agns.evaluation.campaign.tables import as_json, as_markdown, tabulate
     from agns.storage import write_json, write_text
 
-    if not (out / LEDGER).is_file():
-        raise ConfigError(f"{out} holds no campaign")
-    ledger = Ledger(out / LEDGER)
-    plan, begun_with = ledger.about()
-    rows = ledger.rows()
-    ledger.close()
-    lines = tabulate(rows)
-    failures = [row for row in rows if row.state == "failed"]
-    write_text(out / "report.md", as_markdown(lines, failures))
-    report_campaign(out, lines, rows, plan, begun_with)
-    write_json(
-        out / "report.json",
-        {
-            "lines": as_json(lines),
-            "cells": [dataclasses.asdict(row) for row in rows],
-            "plan": plan,
-            "versions": begun_with,
-        },
-    )
+    findings = read_findings(out / LEDGER)
+    write_text(out / "report.md", as_markdown(findings))
+    report_campaign(out, findings)
+    write_json(out / "report.json", findings.as_json())
     show(
         ("recogniser", "goal", "attack", ">attacks", ">stop value", ">held out", ">95 %"),
         [
@@ -106,13 +91,16 @@ def report(out: OutArgument) -> None:
                 f"{one.held_out_success:.1%}",
                 f"{one.held_out_interval[0]:.0%} to {one.held_out_interval[1]:.0%}",
             )
-            for one in lines
+            for one in findings.lines
         ],
     )  # fmt: skip
-    states = Counter(row.state for row in rows)
+    for name, doubts in findings.doubts.items():
+        for doubt in doubts:
+            say(f"Warning: {name}: {doubt}.")
+    states = Counter(row.state for row in findings.rows)
     say(
-        f"{states['done']} of {len(rows)} attacks have results, {states['failed']} failed; wrote "
-        f"{out / 'report.html'}, report.md and report.json beside it"
+        f"{states['done']} of {len(findings.rows)} attacks have results, {states['failed']} "
+        f"failed; wrote {out / 'report.html'}, report.md and report.json beside it"
     )
 
 
@@ -131,10 +119,12 @@ def compare(
     """
     from agns.errors import ConfigError
     from agns.evaluation.campaign.comparison import compare as compare_rows
+    from agns.evaluation.campaign.findings import read_findings
 
     if not 0 < level < 1:
         raise ConfigError(f"level must lie in (0, 1), got {level}")
-    found = compare_rows(_rows(before), _rows(after))
+    first, second = (read_findings(out / LEDGER).rows for out in (before, after))
+    found = compare_rows(first, second)
     show(
         ("recogniser", "goal", "attack", ">subjects", ">before", ">after", ">by chance", ""),
         [
@@ -148,18 +138,6 @@ def compare(
     )  # fmt: skip
     if any(one.is_worse(level=level) for one in found):
         raise typer.Exit(1)
-
-
-def _rows(out: Path) -> "list[Row]":
-    from agns.errors import ConfigError
-    from agns.evaluation.campaign.ledger import Ledger
-
-    if not (out / LEDGER).is_file():
-        raise ConfigError(f"{out} holds no campaign")
-    ledger = Ledger(out / LEDGER)
-    rows = ledger.rows()
-    ledger.close()
-    return rows
 
 
 def _share(plan: "Plan", out: Path, count: int) -> None:
@@ -196,7 +174,36 @@ def _work(plan: "Plan", out: Path, *, watched: bool = True) -> None:
 
     ledger = Ledger(out / LEDGER)
     watch = {"watch": lambda cell: bar(_title(cell))} if watched else {}
-    work_through(plan, ledger, out, lambda victim: _open(victim, plan), tell=_tell, **watch)
+    work_through(
+        plan, ledger, out, lambda victim: open_for_campaign(victim, plan), tell=_tell, **watch
+    )
+    ledger.close()
+
+
+def _examine(plan: "Plan", out: Path, cells: "Sequence[Cell]") -> None:
+    """Look for signs that a victim's figures cannot be trusted, once."""
+    from agns.evaluation.campaign.ledger import Ledger
+    from agns.evaluation.campaign.running import examine_victim
+
+    ledger = Ledger(out / LEDGER)
+    for victim in plan.recognizers:
+        if victim.name not in ledger.doubts():
+            subjects = {cell.subject: None for cell in cells if cell.recognizer == victim.name}
+            with bar(f"Examining {victim.name}") as progress:
+                doubts = examine_victim(open_for_campaign(victim, plan), list(subjects))
+                progress(1, 1, {})
+            ledger.enter_doubts(victim.name, doubts)
+    ledger.close()
+
+
+def _transfer(plan: "Plan", out: Path, known: "Mapping[str, Sequence[str]]") -> None:
+    from agns.evaluation.campaign.ledger import Ledger
+    from agns.evaluation.campaign.transfer import transfer_through
+
+    ledger = Ledger(out / LEDGER)
+    with bar("Scoring on the other recognisers") as progress:
+        opened = functools.partial(open_for_campaign, plan=plan)
+        transfer_through(plan, ledger, out, opened, known, progress=progress)
     ledger.close()
 
 
@@ -212,7 +219,7 @@ def _tell(cell: "Cell", standing: "Standing") -> None:
     )
 
 
-def _known(victim: "Victim") -> tuple[str, ...]:
+def known_identities(victim: "Victim") -> tuple[str, ...]:
     """The identities that a victim knows and that have photos."""
     from agns.data.selection import list_identities
 
@@ -223,7 +230,8 @@ def _known(victim: "Victim") -> tuple[str, ...]:
     return tuple(name for name in identities if name in listed)
 
 
-def _open(victim: "Victim", plan: "Plan") -> "Opened":
+def open_for_campaign(victim: "Victim", plan: "Plan") -> "Opened":
+    """A victim with what attacks on it need, and a subject's photos by the subject's name."""
     opened = open_victim(victim.file)
     options = FaceOptions(root=victim.faces, center_crop=recorded_crop(opened.metadata))
 

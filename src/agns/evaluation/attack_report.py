@@ -35,6 +35,8 @@ class AttackReport:
     """What benign generated frames score, by the names of the figures in `stealth`."""
     photos: dict[str, list[str]]
     """Names of the craft and held-out photos."""
+    craft_digests: list[str]
+    """Of the craft photos' pictures, by which they are known again among another recogniser's."""
     craft_photos_seen_in_training: int
     """Craft photos that the recogniser was trained on; no held-out photo is."""
     warnings: list[str]

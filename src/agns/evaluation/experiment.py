@@ -186,6 +186,7 @@ def run_experiment(
             "craft": [own.photos[i] for i in split.first.tolist()],
             "held_out": [own.photos[i] for i in split.second.tolist()],
         },
+        craft_digests=[own.digests[i] for i in split.first.tolist()],
         craft_photos_seen_in_training=sum(
             own.digests[i] in apparatus.photos_seen for i in split.first.tolist()
         ),

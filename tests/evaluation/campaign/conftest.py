@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from agns.evaluation.campaign.cells import Cell
-from agns.evaluation.campaign.ledger import Row
+from agns.evaluation.campaign.ledger import Row, TransferRow
 
 
 @pytest.fixture
@@ -14,18 +14,34 @@ def row() -> Callable[..., Row]:
 
     def make(
         subject: str, attack: str, held: float, *, seed: int = 0, met: bool = True,
-        craft: float = 1.0, benign: float = 0.1,
+        craft: float = 1.0, benign: float = 0.1, score: float = 0.2,
     ) -> Row:  # fmt: skip
         rate = {"success_rate": held, "recognized": {"success_rate": None}}
         result = {
             "subject": subject, "reached_stop_value": met, "craft": {"success_rate": craft},
             "held_out": rate, "controls": {"benign": {"success_rate": benign}},
-            "stealth": {"discriminator_score": 0.2}, "warnings": ["Few photos."],
+            "stealth": {"discriminator_score": score, "nearest_real": 0.1},
+            "warnings": ["Few photos."],
         }  # fmt: skip
         cell = Cell(
             recognizer="OF10", goal="dodge", subject=subject, target=None, attack=attack, seed=seed
         )
         return Row(cell=cell, state="done", seconds=10, result=result, sentence=None)
+
+    return make
+
+
+@pytest.fixture
+def transfer() -> Callable[..., TransferRow]:
+    """Makes what a frame that was made against OF10 did to another recogniser."""
+
+    def make(subject: str, digital: float, *, victim: str = "VGG10", seed: int = 0) -> TransferRow:
+        cell = Cell(
+            recognizer="OF10", goal="dodge", subject=subject, target=None, attack="agn", seed=seed
+        )
+        rates = {"digital": digital, "photographed": digital / 2, "benign": 0.1}
+        score = {name: {"success_rate": rate} for name, rate in rates.items()}
+        return TransferRow(cell=cell, victim=victim, score=score, sentence=None)
 
     return make
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from agns.evaluation.campaign.ledger import Row
+from agns.evaluation.campaign.findings import Findings
+from agns.evaluation.campaign.ledger import Row, TransferRow
 from agns.evaluation.campaign.report import find_doubts, report_campaign
 from agns.evaluation.campaign.tables import tabulate
 from agns.images import write_image
@@ -44,18 +45,27 @@ def test_few_subjects_failures_and_what_is_left_are_said(row: Make, failed: Row)
     assert sorted(sentence.split(" attacks")[0] for sentence in others) == ["1 of 3", "1 of 3"]
 
 
-def test_the_report_holds_all_in_one_file(row: Make, failed: Row, tmp_path: Path) -> None:
+def test_the_report_holds_all_in_one_file(
+    row: Make, transfer: Callable[..., TransferRow], failed: Row, tmp_path: Path
+) -> None:
     rows = [row("Ann", "agn", 0.9), row("Ann", "pgd", 0.1), failed]
     write_image(tmp_path / "cells" / rows[0].cell.key / "before_after.png", torch.rand(3, 8, 8))
-    report_campaign(tmp_path, tabulate(rows), rows, {"craft": 3}, {"agns": "0"})
+    report_campaign(
+        tmp_path,
+        Findings(
+            plan={"craft": 3}, versions={"agns": "0"}, rows=rows,
+            transferred=[transfer("Ann", 0.5)], doubts={"OF10": ["it is in training mode"]},
+        ),
+    )  # fmt: skip
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     for words in ("Few photos. (2 attacks)", "no photos", "&quot;craft&quot;: 3", "agns = 0",
-                  "OF10: Ann dodges, agn", "p = 1.000"):  # fmt: skip
+                  "OF10: Ann dodges, agn", "p = 1.000", "OF10: it is in training mode.",
+                  "25.0%"):  # fmt: skip
         assert words in text
-    assert text.count("data:image/png") == 2
+    assert text.count("data:image/png") == 4
     assert "http" not in text
 
 
 def test_a_report_without_results_says_so(failed: Row, tmp_path: Path) -> None:
-    report_campaign(tmp_path, [], [failed], {}, {})
+    report_campaign(tmp_path, Findings(plan={}, versions={}, rows=[failed]))
     assert "There are no results yet" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from agns.evaluation.campaign.ledger import Row
-from agns.evaluation.campaign.tables import as_json, as_markdown, tabulate
+from agns.evaluation.campaign.tables import tabulate
 
 Make = Callable[..., Row]
 
@@ -31,12 +31,3 @@ def test_attacks_are_compared_over_the_subjects_they_share(row: Make) -> None:
 
 def test_a_group_without_results_has_no_line(failed: Row) -> None:
     assert tabulate([failed]) == []
-
-
-def test_the_tables_hold_what_was_measured_and_what_failed(row: Make, failed: Row) -> None:
-    lines = tabulate([row("Ann", "agn", 0.5, met=False), failed])
-    text = as_markdown(lines, [failed])
-    assert "| OF10 | dodge | agn | 1 of 1 subjects | 0 | 100% | 50.0% |" in text
-    assert "- OF10, dodge, Dan, agn, seed 0: no photos" in text
-    (told,) = as_json(lines)
-    assert told["held_out_success"] == 0.5

@@ -31,6 +31,13 @@ CREATE TABLE IF NOT EXISTS cells (
     result TEXT,
     sentence TEXT
 );
+CREATE TABLE IF NOT EXISTS victims (name TEXT PRIMARY KEY, doubts TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS transfers (
+    key TEXT NOT NULL,
+    victim TEXT NOT NULL,
+    score TEXT NOT NULL,
+    PRIMARY KEY (key, victim)
+);
 """
 
 
@@ -47,6 +54,19 @@ class Row:
     """What the attack's `result.json` says; only when done."""
     sentence: str | None
     """Why there is no result; only when failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferRow:
+    """What one cell's frame did to another recogniser."""
+
+    cell: Cell
+    victim: str
+    """The other recogniser's name in the plan."""
+    score: Mapping[str, Any] | None
+    """See `agns.evaluation.campaign.transfer.score_frame`; None where there could be none."""
+    sentence: str | None
+    """Why there is no score."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +184,45 @@ class Ledger:
             )
             for cell, state, seconds, result, sentence in found
         ]  # fmt: skip
+
+    def enter_doubts(self, victim: str, doubts: Sequence[str]) -> None:
+        """Enter what makes a victim's figures worth less; see `agns.evaluation.examination`."""
+        self._file.execute(
+            "INSERT OR REPLACE INTO victims VALUES (?, ?)", (victim, json.dumps(doubts))
+        )
+
+    def doubts(self) -> dict[str, list[str]]:
+        """By the name of each victim that was examined."""
+        found = self._file.execute("SELECT name, doubts FROM victims ORDER BY rowid").fetchall()
+        return {name: json.loads(doubts) for name, doubts in found}
+
+    def enter_transfer(self, cell: Cell, victim: str, score: Mapping[str, object]) -> None:
+        """Enter what a cell's frame did to another victim, or a `sentence` why that is not known.
+
+        What another process entered first stays.
+        """
+        self._file.execute(
+            "INSERT OR IGNORE INTO transfers VALUES (?, ?, ?)",
+            (cell.key, victim, json.dumps(score)),
+        )
+
+    def transfers(self) -> list[TransferRow]:
+        """All that was entered, in the order of the plan's cells."""
+        found = self._file.execute(
+            "SELECT cell, victim, score FROM transfers JOIN cells USING (key) "
+            "ORDER BY place, transfers.rowid"
+        ).fetchall()
+        rows = []
+        for cell, victim, text in found:
+            score = json.loads(text)
+            sentence = score.get("sentence")
+            rows.append(
+                TransferRow(
+                    cell=Cell(**json.loads(cell)), victim=victim, sentence=sentence,
+                    score=score if sentence is None else None,
+                )
+            )  # fmt: skip
+        return rows
 
     def standing(self) -> Standing:
         """Count the cells, without reading their results."""

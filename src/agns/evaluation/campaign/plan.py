@@ -74,6 +74,8 @@ class Plan:
     """Frames of each control."""
     frames: int | None = None
     """Drawn eyeglasses that attacks see, None for the whole set."""
+    transfer: bool = False
+    """Whether each frame is scored on the other recognisers too, where they know its people."""
 
 
 def read_plan(path: Path) -> Plan:
@@ -146,6 +148,7 @@ class _Reader:
             craft=count("craft", 16),
             control_frames=count("control_frames", 32),
             frames=count("frames", None),
+            transfer="transfer" in fields and self.flag(fields["transfer"], "transfer"),
         )
         for name in ("recognizers", "attacks"):
             names = [one.name for one in getattr(plan, name)]
@@ -252,6 +255,9 @@ class _Reader:
         if value < least:
             raise self.wrong(node, f"{key} must be at least {least}, got {value}")
         return value
+
+    def flag(self, node: yaml.Node, key: str) -> bool:
+        return self.typed(node, key, bool) is True
 
     def text(self, node: yaml.Node, key: str) -> str:
         if not _is_scalar(node) or not node.value:

@@ -2,14 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
+from agns.evaluation.campaign.findings import Findings
 from agns.evaluation.campaign.ledger import Row
+from agns.evaluation.campaign.pictures import draw_intervals, draw_stealth, draw_transfer
 from agns.evaluation.campaign.tables import Line
-from agns.evaluation.figures import save_figure
 from agns.evaluation.report import Picture, Section, Table, write_report
 
 FEW_SUBJECTS = 5
@@ -52,59 +51,19 @@ def find_doubts(lines: Sequence[Line], rows: Sequence[Row]) -> list[str]:
     return doubts
 
 
-def draw_intervals(path: Path, lines: Sequence[Line]) -> None:
-    """Draw each line's held-out success with its interval, beside benign frames.
-
-    Args:
-        path: A PNG file.
-        lines: The table.
-    """
-    figure = Figure(figsize=(7.6, 0.9 + 0.32 * len(lines)), layout="constrained")
-    axis = figure.subplots()
-    places = range(len(lines), 0, -1)
-    for place, one in zip(places, lines, strict=True):
-        axis.plot(one.held_out_interval, (place, place), color="#d1495b", linewidth=2)
-    axis.plot(
-        [one.held_out_success for one in lines], places, "o", color="#d1495b", markersize=5,
-        label="held-out photos, 95 % over subjects",
-    )  # fmt: skip
-    axis.plot(
-        [one.benign_success for one in lines], places, "|", color="#30638e", markersize=9,
-        label="benign frames",
-    )  # fmt: skip
-    axis.set_yticks(
-        list(places), [f"{one.recognizer}, {one.goal}, {one.attack}" for one in lines], fontsize=8
-    )
-    axis.set_xlim(-0.02, 1.02)
-    axis.set_xlabel("success", fontsize=8)
-    axis.grid(alpha=0.3, axis="x")
-    axis.legend(fontsize=7, loc="best")
-    save_figure(figure, path)
-
-
-def report_campaign(
-    out: Path,
-    lines: Sequence[Line],
-    rows: Sequence[Row],
-    plan: Mapping[str, object],
-    versions: Mapping[str, str],
-) -> None:
-    """Write `report.html`, and its picture of intervals.
+def report_campaign(out: Path, findings: Findings) -> None:
+    """Write `report.html` and its pictures.
 
     Args:
         out: The campaign's directory, with the artefacts of its cells.
-        lines: The table.
-        rows: The ledger's.
-        plan: With its defaults.
-        versions: That the campaign was begun with.
+        findings: What is in its ledger.
     """
-    pictures = []
-    if lines:
-        draw_intervals(out / "intervals.png", lines)
-        pictures.append(Picture(path=out / "intervals.png", caption="Success, with intervals."))
+    lines, rows = findings.lines, findings.rows
     said = Counter(
         sentence for row in rows if row.result is not None for sentence in row.result["warnings"]
     )
+    doubts = [f"{name}: {one}." for name, some in findings.doubts.items() for one in some]
+    versions = "\n".join(f"{name} = {version}" for name, version in findings.versions.items())
     write_report(
         out / "report.html",
         "A campaign of attacks",
@@ -112,18 +71,73 @@ def report_campaign(
             Section(
                 title="What weakens these figures",
                 words=[] if lines else ["There are no results yet."],
-                warnings=find_doubts(lines, rows)
+                warnings=doubts
+                + find_doubts(lines, rows)
                 + [f"{sentence} ({count} attacks)" for sentence, count in said.most_common(8)],
             ),
-            Section(title="Success", table=_table(lines), pictures=pictures),
+            *_success(out, findings),
+            *_transfers(out, findings),
             Section(title="Before and after", pictures=_faces(out, rows)),
-            *_failures(rows),
-            Section(title="Plan", fine_print=json.dumps(plan, indent=2, ensure_ascii=False)),
+            *_failures(findings),
             Section(
-                title="Versions", fine_print="\n".join(f"{k} = {v}" for k, v in versions.items())
+                title="Plan", fine_print=json.dumps(findings.plan, indent=2, ensure_ascii=False)
             ),
+            Section(title="Versions", fine_print=versions),
         ],
+    )
+
+
+def _success(out: Path, findings: Findings) -> list[Section]:
+    if not findings.lines:
+        return []
+    draw_intervals(out / "intervals.png", findings.lines)
+    draw_stealth(out / "stealth.png", findings.lines)
+    return [
+        Section(
+            title="Success",
+            table=_table(findings.lines),
+            pictures=[Picture(path=out / "intervals.png", caption="Success, with intervals.")],
+        ),
+        Section(
+            title="Success against stealth",
+            words=["Further right, frames look more like eyeglasses; a line joins what is best."],
+            pictures=[
+                Picture(path=out / "stealth.png", caption="Medians over attacks; higher is worse "
+                        "for the recogniser.")
+            ],
+        ),
+    ]  # fmt: skip
+
+
+def _transfers(out: Path, findings: Findings) -> list[Section]:
+    if not findings.transfers:
+        return []
+    draw_transfer(out / "transfer.png", findings.lines, findings.transfers)
+    head = (
+        "made against", "scored on", "goal", "attack", "subjects", "success", "95 % interval",
+        "photographed", "benign frames",
     )  # fmt: skip
+    rows = [
+        (
+            one.made_against, one.scored_on, one.goal, one.attack, str(one.subjects),
+            f"{one.digital:.1%}",
+            f"{one.digital_interval[0]:.0%} to {one.digital_interval[1]:.0%}",
+            f"{one.photographed:.1%}", f"{one.benign:.1%}",
+        )
+        for one in findings.transfers
+    ]  # fmt: skip
+    caption = "Success of frames by the recogniser they were made against and scored on."
+    return [
+        Section(
+            title="Frames on other recognisers",
+            words=[
+                "Photos that the other recogniser was trained on, or the frame was made on, do not "
+                "count. Photographed: worn before a simulated camera."
+            ],
+            table=Table(head=head, rows=rows),
+            pictures=[Picture(path=out / "transfer.png", caption=caption)],
+        )
+    ]
 
 
 def _table(lines: Sequence[Line]) -> Table:
@@ -149,8 +163,8 @@ def _table(lines: Sequence[Line]) -> Table:
     )  # fmt: skip
 
 
-def _failures(rows: Sequence[Row]) -> list[Section]:
-    failed = [row for row in rows if row.state == "failed"]
+def _failures(findings: Findings) -> list[Section]:
+    failed = findings.failures
     if not failed:
         return []
     told = [

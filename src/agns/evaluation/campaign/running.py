@@ -3,10 +3,12 @@
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeAlias
+
+import torch
 
 from agns.attack.methods import Method, seeded
 from agns.data.faces import FaceSet
@@ -15,6 +17,7 @@ from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.ledger import Ledger, Standing
 from agns.evaluation.campaign.plan import Plan, Victim
+from agns.evaluation.examination import examine
 from agns.evaluation.experiment import Experiment, run_experiment
 from agns.storage import read_json
 from agns.types import Progress, silent
@@ -67,6 +70,32 @@ def work_through(
                 seconds=time.perf_counter() - started, peak_memory_mb=_peak_memory_mb(),
             )  # fmt: skip
         tell(cell, ledger.standing())
+
+
+def examine_victim(opened: Opened, subjects: Sequence[str]) -> list[str]:
+    """Examine a victim on photos of subjects that it was not trained on, four of each at most.
+
+    Args:
+        opened: The victim.
+        subjects: Whom to take; the first ten count.
+
+    Returns:
+        See `agns.evaluation.examination.examine`.
+    """
+    apparatus, photos_of = opened
+    faces, labels = [], []
+    for subject in subjects[:10]:
+        own = photos_of(subject)
+        fresh = [
+            place
+            for place in own.of(subject).tolist()
+            if own.digests[place] not in apparatus.photos_seen
+        ]
+        faces.append(own.faces(torch.tensor(fresh[:4], dtype=torch.int64)))
+        labels += [apparatus.recognizer.index_of(subject)] * len(fresh[:4])
+    if not labels:
+        return ["it was trained on all photos of these subjects"]
+    return examine(apparatus.recognizer, torch.cat(faces), torch.tensor(labels))
 
 
 def _run(

@@ -1,8 +1,8 @@
-"""A campaign's results in tables: Markdown to read, JSON to go on with."""
+"""A campaign's results in lines: one for each recogniser, goal and attack."""
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -39,9 +39,11 @@ class Line:
     benign_success: float
     """Of benign frames on the held-out photos."""
     discriminator_score: float
-    """Median over attacks."""
+    """Median over attacks, as in what follows."""
+    nearest_real: float
+    """Distance to the nearest real frame; see `agns.evaluation.stealth`."""
     seconds: float
-    """Median over attacks, scoring included."""
+    """Scoring included."""
     against_first: float | None
     """How likely the difference in held-out success from the plan's first attack is by chance,
     paired over subjects; None for the first itself, or where they share no subject."""
@@ -92,6 +94,9 @@ def tabulate(rows: Sequence[Row], *, seed: int = 0) -> list[Line]:
                 discriminator_score=statistics.median(
                     result["stealth"]["discriminator_score"] for result in results
                 ),
+                nearest_real=statistics.median(
+                    result["stealth"]["nearest_real"] for result in results
+                ),
                 seconds=statistics.median(row.seconds or 0.0 for row, _ in done),
                 against_first=(
                     None
@@ -101,37 +106,6 @@ def tabulate(rows: Sequence[Row], *, seed: int = 0) -> list[Line]:
             )
         )
     return lines
-
-
-def as_markdown(lines: Sequence[Line], failures: Sequence[Row]) -> str:
-    """The table, and what failed and why."""
-    head = (
-        "| recogniser | goal | attack | attacks | met the stop value | craft success "
-        "| held-out success | 95 % interval | of those recognised | benign frames | D score "
-        "| median seconds | differs from the first by chance |\n"
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
-    )
-    text = head + "".join(
-        f"| {one.recognizer} | {one.goal} | {one.attack} | {one.done} of {one.subjects} subjects "
-        f"| {one.met_stop_value} | {one.craft_success:.0%} | {one.held_out_success:.1%} "
-        f"| {one.held_out_interval[0]:.0%} to {one.held_out_interval[1]:.0%} "
-        f"| {'-' if one.recognized_success is None else f'{one.recognized_success:.0%}'} "
-        f"| {one.benign_success:.0%} | {one.discriminator_score:.3f} | {one.seconds:.1f} "
-        f"| {'-' if one.against_first is None else f'{one.against_first:.3f}'} |\n"
-        for one in lines
-    )
-    if failures:
-        text += "\nWithout a result:\n\n" + "".join(
-            f"- {row.cell.recognizer}, {row.cell.goal}, {row.cell.subject}, {row.cell.attack}, "
-            f"seed {row.cell.seed}: {row.sentence}\n"
-            for row in failures
-        )
-    return text
-
-
-def as_json(lines: Sequence[Line]) -> list[dict[str, object]]:
-    """The same figures, unrounded."""
-    return [asdict(line) for line in lines]
 
 
 def _by_subject(results: Sequence[Result], *names: str) -> dict[str, list[float]]:

@@ -1,0 +1,61 @@
+"""What a campaign would run, and how long that takes on this machine."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from agns.cli.console import bar, say, show
+from agns.cli.options import SYNTHETIC_FRESH_PHOTOS
+
+if TYPE_CHECKING:
+    from agns.evaluation.apparatus import Apparatus
+    from agns.evaluation.campaign.cells import Cell
+    from agns.evaluation.campaign.plan import Plan, Victim
+
+
+def rehearse(plan: "Plan", cells: "Sequence[Cell]") -> None:
+    """Show the number of attacks of each kind, and what they take at least and at most."""
+    from agns.cli.campaign import open_for_campaign
+    from agns.evaluation.campaign.estimate import measure_speed, seconds_of
+
+    methods = {entry.name: entry.method for entry in plan.attacks}
+    counts = Counter((cell.recognizer, cell.goal, cell.attack) for cell in cells)
+    rows, least, most = [], 0.0, 0.0
+    for victim in plan.recognizers:
+        apparatus, _ = open_for_campaign(victim, plan)
+        with bar(f"Measuring {victim.name}") as progress:
+            speed = measure_speed(apparatus)
+            progress(1, 1, {})
+        for kind, count in counts.items():
+            if kind[0] == victim.name:
+                low, high = seconds_of(
+                    methods[kind[2]], speed, craft=plan.craft,
+                    held_out=_held_out(victim, apparatus, plan),
+                    control_frames=plan.control_frames, glasses=len(apparatus.glasses),
+                )  # fmt: skip
+                least, most = least + count * low, most + count * high
+                rows.append((*kind, str(count), _minutes(count * low), _minutes(count * high)))
+    show(("recogniser", "goal", "attack", ">attacks", ">minutes at least", ">at most"), rows)
+    say(
+        f"{len(cells)} attacks in all, {_minutes(least)} to {_minutes(most)} minutes in one "
+        "process on this machine: at least if every attack met its stop value at once, at most if "
+        "none ever did"
+    )
+
+
+def _held_out(victim: "Victim", apparatus: "Apparatus", plan: "Plan") -> float:
+    """Photos that an attack is scored on, on average over the victim's identities."""
+    from agns.data.selection import list_identities
+
+    if victim.faces is None:
+        return SYNTHETIC_FRESH_PHOTOS - plan.craft
+    listed = list_identities(victim.faces)
+    known = [len(listed[name]) for name in apparatus.recognizer.identities if name in listed]
+    seen = len(apparatus.photos_seen)
+    fresh = sum(known) - (seen or plan.craft * len(known))
+    return max(1, fresh) / len(known)
+
+
+def _minutes(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{minutes:.1f}" if minutes < 10 else f"{minutes:.0f}"

@@ -1,0 +1,76 @@
+"""All that a campaign found so far, as reports need it."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from agns.errors import ConfigError
+from agns.evaluation.campaign.ledger import Ledger, Row, TransferRow
+from agns.evaluation.campaign.tables import Line, tabulate
+from agns.evaluation.campaign.transfer import TransferLine, tabulate_transfers
+
+SCHEMA = 1
+"""Version of `report.json`'s form, which `docs/campaign-report.schema.json` describes."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Findings:
+    """A ledger's content, and its tables."""
+
+    plan: Mapping[str, object]
+    """With its defaults."""
+    versions: Mapping[str, str]
+    """That the campaign was begun with."""
+    rows: Sequence[Row]
+    """In the order of the plan."""
+    transferred: Sequence[TransferRow] = ()
+    doubts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What speaks against each victim that was examined, by its name."""
+
+    @functools.cached_property
+    def lines(self) -> list[Line]:
+        """Success by recogniser, goal and attack."""
+        return tabulate(self.rows)
+
+    @functools.cached_property
+    def transfers(self) -> list[TransferLine]:
+        """Success of frames on recognisers that they were not made against."""
+        return tabulate_transfers(self.transferred)
+
+    @property
+    def failures(self) -> list[Row]:
+        """Attacks that could not be made."""
+        return [row for row in self.rows if row.state == "failed"]
+
+    def as_json(self) -> dict[str, object]:
+        """Everything, unrounded, in the form of `docs/campaign-report.schema.json`."""
+        return {
+            "schema": SCHEMA,
+            "lines": [asdict(line) for line in self.lines],
+            "transfers": [asdict(line) for line in self.transfers],
+            "doubts": {name: list(doubts) for name, doubts in self.doubts.items()},
+            "cells": [asdict(row) for row in self.rows],
+            "plan": dict(self.plan),
+            "versions": dict(self.versions),
+        }
+
+
+def read_findings(path: Path) -> Findings:
+    """What a campaign's ledger holds.
+
+    Raises:
+        ConfigError: There is no such file, or nothing has been entered.
+        DataError: It is no ledger.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path.parent} holds no campaign")
+    ledger = Ledger(path)
+    try:
+        plan, versions = ledger.about()
+        return Findings(
+            plan=plan, versions=versions, rows=ledger.rows(), transferred=ledger.transfers(),
+            doubts=ledger.doubts(),
+        )  # fmt: skip
+    finally:
+        ledger.close()

@@ -1,0 +1,60 @@
+"""A campaign's tables as Markdown."""
+
+from agns.evaluation.campaign.findings import Findings
+
+
+def as_markdown(findings: Findings) -> str:
+    """What speaks against the figures, the tables, and what failed and why."""
+    parts = [_doubts(findings), _success(findings), _transfers(findings), _failures(findings)]
+    return "\n".join(part for part in parts if part)
+
+
+def _doubts(findings: Findings) -> str:
+    return "".join(
+        f"- {name}: {doubt}.\n" for name, doubts in findings.doubts.items() for doubt in doubts
+    )
+
+
+def _success(findings: Findings) -> str:
+    head = (
+        "| recogniser | goal | attack | attacks | met the stop value | craft success "
+        "| held-out success | 95 % interval | of those recognised | benign frames | D score "
+        "| nearest real | median seconds | differs from the first by chance |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+    )
+    return head + "".join(
+        f"| {one.recognizer} | {one.goal} | {one.attack} | {one.done} of {one.subjects} subjects "
+        f"| {one.met_stop_value} | {one.craft_success:.0%} | {one.held_out_success:.1%} "
+        f"| {one.held_out_interval[0]:.0%} to {one.held_out_interval[1]:.0%} "
+        f"| {'-' if one.recognized_success is None else f'{one.recognized_success:.0%}'} "
+        f"| {one.benign_success:.0%} | {one.discriminator_score:.3f} | {one.nearest_real:.3f} "
+        f"| {one.seconds:.1f} "
+        f"| {'-' if one.against_first is None else f'{one.against_first:.3f}'} |\n"
+        for one in findings.lines
+    )
+
+
+def _transfers(findings: Findings) -> str:
+    if not findings.transfers:
+        return ""
+    head = (
+        "Frames on recognisers that they were not made against:\n\n"
+        "| goal | attack | made against | scored on | subjects | success | 95 % interval "
+        "| photographed | benign frames |\n|---|---|---|---|---|---|---|---|---|\n"
+    )
+    return head + "".join(
+        f"| {one.goal} | {one.attack} | {one.made_against} | {one.scored_on} | {one.subjects} "
+        f"| {one.digital:.1%} | {one.digital_interval[0]:.0%} to {one.digital_interval[1]:.0%} "
+        f"| {one.photographed:.1%} | {one.benign:.1%} |\n"
+        for one in findings.transfers
+    )
+
+
+def _failures(findings: Findings) -> str:
+    if not findings.failures:
+        return ""
+    return "Without a result:\n\n" + "".join(
+        f"- {row.cell.recognizer}, {row.cell.goal}, {row.cell.subject}, {row.cell.attack}, "
+        f"seed {row.cell.seed}: {row.sentence}\n"
+        for row in findings.failures
+    )

@@ -1,0 +1,46 @@
+"""How long attacks take."""
+
+import pytest
+
+from agns.attack.config import AgnConfig
+from agns.attack.descent import COLORS, DescentConfig
+from agns.attack.methods import METHODS
+from agns.attack.pixels import PixelConfig
+from agns.evaluation.apparatus import Apparatus
+from agns.evaluation.campaign.estimate import Speed, measure_speed, seconds_of
+
+SPEED = Speed(look=1, gradient=10, nets=100)
+CELL = {"craft": 3, "held_out": 7, "control_frames": 2, "glasses": 50}
+SCORING = (2 + 3 * 2) * 7
+
+
+def test_an_agn_attack_takes_its_looks_and_its_steps() -> None:
+    method = AgnConfig(batch=16, samples=4, check_every=2)
+    look, step = 4 * 3, 16 * (10 + 100)
+    assert seconds_of(method, SPEED, **CELL) == (SCORING + look, SCORING + look + 3 * (step + 6))
+
+
+@pytest.mark.parametrize(("jitter", "times"), [(0, 1), (1, 2)])
+def test_a_descent_takes_a_gradient_of_each_colour_and_photo(jitter: float, times: int) -> None:
+    method = DescentConfig(steps=9, jitter=jitter)
+    look = len(COLORS) * 3 * 10
+    assert seconds_of(method, SPEED, **CELL) == (SCORING + look, SCORING + (1 + 9 * times) * look)
+
+
+def test_optimised_pixels_never_end_early() -> None:
+    least, most = seconds_of(PixelConfig(steps=9), SPEED, **CELL)
+    assert least == most == SCORING + 9 * 3 * 10
+
+
+def test_every_method_has_an_estimate() -> None:
+    for method in METHODS.values():
+        least, most = seconds_of(method, SPEED, **CELL)
+        assert 0 < least <= most
+
+
+def test_speeds_are_measured_without_touching_the_nets(apparatus: Apparatus) -> None:
+    before = [weight.requires_grad for weight in apparatus.generator.parameters()]
+    speed = measure_speed(apparatus)
+    assert min(speed.look, speed.gradient, speed.nets) > 0
+    assert [weight.requires_grad for weight in apparatus.generator.parameters()] == before
+    assert all(weight.grad is None for weight in apparatus.generator.parameters())

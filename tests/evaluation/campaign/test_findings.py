@@ -1,0 +1,66 @@
+"""What a campaign found, as Markdown and as JSON in its published form."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from agns.evaluation.campaign.findings import Findings, read_findings
+from agns.evaluation.campaign.ledger import Row, TransferRow
+from agns.evaluation.campaign.markdown import as_markdown
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def findings(
+    row: Callable[..., Row], transfer: Callable[..., TransferRow], failed: Row
+) -> Findings:
+    return Findings(
+        plan={"craft": 3},
+        versions={"agns": "0"},
+        rows=[row("Ann", "agn", 0.5, met=False), failed],
+        transferred=[transfer("Ann", 0.4), transfer("Bob", 0.8)],
+        doubts={"OF10": ["its range is off"]},
+    )
+
+
+def test_markdown_holds_what_was_measured_and_what_speaks_against_it(findings: Findings) -> None:
+    text = as_markdown(findings)
+    assert "| OF10 | dodge | agn | 1 of 1 subjects | 0 | 100% | 50.0% |" in text
+    assert "- OF10, dodge, Dan, agn, seed 0: no photos" in text
+    assert "| dodge | agn | OF10 | VGG10 | 2 | 60.0% | 40% to 80% | 30.0% | 10.0% |" in text
+    assert text.startswith("- OF10: its range is off.")
+
+
+def test_a_campaign_without_transfers_has_no_table_of_them(row: Callable[..., Row]) -> None:
+    text = as_markdown(Findings(plan={}, versions={}, rows=[row("Ann", "agn", 0.5)]))
+    assert "not made against" not in text
+    assert "Without a result" not in text
+
+
+def test_json_keeps_figures_unrounded(findings: Findings) -> None:
+    told = json.loads(json.dumps(findings.as_json()))
+    assert told["lines"][0]["held_out_success"] == 0.5
+    assert told["transfers"][0]["digital"] == pytest.approx(0.6)
+    assert told["cells"][1]["sentence"] == "no photos"
+    assert told["doubts"] == {"OF10": ["its range is off"]}
+
+
+def test_tables_in_json_have_the_published_form(findings: Findings) -> None:
+    # Of whole results only what a command wrote can be told; the command line's tests do.
+    told = {**findings.as_json(), "cells": []}
+    path = ROOT / "docs" / "campaign-report.schema.json"
+    schema = json.loads(path.read_text(encoding="utf-8"))
+    jsonschema.validate(json.loads(json.dumps(told)), schema)
+    for line in schema["properties"]["lines"], schema["properties"]["transfers"]:
+        assert sorted(line["items"]["required"]) == sorted(line["items"]["properties"])
+
+
+def test_a_directory_without_a_ledger_is_refused(tmp_path: Path) -> None:
+    from agns.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="holds no campaign"):
+        read_findings(tmp_path / "campaign.sqlite")
