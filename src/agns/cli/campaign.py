@@ -48,7 +48,8 @@ def run(
     from agns.cli.rehearsal import rehearse
     from agns.evaluation.campaign.cells import cells_of
     from agns.evaluation.campaign.ledger import Ledger
-    from agns.evaluation.campaign.plan import plan_as_json, read_plan
+    from agns.evaluation.campaign.plan import plan_as_json
+    from agns.evaluation.campaign.plan_file import read_plan
     from agns.storage import versions
 
     prepare()
@@ -84,7 +85,7 @@ def report(out: OutArgument) -> None:
     report_campaign(out, findings)
     write_json(out / "report.json", findings.as_json())
     show(
-        ("recogniser", "goal", "attack", ">attacks", ">stop value", ">held out", ">95 %"),
+        ("recogniser", "goal", "attack", ">attacks", ">met", ">held out", ">95 %"),
         [
             (
                 one.recognizer, one.goal, one.attack, str(one.done), str(one.met_stop_value),

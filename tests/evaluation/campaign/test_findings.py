@@ -19,7 +19,12 @@ def findings(
     row: Callable[..., Row], transfer: Callable[..., TransferRow], failed: Row
 ) -> Findings:
     return Findings(
-        plan={"craft": 3},
+        plan={
+            "published": [
+                {"recognizer": "OF10", "goal": "dodge", "attack": "agn", "percent": 100.0},
+                {"recognizer": "OF10", "goal": "dodge", "attack": "pgd", "percent": 43.0},
+            ]
+        },
         versions={"agns": "0"},
         rows=[row("Ann", "agn", 0.5, met=False), failed],
         transferred=[transfer("Ann", 0.4), transfer("Bob", 0.8)],
@@ -29,7 +34,7 @@ def findings(
 
 def test_markdown_holds_what_was_measured_and_what_speaks_against_it(findings: Findings) -> None:
     text = as_markdown(findings)
-    assert "| OF10 | dodge | agn | 1 of 1 subjects | 0 | 100% | 50.0% |" in text
+    assert "| OF10 | dodge | agn | 1 of 1 subjects | 0 (0% to 79%) | 100% | 100% | 50.0% |" in text
     assert "- OF10, dodge, Dan, agn, seed 0: no photos" in text
     assert "| dodge | agn | OF10 | VGG10 | 2 | 60.0% | 40% to 80% | 30.0% | 10.0% |" in text
     assert text.startswith("- OF10: its range is off.")

@@ -31,7 +31,7 @@ class Findings:
     @functools.cached_property
     def lines(self) -> list[Line]:
         """Success by recogniser, goal and attack."""
-        return tabulate(self.rows)
+        return tabulate(self.rows, self.plan)
 
     @functools.cached_property
     def transfers(self) -> list[TransferLine]:

@@ -17,14 +17,16 @@ def _doubts(findings: Findings) -> str:
 
 def _success(findings: Findings) -> str:
     head = (
-        "| recogniser | goal | attack | attacks | met the stop value | craft success "
+        "| recogniser | goal | attack | attacks | met the stop value | published | craft success "
         "| held-out success | 95 % interval | of those recognised | benign frames | D score "
         "| nearest real | median seconds | differs from the first by chance |\n"
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
     )
     return head + "".join(
         f"| {one.recognizer} | {one.goal} | {one.attack} | {one.done} of {one.subjects} subjects "
-        f"| {one.met_stop_value} | {one.craft_success:.0%} | {one.held_out_success:.1%} "
+        f"| {one.met_stop_value} ({one.met_interval[0]:.0%} to {one.met_interval[1]:.0%}) "
+        f"| {'-' if one.published is None else f'{one.published:.0%}'} "
+        f"| {one.craft_success:.0%} | {one.held_out_success:.1%} "
         f"| {one.held_out_interval[0]:.0%} to {one.held_out_interval[1]:.0%} "
         f"| {'-' if one.recognized_success is None else f'{one.recognized_success:.0%}'} "
         f"| {one.benign_success:.0%} | {one.discriminator_score:.3f} | {one.nearest_real:.3f} "

@@ -1,9 +1,11 @@
 """A campaign's figures: success with its interval, success against stealth, and transfer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from agns.evaluation.campaign.tables import Line
 from agns.evaluation.campaign.transfer import TransferLine
@@ -63,30 +65,43 @@ def draw_stealth(path: Path, lines: Sequence[Line]) -> None:
     groups: dict[tuple[str, str], list[Line]] = {}
     for one in lines:
         groups.setdefault((one.recognizer, one.goal), []).append(one)
-    figure = Figure(figsize=(8.6, 3.1 * len(groups)), layout="constrained")
+    attacks = list(dict.fromkeys(one.attack for one in lines))
+    colors = {name: _COLORS[place % len(_COLORS)] for place, name in enumerate(attacks)}
+    figure = Figure(figsize=(8.6, 3.1 * len(groups) + 0.4), layout="constrained")
     panels = figure.subplots(len(groups), 2, squeeze=False, sharey=True)
     for (left, right), ((recognizer, goal), group) in zip(panels, groups.items(), strict=True):
         left.set_ylabel(f"{recognizer}, {goal}\nheld-out success", fontsize=8)
-        for axis, label, stealth in (
-            (left, "discriminator's belief", [one.discriminator_score for one in group]),
-            (right, "distance to the nearest real frame", [one.nearest_real for one in group]),
-        ):
-            rates = [one.held_out_success for one in group]
-            sign = 1 if axis is left else -1
-            front = pareto_front([(sign * x, y) for x, y in zip(stealth, rates, strict=True)])
-            best = sorted((x, y) for x, y, on in zip(stealth, rates, front, strict=True) if on)
-            axis.plot(*zip(*best, strict=True), color="#8888", linewidth=1, zorder=0)
-            for place, (one, x) in enumerate(zip(group, stealth, strict=True)):
-                axis.plot(
-                    x, one.held_out_success, "o", color=_COLORS[place % len(_COLORS)],
-                    label=one.attack,
-                )  # fmt: skip
-            axis.set_xlabel(label, fontsize=8)
-            axis.set_ylim(-0.05, 1.05)
-            axis.grid(alpha=0.3)
+        beliefs = [one.discriminator_score for one in group]
+        distances = [one.nearest_real for one in group]
+        _draw_front(left, group, beliefs, colors, better=1)
+        _draw_front(right, group, distances, colors, better=-1)
+        left.set_xlabel("discriminator's belief", fontsize=8)
+        right.set_xlabel("distance to the nearest real frame", fontsize=8)
         right.invert_xaxis()
-        left.legend(fontsize=7)
+    marks = [
+        Line2D([], [], color=color, marker="o", linestyle="", label=name)
+        for name, color in colors.items()
+    ]
+    figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), fontsize=8)
     save_figure(figure, path)
+
+
+def _draw_front(
+    axis: Axes,
+    group: Sequence[Line],
+    stealth: Sequence[float],
+    colors: Mapping[str, str],
+    *,
+    better: int,
+) -> None:
+    rates = [one.held_out_success for one in group]
+    front = pareto_front([(better * x, y) for x, y in zip(stealth, rates, strict=True)])
+    best = sorted((x, y) for x, y, on in zip(stealth, rates, front, strict=True) if on)
+    axis.plot(*zip(*best, strict=True), color="#8888", linewidth=1, zorder=0)
+    for one, x, y in zip(group, stealth, rates, strict=True):
+        axis.plot(x, y, "o", color=colors[one.attack])
+    axis.set_ylim(-0.05, 1.05)
+    axis.grid(alpha=0.3)
 
 
 def draw_transfer(path: Path, lines: Sequence[Line], transfers: Sequence[TransferLine]) -> None:

@@ -1,31 +1,14 @@
-"""What a campaign is to run: a YAML file, checked, with its defaults written out.
+"""What a campaign is to run."""
 
-Convention:
-    A mistake is told with the line it stands in and the key it belongs to. Files and folders are
-    taken from where the command runs, as they are on the command line.
-"""
-
-import contextlib
 import dataclasses
-import re
-import types
-import typing
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import Literal
 
-import yaml
-
-from agns.attack.methods import METHODS, Method
-from agns.errors import ConfigError
+from agns.attack.methods import Method
 
 GoalName = Literal["dodge", "impersonate"]
 TargetRule = Literal["next", "random"]
-
-_Value = TypeVar("_Value")
-_Word = TypeVar("_Word", bound=str)
-_EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +37,17 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What somebody else reported of one recogniser, goal and attack."""
+
+    recognizer: str
+    goal: GoalName
+    attack: str
+    percent: float
+    """Of attacks that succeeded on their own photos, in [0, 100]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Recognisers x goals x subjects x attacks x seeds."""
 
@@ -76,28 +70,8 @@ class Plan:
     """Drawn eyeglasses that attacks see, None for the whole set."""
     transfer: bool = False
     """Whether each frame is scored on the other recognisers too, where they know its people."""
-
-
-def read_plan(path: Path) -> Plan:
-    """Read a plan.
-
-    Raises:
-        ConfigError: There is no such file, or something in it cannot be used: the sentence names
-            the line and the key.
-    """
-    if not path.is_file():
-        raise ConfigError(f"there is no plan {path}")
-    try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not text") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}, line {line}: {error.problem}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{path} is no YAML: {error}") from error
-    return _Reader(path).plan(node)
+    published: tuple[Published, ...] = ()
+    """Figures to stand beside those measured."""
 
 
 def plan_as_json(plan: Plan) -> dict[str, object]:
@@ -112,163 +86,3 @@ def plan_as_json(plan: Plan) -> dict[str, object]:
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    """Turns YAML's nodes, which know their lines, into settings."""
-
-    path: Path
-
-    def plan(self, node: yaml.Node | None) -> Plan:
-        if node is None:
-            raise ConfigError(f"{self.path} is empty")
-        fields = self.fields(node, "a plan", Plan)
-        for name in ("recognizers", "goals", "attacks"):
-            if name not in fields:
-                raise self.wrong(node, f"a plan needs {name}")
-
-        def count(name: str, usual: _Value, *, least: int = 1) -> int | _Value:
-            return self.count(fields[name], name, least=least) if name in fields else usual
-
-        plan = Plan(
-            recognizers=self.each(fields["recognizers"], "recognizers", self.victim),
-            goals=self.each(
-                fields["goals"], "goals", lambda one, key: self.one_of(one, key, get_args(GoalName))
-            ),
-            attacks=self.each(fields["attacks"], "attacks", self.entry),
-            subjects=self.subjects(fields["subjects"]) if "subjects" in fields else None,
-            targets=(
-                self.one_of(fields["targets"], "targets", get_args(TargetRule))
-                if "targets" in fields
-                else "next"
-            ),
-            chosen_by=count("chosen_by", 0, least=0),
-            seeds=self.each(fields["seeds"], "seeds", self.count) if "seeds" in fields else (0,),
-            craft=count("craft", 16),
-            control_frames=count("control_frames", 32),
-            frames=count("frames", None),
-            transfer="transfer" in fields and self.flag(fields["transfer"], "transfer"),
-        )
-        for name in ("recognizers", "attacks"):
-            names = [one.name for one in getattr(plan, name)]
-            if double := next((one for one in names if names.count(one) > 1), None):
-                raise self.wrong(fields[name], f"{name}: two are called {double!r}: name them")
-        for name in ("goals", "seeds", "subjects"):
-            listed = getattr(plan, name)
-            if isinstance(listed, tuple) and len(set(listed)) < len(listed):
-                raise self.wrong(fields[name], f"{name}: the same comes twice")
-        return plan
-
-    def wrong(self, node: yaml.Node, sentence: str) -> ConfigError:
-        return ConfigError(f"{self.path}, line {node.start_mark.line + 1}: {sentence}")
-
-    def fields(self, node: yaml.Node, what: str, kind: type) -> dict[str, yaml.Node]:
-        """A mapping's values by their keys, all of which the kind must have."""
-        known = [field.name for field in dataclasses.fields(kind)]
-        return self.keys(node, what, known)
-
-    def keys(self, node: yaml.Node, what: str, known: Sequence[str]) -> dict[str, yaml.Node]:
-        if not isinstance(node, yaml.MappingNode):
-            raise self.wrong(node, f"{what} should be keys with values")
-        found: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            name = str(key.value)
-            if name not in known:
-                raise self.wrong(key, f"{what} has no {name!r}: it takes {', '.join(known)}")
-            if name in found:
-                raise self.wrong(key, f"{name} comes twice")
-            found[name] = value
-        return found
-
-    def each(
-        self, node: yaml.Node, key: str, read: Callable[[yaml.Node, str], _Value]
-    ) -> tuple[_Value, ...]:
-        if not isinstance(node, yaml.SequenceNode) or not node.value:
-            raise self.wrong(node, f"{key} should be a list of at least one")
-        return tuple(read(one, key) for one in node.value)
-
-    def victim(self, node: yaml.Node, key: str) -> Victim:
-        fields = self.fields(node, "a recogniser", Victim)
-        file, faces = (
-            Path(self.text(fields[name], name)) if name in fields else None
-            for name in ("file", "faces")
-        )
-        usual = "shipped" if file is None else file.parent.name or file.stem
-        name = self.text(fields["name"], "name") if "name" in fields else usual
-        return Victim(name=name, file=file, faces=faces)
-
-    def entry(self, node: yaml.Node, key: str) -> Entry:
-        if isinstance(node, yaml.ScalarNode):
-            name = self.one_of(node, key, list(METHODS))
-            return Entry(name=name, method=METHODS[name])
-        fields = self.keys(node, "an attack", ("name", "method", "settings"))
-        if "method" not in fields:
-            raise self.wrong(node, "an attack needs a method")
-        name = self.one_of(fields["method"], "method", list(METHODS))
-        method = METHODS[name]
-        if "settings" in fields:
-            method = self.settings(fields["settings"], method)
-        called = self.text(fields["name"], "name") if "name" in fields else name
-        return Entry(name=called, method=method)
-
-    def settings(self, node: yaml.Node, usual: Method) -> Method:
-        fields = self.fields(node, "this attack", type(usual))
-        if "seed" in fields:
-            raise self.wrong(fields["seed"], "seed: the plan's seeds are for all attacks")
-        hints = typing.get_type_hints(type(usual))
-        unchanged = {one.name: getattr(usual, one.name) for one in dataclasses.fields(usual)}
-        given = {name: self.typed(one, name, hints[name]) for name, one in fields.items()}
-        try:
-            return type(usual)(**{**unchanged, **given})
-        except ConfigError as error:
-            raise self.wrong(node, str(error)) from error
-
-    def typed(self, node: yaml.Node, key: str, hint: object) -> object:
-        """A value of the type that a setting has."""
-        kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        allowed = [kind for kind in kinds if isinstance(kind, type)]
-        choices = [one for kind in kinds for one in get_args(kind) if isinstance(one, str)]
-        # What is no value at all is of no kind.
-        value: object = ...
-        if _is_scalar(node):
-            with contextlib.suppress(yaml.YAMLError, ValueError):
-                value = yaml.SafeLoader("").construct_object(node)
-            # YAML takes 1e-3 for text.
-            if float in kinds and (type(value) is int or _EXPONENT.fullmatch(str(value))):
-                value = float(str(value))
-        if value in choices or type(value) in allowed:
-            return value
-        wanted = choices or [kind.__name__ for kind in allowed]
-        raise self.wrong(node, f"{key} should be {' or '.join(map(str, wanted))}")
-
-    def subjects(self, node: yaml.Node) -> tuple[str, ...] | int | None:
-        if isinstance(node, yaml.SequenceNode):
-            return self.each(node, "subjects", self.text)
-        if node.value == "all":
-            return None
-        return self.count(node, "subjects", least=1)
-
-    def count(self, node: yaml.Node, key: str, *, least: int = 0) -> int:
-        value = self.typed(node, key, int)
-        assert isinstance(value, int)
-        if value < least:
-            raise self.wrong(node, f"{key} must be at least {least}, got {value}")
-        return value
-
-    def flag(self, node: yaml.Node, key: str) -> bool:
-        return self.typed(node, key, bool) is True
-
-    def text(self, node: yaml.Node, key: str) -> str:
-        if not _is_scalar(node) or not node.value:
-            raise self.wrong(node, f"{key} should be a word or a path")
-        return str(node.value)
-
-    def one_of(self, node: yaml.Node, key: str, known: Sequence[_Word]) -> _Word:
-        if not _is_scalar(node) or node.value not in known:
-            raise self.wrong(node, f"{key} should be one of {', '.join(known)}")
-        return known[known.index(node.value)]
-
-
-def _is_scalar(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode)

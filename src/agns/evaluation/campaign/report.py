@@ -143,14 +143,16 @@ def _transfers(out: Path, findings: Findings) -> list[Section]:
 def _table(lines: Sequence[Line]) -> Table:
     return Table(
         head=(
-            "recogniser", "goal", "attack", "subjects", "met the stop value", "craft",
+            "recogniser", "goal", "attack", "subjects", "met the stop value", "published", "craft",
             "held out", "95 % interval", "of those recognised", "benign frames", "D score",
             "seconds", "against the first",
         ),
         rows=[
             (
                 one.recognizer, one.goal, one.attack, str(one.subjects),
-                f"{one.met_stop_value} of {one.done}", f"{one.craft_success:.0%}",
+                f"{one.met_stop_value} of {one.done}",
+                "-" if one.published is None else f"{one.published:.0%}",
+                f"{one.craft_success:.0%}",
                 f"{one.held_out_success:.1%}",
                 f"{one.held_out_interval[0]:.0%} to {one.held_out_interval[1]:.0%}",
                 "-" if one.recognized_success is None else f"{one.recognized_success:.0%}",

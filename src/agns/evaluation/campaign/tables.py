@@ -29,6 +29,8 @@ class Line:
     """Attacks that reached the stop value on the craft photos."""
     met_interval: tuple[float, float]
     """Its share's 95 % Wilson interval over attacks."""
+    published: float | None
+    """The share that the plan says somebody else reported; None where it does not say."""
     craft_success: float
     """Mean over subjects, each of which counts by the mean of its attacks, as in what follows."""
     held_out_success: float
@@ -49,17 +51,24 @@ class Line:
     paired over subjects; None for the first itself, or where they share no subject."""
 
 
-def tabulate(rows: Sequence[Row], *, seed: int = 0) -> list[Line]:
+def tabulate(
+    rows: Sequence[Row], plan: Mapping[str, Any] | None = None, *, seed: int = 0
+) -> list[Line]:
     """One line for each recogniser, goal and attack that has results, in the plan's order.
 
     Args:
         rows: The ledger's.
+        plan: As the ledger has it, for published figures.
         seed: Of the resampling.
     """
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         cell = row.cell
         groups.setdefault((cell.recognizer, cell.goal, cell.attack), []).append(row)
+    published = {
+        (one["recognizer"], one["goal"], one["attack"]): one["percent"] / 100
+        for one in (plan or {}).get("published", ())
+    }
     first: dict[tuple[str, str], dict[str, list[float]]] = {}
     lines = []
     for (recognizer, goal, attack), group in groups.items():
@@ -86,6 +95,7 @@ def tabulate(rows: Sequence[Row], *, seed: int = 0) -> list[Line]:
                 subjects=len(held),
                 met_stop_value=met,
                 met_interval=wilson_interval(met, len(done)),
+                published=published.get((recognizer, goal, attack)),
                 craft_success=_over(_by_subject(results, "craft")),
                 held_out_success=_over(held),
                 held_out_interval=mean_interval(list(held.values()), draws=draws),

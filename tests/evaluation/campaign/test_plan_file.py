@@ -7,7 +7,8 @@ import pytest
 from agns.attack.config import AgnConfig
 from agns.attack.descent import PGD
 from agns.errors import ConfigError
-from agns.evaluation.campaign.plan import Entry, Plan, Victim, plan_as_json, read_plan
+from agns.evaluation.campaign.plan import Entry, Plan, Published, Victim, plan_as_json
+from agns.evaluation.campaign.plan_file import read_plan
 
 LEAST = "recognizers: [{}]\ngoals: [dodge]\nattacks: [agn]\n"
 
@@ -92,6 +93,12 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
         (LEAST + "targets: anybody\n", "line 4: targets should be one of next, random"),
         (LEAST + "subjects: some\n", "line 4: subjects should be int"),
         (LEAST + "frames: [\n", r"line 5: "),
+        (LEAST + "transfer: maybe\n", "line 4: transfer should be bool"),
+        (LEAST + "published: [{goal: dodge}]\n", "line 4: a published figure needs recognizer"),
+        (
+            LEAST + "published: [{recognizer: a, goal: dodge, attack: b, percent: 101}]\n",
+            r"line 4: percent must lie in \[0, 100\], got 101",
+        ),
         (LEAST.replace("[dodge]", "[hide]"), "line 2: goals should be one of dodge, impersonate"),
         (LEAST.replace("[agn]", "[fgsm]"), "line 3: attacks should be one of agn, ccs16"),
         (LEAST.replace("[agn]", "[agn, agn]"), "line 3: attacks: two are called 'agn'"),
@@ -113,6 +120,24 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
 def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         read_plan(written(tmp_path, text))
+
+
+def test_published_figures_and_transfer_are_read(tmp_path: Path) -> None:
+    figure = "{recognizer: shipped, goal: dodge, attack: agn, percent: 37}"
+    plan = read_plan(written(tmp_path, f"{LEAST}transfer: true\npublished: [{figure}]\n"))
+    assert plan.transfer
+    assert plan.published == (
+        Published(recognizer="shipped", goal="dodge", attack="agn", percent=37.0),
+    )
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[3] / "plans").glob("*.yaml")))
+def test_the_plans_that_come_with_agns_can_be_read(path: Path) -> None:
+    plan = read_plan(path)
+    names = {victim.name for victim in plan.recognizers}, {entry.name for entry in plan.attacks}
+    for figure in plan.published:
+        assert figure.recognizer in names[0]
+        assert figure.attack in names[1]
 
 
 def test_what_is_no_file_or_no_text_is_refused(tmp_path: Path) -> None:
