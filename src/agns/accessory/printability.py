@@ -129,23 +129,22 @@ def non_printability(frames: Frames, palette: Palette) -> Float[Tensor, " frames
 
     A pixel's score is the product of its distances to all colours of the palette: 0 on each of
     them, large far from all. The paper's sum over pixels is a mean over those on the silhouette
-    here, and is divided by what the RGB cube scores on average, sampled at the middles of 16x16x16
-    cells: noise scores about 1, whatever the palette's size and spread. Most of that average comes
-    from the cube's corners, as products make the most of large distances; usual frames lie far
-    below 1.
+    here, and is divided by what 16x16x16 evenly spaced colours of the RGB cube score on average, so
+    that figures do not hang on the palette's size. Most of that average comes from the cube's
+    corners, as products make the most of large distances: the furthest of them may score thousands,
+    noise scores a little below 1, and usual frames far below.
 
     Args:
-        frames: 64x176 crops in [0, 1]; differentiable in them, with a gradient of 0 on a colour of
-            the palette.
+        frames: 64x176 crops in [0, 1]; differentiable in them, with a gradient of 0 where a pixel
+            has a colour of the palette, to a millionth.
         palette: At least one colour.
 
     Returns:
-        Above 0: a distance of 0 counts as 1e-6. Products are taken as sums of logarithms, in double
-        precision.
+        At least 0. Products are taken as sums of logarithms, in double precision.
     """
     palette = palette.double()
     pixels = frames[:, :, frame_mask().bool()].double()
-    levels = (torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS
+    levels = torch.linspace(0, 1, _LEVELS, dtype=torch.float64)
     cube = torch.cartesian_prod(levels, levels, levels).T[None]
     usual = _log_products(cube, palette).logsumexp(1) - 3 * math.log(_LEVELS)
     return (_log_products(pixels, palette) - usual).exp().mean(1).to(frames.dtype)
@@ -155,8 +154,11 @@ def _log_products(
     pixels: Float64[Tensor, "frames 3 pixels"], palette: Float64[Tensor, "colors 3"]
 ) -> Float64[Tensor, "frames pixels"]:
     """Logarithm of each pixel's product of distances."""
-    # Color by color: all at once, the differences of a few hundred frames would fill gigabytes.
+    # Colour by colour: all at once, the differences of a few hundred frames would fill gigabytes.
     logs = pixels.new_zeros(len(pixels), pixels.shape[2])
     for color in palette:
-        logs = logs + ((pixels - color[:, None]).square().sum(1) + _SAME**2).log() / 2
+        squares = (pixels - color[:, None]).square().sum(1)
+        # Clamped, so that the branch not taken has a finite gradient.
+        apart = squares.clamp_min(_SAME**2).log() / 2
+        logs = logs + torch.where(squares > _SAME**2, apart, -torch.inf)
     return logs
