@@ -247,9 +247,7 @@ def test_an_option_that_the_method_has_no_use_for_is_refused(
 
 
 @pytest.mark.usefixtures("few_controls")
-@pytest.mark.parametrize(
-    "method", [("--method", "ccs16-physical", "--stop", 0.9999), ("--printability", 0.5)]
-)
+@pytest.mark.parametrize("method", [("--method", "ccs16-physical"), ("--printability", 0.5)])
 def test_a_palette_is_attacked_and_scored_with(
     method: tuple[object, ...], agns: Run, tmp_path: Path, weights: Any, folder: Path, shop: Path
 ) -> None:
@@ -257,8 +255,8 @@ def test_a_palette_is_attacked_and_scored_with(
     palette.write_text("128,128,128\n240,240,240\n", encoding="utf-8")
     own = weights.options if method[0] == "--printability" else weights.options[:2]
     done = agns(
-        *DODGE, *own, "--faces", folder, "--glasses", shop, *method, "--palette", palette,
-        "--craft", 1, "--out", out,
+        *IMPERSONATE, "--target", "Synthetic_002", "--stop", 0.0001, "--craft", 2,
+        *own, "--faces", folder, "--glasses", shop, *method, "--palette", palette, "--out", out,
     )  # fmt: skip
     assert done.code == 0, done.err
     assert "non printability" in done.out
