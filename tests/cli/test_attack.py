@@ -252,7 +252,7 @@ def test_a_palette_is_attacked_and_scored_with(
     method: tuple[object, ...], agns: Run, tmp_path: Path, weights: Any, folder: Path, shop: Path
 ) -> None:
     palette, out = tmp_path / "palette.csv", tmp_path / "attack"
-    palette.write_text("128,128,128\n240,240,240\n", encoding="utf-8")
+    palette.write_text("10,20,30\n250,240,20\n", encoding="utf-8")
     own = weights.options if method[0] == "--printability" else weights.options[:2]
     done = agns(
         *IMPERSONATE, "--target", "Synthetic_002", "--stop", 0.0001, "--craft", 2,
