@@ -160,6 +160,66 @@ def test_jitter_moves_the_frame_by_about_its_size() -> None:
     assert 0.7 < float(centres.std()) < 1.3
 
 
+def landed(placement: Placement, count: int = 80) -> Tensor:
+    """Where two ends of a disturbed frame come to lie, (frames, 2 ends, 2), in pixels."""
+    black, photos = torch.zeros(1, 3, 224, 224), torch.zeros(count, dtype=torch.int64)
+    ends = torch.zeros(2, 3, 64, 176)
+    # A patch at each temple, where the silhouette is whole.
+    ends[0, :, 9:14, 8:13] = 1
+    ends[1, :, 9:14, 163:168] = 1
+    assert silhouette()[62:67, 33:38].all()
+    assert silhouette()[62:67, 188:193].all()
+    ys, xs = torch.meshgrid(torch.arange(224.0), torch.arange(224.0), indexing="ij")
+    points = []
+    for end in ends.split(1):
+        draws = torch.Generator().manual_seed(0)
+        worn = placement.wear(black, end, photos, draws=draws)[:, 0]
+        whole = worn.sum((1, 2))
+        points.append(torch.stack([(worn * axis).sum((1, 2)) / whole for axis in (xs, ys)], -1))
+    return torch.stack(points, 1)
+
+
+def test_a_shift_moves_the_whole_frame_evenly_within_its_bounds() -> None:
+    moved = landed(Placement(shift=4)) - torch.tensor([[35.0, 64], [190, 64]])
+    torch.testing.assert_close(moved[:, 0], moved[:, 1], atol=0.05, rtol=0)
+    assert float(moved.abs().max()) <= 4.05
+    assert moved[:, 0].mean(0).tolist() == pytest.approx([0, 0], abs=0.8)
+    # Evenly spread over 8 pixels, on either axis for itself.
+    assert moved[:, 0].std(0).tolist() == pytest.approx([8 / 12**0.5] * 2, rel=0.2)
+    assert abs(float(torch.corrcoef(moved[:, 0].T)[0, 1])) < 0.3
+
+
+def test_a_rotation_turns_the_frame_about_its_middle_within_its_bounds() -> None:
+    points = landed(Placement(rotation=6))
+    across = points[:, 1] - points[:, 0]
+    angles = torch.rad2deg(torch.atan2(across[:, 1], across[:, 0]))
+    assert float(angles.abs().max()) <= 6.05
+    assert float(angles.std()) == pytest.approx(12 / 12**0.5, rel=0.2)
+    torch.testing.assert_close(across.norm(dim=1), torch.full((80,), 155.0), atol=0.3, rtol=0)
+    # By hand: the crop's middle is (113, 85), and an angle goes from x towards y.
+    turn = torch.deg2rad(angles)
+    offset = torch.tensor([35.0 - 113, 64 - 85])
+    expected = torch.stack(
+        [
+            113 + turn.cos() * offset[0] - turn.sin() * offset[1],
+            85 + turn.sin() * offset[0] + turn.cos() * offset[1],
+        ],
+        -1,
+    )
+    torch.testing.assert_close(points[:, 0], expected, atol=0.2, rtol=0)
+
+
+def test_what_moves_whole_frames_moves_worn_ones_too(generator: torch.Generator) -> None:
+    faces, frames = faces_and_frames(generator)
+    worn = Placement(homographies=TURNS, shift=4, rotation=4)
+    still, shaken = (
+        worn.wear(faces, frames, torch.arange(3), draws=draws)
+        for draws in (None, torch.Generator().manual_seed(0))
+    )
+    assert not torch.equal(still, shaken)
+    assert (worn.part(torch.tensor([1])).shift, worn.part(torch.tensor([1])).rotation) == (4, 4)
+
+
 def test_brightness_scales_photo_and_frame_alike() -> None:
     placement = Placement(brightness=0.3)
     draws = torch.Generator().manual_seed(0)
@@ -172,7 +232,13 @@ def test_brightness_scales_photo_and_frame_alike() -> None:
     assert 0.6 < float(levels.max()) <= 0.65
 
 
-@pytest.mark.parametrize("settings", [{"jitter": -1.0}, {"brightness": math.nan}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"jitter": -1.0}, {"brightness": math.nan}, {"shift": 50.0}, {"shift": -1.0},
+        {"rotation": 45.0}, {"rotation": math.nan},
+    ],
+)  # fmt: skip
 def test_settings_out_of_range_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=next(iter(settings))):
         Placement(**settings)

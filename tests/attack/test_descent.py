@@ -148,6 +148,8 @@ def test_nothing_to_attack_is_refused(openface: Recognizer) -> None:
     [
         {"steps": 0}, {"batch": 0}, {"step": 0.0}, {"step": 1.5}, {"momentum": 1.0},
         {"bound": 0.0}, {"bound": 2.0}, {"jitter": -1.0}, {"brightness": float("nan")},
+        {"smoothness": -0.1}, {"smoothness": 3.0}, {"printability": float("nan")},
+        {"printability": 5.0}, {"palette": "own.csv"}, {"shift": 50.0}, {"rotation": -1.0},
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:

@@ -8,9 +8,9 @@ import torch
 from agns.accessory.placement import Placement
 from agns.attack.agn import AgnOutcome
 from agns.attack.config import AgnConfig
-from agns.attack.descent import CCS16, PGD, DescentConfig
+from agns.attack.descent import CCS16, CCS16_PHYSICAL, PGD, DescentConfig
 from agns.attack.goals import Dodge
-from agns.attack.methods import METHODS, Method, attack, disturbed, name_of
+from agns.attack.methods import METHODS, Method, attack, disturbed, name_of, palette_of
 from agns.attack.outcome import Outcome
 from agns.attack.pixels import PixelConfig
 from agns.models.dcgan import build_gan
@@ -19,6 +19,7 @@ from agns.models.recognizer import build_recognizer
 SHORT: dict[str, Method] = {
     "agn": AgnConfig(batch=2, samples=2),
     "ccs16": replace(CCS16, steps=2),
+    "ccs16-physical": replace(CCS16_PHYSICAL, steps=2),
     "pgd": replace(PGD, steps=2),
     "pixels": PixelConfig(steps=2),
 }
@@ -52,11 +53,24 @@ def test_methods_are_named_by_what_they_do() -> None:
         name: name for name in METHODS
     }
     assert name_of(replace(PGD, jitter=1, seed=7)) == "pgd"
+    other = replace(CCS16_PHYSICAL, jitter=1, palette="own.csv")
+    assert name_of(other) == "ccs16-physical"
     assert name_of(DescentConfig(bound=0.3)) == "descent"
+    assert name_of(replace(CCS16_PHYSICAL, smoothness=0)) == "descent"
 
 
 def test_a_method_disturbs_placements_as_its_settings_say() -> None:
     shaken = disturbed(Placement(), replace(CCS16, jitter=1, brightness=0.1))
     assert (shaken.jitter, shaken.brightness) == (1, 0.1)
+    assert (shaken.shift, shaken.rotation) == (0, 0)
+    moved = disturbed(Placement(), CCS16_PHYSICAL)
+    assert (moved.shift, moved.rotation, moved.jitter) == (4, 4, 0)
     still = Placement()
     assert disturbed(still, PixelConfig()) is still
+
+
+def test_a_palette_is_that_of_the_settings() -> None:
+    assert palette_of(replace(CCS16_PHYSICAL, palette="own.csv")) == "own.csv"
+    assert palette_of(AgnConfig(printability=0.1, palette="own.csv")) == "own.csv"
+    assert palette_of(AgnConfig()) is None
+    assert palette_of(PixelConfig()) is None

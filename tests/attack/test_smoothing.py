@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from agns.accessory.frame import frame_mask
+from agns.accessory.printability import assumed_palette, non_printability
 from agns.accessory.smoothness import total_variation
-from agns.attack.gradients import add_smoothing, keep_in_range
+from agns.attack.gradients import add_printing, add_smoothing, keep_in_range
 from agns.types import Frames
 
 
@@ -42,6 +43,26 @@ def test_an_even_frame_and_a_joined_gradient_of_zero_stay_finite(joined: Frames)
     even = 0.5 * frame_mask().expand(3, 3, -1, -1)
     assert bool(add_smoothing(joined, even, 1e-3, 1).isfinite().all())
     assert not add_smoothing(torch.zeros_like(joined), even, 1e-3, 1).any()
+
+
+def test_no_weight_of_printing_changes_nothing(frames: Frames, joined: Frames) -> None:
+    assert add_printing(joined, frames, assumed_palette(), 0) is joined
+
+
+def test_printing_pulls_with_its_weight_towards_what_prints(frames: Frames, joined: Frames) -> None:
+    palette = assumed_palette()
+    pull = add_printing(joined, frames, palette, 0.3) - joined
+    lengths = pull.flatten(1).norm(dim=1) / joined.flatten(1).norm(dim=1)
+    torch.testing.assert_close(lengths, torch.full((3,), 0.3), atol=1e-4, rtol=1e-4)
+    stepped = non_printability(frames - 1e-5 * pull, palette)
+    assert (stepped < non_printability(frames, palette)).all()
+    assert not pull[:, :, frame_mask() == 0].any()
+
+
+def test_printable_frames_are_not_pulled(joined: Frames) -> None:
+    palette = assumed_palette()
+    printable = palette[:3, :, None, None].expand(-1, -1, 64, 176)
+    assert torch.equal(add_printing(joined, printable, palette, 1), joined)
 
 
 def test_no_value_is_pushed_to_the_end_of_its_range() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from agns.accessory.marks import marked_frame
+from agns.accessory.printability import non_printability, read_palette
 from agns.accessory.wear import wear
 from agns.data.synthetic import SyntheticConfig, synthetic_faces
 from agns.evaluation import experiment
@@ -230,13 +231,58 @@ def test_other_methods_are_scored_alike_and_say_what_they_are(
 
 @pytest.mark.parametrize(
     ("method", "option", "value"),
-    [("pgd", "--kappa", 0.5), ("ccs16", "--batch", 8), ("pixels", "--jitter", 1)],
+    [
+        ("pgd", "--kappa", 0.5),
+        ("ccs16", "--batch", 8),
+        ("pixels", "--jitter", 1),
+        ("ccs16", "--palette", "own.csv"),
+        ("ccs16-physical", "--printability", 0.5),
+    ],
 )
 def test_an_option_that_the_method_has_no_use_for_is_refused(
-    agns: Run, tmp_path: Path, method: str, option: str, value: float
+    agns: Run, tmp_path: Path, method: str, option: str, value: object
 ) -> None:
     done = agns(*DODGE, "--method", method, option, value, "--out", tmp_path / "attack")
     assert (done.code, done.complaint) == (2, f"{option} has no part in --method {method}")
+
+
+@pytest.mark.usefixtures("few_controls")
+@pytest.mark.parametrize("method", [("--method", "ccs16-physical"), ("--printability", 0.5)])
+def test_a_palette_is_attacked_and_scored_with(
+    method: tuple[object, ...], agns: Run, tmp_path: Path, weights: Any, folder: Path, shop: Path
+) -> None:
+    palette, out = tmp_path / "palette.csv", tmp_path / "attack"
+    palette.write_text("10,20,30\n250,240,20\n", encoding="utf-8")
+    own = weights.options if method[0] == "--printability" else weights.options[:2]
+    done = agns(
+        *IMPERSONATE, "--target", "Synthetic_002", "--stop", 0.0001, "--craft", 2,
+        *own, "--faces", folder, "--glasses", shop, *method, "--palette", palette, "--out", out,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert "non printability" in done.out
+    result = read_json(out / "result.json")
+    assert result["config"]["palette"] == str(palette)
+    frame = read_image(out / "frame.png")[None]
+    score = float(non_printability(frame, read_palette(palette)))
+    assert result["stealth"]["non_printability"] == pytest.approx(score, rel=0.05)
+    assert result["benign_stealth"]["non_printability"]["median"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "complaint"),
+    [
+        (("--palette", "none.csv"), 2, "must come with a weight of printability above 0"),
+        (("--palette", "none.csv", "--printability", 1), 2, "there is no palette none.csv"),
+        (("--method", "ccs16-physical", "--palette", __file__), 1, "line 1: expected a colour"),
+        (("--printability", -1), 2, "printability must be finite and at least 0"),
+    ],
+)
+def test_a_palette_that_cannot_be_used_is_told_before_the_attack(
+    options: tuple[object, ...], code: int, complaint: str, agns: Run, tmp_path: Path, weights: Any
+) -> None:
+    done = agns(*DODGE, *weights.options[:2], *options, "--out", tmp_path / "attack")
+    assert (done.code, done.out) == (code, "")
+    assert complaint in done.complaint
 
 
 def test_photos_cut_otherwise_than_those_trained_on_are_refused(

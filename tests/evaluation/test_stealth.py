@@ -1,10 +1,13 @@
 """How much frames look like eyeglasses, against NumPy."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from agns.accessory.frame import frame_mask
+from agns.accessory.printability import assumed_palette, non_printability
 from agns.accessory.smoothness import total_variation
 from agns.evaluation.stealth import StealthScale, distance_to_nearest
 from agns.images import from_pixels
@@ -51,6 +54,7 @@ def test_ranges_are_the_quantiles_of_the_benign_frames(scale: StealthScale) -> N
     expected = {
         "discriminator_score": scale.scores(scale.benign),
         "total_variation": total_variation(scale.benign),
+        "non_printability": non_printability(scale.benign, assumed_palette()),
         "nearest_real": distance_to_nearest(scale.benign, scale._glasses),
     }
     assert scale.ranges.keys() == expected.keys()
@@ -64,6 +68,9 @@ def test_percentiles_are_shares_of_benign_frames_below(scale: StealthScale) -> N
         found = scale.measure(frame)
         assert found.total_variation_percentile == pytest.approx(
             np.mean(scale.benign_variations.numpy() < found.total_variation), abs=1.1 / BENIGN
+        )
+        assert found.non_printability_percentile == pytest.approx(
+            np.mean(scale.benign_prints.numpy() < found.non_printability), abs=1.1 / BENIGN
         )
         assert found.nearest_real_percentile == pytest.approx(
             np.mean(scale.benign_distances.numpy() < found.nearest_real), abs=1.1 / BENIGN
@@ -96,6 +103,24 @@ def test_a_real_frame_lies_nearer_than_every_benign_one(
 ) -> None:
     frame = from_pixels(glasses)[3]
     assert scale.measure(frame).nearest_real_percentile == 0
+
+
+def test_a_palette_of_ones_own_takes_the_assumed_ones_place(
+    scale: StealthScale, tmp_path: Path
+) -> None:
+    path = tmp_path / "palette.csv"
+    path.write_text("128,128,128\n", encoding="utf-8")
+    own = scale.printed_with(str(path))
+    grey = torch.full((3, 64, 176), 128 / 255)
+    found = own.measure(grey)
+    assert found.non_printability < 1e-5
+    assert found.non_printability_percentile == 0
+    assert own.ranges["non_printability"] != scale.ranges["non_printability"]
+    assert own.ranges["total_variation"] == scale.ranges["total_variation"]
+    assert scale.printed_with(None) is scale
+    assert scale.measure(grey).non_printability == pytest.approx(
+        float(non_printability(grey[None], assumed_palette()))
+    )
 
 
 def test_the_same_draws_give_the_same_scale(

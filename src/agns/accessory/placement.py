@@ -6,7 +6,8 @@ Convention:
     sampling makes soft.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64
@@ -17,6 +18,9 @@ from agns.accessory.wear import wear
 from agns.errors import ConfigError
 from agns.geometry import homography_from_points, transform_points, warp
 from agns.types import Homographies
+
+DISTURBANCES = {"jitter": 10, "brightness": 10, "shift": 50, "rotation": 45}
+"""What a placement's disturbances must stay below."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -33,15 +37,24 @@ class Placement:
     brightness: float = 0.0
     """Largest share by which a disturbed photo is brighter or darker, the frame with it."""
 
+    shift: float = 0.0
+    """Largest number of pixels by which a disturbed placement moves the whole frame, to the side
+    and up or down, before its corners move."""
+
+    rotation: float = 0.0
+    """Largest angle in degrees by which a disturbed placement turns the whole frame about the
+    middle of its corners, either way."""
+
     def __post_init__(self) -> None:
-        for name in ("jitter", "brightness"):
-            if not 0 <= getattr(self, name) < 10 or getattr(self, name) != getattr(self, name):
-                raise ConfigError(f"{name} must lie in [0, 10), got {getattr(self, name)}")
+        for name, end in DISTURBANCES.items():
+            # Written so that NaN fails too.
+            if not 0 <= getattr(self, name) < end:
+                raise ConfigError(f"{name} must lie in [0, {end}), got {getattr(self, name)}")
 
     def part(self, photos: Int64[Tensor, " chosen"]) -> "Placement":
         """The placement on some of the photos alone."""
         homographies = None if self.homographies is None else self.homographies[photos]
-        return Placement(homographies=homographies, jitter=self.jitter, brightness=self.brightness)
+        return replace(self, homographies=homographies)
 
     def wear(
         self,
@@ -65,7 +78,7 @@ class Placement:
         """
         chosen, canvases = faces[photos], place(frames)
         homographies = None if self.homographies is None else self.homographies[photos]
-        if draws is not None and self.jitter > 0:
+        if draws is not None and max(self.jitter, self.shift, self.rotation) > 0:
             eye = torch.eye(3, dtype=faces.dtype).expand(len(photos), 3, 3)
             homographies = self._moved(eye if homographies is None else homographies, draws)
         if homographies is None:
@@ -78,14 +91,31 @@ class Placement:
         return worn
 
     def _moved(self, homographies: Homographies, draws: torch.Generator) -> Homographies:
-        """Each homography with the corners of the frame moved at random."""
+        """Each homography with the frame turned and shifted, and its corners moved, at random."""
         (top, bottom), (left, right) = FRAME_ROWS, FRAME_COLUMNS
         corners = homographies.new_tensor(
             [[left, top], [right, top], [right, bottom], [left, bottom]]
         ).expand(len(homographies), 4, 2)
-        shift = self.jitter * torch.randn(len(homographies), 4, 2, generator=draws)
-        moved = transform_points(corners, homographies) + shift.to(homographies)
+        moved, count = transform_points(corners, homographies), len(homographies)
+        if self.rotation > 0:
+            angles = 2 * torch.rand(count, generator=draws) - 1
+            moved = _turned(moved, angles.to(moved) * math.radians(self.rotation))
+        if self.shift > 0:
+            way = 2 * torch.rand(count, 1, 2, generator=draws) - 1
+            moved = moved + self.shift * way.to(moved)
+        if self.jitter > 0:
+            moved = moved + (self.jitter * torch.randn(count, 4, 2, generator=draws)).to(moved)
         return homography_from_points(corners, moved)
+
+
+def _turned(
+    corners: Float[Tensor, "batch 4 2"], angles: Float[Tensor, " batch"]
+) -> Float[Tensor, "batch 4 2"]:
+    """Corners turned about their middle, by angles in radians from x towards y."""
+    cos, sin = angles.cos(), angles.sin()
+    turn = torch.stack([torch.stack([cos, sin], -1), torch.stack([-sin, cos], -1)], -2)
+    middle = corners.mean(1, keepdim=True)
+    return middle + (corners - middle) @ turn
 
 
 def _worn_by(

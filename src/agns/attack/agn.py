@@ -12,10 +12,11 @@ import torch
 from torch.nn import functional
 
 from agns.accessory.placement import FIXED, Placement
+from agns.accessory.printability import palette_at
 from agns.accessory.smoothness import total_variation
 from agns.attack.config import AgnConfig
 from agns.attack.goals import Goal
-from agns.attack.gradients import add_smoothing, join_gradients, keep_in_range
+from agns.attack.gradients import add_printing, add_smoothing, join_gradients, keep_in_range
 from agns.attack.outcome import Reason
 from agns.attack.search import Candidates, check_photos, draw_photos, search_frames, typicality
 from agns.errors import AttackError
@@ -99,8 +100,11 @@ def attack_with_agn(
     Raises:
         ImageContractError: The faces are no canonical faces.
         AttackError: There are no faces, or fewer real frames than a batch.
+        ConfigError: There is no palette where the settings say.
+        DataError: It cannot be read.
     """
     check_photos(faces)
+    palette = palette_at(config.palette)
     steps = config.passes * (len(glasses) // config.batch)
     if steps == 0:
         raise AttackError(
@@ -213,6 +217,7 @@ def attack_with_agn(
             optimize_generator.zero_grad()
             limit = roughness * (1 + step * config.loosening)
             joined = add_smoothing(joined, drawn, limit, config.smoothness)
+            joined = add_printing(joined, drawn, palette, config.printability)
             drawn.backward(keep_in_range(joined, drawn.detach(), config.headroom))
             for group in optimize_generator.param_groups:
                 group["lr"] = config.generator_rate * min(1, (step + 1) / max(1, config.warm_up))

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import get_args
 
+from agns.accessory.printability import check_palette
 from agns.attack.goals import Form, check_form
 from agns.attack.gradients import Length
 from agns.errors import ConfigError
@@ -30,6 +31,13 @@ class AgnConfig:
 
     loosening: float = 0.005
     """By what share of itself that limit grows with each step: hard attacks may grow rougher."""
+
+    printability: float = 0.0
+    """Weight of non-printability (Sharif et al. 2016) against the gradient joined and smoothed, in
+    all frames; 0 leaves it out, as in the paper."""
+
+    palette: str | None = None
+    """As in `DescentConfig`."""
 
     headroom: float = 0.05
     """How near to 0 or 1 a frame's values are pushed back, at half the gradient; 0 for never, as in
@@ -101,10 +109,12 @@ class AgnConfig:
             "weight_decay",
             "smoothness",
             "loosening",
+            "printability",
         ):
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 raise ConfigError(f"{name} must be finite and at least 0, got {value}")
+        check_palette(self.palette, self.printability)
         if self.batch < 2:
             raise ConfigError(f"batch must be at least 2, got {self.batch}")
         if self.warm_up < 0:

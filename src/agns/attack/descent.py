@@ -2,16 +2,24 @@
 
 Sharif et al. 2016 (CCS16) and projected gradient descent (Madry et al. 2018), held to the frame's
 pixels: what Sharif et al. 2019 compare their nets with (section 5, table 3). The frames need not
-look like eyeglasses.
+look like eyeglasses. For frames that are to be printed, CCS16 adds two terms to the cross-entropy,
+total variation and non-printability, and moves the frame about (Sharif et al. 2016, section 4.3).
 
 Convention:
     A step of CCS16 goes along the gradient divided by its largest entry, so that no pixel moves by
     more than the step before momentum is added; one of PGD goes along the gradient's sign. A bound
     is kept around the colour that a frame began with.
+
+    The two terms are weighed as in the code that the authors of CCS16 released: each term's
+    gradient is divided by its own largest entry too, and its weight is how far that alone moves a
+    pixel at most, in the step's unit. Momentum counts total variation's part in, and leaves
+    non-printability's out.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -19,7 +27,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from agns.accessory.frame import FRAME_SIZE
-from agns.accessory.placement import FIXED, Placement
+from agns.accessory.placement import DISTURBANCES, FIXED, Placement
+from agns.accessory.printability import check_palette, non_printability, palette_at
+from agns.accessory.smoothness import total_variation
 from agns.attack.goals import Goal, log_odds
 from agns.attack.outcome import FrameOutcome, Reason
 from agns.attack.search import check_photos
@@ -56,17 +66,33 @@ class DescentConfig:
     signed: bool = False
     """Whether steps go along the gradient's sign."""
 
+    smoothness: float = 0.0
+    """How far total variation's gradient moves a pixel in a step, in [0, 1]; 0 leaves it out."""
+
+    printability: float = 0.0
+    """How far non-printability's gradient does, in [0, 1]; 0 leaves it out."""
+
+    palette: str | None = None
+    """File of the colours that the printer reproduces, with a `printability`; None for
+    `agns.accessory.printability.assumed_palette`."""
+
     jitter: float = 0.0
     """As in `AgnConfig`."""
 
     brightness: float = 0.0
     """As in `AgnConfig`."""
 
+    shift: float = 0.0
+    """By how many pixels at most the steps move the frame, to the side and up or down."""
+
+    rotation: float = 0.0
+    """By how many degrees at most the steps turn the frame, either way."""
+
     batch: int = 64
     """Faces wearing a frame at once."""
 
     seed: int = 0
-    """Seed of the jitter and the brightness; nothing else is random."""
+    """Seed of the four disturbances; nothing else is random."""
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.batch < 1:
@@ -79,9 +105,13 @@ class DescentConfig:
             raise ConfigError(f"momentum must lie in [0, 1), got {self.momentum}")
         if self.bound is not None and not 0 < self.bound <= 1:
             raise ConfigError(f"bound must lie in (0, 1], got {self.bound}")
-        for name in ("jitter", "brightness"):
-            if not 0 <= getattr(self, name) < 10:
-                raise ConfigError(f"{name} must lie in [0, 10), got {getattr(self, name)}")
+        for name in ("smoothness", "printability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        check_palette(self.palette, self.printability)
+        for name, end in DISTURBANCES.items():
+            if not 0 <= getattr(self, name) < end:
+                raise ConfigError(f"{name} must lie in [0, {end}), got {getattr(self, name)}")
 
 
 CCS16 = DescentConfig()
@@ -89,6 +119,10 @@ CCS16 = DescentConfig()
 
 CCS16_BOUNDED = DescentConfig(bound=0.47)
 """The same, no further from the first colour than the frames of a generative net go."""
+
+CCS16_PHYSICAL = DescentConfig(smoothness=3 / 255, printability=5 / 255, shift=4, rotation=4)
+"""Sharif et al. 2016, physical: total variation 3 and non-printability 5 beside a step of 20, in
+grey levels; shifts by up to 4 pixels and turns by up to 4 degrees. The palette is assumed."""
 
 PGD = DescentConfig(steps=100, step=0.01, momentum=0, bound=0.12, signed=True)
 """Projected gradient descent; its first step is one twelfth of the bound."""
@@ -120,12 +154,15 @@ def attack_by_descent(
     Raises:
         ImageContractError: The faces are no canonical faces.
         AttackError: There are no faces.
+        ConfigError: There is no palette where the settings say.
+        DataError: It cannot be read.
     """
     check_photos(faces)
+    palette = palette_at(config.palette)
     started = time.perf_counter()
     victim = freeze(recognizer)
     draws = torch.Generator().manual_seed(config.seed)
-    disturbed = config.jitter > 0 or config.brightness > 0
+    disturbed = any(getattr(config, name) > 0 for name in DISTURBANCES)
     first = torch.tensor(list(COLORS.values()))[:, :, None, None].expand(-1, -1, *FRAME_SIZE)
     frames, direction = first.clone(), torch.zeros_like(first)
     finest, shortfalls = frames.clone(), torch.full((len(frames),), torch.inf)
@@ -150,7 +187,14 @@ def attack_by_descent(
                 reason = "not finite"
                 break
             direction = config.momentum * direction + _unit(gradient, signed=config.signed)
-            frames = frames - config.step * direction
+            if config.smoothness > 0:
+                rough = _unit(_slope(total_variation, frames))
+                direction = direction + config.smoothness / config.step * rough
+            stride = config.step * direction
+            if config.printability > 0:
+                printing = partial(non_printability, palette=palette)
+                stride = stride + config.printability * _unit(_slope(printing, frames))
+            frames = frames - stride
             if config.bound is not None:
                 frames = torch.minimum(
                     torch.maximum(frames, first - config.bound), first + config.bound
@@ -195,7 +239,14 @@ def _look(
     return leaf.grad, lacking
 
 
-def _unit(gradient: Frames, *, signed: bool) -> Frames:
+def _slope(measure: Callable[[Frames], Float[Tensor, " frames"]], frames: Frames) -> Frames:
+    """The gradient of each frame's own figure."""
+    leaf = frames.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(measure(leaf).sum(), leaf)
+    return gradient
+
+
+def _unit(gradient: Frames, *, signed: bool = False) -> Frames:
     if signed:
         return gradient.sign()
     return gradient / gradient.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-30)

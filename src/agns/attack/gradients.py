@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from agns.accessory.printability import Palette, non_printability
 from agns.accessory.smoothness import total_variation
 from agns.types import Frames
 
@@ -59,6 +60,25 @@ def add_smoothing(joined: Frames, frames: Frames, limit: float, weight: float) -
     pull = weight * ((variations.detach() / limit - 0.8) / 0.4).clamp(0, 1)
     scale = _length(joined) / _length(rough).clamp_min(1e-30)
     return joined + pull[:, None, None, None] * scale * rough
+
+
+def add_printing(joined: Frames, frames: Frames, palette: Palette, weight: float) -> Frames:
+    """Add the gradient of non-printability to the joined one.
+
+    It is brought to `weight` times the length of the sample's gradient, and acts most on the
+    pixels that print worst.
+
+    Args:
+        joined: What `add_smoothing` gives.
+        frames: The generator's output.
+        palette: The colours that the printer reproduces.
+        weight: Length against the other gradient's; 0 changes nothing.
+    """
+    if weight == 0:
+        return joined
+    leaf = frames.detach().float().requires_grad_()
+    (off,) = torch.autograd.grad(non_printability(leaf, palette).sum(), leaf)
+    return joined + weight * _length(joined) / _length(off).clamp_min(1e-30) * off
 
 
 def keep_in_range(joined: Frames, frames: Frames, headroom: float) -> Frames:

@@ -7,7 +7,14 @@ from typing import TypeAlias
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.agn import attack_with_agn
 from agns.attack.config import AgnConfig
-from agns.attack.descent import CCS16, CCS16_BOUNDED, PGD, DescentConfig, attack_by_descent
+from agns.attack.descent import (
+    CCS16,
+    CCS16_BOUNDED,
+    CCS16_PHYSICAL,
+    PGD,
+    DescentConfig,
+    attack_by_descent,
+)
 from agns.attack.goals import Goal
 from agns.attack.outcome import Outcome
 from agns.attack.pixels import PixelConfig, attack_with_pixels
@@ -22,6 +29,7 @@ METHODS: Mapping[str, Method] = {
     "agn": AgnConfig(),
     "ccs16": CCS16,
     "ccs16-bounded": CCS16_BOUNDED,
+    "ccs16-physical": CCS16_PHYSICAL,
     "pgd": PGD,
     "pixels": PixelConfig(),
 }
@@ -56,6 +64,8 @@ def attack(
     Raises:
         ImageContractError: The faces are no canonical faces.
         AttackError: There are no faces, or too few frames for the method.
+        ConfigError: There is no palette where the settings say.
+        DataError: It cannot be read.
     """
     if isinstance(method, DescentConfig):
         return attack_by_descent(
@@ -75,7 +85,15 @@ def disturbed(placement: Placement, method: Method) -> Placement:
     """A placement as a method's steps disturb it."""
     if isinstance(method, PixelConfig):
         return placement
-    return replace(placement, jitter=method.jitter, brightness=method.brightness)
+    shaken = replace(placement, jitter=method.jitter, brightness=method.brightness)
+    if isinstance(method, AgnConfig):
+        return shaken
+    return replace(shaken, shift=method.shift, rotation=method.rotation)
+
+
+def palette_of(method: Method) -> str | None:
+    """The file of the colours that a method takes for printable; None for the assumed ones."""
+    return None if isinstance(method, PixelConfig) else method.palette
 
 
 def seeded(method: Method, seed: int) -> Method:
@@ -89,5 +107,5 @@ def name_of(method: Method) -> str:
         return "agn"
     if isinstance(method, PixelConfig):
         return "pixels"
-    plain = replace(method, jitter=0, brightness=0, seed=0, batch=CCS16.batch)
+    plain = replace(method, jitter=0, brightness=0, seed=0, batch=CCS16.batch, palette=None)
     return next((name for name, usual in METHODS.items() if usual == plain), "descent")

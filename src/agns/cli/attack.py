@@ -13,6 +13,7 @@ from agns.cli.options import (
     FaceOptions,
     FacesOption,
     GlassesOption,
+    PaletteOption,
     PrecisionOption,
     RecognizerOption,
     SeedOption,
@@ -44,7 +45,7 @@ def attack(
         str | None, typer.Option(metavar="NAME", help="Whom to be taken for, if impersonating.")
     ] = None,
     method: Annotated[
-        Literal["agn", "ccs16", "ccs16-bounded", "pgd", "pixels"],
+        Literal["agn", "ccs16", "ccs16-bounded", "ccs16-physical", "pgd", "pixels"],
         typer.Option(
             help="How: a generative net, or a frame's own pixels, which need not look like "
             "eyeglasses, to compare with."
@@ -98,6 +99,10 @@ def attack(
     loosening: Annotated[
         float, typer.Option(help="By what share the roughness allowed grows with each step.")
     ] = 0.005,
+    printability: Annotated[
+        float, typer.Option(help="Weight of colours that a printer reproduces.")
+    ] = 0.0,
+    palette: PaletteOption = None,
     headroom: Annotated[
         float, typer.Option(help="How near to 0 or 1 values are pushed back.")
     ] = 0.05,
@@ -146,9 +151,10 @@ def attack(
     Only for recognisers that you are allowed to test.
     """
     from agns.accessory.placement import FIXED
+    from agns.accessory.printability import palette_at
     from agns.attack.config import PHYSICAL, AgnConfig
     from agns.attack.descent import DescentConfig
-    from agns.attack.methods import METHODS
+    from agns.attack.methods import METHODS, palette_of
     from agns.data.marked_photos import load_marked_photos
     from agns.errors import ConfigError
     from agns.evaluation.attack_report import check_results_directory
@@ -177,6 +183,8 @@ def attack(
         joined_length=joined_length,
         smoothness=smoothness,
         loosening=loosening,
+        printability=printability,
+        palette=None if palette is None or method != "agn" else str(palette),
         headroom=headroom,
         generator_rate=generator_rate,
         warm_up=warm_up,
@@ -200,14 +208,20 @@ def attack(
         shared = {"seed"} if method == "pixels" else {"seed", "jitter", "brightness"}
         names = [name for name in dataclasses.asdict(agn) if name not in shared]
         changed = [name for name in names if getattr(agn, name) != getattr(usual, name)]
-        networks = {"generator": generator, "discriminator": discriminator}
-        changed += [name for name, file in networks.items() if file is not None]
+        files = {"generator": generator, "discriminator": discriminator}
+        if method != "ccs16-physical":
+            files["palette"] = palette
+        changed += [name for name, file in files.items() if file is not None]
         if changed:
             option = changed[0].replace("_", "-")
             raise ConfigError(f"--{option} has no part in --method {method}")
     config = {**METHODS, "agn": agn}[method]
     if isinstance(config, DescentConfig):
-        config = dataclasses.replace(config, jitter=jitter, brightness=brightness, seed=seed)
+        config = dataclasses.replace(
+            config, jitter=jitter, brightness=brightness, seed=seed,
+            palette=None if palette is None else str(palette),
+        )  # fmt: skip
+    palette_at(palette_of(config))
     experiment = Experiment(
         goal=goal,
         subject=subject,

@@ -56,6 +56,15 @@ GlassesOption: TypeAlias = Annotated[
         "--glasses", metavar="DIR", help="Folder of eyeglass pictures.  [default: drawn frames]"
     ),
 ]
+PaletteOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--palette",
+        metavar="FILE",
+        help="Colours that the printer reproduces, a line r,g,b each, 0 to 255.  "
+        "[default: thirty assumed ones]",
+    ),
+]
 PrecisionOption: TypeAlias = Annotated[
     Literal["auto", "fp32", "bf16"],
     typer.Option(

@@ -8,7 +8,7 @@ import torch
 
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Dodge, Impersonate
-from agns.attack.methods import Method, attack, disturbed, name_of
+from agns.attack.methods import Method, attack, disturbed, name_of, palette_of
 from agns.attack.result import save_outcome
 from agns.data.faces import FaceSet
 from agns.data.splits import craft_held_out_split
@@ -94,10 +94,11 @@ def run_experiment(
 
     Raises:
         ConfigError: The recogniser does not know the target, or the subject who is to dodge it,
-            they are one, or `out` holds a result.
+            they are one, or `out` holds a result; or there is no such palette.
         AttackError: The recogniser recognises none of the subject's photos, so that there is
             nothing to dodge.
-        DataError: The subject has fewer than two photos, or the recogniser was trained on all.
+        DataError: The subject has fewer than two photos, or the recogniser was trained on all; or
+            the palette cannot be read.
     """
     check_results_directory(out)
     recognizer = apparatus.victim
@@ -164,7 +165,8 @@ def run_experiment(
     }
     held_out = measure_split(goal, worn["held_out"], recognized["held_out"])
     bare = measure_split(goal, plain["held_out"], recognized["held_out"])
-    stealth = apparatus.scale.measure(outcome.frames[0])
+    scale = apparatus.scale.printed_with(palette_of(method))
+    stealth = scale.measure(outcome.frames[0])
     report = AttackReport(
         goal=experiment.goal,
         subject=experiment.subject,
@@ -181,7 +183,7 @@ def run_experiment(
         held_out_without_frame=bare,
         controls=controls,
         stealth=stealth,
-        benign_stealth=apparatus.scale.ranges,
+        benign_stealth=scale.ranges,
         photos={
             "craft": [own.photos[i] for i in split.first.tolist()],
             "held_out": [own.photos[i] for i in split.second.tolist()],

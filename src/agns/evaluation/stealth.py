@@ -1,13 +1,16 @@
 """How much a frame still looks like eyeglasses, in figures."""
 
+import copy
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from agns.accessory.frame import frame_mask
+from agns.accessory.printability import Palette, assumed_palette, non_printability, read_palette
 from agns.accessory.smoothness import total_variation
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
@@ -29,6 +32,13 @@ class Stealth:
 
     total_variation_percentile: float
     """Share of benign generated frames that are smoother."""
+
+    non_printability: float
+    """Its score by `agns.accessory.printability.non_printability`, with the attack's palette or the
+    assumed one."""
+
+    non_printability_percentile: float
+    """Share of benign generated frames that print better."""
 
     nearest_real: float
     """Root mean square difference to the nearest real frame, over the frame's pixels."""
@@ -83,6 +93,24 @@ class StealthScale:
         self.benign_scores = self.scores(self.benign)
         self.benign_variations = total_variation(self.benign)
         self.benign_distances = distance_to_nearest(self.benign, glasses)
+        self._set_palette(assumed_palette())
+
+    def printed_with(self, path: str | None) -> "StealthScale":
+        """The same scale with the palette in a file, or itself without one.
+
+        Raises:
+            ConfigError: There is no such file.
+            DataError: It is no palette; see `agns.accessory.printability.read_palette`.
+        """
+        if path is None:
+            return self
+        other = copy.copy(self)
+        other._set_palette(read_palette(Path(path)))
+        return other
+
+    def _set_palette(self, palette: Palette) -> None:
+        self._palette = palette
+        self.benign_prints = non_printability(self.benign, palette)
 
     @torch.no_grad()
     def scores(self, frames: Frames) -> Float[Tensor, " frames"]:
@@ -95,6 +123,7 @@ class StealthScale:
         figures = {
             "discriminator_score": self.benign_scores,
             "total_variation": self.benign_variations,
+            "non_printability": self.benign_prints,
             "nearest_real": self.benign_distances,
         }
         return {name: _range(values) for name, values in figures.items()}
@@ -103,6 +132,7 @@ class StealthScale:
         """Score one frame in [0, 1]."""
         score = float(self.scores(frame[None])[0])
         variation = float(total_variation(frame[None])[0])
+        printed = float(non_printability(frame[None], self._palette)[0])
         distance = float(distance_to_nearest(frame[None], self._glasses)[0])
         benign = _range(self.benign_scores)
         return Stealth(
@@ -110,6 +140,8 @@ class StealthScale:
             discriminator_percentile=_below(self.benign_scores, score),
             total_variation=variation,
             total_variation_percentile=_below(self.benign_variations, variation),
+            non_printability=printed,
+            non_printability_percentile=_below(self.benign_prints, printed),
             nearest_real=distance,
             nearest_real_percentile=_below(self.benign_distances, distance),
             within_benign_90=benign.low <= score <= benign.high,

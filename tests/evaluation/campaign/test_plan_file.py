@@ -1,11 +1,12 @@
 """Plans are read with their defaults, and mistakes are told by line and key."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agns.attack.config import AgnConfig
-from agns.attack.descent import PGD
+from agns.attack.descent import CCS16_PHYSICAL, PGD
 from agns.errors import ConfigError
 from agns.evaluation.campaign.plan import Entry, Plan, Published, Victim, plan_as_json
 from agns.evaluation.campaign.plan_file import read_plan
@@ -39,6 +40,7 @@ attacks:
     method: agn
     settings: {kappa: 0, generator_rate: 1e-3, objective: margin, samples: 8}
   - {name: free, method: ccs16-bounded, settings: {bound: null}}
+  - {name: printed, method: ccs16-physical, settings: {palette: own.csv, shift: 2}}
 subjects: [Ann, "007"]
 targets: random
 chosen_by: 4
@@ -52,10 +54,11 @@ frames: 320
         Victim(name="of10", file=Path("runs/of10/recognizer.safetensors"), faces=Path("lfw")),
         Victim(name="other", file=Path("x.safetensors")),
     )
-    pgd, loose, free = plan.attacks
+    pgd, loose, free, printed = plan.attacks
     assert pgd == Entry(name="pgd", method=PGD)
     assert loose.method == AgnConfig(kappa=0.0, generator_rate=1e-3, objective="margin", samples=8)
     assert free.method.bound is None
+    assert printed.method == replace(CCS16_PHYSICAL, palette="own.csv", shift=2.0)
     assert plan.subjects == ("Ann", "007")
     assert (plan.targets, plan.chosen_by, plan.seeds) == ("random", 4, (1, 2))
     assert (plan.craft, plan.control_frames, plan.frames) == (3, 8, 320)
