@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from agns.accessory.frame import FRAME_SIZE
-from agns.accessory.placement import FIXED
+from agns.accessory.placement import DISTURBANCES, FIXED
 from agns.attack.config import AgnConfig
 from agns.attack.descent import COLORS, DescentConfig
 from agns.attack.methods import Method
@@ -95,7 +95,7 @@ def _parts(method: Method, speed: Speed, craft: int, glasses: int) -> tuple[floa
     if isinstance(method, DescentConfig):
         step = len(COLORS) * craft * speed.gradient
         # Steps that are disturbed look at the undisturbed frame as well.
-        twice = method.jitter > 0 or method.brightness > 0
+        twice = any(getattr(method, name) > 0 for name in DISTURBANCES)
         return step, step * (2 if twice else 1), method.steps
     # Optimised pixels do not end before their steps do.
     return method.steps * craft * speed.gradient, 0, 0
