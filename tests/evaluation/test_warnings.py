@@ -125,3 +125,13 @@ def test_a_recogniser_that_errs_without_a_frame_is_said(outcome: AgnOutcome) -> 
 def test_a_goal_that_photos_reach_as_they_are_is_named(outcome: AgnOutcome) -> None:
     (warning,) = warnings(outcome, bare=OFTEN)
     assert "as they are" in warning
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.95, 0), (0.96, 1)])
+def test_a_frame_rougher_than_benign_ones_is_told(
+    outcome: AgnOutcome, share: float, told: int
+) -> None:
+    rough = replace(STEALTH, total_variation=0.14, total_variation_percentile=share)
+    found = warnings(outcome, stealth=rough)
+    assert len(found) == told
+    assert all("rougher than 95 % of benign generated frames" in sentence for sentence in found)

@@ -55,6 +55,11 @@ def find_warnings(
             "The frame looks less like eyeglasses than 95 % of benign generated frames "
             f"(discriminator score {stealth.discriminator_score:.3f})."
         )
+    if stealth.total_variation_percentile > 0.95:
+        warnings.append(
+            "The frame is rougher than 95 % of benign generated frames (total variation "
+            f"{stealth.total_variation:.3f}): a person may take it for coloured noise."
+        )
     if held_out.images < 10:
         warnings.append(
             f"Only {held_out.images} held-out photos: the interval is wide, read it with the rate."
