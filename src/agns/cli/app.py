@@ -17,6 +17,7 @@ from agns.cli import (
     recognize,
     survive,
     train,
+    universal,
 )
 
 app = typer.Typer(
@@ -30,7 +31,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("align")(align.align)
 app.command("recognize")(recognize.recognize)
-app.command("attack")(attack.attack)
+app.command("attack", cls=universal.WithUniversal)(attack.attack)
 app.command("survive")(survive.survive)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(models.app, name="models")
