@@ -173,13 +173,12 @@ def attack_universally(
         for place, group in enumerate(groups):
             own = torch.isin(subjects, torch.tensor(group))
             before = place * (each + config.candidates)
-
             outcome = attack_with_agn(
                 generator,
                 discriminator,
                 victim,
                 faces[own],
-                _some(glasses, each * batch, draws),
+                glasses[torch.randperm(len(glasses), generator=draws)[: each * batch]],
                 DodgeEach(subjects=subjects[own], stop=config.stop),
                 replace(config.agn, seed=_seed(draws)),
                 progress=_part(progress, before, whole),
@@ -242,10 +241,6 @@ def draw_candidates(outcome: AgnOutcome, count: int, *, draws: torch.Generator) 
     """The best look's frames, best first, filled up with fresh ones of the same generator."""
     fresh = outcome.generator(sample_latents(count, generator=draws))
     return torch.cat([outcome.frames, fresh])[:count]
-
-
-def _some(glasses: Glasses, count: int, draws: torch.Generator) -> Glasses:
-    return glasses[torch.randperm(len(glasses), generator=draws)[:count]]
 
 
 def _seed(draws: torch.Generator) -> int:

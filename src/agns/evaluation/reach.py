@@ -104,7 +104,7 @@ def wear_one(wearer: Wearer, frames: int, rule: Rule) -> Chosen:
     return wearer.scored[pick(wearer.picking[:frames])]
 
 
-def measure_reach(dodged: Sequence[Chosen], *, seed: int = 0) -> Reach:
+def measure_reach(dodged: Sequence[Bool[Tensor, " _"]], *, seed: int = 0) -> Reach:
     """Success over subjects.
 
     Args:
@@ -192,9 +192,7 @@ def draw_reach(path: Path, points: Sequence[ReachPoint], *, title: str) -> None:
                 and point.recognized.success_rate is not None
                 and point.recognized.interval is not None
             ]
-            if not found:
-                continue
-            counts, rates, low, high = zip(*found, strict=True)
+            counts, rates, low, high = ([row[place] for row in found] for place in range(4))
             panel.plot(counts, rates, style, color=color, marker="o", markersize=3, label=label)
             if rule == "picked":
                 panel.fill_between(counts, low, high, color=color, alpha=0.15)

@@ -52,9 +52,10 @@ class UniversalReport:
 
 def describe_reach(report: UniversalReport) -> str:
     """One line: whose photos the figures are of."""
-    many, few = len(report.subjects["unseen"]), len(report.subjects["craft"])
+    few = len(report.subjects["craft"])
+    everybody = few + len(report.subjects["unseen"])
     return (
-        f"Frames made with {few} subjects, worn by {many} others: held-out photos that are "
+        f"Frames made with {few} of {everybody} subjects: success on held-out photos that are "
         "recognised without a frame"
     )
 
