@@ -6,9 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from agns.accessory.placement import FIXED
 from agns.attack import universal
+from agns.attack.agn import attack_with_agn
 from agns.attack.config import AgnConfig
 from agns.attack.coverage import choose_greedily, dodges, worth_to_subjects
+from agns.attack.goals import DodgeEach
+from agns.attack.search import search_frames
 from agns.attack.universal import (
     UniversalConfig,
     UniversalOutcome,
@@ -16,7 +20,7 @@ from agns.attack.universal import (
     group_subjects,
 )
 from agns.errors import AttackError, ConfigError, ImageContractError
-from agns.models.dcgan import Discriminator, Generator
+from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer, freeze
 from agns.types import Faces, Glasses, Progress, silent
 
@@ -26,7 +30,7 @@ QUICK = UniversalConfig(
     frames=4,
     steps=2,
     stop=1e-6,
-    agn=AgnConfig(batch=4, samples=4, generator_rate=5e-3, check_every=2, warm_up=0),
+    agn=AgnConfig(batch=4, samples=4, generator_rate=5e-3, check_every=2),
 )
 SUBJECTS = torch.tensor([2, 0, 1, 1, 0, 2])
 
@@ -74,11 +78,47 @@ def test_every_group_draws_its_candidates_and_the_choice_is_made_among_all(scene
     assert not outcome.interrupted
 
 
-def test_steps_make_all_subjects_less_likely(scene: Scene) -> None:
-    config = replace(QUICK, clusters=1, steps=4)
-    before = scene.attack(replace(config, agn=replace(config.agn, generator_rate=0)))
-    after = scene.attack(config)
-    assert after.clusters[0].probability < before.clusters[0].probability - 0.005
+def test_steps_make_each_photos_own_subject_less_likely(scene: Scene) -> None:
+    config = AgnConfig(
+        kappa=0, batch=4, samples=4, generator_rate=1e-3, warm_up=0, smoothness=0, headroom=0
+    )
+    # One of the three stays out: there must be somebody to be taken for.
+    goal = DodgeEach(subjects=torch.tensor([0, 1, 1, 0, 0, 1]), stop=1e-6)
+    outcome = attack_with_agn(
+        *scene.gan, scene.victim, scene.photos, scene.glasses, goal, config
+    )  # fmt: skip
+    assert outcome.iterations == 4
+    frozen = freeze(scene.victim)
+
+    @torch.no_grad()
+    def own_probability(generator: Generator) -> float:
+        frames = generator(sample_latents(8, generator=torch.Generator().manual_seed(9)))
+        places = torch.arange(6)
+        worn = [FIXED.wear(scene.photos, frame[None], places) for frame in frames]
+        return sum(float(goal.watched(frozen(some)).mean()) for some in worn) / 8
+
+    assert own_probability(outcome.generator) < own_probability(scene.gan[0]) - 0.005
+
+
+@torch.no_grad()
+def test_a_look_watches_each_photos_own_subject(scene: Scene) -> None:
+    goal, frozen = DodgeEach(subjects=SUBJECTS, stop=1e-6), freeze(scene.victim)
+    found = search_frames(
+        scene.gan[0], frozen, scene.photos, goal, count=4, placement=FIXED,
+        draws=torch.Generator().manual_seed(5), pairs=7,
+    )  # fmt: skip
+    for latent, frame in zip(found.latents, found.frames, strict=True):
+        torch.testing.assert_close(scene.gan[0](latent[None])[0], frame)
+    own = [
+        sum(
+            float(frozen(FIXED.wear(scene.photos, frame[None], photo)).softmax(1)[0, own])
+            for photo, own in zip(torch.arange(6).split(1), SUBJECTS.tolist(), strict=True)
+        )
+        / 6
+        for frame in found.frames
+    ]
+    assert found.shortfall == pytest.approx(min(own), rel=1e-4)
+    assert own[0] == min(own)
 
 
 def test_the_same_seed_gives_the_same_frames_and_another_gives_others(scene: Scene) -> None:

@@ -109,9 +109,10 @@ def universal(
     options = FaceOptions(root=faces, center_crop=cut, skip_unreadable=skip_unreadable)
     crowd = _open_crowd(options, victim.recognizer.identities)
     apparatus = open_apparatus(victim, generator, discriminator, glasses)
-    with bar("Making frames") as progress, bar("Scoring subjects") as scoring:
+    # One bar, which begins anew when subjects are scored: the terminal shows one at a time.
+    with bar("Frames for many") as progress:
         report = run_universal(
-            apparatus, crowd, experiment, config, out, progress=progress, scoring=scoring
+            apparatus, crowd, experiment, config, out, progress=progress, scoring=progress
         )
     show_reach(report, out)
     if report.interrupted:
@@ -123,16 +124,8 @@ def show_reach(report: "UniversalReport", out: Path) -> None:
     from agns.evaluation.universal_report import describe_reach
 
     say(f"{describe_reach(report)}:")
-    head = (
-        "frames",
-        "worn by",
-        ">picked",
-        ">95 % interval",
-        ">subjects",
-        ">benign",
-        ">any",
-        ">benign",
-    )
+    head = ("frames", "worn by", ">picked", ">95 % interval", ">subjects", ">benign", ">any",
+            ">benign")  # fmt: skip
     found = {
         (point.frames, point.group, point.made_by, point.rule): point.recognized
         for point in report.points
