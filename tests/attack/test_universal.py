@@ -165,9 +165,13 @@ def test_ctrl_c_leaves_the_frames_there_are(scene: Scene, at: int, groups: int) 
     assert len(outcome.frames) == min(4, 3 * groups)
 
 
-def test_steps_never_exceed_what_the_eyeglasses_are_enough_for(scene: Scene) -> None:
-    outcome = scene.attack(replace(QUICK, clusters=1, steps=99))
-    assert outcome.clusters[0].iterations == len(scene.glasses) // 4
+def test_steps_never_exceed_those_asked_for_nor_what_the_eyeglasses_are_enough_for(
+    scene: Scene,
+) -> None:
+    twice = replace(QUICK.agn, passes=2)
+    for steps, taken in ((99, len(scene.glasses) // 4), (1, 1)):
+        outcome = scene.attack(replace(QUICK, clusters=1, steps=steps, agn=twice))
+        assert outcome.clusters[0].iterations == taken
 
 
 def test_too_few_eyeglasses_and_no_faces_are_refused(scene: Scene) -> None:

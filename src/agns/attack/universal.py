@@ -51,7 +51,7 @@ class UniversalConfig:
     """Mean probability of the photos' own subjects at which a generator is done."""
 
     agn: AgnConfig = UNIVERSAL_AGN
-    """Each generator's attack; its seed is drawn from this attack's own."""
+    """Each generator's attack, in one pass; its seed is drawn from this attack's own."""
 
     seed: int = 0
     """Seed of every draw."""
@@ -163,7 +163,7 @@ def attack_universally(
     batch = config.agn.batch
     if len(glasses) < batch:
         raise AttackError(f"a batch of {batch} needs as many real frames, got {len(glasses)}")
-    each = min(config.steps, config.agn.passes * (len(glasses) // batch))
+    each = min(config.steps, len(glasses) // batch)
     whole = len(groups) * (each + config.candidates)
     attacks: list[ClusterAttack] = []
     frames: list[Frames] = []
@@ -180,7 +180,7 @@ def attack_universally(
                 faces[own],
                 glasses[torch.randperm(len(glasses), generator=draws)[: each * batch]],
                 DodgeEach(subjects=subjects[own], stop=config.stop),
-                replace(config.agn, seed=_seed(draws)),
+                replace(config.agn, passes=1, seed=_seed(draws)),
                 progress=_part(progress, before, whole),
             )
             drawn = draw_candidates(outcome, config.candidates, draws=draws)
