@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from agns.attack.goals import Dodge, Form, Goal, Impersonate, check_form, class_objective
+from agns.attack.goals import Dodge, DodgeEach, Form, Goal, Impersonate, check_form, class_objective
 from agns.errors import ConfigError
 
 FORMS = get_args(Form)
@@ -127,3 +127,35 @@ def test_each_form_is_known(form: str) -> None:
 def test_an_unknown_form_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"logits, probabilities, margin, got 'hinge'"):
         check_form("hinge")
+
+
+@forms
+def test_dodging_each_their_own_is_what_each_dodging_alone_is(
+    logits: torch.Tensor, form: Form
+) -> None:
+    subjects = torch.tensor([3, 0, 3, 4, 1, 2, 2])
+    each = DodgeEach(subjects=subjects)
+    for row, subject in enumerate(subjects.tolist()):
+        own, alone = logits[row : row + 1], Dodge(subject=subject)
+        torch.testing.assert_close(each.loss(logits, form)[row], alone.loss(own, form)[0])
+        torch.testing.assert_close(each.watched(logits)[row], alone.watched(own)[0])
+        assert bool(each.succeeded(logits)[row]) == bool(alone.succeeded(own)[0])
+    assert torch.equal(each.shortfall(logits), each.watched(logits))
+
+
+@forms
+def test_the_loss_of_each_their_own_has_the_right_gradient(
+    generator: torch.Generator, form: Form
+) -> None:
+    logits = torch.randn(3, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    goal = DodgeEach(subjects=torch.tensor([3, 0, 2]))
+    assert torch.autograd.gradcheck(lambda x: goal.loss(x, form), logits)
+
+
+def test_photos_drawn_again_keep_their_own_subjects(logits: torch.Tensor) -> None:
+    photos = torch.tensor([4, 4, 0])
+    drawn = DodgeEach(subjects=torch.tensor([3, 0, 3, 4, 1])).on(photos)
+    assert drawn.subjects.tolist() == [1, 1, 3]
+    for goal in GOALS:
+        assert goal.on(photos) is goal
+        assert torch.equal(goal.watched(logits), logits.softmax(1)[:, goal.index])

@@ -15,7 +15,7 @@ from agns.accessory.placement import FIXED, Placement
 from agns.accessory.printability import palette_at
 from agns.accessory.smoothness import total_variation
 from agns.attack.config import AgnConfig
-from agns.attack.goals import Goal
+from agns.attack.goals import Wish
 from agns.attack.gradients import add_printing, add_smoothing, join_gradients, keep_in_range
 from agns.attack.outcome import Reason
 from agns.attack.search import Candidates, check_photos, draw_photos, search_frames, typicality
@@ -73,7 +73,7 @@ def attack_with_agn(
     recognizer: Recognizer,
     faces: Faces,
     glasses: Glasses,
-    goal: Goal,
+    goal: Wish,
     config: AgnConfig,
     *,
     placement: Placement = FIXED,
@@ -87,7 +87,7 @@ def attack_with_agn(
         recognizer: The victim, attacked in evaluation mode; not changed.
         faces: The attacker's own aligned photos, (photos, 3, 224, 224), in [0, 1].
         glasses: Real 64x176 frames as bytes.
-        goal: Whom to dodge or impersonate, and when it is enough.
+        goal: Whom to dodge or impersonate, and when it is enough; each photo may have its own.
         config: The settings.
         placement: Where frames sit on these photos, in the steps and in the looks; the steps
             disturb it.
@@ -197,17 +197,18 @@ def attack_with_agn(
             worn = placement.wear(faces, leaf, photos, draws=random)
             with autocast(config.precision):
                 logits = victim(worn)
-            lacking = goal.shortfall(logits.detach())
+            wanted = goal.on(photos)
+            lacking = wanted.shortfall(logits.detach())
             # A photo may be drawn twice in a batch: its mean counts.
             lately = resistance.scatter_reduce(0, photos, lacking, "mean", include_self=False)
             resistance = (resistance + lately).clamp_min(1e-6) / 2
-            errs = goal.loss(logits, config.objective)
+            errs = wanted.loss(logits, config.objective)
             (error_gradient,) = torch.autograd.grad(errs.sum(), leaf)
             figures = {
                 "discriminator": float(looks_real.detach()) / config.batch,
                 "recognizer": float(errs.detach().mean()),
                 "loss": float(discriminator_loss.detach()),
-                "probability": float(logits.detach().softmax(1)[:, goal.index].mean()),
+                "probability": float(wanted.watched(logits.detach()).mean()),
             }
             if not all(math.isfinite(value) for value in figures.values()):
                 raise FloatingPointError("a loss is not finite")

@@ -1,6 +1,6 @@
 """What an attacker wants: objective and success. All signs live here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 import torch
@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from agns.errors import ConfigError
-from agns.types import Logits
+from agns.types import Labels, Logits
 
 Form: TypeAlias = Literal["logits", "probabilities", "margin"]
 """How the recogniser's error is put in figures.
@@ -28,9 +28,19 @@ def class_objective(logits: Logits, index: int, form: Form) -> Float[Tensor, " b
     return 2 * values[:, index] - values.sum(1)
 
 
+def class_objectives(logits: Logits, indices: Labels, form: Form) -> Float[Tensor, " batch"]:
+    """How strongly each face is taken for a class of its own, in the form asked for."""
+    columns = indices[:, None]
+    if form == "margin":
+        others = logits.scatter(1, columns, -torch.inf)
+        return logits.gather(1, columns)[:, 0] - others.amax(1)
+    values = logits.softmax(1) if form == "probabilities" else logits
+    return 2 * values.gather(1, columns)[:, 0] - values.sum(1)
+
+
 @runtime_checkable
-class Goal(Protocol):
-    """What the attack loop needs to know of a goal."""
+class Wish(Protocol):
+    """What the attack with a generator needs to know of a goal, which may be each photo's own."""
 
     @property
     def name(self) -> str:
@@ -38,13 +48,16 @@ class Goal(Protocol):
         ...
 
     @property
-    def index(self) -> int:
-        """The class whose probability is watched."""
-        ...
-
-    @property
     def stop(self) -> float:
         """The mean probability at which the attack is done."""
+        ...
+
+    def on(self, photos: Labels) -> "Wish":
+        """The goal for these photos, by their places among all: one row of logits each."""
+        ...
+
+    def watched(self, logits: Logits) -> Float[Tensor, " batch"]:
+        """Each face's probability of the class that is watched."""
         ...
 
     def loss(self, logits: Logits, form: Form) -> Float[Tensor, " batch"]:
@@ -66,6 +79,16 @@ class Goal(Protocol):
 
     def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
         """Whether the recogniser's first choice is what the attacker wants."""
+        ...
+
+
+@runtime_checkable
+class Goal(Wish, Protocol):
+    """A goal that is the same for every photo."""
+
+    @property
+    def index(self) -> int:
+        """The class whose probability is watched."""
         ...
 
 
@@ -102,6 +125,14 @@ class Dodge:
         """The stop value itself."""
         return self.stop
 
+    def on(self, photos: Labels) -> "Dodge":
+        """Itself, whatever the photos."""
+        return self
+
+    def watched(self, logits: Logits) -> Float[Tensor, " batch"]:
+        """The subject's probability."""
+        return logits.softmax(1)[:, self.subject]
+
     def loss(self, logits: Logits, form: Form) -> Float[Tensor, " batch"]:
         """The subject's objective: dodging lowers it."""
         return class_objective(logits, self.subject, form)
@@ -117,6 +148,54 @@ class Dodge:
     def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
         """Whether somebody else comes first."""
         return logits.argmax(1) != self.subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DodgeEach:
+    """Be taken for anybody else, on photos of many subjects."""
+
+    subjects: Labels
+    """For each photo, its subject's class."""
+
+    stop: float = 0.01
+    """Mean probability of the photos' own subjects at or below which the attack is done."""
+
+    def __post_init__(self) -> None:
+        _check_stop(self.stop)
+
+    @property
+    def name(self) -> str:
+        """The goal in a word."""
+        return "dodge"
+
+    @property
+    def allowance(self) -> float:
+        """The stop value itself."""
+        return self.stop
+
+    def on(self, photos: Labels) -> "DodgeEach":
+        """The same for these photos' subjects."""
+        return replace(self, subjects=self.subjects[photos])
+
+    def watched(self, logits: Logits) -> Float[Tensor, " batch"]:
+        """The subjects' probabilities, each photo's own."""
+        return logits.softmax(1).gather(1, self.subjects[:, None])[:, 0]
+
+    def loss(self, logits: Logits, form: Form) -> Float[Tensor, " batch"]:
+        """The subjects' objectives: dodging lowers them."""
+        return class_objectives(logits, self.subjects, form)
+
+    def shortfall(self, logits: Logits) -> Float[Tensor, " batch"]:
+        """The subjects' probabilities."""
+        return self.watched(logits)
+
+    def probability(self, shortfall: float) -> float:
+        """The shortfall itself."""
+        return shortfall
+
+    def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
+        """Whether somebody else comes first."""
+        return logits.argmax(1) != self.subjects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +230,14 @@ class Impersonate:
     def allowance(self) -> float:
         """What the target's mean probability may lack."""
         return 1 - self.stop
+
+    def on(self, photos: Labels) -> "Impersonate":
+        """Itself, whatever the photos."""
+        return self
+
+    def watched(self, logits: Logits) -> Float[Tensor, " batch"]:
+        """The target's probability."""
+        return logits.softmax(1)[:, self.target]
 
     def loss(self, logits: Logits, form: Form) -> Float[Tensor, " batch"]:
         """The target's objective, negated: impersonation raises it."""

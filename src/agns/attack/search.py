@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from agns.accessory.placement import Placement
-from agns.attack.goals import Goal
+from agns.attack.goals import Wish
 from agns.errors import AttackError
 from agns.images import check_images, from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
@@ -46,7 +46,7 @@ def search_frames(
     generator: Generator,
     victim: Recognizer,
     faces: Faces,
-    goal: Goal,
+    goal: Wish,
     *,
     count: int,
     placement: Placement,
@@ -174,14 +174,14 @@ def _try_on(
     faces: Faces,
     photos: Int[Tensor, " photos"],
     frames: Frames,
-    goal: Goal,
+    goal: Wish,
     placement: Placement,
     pairs: int,
 ) -> Float[Tensor, "frames photos"]:
     """Shortfall of every frame on every chosen photo, in batches of about `pairs`."""
     rows = []
     for some in frames.split(max(1, pairs // len(photos))):
-        each = some.repeat_interleave(len(photos), 0)
-        worn = placement.wear(faces, each, photos.repeat(len(some)))
-        rows.append(goal.shortfall(victim(worn)).reshape(len(some), len(photos)))
+        each, places = some.repeat_interleave(len(photos), 0), photos.repeat(len(some))
+        logits = victim(placement.wear(faces, each, places))
+        rows.append(goal.on(places).shortfall(logits).reshape(len(some), len(photos)))
     return torch.cat(rows)

@@ -17,6 +17,7 @@ from agns.cli import (
     recognize,
     survive,
     train,
+    universal,
 )
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.command("demo")(demo.demo)
 app.command("align")(align.align)
 app.command("recognize")(recognize.recognize)
 app.command("attack")(attack.attack)
+app.command("universal")(universal.universal)
 app.command("survive")(survive.survive)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(models.app, name="models")

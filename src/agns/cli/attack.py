@@ -148,7 +148,8 @@ def attack(
 ) -> None:
     """Make eyeglasses that fool a recogniser, on some of a subject's photos; score the others.
 
-    Only for recognisers that you are allowed to test.
+    For frames that many subjects dodge with, see `agns universal --help`. Only for
+    recognisers that you are allowed to test.
     """
     from agns.accessory.placement import FIXED
     from agns.accessory.printability import palette_at

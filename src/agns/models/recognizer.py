@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -108,6 +109,16 @@ class Recognizer(nn.Module, Shareable, pipeline_tag="image-classification"):
         Raises:
             ImageContractError: The faces have another size, layout or range.
         """
+        logits: Tensor = self.head(self.backbone(self._prepared(faces, size)))
+        return logits.float()
+
+    def describe(self, faces: Images) -> Float[Tensor, "batch descriptor"]:
+        """What the head is given of each face; faces and errors as for `forward`."""
+        descriptors: Tensor = self.backbone(self._prepared(faces, None))
+        return descriptors.float()
+
+    def _prepared(self, faces: Tensor, size: int | None) -> Tensor:
+        """Faces as the backbone takes them."""
         size = self.contract.size if size is None else size
         own = faces.ndim == 4 and tuple(faces.shape[2:]) == (size, size)
         check_images(faces, size=(size, size) if own else (CANVAS, CANVAS))
@@ -120,8 +131,7 @@ class Recognizer(nn.Module, Shareable, pipeline_tag="image-classification"):
         # Follow the weights: a network laid out channels-last is slowed by other input.
         if next(self.backbone.parameters()).is_contiguous(memory_format=torch.channels_last):
             scaled = scaled.contiguous(memory_format=torch.channels_last)
-        logits: Tensor = self.head(self.backbone(scaled))
-        return logits.float()
+        return scaled
 
     def index_of(self, identity: str) -> int:
         """The class of an identity.

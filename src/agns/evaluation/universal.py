@@ -1,0 +1,290 @@
+"""A universal attack from photos to honest figures: who crafts, who is unseen, and who dodges."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from agns.accessory.frame import place
+from agns.attack.coverage import choose_greedily, covered, dodges, worth_to_subjects
+from agns.attack.universal import UniversalConfig, UniversalOutcome, attack_universally
+from agns.data.faces import FaceSet
+from agns.data.splits import Split, craft_held_out_split
+from agns.errors import ConfigError, DataError
+from agns.evaluation.apparatus import Apparatus
+from agns.evaluation.attack_report import check_results_directory
+from agns.evaluation.reach import (
+    Group,
+    MadeBy,
+    Reach,
+    ReachPoint,
+    Wearer,
+    draw_reach,
+    measure_reach,
+    reach_curve,
+)
+from agns.evaluation.universal_report import (
+    ChosenFrame,
+    UniversalReport,
+    describe_reach,
+    find_universal_warnings,
+)
+from agns.images import from_pixels, tile, write_image
+from agns.models.recognizer import Recognizer
+from agns.storage import versions, write_json
+from agns.types import Frames, Labels, Progress, silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UniversalExperiment:
+    """Who takes part, and what is counted."""
+
+    subjects: int | None = None
+    """Identities to take, drawn by the seed; None for all that the recogniser knows."""
+
+    unseen: float = 0.5
+    """Share of them that frames are scored on but not made with, in (0, 1)."""
+
+    craft: int = 8
+    """Most photos of each subject that frames are made on, or picked by; at most half where none
+    was trained on."""
+
+    counts: tuple[int, ...] = (1, 2, 5, 10)
+    """Numbers of frames to count success for, ascending."""
+
+    seed: int = 0
+    """Seed of who takes part, of the splits and of the benign frames."""
+
+    center_crop: int | None = None
+    """The central square that the photos were cut to."""
+
+    def __post_init__(self) -> None:
+        if self.subjects is not None and self.subjects < 2:
+            raise ConfigError(f"subjects must be at least 2, got {self.subjects}")
+        if not 0 < self.unseen < 1:
+            raise ConfigError(f"unseen must lie in (0, 1), got {self.unseen}")
+        if self.craft < 1:
+            raise ConfigError(f"craft must be at least 1, got {self.craft}")
+        if not self.counts or sorted(set(self.counts)) != list(self.counts) or self.counts[0] < 1:
+            raise ConfigError(f"counts must ascend from at least 1, got {self.counts}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Cast:
+    """Who takes part, and each one's photos."""
+
+    groups: dict[Group, list[str]]
+    splits: dict[str, Split]
+    left_out: list[str]
+
+
+def divide_subjects(
+    names: Sequence[str], experiment: UniversalExperiment
+) -> dict[Group, list[str]]:
+    """Draw who takes part, and who of them stays unseen; from names and seed alone.
+
+    Raises:
+        ConfigError: There are too few subjects.
+    """
+    wanted = len(names) if experiment.subjects is None else experiment.subjects
+    if not 2 <= wanted <= len(names):
+        raise ConfigError(
+            f"expected at least {max(2, wanted)} identities that the recogniser knows in these "
+            f"faces, found {len(names)}"
+        )
+    draws = torch.Generator().manual_seed(experiment.seed)
+    order = torch.randperm(len(names), generator=draws).tolist()[:wanted]
+    unseen = min(max(1, round(experiment.unseen * wanted)), wanted - 1)
+    drawn = [sorted(names)[place] for place in order]
+    return {"craft": sorted(drawn[unseen:]), "unseen": sorted(drawn[:unseen])}
+
+
+def run_universal(
+    apparatus: Apparatus,
+    faces: FaceSet,
+    experiment: UniversalExperiment,
+    config: UniversalConfig,
+    out: Path,
+    *,
+    progress: Progress = silent,
+    scoring: Progress = silent,
+) -> UniversalReport:
+    """Make frames with some subjects, score them on other photos and on other subjects.
+
+    No photo that the recogniser was trained on is scored on. A subject picks a frame by photos
+    that are not scored.
+
+    Args:
+        apparatus: The networks and the real frames.
+        faces: Photos; of identities that the recogniser does not know none are used.
+        experiment: Who takes part.
+        config: The attack's settings.
+        out: Directory for the results; must not hold a result yet.
+        progress: Told of every step of the attack.
+        scoring: Told after each subject whose photos were scored.
+
+    Raises:
+        ConfigError: `out` holds a result, or there are too few subjects.
+        DataError: No subject of a group has photos to craft on and others to score.
+    """
+    check_results_directory(out)
+    victim = apparatus.victim
+    cast = _gather(apparatus, faces, experiment)
+    crafted = torch.cat([cast.splits[name].first for name in cast.groups["craft"]])
+    photos, labels = faces.faces(crafted), _classes(victim, faces, crafted)
+    outcome = attack_universally(
+        apparatus.generator,
+        apparatus.discriminator,
+        victim,
+        photos,
+        labels,
+        apparatus.glasses,
+        config,
+        progress=progress,
+    )
+    _write_frames(outcome.frames, out)
+    draws = torch.Generator().manual_seed(experiment.seed)
+    drawn = torch.randint(len(apparatus.glasses), (len(outcome.candidates),), generator=draws)
+    candidates = from_pixels(apparatus.glasses[drawn])
+    worth = worth_to_subjects(dodges(victim, photos, labels, candidates), labels)
+    benign = candidates[choose_greedily(worth, config.frames)]
+    points, bare = _score(
+        victim, faces, cast, {"attack": outcome.frames, "benign": benign}, experiment, scoring
+    )
+    report = UniversalReport(
+        recognizer=apparatus.recognizer_name,
+        seed=experiment.seed,
+        subjects=cast.groups,
+        left_out=cast.left_out,
+        photos={
+            name: {
+                "own": [faces.photos[place] for place in split.first.tolist()],
+                "held_out": [faces.photos[place] for place in split.second.tolist()],
+            }
+            for name, split in cast.splits.items()
+        },
+        clusters=[
+            {**asdict(one), "subjects": [victim.identities[own] for own in one.subjects]}
+            for one in outcome.clusters
+        ],
+        chosen=_describe(apparatus, outcome),
+        benign_stealth=apparatus.scale.ranges,
+        points=points,
+        without_frame=bare,
+        seconds=round(outcome.seconds, 2),
+        interrupted=outcome.interrupted,
+        warnings=find_universal_warnings(outcome, points, bare, config),
+        config={"experiment": asdict(experiment), "attack": asdict(config)},
+        versions=versions(),
+    )
+    write_json(out / "result.json", report)
+    draw_reach(out / "reach.png", points, title=describe_reach(report))
+    return report
+
+
+def _gather(apparatus: Apparatus, faces: FaceSet, experiment: UniversalExperiment) -> _Cast:
+    """Who takes part, and the photos of each."""
+    names = [
+        name
+        for name in faces.identities
+        if name in apparatus.recognizer.identities and len(faces.of(name))
+    ]
+    groups: dict[Group, list[str]] = {}
+    splits: dict[str, Split] = {}
+    left_out: list[str] = []
+    for group, drawn in divide_subjects(names, experiment).items():
+        for name in drawn:
+            try:
+                splits[name] = craft_held_out_split(
+                    faces,
+                    subject=name,
+                    craft=experiment.craft,
+                    seed=experiment.seed,
+                    seen=apparatus.photos_seen,
+                )
+            except DataError as error:
+                left_out.append(str(error))
+        groups[group] = [name for name in drawn if name in splits]
+        if not groups[group]:
+            raise DataError(
+                f"none of the {len(drawn)} {group} subjects can take part, {drawn[0]} among them: "
+                f"{left_out[-len(drawn)]}"
+            )
+    return _Cast(groups=groups, splits=splits, left_out=left_out)
+
+
+def _classes(victim: Recognizer, faces: FaceSet, places: Labels) -> Labels:
+    """The recogniser's class of each photo's identity."""
+    return torch.tensor(
+        [victim.index_of(faces.identities[own]) for own in faces.labels[places].tolist()]
+    )
+
+
+def _score(
+    victim: Recognizer,
+    faces: FaceSet,
+    cast: _Cast,
+    series: Mapping[MadeBy, Frames],
+    experiment: UniversalExperiment,
+    progress: Progress,
+) -> tuple[list[ReachPoint], dict[Group, Reach]]:
+    """Success of each series of frames in each group, and of no frame."""
+    points: list[ReachPoint] = []
+    bare: dict[Group, Reach] = {}
+    total, done = len(cast.splits), 0
+    for group, names in cast.groups.items():
+        worn: dict[MadeBy, list[Wearer]] = {made_by: [] for made_by in series}
+        for name in names:
+            for made_by, frames in series.items():
+                worn[made_by].append(_wear(victim, faces, name, cast.splits[name], frames))
+            done += 1
+            progress(done, total, {})
+        for made_by, wearers in worn.items():
+            there = len(series[made_by])
+            points += reach_curve(
+                wearers,
+                sorted({min(count, there) for count in experiment.counts}),
+                group=group,
+                made_by=made_by,
+                seed=experiment.seed,
+            )
+        bare[group] = measure_reach(
+            [~one.recognized for one in worn["attack"]], seed=experiment.seed
+        )
+    return points, bare
+
+
+@torch.no_grad()
+def _wear(victim: Recognizer, faces: FaceSet, name: str, split: Split, frames: Frames) -> Wearer:
+    """What frames do on one subject's photos."""
+    own, held_out = faces.faces(split.first), faces.faces(split.second)
+    first, second = (_classes(victim, faces, side) for side in (split.first, split.second))
+    plain = torch.cat([victim(some) for some in held_out.split(64)])
+    return Wearer(
+        name=name,
+        picking=dodges(victim, own, first, frames),
+        scored=dodges(victim, held_out, second, frames),
+        recognized=plain.argmax(1) == second,
+    )
+
+
+def _describe(apparatus: Apparatus, outcome: UniversalOutcome) -> list[ChosenFrame]:
+    return [
+        ChosenFrame(
+            cluster=int(outcome.origins[place]),
+            coverage=covered(outcome.worth[list(outcome.chosen[:number])]),
+            stealth=apparatus.scale.measure(outcome.candidates[place]),
+        )
+        for number, place in enumerate(outcome.chosen, 1)
+    ]
+
+
+def _write_frames(frames: Frames, out: Path) -> None:
+    """Write the chosen frames, and a sheet of them; those of an unfinished attack go."""
+    for left in (out / "frames").glob("[0-9][0-9]*.png"):
+        left.unlink()
+    for number, frame in enumerate(frames, 1):
+        write_image(out / "frames" / f"{number:02d}.png", frame)
+        write_image(out / "frames" / f"{number:02d}_on_canvas.png", place(frame[None])[0])
+    write_image(out / "frames.png", tile(frames, columns=2))
