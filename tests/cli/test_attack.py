@@ -260,6 +260,11 @@ def test_a_palette_is_attacked_and_scored_with(
     )  # fmt: skip
     assert done.code == 0, done.err
     assert "non printability" in done.out
+    plain = agns(
+        *IMPERSONATE, "--target", "Synthetic_002", "--stop", 0.0001, "--craft", 2,
+        *weights.options, "--faces", folder, "--glasses", shop, "--out", tmp_path / "plain",
+    )  # fmt: skip
+    assert "non printability" not in plain.out
     result = read_json(out / "result.json")
     assert result["config"]["palette"] == str(palette)
     frame = read_image(out / "frame.png")[None]

@@ -40,6 +40,8 @@ def show_report(report: "AttackReport", out: Path) -> None:
             f"{spread.low:.3f} to {spread.high:.3f}",
         )
         for name, spread in report.benign_stealth.items()
+        # Whose frames are not to be printed need not know how they would print.
+        if name != "non_printability" or report.config.get("printability")
     ]
     show(columns, looks)
     for warning in report.warnings:
