@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agns.cli.attack import open_apparatus
+from agns.cli.cluster import DaskOption, DaskResourcesOption, check_dask, work_on_dask
 from agns.cli.console import bar, prepare, say, show
 from agns.cli.options import FaceOptions, open_subject, open_victim, recorded_crop
 
@@ -35,6 +36,8 @@ def run(
     workers: Annotated[
         int, typer.Option(help="Processes that share the attacks and the cores.", min=1)
     ] = 1,
+    dask: DaskOption = None,
+    dask_resources: DaskResourcesOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")
     ] = False,
@@ -50,6 +53,7 @@ def run(
     from agns.storage import versions
 
     prepare()
+    check_dask(dask, dask_resources, workers)
     read = read_plan(plan)
     cells = cells_of(read, {victim.name: _known(victim) for victim in read.recognizers})
     if dry_run:
@@ -63,6 +67,13 @@ def run(
     ledger = Ledger(out / LEDGER)
     ledger.begin(plan_as_json(read), cells, versions())
     ledger.close()
+    if dask is not None:
+        work_on_dask(
+            read, out / LEDGER, dask, functools.partial(_open, plan=read),
+            workers=min(workers, len(cells)), resources=dask_resources, tell=_tell,
+        )  # fmt: skip
+        report(out)
+        return
     if workers > 1:
         _share(read, out, min(workers, len(cells)))
     # What is left: everything, or what others had in work when they were killed.

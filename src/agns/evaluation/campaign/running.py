@@ -54,7 +54,7 @@ def work_through(
             if opened is None or cell.recognizer != name:
                 name, opened = cell.recognizer, open_victim(victims[cell.recognizer])
             folder = out / "cells" / cell.key
-            result = _run(plan, cell, methods[cell.attack], opened, folder, watch)
+            result = run_cell(plan, cell, methods[cell.attack], opened, folder, watch)
         except AgnsError as error:
             ledger.fail(cell, str(error), seconds=time.perf_counter() - started)
         except BaseException:
@@ -63,12 +63,12 @@ def work_through(
         else:
             ledger.finish(
                 cell, result,
-                seconds=time.perf_counter() - started, peak_memory_mb=_peak_memory_mb(),
+                seconds=time.perf_counter() - started, peak_memory_mb=peak_memory_mb(),
             )  # fmt: skip
         tell(cell, ledger.standing())
 
 
-def _run(
+def run_cell(
     plan: Plan,
     cell: Cell,
     method: Method,
@@ -76,7 +76,23 @@ def _run(
     folder: Path,
     watch: Callable[[Cell], AbstractContextManager[Progress]],
 ) -> dict[str, object]:
-    """One cell's `result.json`, from a run that was killed after writing it if there is one."""
+    """Run one cell, unless a run that was killed has left its result.
+
+    Args:
+        plan: How much of everything.
+        cell: Goal, subject and seed.
+        method: The attack's settings.
+        opened: The victim.
+        folder: Takes the artefacts; what is in it without a result goes.
+        watch: Opens what is told of every step.
+
+    Returns:
+        What `result.json` in the folder says.
+
+    Raises:
+        AgnsError: The cell cannot be run.
+        KeyboardInterrupt: The attack was broken off.
+    """
     apparatus, photos_of = opened
     path = folder / "result.json"
     if not path.is_file():
@@ -98,7 +114,7 @@ def _run(
     return read_json(path)
 
 
-def _peak_memory_mb() -> float:
+def peak_memory_mb() -> float:
     """The most memory that this process has held so far; 0 where the system does not say."""
     try:
         import resource
