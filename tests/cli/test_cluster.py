@@ -255,6 +255,13 @@ def test_a_local_cluster_listens_on_this_machine_alone(client: Client) -> None:
     assert len(client.nthreads()) == 2
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows cannot hold it back")
+def test_ctrl_c_is_for_the_command_and_not_for_its_workers(client: Client) -> None:
+    held_back = client.run(signal.pthread_sigmask, signal.SIG_BLOCK, ())
+    assert all(signal.SIGINT in signals for signals in held_back.values())
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def test_no_scheduler_and_no_address_are_a_sentence_each(
     agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,17 +64,8 @@ def connected(
     """
     with contextlib.ExitStack() as stack:
         if address == LOCAL:
-            # Held back for good in the cluster's processes: Ctrl-C is for this one, which ends
-            # them.
-            with interrupts_held_back():
-                cluster = LocalCluster(
-                    host="127.0.0.1", n_workers=workers, threads_per_worker=1, processes=True,
-                    # A share of the memory for each would have Dask kill what needs more of it.
-                    memory_limit=0, resources=dict(resources or {}), dashboard_address=None,
-                    worker_dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL,
-                )  # fmt: skip
-                stack.enter_context(cluster)
-                yield stack.enter_context(Client(cluster, set_as_default=False))
+            stack.enter_context(cluster := _local(workers, dict(resources or {})))
+            yield stack.enter_context(Client(cluster, set_as_default=False))
             return
         try:
             client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
@@ -83,6 +74,17 @@ def connected(
         except OSError as error:
             raise DataError(f"no Dask scheduler answers at {address}") from error
         yield stack.enter_context(client)
+
+
+def _local(workers: int, resources: Mapping[str, float]) -> LocalCluster:
+    # Held back for good in the processes begun here: Ctrl-C is for this one, which ends them.
+    with interrupts_held_back():
+        return LocalCluster(
+            host="127.0.0.1", n_workers=workers, threads_per_worker=1, processes=True,
+            # With a share of the memory for each, Dask would kill what needs more than its share.
+            memory_limit=0, resources=resources, silence_logs=logging.CRITICAL,
+            dashboard_address=None, worker_dashboard_address="127.0.0.1:0",
+        )  # fmt: skip
 
 
 def work_on_cluster(
