@@ -108,6 +108,25 @@ def opens(plan: Plan) -> Callable[..., Any]:
     return functools.partial(_open, plan=plan)
 
 
+def test_a_local_cluster_listens_on_this_machine_alone(client: Client) -> None:
+    own = psutil.Process()
+    heard = {
+        socket.laddr.ip
+        for process in (own, *own.children(recursive=True))
+        for socket in process.net_connections(kind="inet")
+        if socket.status == psutil.CONN_LISTEN
+    }
+    assert heard == {"127.0.0.1"}
+    assert len(client.nthreads()) == 2
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows cannot hold it back")
+def test_ctrl_c_is_for_the_command_and_not_for_its_workers(client: Client) -> None:
+    held_back = client.run(signal.pthread_sigmask, signal.SIG_BLOCK, ())
+    assert all(signal.SIGINT in signals for signals in held_back.values())
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 def test_a_cluster_comes_to_the_figures_and_the_failures_of_one_process(
     agns: Run, plan: Path, client: Client, whole: list[object], tmp_path: Path
 ) -> None:
@@ -125,30 +144,6 @@ def test_a_cluster_comes_to_the_figures_and_the_failures_of_one_process(
     for cell in cells:
         assert {"result.json", "frame.png", "before_after.png"} <= set(os.listdir(cell))
         assert (cell / "frames/01.png").is_file()
-
-
-def test_what_a_killed_worker_had_in_work_is_done_by_another(
-    plan: Path, client: Client, whole: list[object], tmp_path: Path, agns: Run
-) -> None:
-    killed: list[int] = []
-
-    def kill_one_at_work() -> None:
-        pids = client.run(os.getpid)
-        deadline = time.monotonic() + 60
-        while not killed and time.monotonic() < deadline:
-            busy = [worker for worker, keys in client.processing().items() if keys]
-            if busy:
-                os.kill(pids[busy[0]], signal.SIGKILL)
-                killed.append(pids[busy[0]])
-            time.sleep(0.01)
-
-    killer = threading.Thread(target=kill_one_at_work)
-    killer.start()
-    done = agns("campaign", "run", plan, "--out", tmp_path / "out", "--dask", address(client))
-    killer.join()
-    assert done.code == 0, done.err
-    assert len(killed) == 1
-    assert figures(tmp_path / "out") == whole
 
 
 def test_a_run_that_is_broken_off_gives_everything_back_and_goes_on_later(
@@ -197,20 +192,6 @@ def test_what_breaks_down_in_each_try_is_a_failed_cell(
     assert (row.state, row.sentence) == ("failed", "RuntimeError in each of 3 tries: no memory")
 
 
-def test_a_cell_that_ends_its_workers_is_a_failed_cell(
-    plan: Path, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client.cluster.scheduler, "allowed_failures", 0)
-    read = replace(read_plan(plan), frames=17)
-    ledger = begin(read, tmp_path, only=1)
-    work_on_cluster(read, ledger, tmp_path, lambda _: os._exit(9), client)
-    (row,) = ledger.rows()
-    ledger.close()
-    assert row.state == "failed"
-    assert row.sentence is not None
-    assert row.sentence.startswith("1 workers were killed one after the other")
-
-
 def test_a_worker_that_does_not_see_the_faces_ends_the_run_and_fails_no_cell(
     plan: Path, client: Client, tmp_path: Path
 ) -> None:
@@ -243,23 +224,44 @@ def test_cells_wait_for_a_worker_that_has_what_they_take_up(
     ledger.close()
 
 
-def test_a_local_cluster_listens_on_this_machine_alone(client: Client) -> None:
-    own = psutil.Process()
-    heard = {
-        socket.laddr.ip
-        for process in (own, *own.children(recursive=True))
-        for socket in process.net_connections(kind="inet")
-        if socket.status == psutil.CONN_LISTEN
-    }
-    assert heard == {"127.0.0.1"}
-    assert len(client.nthreads()) == 2
+def test_what_a_killed_worker_had_in_work_is_done_by_another(
+    plan: Path, client: Client, whole: list[object], tmp_path: Path, agns: Run
+) -> None:
+    killed: list[int] = []
+
+    def kill_one_at_work() -> None:
+        pids = client.run(os.getpid)
+        deadline = time.monotonic() + 60
+        while not killed and time.monotonic() < deadline:
+            busy = [worker for worker, keys in client.processing().items() if keys]
+            if busy:
+                os.kill(pids[busy[0]], signal.SIGKILL)
+                killed.append(pids[busy[0]])
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill_one_at_work)
+    killer.start()
+    done = agns("campaign", "run", plan, "--out", tmp_path / "out", "--dask", address(client))
+    killer.join()
+    assert done.code == 0, done.err
+    assert len(killed) == 1
+    assert figures(tmp_path / "out") == whole
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows cannot hold it back")
-def test_ctrl_c_is_for_the_command_and_not_for_its_workers(client: Client) -> None:
-    held_back = client.run(signal.pthread_sigmask, signal.SIG_BLOCK, ())
-    assert all(signal.SIGINT in signals for signals in held_back.values())
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+def test_a_cell_that_ends_its_workers_is_a_failed_cell(
+    plan: Path, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client.cluster.scheduler, "allowed_failures", 0)
+    read = replace(read_plan(plan), frames=17)
+    ledger = begin(read, tmp_path, only=1)
+    # One may still be on its way back.
+    client.wait_for_workers(2, timeout=120)
+    work_on_cluster(read, ledger, tmp_path, lambda _: os._exit(9), client)
+    (row,) = ledger.rows()
+    ledger.close()
+    assert row.state == "failed"
+    assert row.sentence is not None
+    assert row.sentence.startswith("1 workers were killed one after the other")
 
 
 def test_no_scheduler_and_no_address_are_a_sentence_each(
