@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib
 import os
 import signal
 import sys
@@ -21,9 +22,10 @@ from agns.cli import main
 from agns.cli.campaign import _open
 from agns.data.selection import list_identities
 from agns.errors import ConfigError, DataError
-from agns.evaluation.campaign import cluster
+from agns.evaluation.campaign import connecting
 from agns.evaluation.campaign.cells import cells_of
-from agns.evaluation.campaign.cluster import connected, work_on_cluster
+from agns.evaluation.campaign.cluster import work_on_cluster
+from agns.evaluation.campaign.connecting import connected
 from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.plan import Plan, plan_as_json, read_plan
 from agns.storage import read_json
@@ -189,7 +191,10 @@ def test_what_breaks_down_in_each_try_is_a_failed_cell(
     work_on_cluster(read, ledger, tmp_path, breaks, client)
     (row,) = ledger.rows()
     ledger.close()
-    assert (row.state, row.sentence) == ("failed", "RuntimeError in each of 3 tries: no memory")
+    assert (row.state, row.sentence) == (
+        "failed",
+        "each of 3 tries broke down, the last with RuntimeError: no memory",
+    )
 
 
 def test_a_worker_that_does_not_see_the_faces_ends_the_run_and_fails_no_cell(
@@ -202,6 +207,27 @@ def test_a_worker_that_does_not_see_the_faces_ends_the_run_and_fails_no_cell(
         work_on_cluster(
             replace(read, recognizers=(elsewhere,)), ledger, tmp_path, opens(read), client
         )
+    assert {row.state for row in ledger.rows()} == {"open"}
+    ledger.close()
+
+
+class Missing:
+    """What only this process can import."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return importlib.import_module, ("agns_that_is_not_installed",)
+
+    def __call__(self, _: object) -> Any:
+        raise AssertionError("this runs on workers")
+
+
+def test_a_cluster_without_agns_ends_the_run_and_fails_no_cell(
+    plan: Path, client: Client, tmp_path: Path
+) -> None:
+    read = read_plan(plan)
+    ledger = begin(read, tmp_path)
+    with pytest.raises(DataError, match="the cluster cannot run cells: "):
+        work_on_cluster(read, ledger, tmp_path, Missing(), client)
     assert {row.state for row in ledger.rows()} == {"open"}
     ledger.close()
 
@@ -267,7 +293,7 @@ def test_a_cell_that_ends_its_workers_is_a_failed_cell(
 def test_no_scheduler_and_no_address_are_a_sentence_each(
     agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "_CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(connecting, "_CONNECT_SECONDS", 0.3)
     command = ("campaign", "run", plan, "--out", tmp_path / "out", "--dask")
     nobody = agns(*command, "tcp://127.0.0.1:1")
     assert (nobody.code, nobody.complaint) == (1, "no Dask scheduler answers at tcp://127.0.0.1:1")

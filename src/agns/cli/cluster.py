@@ -73,7 +73,8 @@ def work_on_dask(
     tell: "Callable[[Cell, Standing], None]",
 ) -> None:
     """Let a cluster work through a campaign, from the ledger at `path`."""
-    from agns.evaluation.campaign.cluster import LOCAL, connected, work_on_cluster
+    from agns.evaluation.campaign.cluster import work_on_cluster
+    from agns.evaluation.campaign.connecting import LOCAL, connected
     from agns.evaluation.campaign.ledger import Ledger
 
     amounts = _amounts(resources)

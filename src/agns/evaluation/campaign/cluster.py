@@ -3,7 +3,8 @@
 Workers never see the ledger or the campaign's directory: they are handed cells, and hand each
 one's artefacts back as bytes. A recogniser's weights go to them as bytes, too. So no disk need be
 shared, but for face folders, which workers read at the same path as this process. Where no folder
-is named, they draw the faces.
+is named, they draw the faces. agns must be installed, in the same version, where the scheduler
+and the workers run.
 
 Dask's processes send each other pickles: whoever can reach one of them can run anything as its
 user. Only for clusters, and networks, that are trusted.
@@ -15,76 +16,29 @@ user. Only for clusters, and networks, that are trusted.
 import contextlib
 import dataclasses
 import hashlib
-import logging
 import queue
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from distributed import Client, Future, KilledWorker, LocalCluster
+from distributed import Client, Future, KilledWorker
 from distributed.comm.core import CommClosedError
 
-from agns.data.workers import interrupts_held_back
-from agns.errors import AgnsError, ConfigError, DataError
+from agns.errors import DataError
 from agns.evaluation.campaign.cells import Cell
-from agns.evaluation.campaign.cluster_worker import Order, Return, carry_out
+from agns.evaluation.campaign.cluster_worker import CellBrokeDown, Order, Return, carry_out
 from agns.evaluation.campaign.ledger import Ledger, Standing
 from agns.evaluation.campaign.plan import Plan, Victim
 from agns.evaluation.campaign.running import Opened
 from agns.storage import read_json, replacing, versions
 
-LOCAL = "local"
-"""In place of a scheduler's address: a cluster of this machine's, for as long as it is needed."""
-
 RETRIES = 2
 """Further tries of a cell in which something else than agns broke down."""
 
 _GONE = "the connection to Dask's scheduler was lost: the same command goes on with another one"
-_CONNECT_SECONDS = 5.0
 _LOOK_SECONDS = 2.0
-
-
-@contextlib.contextmanager
-def connected(
-    address: str, *, workers: int = 1, resources: Mapping[str, float] | None = None
-) -> Iterator[Client]:
-    """A client of a cluster.
-
-    Args:
-        address: Its scheduler's, as `tcp://10.0.0.5:8786`; or `LOCAL`, for processes of this
-            machine that listen on 127.0.0.1 alone, without a dashboard.
-        workers: Processes of a local cluster.
-        resources: What each of these offers.
-
-    Raises:
-        ConfigError: The address is none.
-        DataError: Nobody answers there, or what does is no scheduler.
-    """
-    with contextlib.ExitStack() as stack:
-        if address == LOCAL:
-            stack.enter_context(cluster := _local(workers, dict(resources or {})))
-            yield stack.enter_context(Client(cluster, set_as_default=False))
-            return
-        try:
-            client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
-        except ValueError as error:
-            raise ConfigError(f"{address} is no address of a Dask scheduler: {error}") from error
-        except OSError as error:
-            raise DataError(f"no Dask scheduler answers at {address}") from error
-        yield stack.enter_context(client)
-
-
-def _local(workers: int, resources: Mapping[str, float]) -> LocalCluster:
-    # Held back for good in the processes begun here: Ctrl-C is for this one, which ends them.
-    with interrupts_held_back():
-        return LocalCluster(
-            host="127.0.0.1", n_workers=workers, threads_per_worker=1, processes=True,
-            # With a share of the memory for each, Dask would kill what needs more than its share.
-            memory_limit=0, resources=resources, silence_logs=logging.CRITICAL,
-            dashboard_address=None, worker_dashboard_address="127.0.0.1:0",
-        )  # fmt: skip
 
 
 def work_on_cluster(
@@ -121,8 +75,8 @@ def work_on_cluster(
         say: Told when cells wait for workers.
 
     Raises:
-        DataError: A worker has another agns, or none, or does not see a face folder; or the
-            scheduler is gone.
+        DataError: The scheduler or a worker has another agns, or none, a worker does not see a
+            face folder, or the scheduler is gone.
     """
     desk = _Desk(plan, ledger, out, open_victim, client, threads, dict(resources or {}))
     try:
@@ -194,8 +148,10 @@ class _Desk:
             self._hand_out_again(cell)
             return
         error = future.exception() if future.status == "error" else None
-        if isinstance(error, AgnsError | ImportError):
-            raise DataError(f"a worker cannot run cells: {error}") from error
+        if error is not None and not isinstance(error, KilledWorker | CellBrokeDown):
+            # No cell's fault: it would end all of them.
+            told = " ".join(str(error).split())
+            raise DataError(f"the cluster cannot run cells: {told}") from error
         if error is not None:
             self._fail(cell, _sentence(error), seconds=0.0)
         else:
@@ -293,4 +249,4 @@ def _sentence(error: BaseException) -> str:
             f"{error.allowed_failures + 1} workers were killed one after the other while it ran or "
             f"waited on them, the last of them {error.last_worker.address}: their logs say why"
         )
-    return f"{type(error).__name__} in each of {RETRIES + 1} tries: {error}"
+    return f"each of {RETRIES + 1} tries broke down, the last with {error}"

@@ -62,6 +62,10 @@ class CellCancelled(Exception):
     """Nobody waits for the cell any more."""
 
 
+class CellBrokeDown(Exception):
+    """Something else than agns failed within the cell; another try may succeed."""
+
+
 def carry_out(
     order: Order, weights: bytes | None, open_victim: Callable[[Victim], Opened]
 ) -> Return:
@@ -74,6 +78,7 @@ def carry_out(
 
     Raises:
         DataError: This worker can run no cell of this victim's.
+        CellBrokeDown: Something else than agns failed.
         CellCancelled: The task was cancelled while it ran, so that this goes nowhere.
     """
     _check_fit(order)
@@ -93,6 +98,10 @@ def carry_out(
             run_cell(order.plan, order.cell, method, opened, folder, lambda _: watch)
         except AgnsError as error:
             sentence = str(error)
+        except CellCancelled:
+            raise
+        except Exception as error:
+            raise CellBrokeDown(f"{type(error).__name__}: {error}") from error
         else:
             files = {
                 path.relative_to(folder).as_posix(): path.read_bytes()
