@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agns.cli.attack import open_apparatus
+from agns.cli.cluster import DaskOption, DaskResourcesOption, check_dask, work_on_dask
 from agns.cli.console import bar, prepare, say, show
 from agns.cli.options import FaceOptions, open_subject, open_victim, recorded_crop
 
@@ -36,6 +37,8 @@ def run(
     workers: Annotated[
         int, typer.Option(help="Processes that share the attacks and the cores.", min=1)
     ] = 1,
+    dask: DaskOption = None,
+    dask_resources: DaskResourcesOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")
     ] = False,
@@ -53,6 +56,7 @@ def run(
     from agns.storage import versions
 
     prepare()
+    check_dask(dask, dask_resources, workers)
     read = read_plan(plan)
     known = {victim.name: known_identities(victim) for victim in read.recognizers}
     cells = cells_of(read, known)
@@ -63,10 +67,16 @@ def run(
     ledger.begin(plan_as_json(read), cells, versions())
     ledger.close()
     _examine(read, out, cells)
-    if workers > 1:
-        _share(read, out, min(workers, len(cells)))
-    # What is left: everything, or what others had in work when they were killed.
-    _work(read, out)
+    if dask is not None:
+        work_on_dask(
+            read, out / LEDGER, dask, functools.partial(open_for_campaign, plan=read),
+            workers=min(workers, len(cells)), resources=dask_resources, tell=_tell,
+        )  # fmt: skip
+    else:
+        if workers > 1:
+            _share(read, out, min(workers, len(cells)))
+        # What is left: everything, or what others had in work when they were killed.
+        _work(read, out)
     if read.transfer:
         _transfer(read, out, known)
     report(out)

@@ -12,7 +12,7 @@ import torch
 
 from agns.attack.methods import Method, seeded
 from agns.data.faces import FaceSet
-from agns.errors import AgnsError
+from agns.errors import AgnsError, DataError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.ledger import Ledger, Standing
@@ -58,7 +58,7 @@ def work_through(
             if opened is None or cell.recognizer != name:
                 name, opened = cell.recognizer, open_victim(victims[cell.recognizer])
             folder = out / "cells" / cell.key
-            result = _run(plan, cell, methods[cell.attack], opened, folder, watch)
+            result = run_cell(plan, cell, methods[cell.attack], opened, folder, watch)
         except AgnsError as error:
             ledger.fail(cell, str(error), seconds=time.perf_counter() - started)
         except BaseException:
@@ -67,7 +67,7 @@ def work_through(
         else:
             ledger.finish(
                 cell, result,
-                seconds=time.perf_counter() - started, peak_memory_mb=_peak_memory_mb(),
+                seconds=time.perf_counter() - started, peak_memory_mb=peak_memory_mb(),
             )  # fmt: skip
         tell(cell, ledger.standing())
 
@@ -85,7 +85,11 @@ def examine_victim(opened: Opened, subjects: Sequence[str]) -> list[str]:
     apparatus, photos_of = opened
     faces, labels = [], []
     for subject in subjects[:10]:
-        own = photos_of(subject)
+        try:
+            own = photos_of(subject)
+        except DataError:
+            # Its attacks will say why they cannot be made.
+            continue
         fresh = [
             place
             for place in own.of(subject).tolist()
@@ -94,11 +98,11 @@ def examine_victim(opened: Opened, subjects: Sequence[str]) -> list[str]:
         faces.append(own.faces(torch.tensor(fresh[:4], dtype=torch.int64)))
         labels += [apparatus.recognizer.index_of(subject)] * len(fresh[:4])
     if not labels:
-        return ["it was trained on all photos of these subjects"]
+        return ["of the first subjects no photo is left that it was not trained on: not examined"]
     return examine(apparatus.recognizer, torch.cat(faces), torch.tensor(labels))
 
 
-def _run(
+def run_cell(
     plan: Plan,
     cell: Cell,
     method: Method,
@@ -106,7 +110,23 @@ def _run(
     folder: Path,
     watch: Callable[[Cell], AbstractContextManager[Progress]],
 ) -> dict[str, object]:
-    """One cell's `result.json`, from a run that was killed after writing it if there is one."""
+    """Run one cell, unless a run that was killed has left its result.
+
+    Args:
+        plan: How much of everything.
+        cell: Goal, subject and seed.
+        method: The attack's settings.
+        opened: The victim.
+        folder: Takes the artefacts; what is in it without a result goes.
+        watch: Opens what is told of every step.
+
+    Returns:
+        What `result.json` in the folder says.
+
+    Raises:
+        AgnsError: The cell cannot be run.
+        KeyboardInterrupt: The attack was broken off.
+    """
     apparatus, photos_of = opened
     path = folder / "result.json"
     if not path.is_file():
@@ -128,7 +148,7 @@ def _run(
     return read_json(path)
 
 
-def _peak_memory_mb() -> float:
+def peak_memory_mb() -> float:
     """The most memory that this process has held so far; 0 where the system does not say."""
     try:
         import resource
