@@ -214,16 +214,21 @@ def _halving(
     )
 
 
-def build_gan(*, generator: torch.Generator) -> tuple[Generator, Discriminator]:
-    """Both networks with weights from N(0, 0.02) (Radford et al. 2016), drawn from `generator`."""
-    networks = Generator(), Discriminator()
+def draw_gan_weights(network: nn.Module, *, generator: torch.Generator) -> None:
+    """Draw a network's weights from N(0, 0.02) in place (Radford et al. 2016); biases become 0."""
     with torch.no_grad():
-        for network in networks:
-            for layer in network.modules():
-                if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-                    nn.init.normal_(layer.weight, 0, 0.02, generator=generator)
-                    if layer.bias is not None:
-                        nn.init.zeros_(layer.bias)
+        for layer in network.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.normal_(layer.weight, 0, 0.02, generator=generator)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+
+
+def build_gan(*, generator: torch.Generator) -> tuple[Generator, Discriminator]:
+    """Both networks, their weights drawn from `generator` by `draw_gan_weights`."""
+    networks = Generator(), Discriminator()
+    for network in networks:
+        draw_gan_weights(network, generator=generator)
     return networks
 
 

@@ -1,16 +1,21 @@
-"""MNIST's four original files, plain or gzipped."""
+"""Handwritten digits: MNIST from its four original files, or the small set of scikit-learn."""
 
 import gzip
 import math
 import struct
 import zlib
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from agns.errors import ConfigError, DataError
+from agns.geometry import resize
+
+Digits: TypeAlias = tuple[Float[Tensor, "pictures 1 side side"], Int64[Tensor, " pictures"]]
+"""Grey pictures in [0, 1], white on black, and the digit that each shows."""
 
 SIDE = 28
 """Height and width in pixels of MNIST's pictures."""
@@ -19,17 +24,16 @@ LARGEST = 100_000
 """Pictures or labels in one file at most; MNIST has 60,000 for training and 10,000 for testing."""
 
 
-def read_mnist(
-    folder: Path, part: str
-) -> tuple[Float[Tensor, "pictures 1 28 28"], Int64[Tensor, " pictures"]]:
-    """Read pictures and labels of one part.
+SMALL_TEST = 360
+"""Pictures of the small set's 1,797 that are kept for testing."""
+
+
+def read_mnist(folder: Path, part: str) -> Digits:
+    """Read 28x28 pictures and labels of one part.
 
     Args:
         folder: Holds `PART-images-idx3-ubyte` and `PART-labels-idx1-ubyte`, or these with `.gz`.
         part: `train` or `t10k`.
-
-    Returns:
-        Grey pictures in [0, 1], white on black, and the digit that each shows.
 
     Raises:
         ConfigError: A file is missing.
@@ -44,6 +48,33 @@ def read_mnist(
     if int(labels.max()) > 9:
         raise DataError(f"the {part} labels in {folder} should be 0 to 9, got {int(labels.max())}")
     return pictures[:, None].float() / 255, labels.long()
+
+
+def read_small_digits(*, generator: torch.Generator) -> tuple[Digits, Digits]:
+    """Scikit-learn's 8x8 digits (UCI, Alpaydin & Kaynak 1998), drawn as 16x16 pixels.
+
+    Args:
+        generator: Source of the split.
+
+    Returns:
+        For training, and for testing.
+
+    Raises:
+        ConfigError: Scikit-learn is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ConfigError(
+            "the small digits come with scikit-learn, which is not installed: "
+            "pip install scikit-learn"
+        ) from error
+    small = load_digits()
+    pictures = resize(torch.from_numpy(small.images).float()[:, None] / 16, (16, 16))
+    labels = torch.from_numpy(small.target).long()
+    order = torch.randperm(len(pictures), generator=generator)
+    training, testing = order[SMALL_TEST:], order[:SMALL_TEST]
+    return (pictures[training], labels[training]), (pictures[testing], labels[testing])
 
 
 def _find(folder: Path, name: str) -> Path:
