@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -35,9 +34,7 @@ ATTACK = AgnConfig(
     generator_rate=2e-4, discriminator_rate=5e-4,
 )  # fmt: skip
 PRETRAINING = replace(ATTACK, kappa=1, generator_rate=5e-4, discriminator_rate=3e-4)
-Told: TypeAlias = tuple[dict[str, dict[str, object]], list[Tensor]]
 JUDGES = ("network", "neighbours")
-Reader: TypeAlias = Callable[[Tensor], Tensor]
 
 
 def train(layers: Sequence[nn.Module], data: Digits, seed: int) -> nn.Module:
@@ -54,7 +51,7 @@ def train(layers: Sequence[nn.Module], data: Digits, seed: int) -> nn.Module:
     return network.requires_grad_(requires_grad=False)
 
 
-def build_gan(side: int, random: torch.Generator) -> tuple[nn.Module, nn.Module]:
+def build_gan(side: int, random: torch.Generator) -> tuple[nn.Module, ...]:
     """Untrained generator and discriminator of pictures of `side` pixels, a multiple of 4."""
     size = 2 * side**2
     generator = nn.Sequential(
@@ -67,15 +64,12 @@ def build_gan(side: int, random: torch.Generator) -> tuple[nn.Module, nn.Module]
         nn.Conv2d(1, 16, 5, 2, 2), nn.LeakyReLU(0.2), nn.Conv2d(16, 32, 5, 2, 2), nn.LeakyReLU(0.2),
         nn.Flatten(), MinibatchDiscrimination(size, 16, 3), nn.Linear(size + 16, 1), nn.Flatten(0),
     )  # fmt: skip
-    for network in (generator, discriminator):
-        draw_gan_weights(network, generator=random)
-    return generator, discriminator
+    return tuple(draw_gan_weights(net, generator=random) for net in (generator, discriminator))
 
 
-def read_with(data: Digits, seed: int) -> tuple[nn.Module, Reader, Reader]:
+def read_with(data: Digits, seed: int) -> list[Callable[[Tensor], Tensor]]:
     """The victim, and two judges of other kinds: a network, and the three nearest pictures."""
-    pictures, labels = data
-    inputs = pictures[0].numel()
+    (pictures, labels), inputs = data, data[0][0].numel()
     convolutions = nn.Conv2d(1, 16, 5, 2, 2), nn.ReLU(), nn.Conv2d(16, 32, 5, 2, 2), nn.ReLU()
     dense = nn.Flatten(), nn.Linear(inputs, 256), nn.ReLU(), nn.Linear(256, 10)
 
@@ -84,7 +78,7 @@ def read_with(data: Digits, seed: int) -> tuple[nn.Module, Reader, Reader]:
         return functional.one_hot(labels[near], 10).sum(1)
 
     victim = train([*convolutions, nn.Flatten(), nn.Linear(2 * inputs, 10)], data, seed)
-    return victim, train(dense, data, seed + 1), neighbours
+    return [victim, train(dense, data, seed + 1), neighbours]
 
 
 def tell(rows: Tensor) -> dict[str, list[float]]:
@@ -95,35 +89,39 @@ def tell(rows: Tensor) -> dict[str, list[float]]:
     return {**told, "belief": [belief]}
 
 
-def run(mnist: Path | None, digits: list[int], seed: int, drawn: int, steps: list[int]) -> Told:
-    """Figures before and after for each digit and all, and a sheet of the first ten of each."""
-    random = torch.Generator().manual_seed(seed)
-    parts = [read_mnist(mnist, part) for part in ("train", "t10k")] if mnist else ()
-    data, (shown, true) = parts or read_small_digits(generator=random)
-    readers = victim, *_ = read_with(data, seed)
-    sheet = []
-    rows: dict[str, dict[str, Tensor]] = {"before": {}, "after": {}}
-    for digit in digits:
-        random = torch.Generator().manual_seed(10 * seed + digit)
-        networks, real = build_gan(data[0].shape[2], random), data[0][data[1] == digit]
-        latents = sample_latents(drawn, generator=random)
-        for when, config, count in zip(rows, (PRETRAINING, ATTACK), steps, strict=True):
-            tune_on_drawings(
-                *networks, victim, real, Dodge(subject=digit), config, steps=count, random=random
-            )
+def run(given: argparse.Namespace) -> None:
+    """The experiment, its figures, and a sheet of ten digits of each generator before and after."""
+    random = torch.Generator().manual_seed(given.seed)
+    data, test = read_mnist(given.mnist) if given.mnist else read_small_digits(generator=random)
+    given.out.mkdir(parents=True, exist_ok=True)
+    readers = victim, *_ = read_with(data, given.seed)
+    right = [float((read(test[0]).argmax(1) == test[1]).float().mean()) for read in readers]
+    sheet, rows = [], {"before": {}, "after": {}}
+    for digit in sorted({int(name) for name in given.digits.split(",")}):
+        random = torch.Generator().manual_seed(10 * given.seed + digit)
+        goal, real = Dodge(subject=digit), data[0][data[1] == digit]
+        networks = build_gan(real.shape[2], random)
+        latents = sample_latents(given.drawn, generator=random)
+        phases = (PRETRAINING, given.pretraining), (ATTACK, given.steps)
+        for when, (config, steps) in zip(rows, phases, strict=True):
+            tune_on_drawings(*networks, victim, real, goal, config, steps=steps, random=random)
             judge = judge if when == "after" else copy.deepcopy(networks[1])
             with torch.no_grad():
-                pictures = networks[0].eval()(latents)
-                belief = torch.cat([judge(some).sigmoid() for some in pictures.split(config.batch)])
-            right, *judged = (read(pictures).argmax(1) == digit for read in readers)
-            flags = [~right, *judged, ~right & judged[0] & judged[1]]
-            rows[when][str(digit)] = torch.stack([*flags, belief], 1).double()
-            sheet.append(pictures[:10])
+                drawn = networks[0].eval()(latents)
+                belief = torch.cat([judge(some).sigmoid() for some in drawn.split(config.batch)])
+            read, *judged = (reader(drawn).argmax(1) == digit for reader in readers)
+            counts = ~read & judged[0] & judged[1]
+            rows[when][str(digit)] = torch.stack([~read, *judged, counts, belief], 1).double()
+            sheet.append(drawn[:10])
     for kept in rows.values():
         kept["all"] = torch.cat(list(kept.values()))
     told = {when: {name: tell(some) for name, some in kept.items()} for when, kept in rows.items()}
-    right = [float((read(shown).argmax(1) == true).float().mean()) for read in readers]
-    return {"accuracy": dict(zip(("victim", *JUDGES), right, strict=True)), **told}, sheet
+    about = {"attack": ATTACK, "options": vars(given), "versions": versions()}
+    accuracy = dict(zip(("victim", *JUDGES), right, strict=True))
+    write_json(given.out / "result.json", {"accuracy": accuracy, **told, **about})
+    large = functional.interpolate(torch.cat(sheet).expand(-1, 3, -1, -1), scale_factor=3)
+    write_image(given.out / "before_and_after.png", tile(large, columns=20))
+    sys.stdout.writelines(f"{when}: {told[when]['all']}\n" for when in told)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -140,17 +138,10 @@ def main(words: Sequence[str] | None = None) -> int:
             raise ConfigError(f"--digits should be digits with commas between, got {given.digits}")
         if min(given.drawn, given.pretraining, given.steps, given.seed + 1) < 1:
             raise ConfigError("--drawn, --pretraining and --steps start at 1, --seed at 0")
-        given.out.mkdir(parents=True, exist_ok=True)
-        steps, digits = [given.pretraining, given.steps], sorted(map(int, given.digits.split(",")))
-        told, sheet = run(given.mnist, digits, given.seed, given.drawn, steps)
-        about = {"attack": ATTACK, "options": vars(given), "versions": versions()}
-        write_json(given.out / "result.json", {**told, **about})
-        large = functional.interpolate(torch.cat(sheet).expand(-1, 3, -1, -1), scale_factor=3)
-        write_image(given.out / "before_and_after.png", tile(large, columns=20))
+        run(given)
     except (AgnsError, OSError) as error:
         sys.stderr.write(f"digits: {error}\n")
         return error.exit_code if isinstance(error, AgnsError) else 1
-    sys.stdout.write(f"misread before: {told['before']['all']}\nafter: {told['after']['all']}\n")
     return 0
 
 

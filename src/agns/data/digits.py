@@ -14,8 +14,8 @@ from torch import Tensor
 from agns.errors import ConfigError, DataError
 from agns.geometry import resize
 
-Digits: TypeAlias = tuple[Float[Tensor, "pictures 1 side side"], Int64[Tensor, " pictures"]]
-"""Grey pictures in [0, 1], white on black, and the digit that each shows."""
+Digits: TypeAlias = tuple[Float[Tensor, "_ 1 side side"], Int64[Tensor, " _"]]
+"""Grey pictures in [0, 1], white on black, and the digit that each shows, as many."""
 
 SIDE = 28
 """Height and width in pixels of MNIST's pictures."""
@@ -28,26 +28,21 @@ SMALL_TEST = 360
 """Pictures of the small set's 1,797 that are kept for testing."""
 
 
-def read_mnist(folder: Path, part: str) -> Digits:
-    """Read 28x28 pictures and labels of one part.
+def read_mnist(folder: Path) -> tuple[Digits, Digits]:
+    """Read MNIST, 28x28 pixels.
 
     Args:
-        folder: Holds `PART-images-idx3-ubyte` and `PART-labels-idx1-ubyte`, or these with `.gz`.
-        part: `train` or `t10k`.
+        folder: Holds `train-images-idx3-ubyte`, `train-labels-idx1-ubyte` and the same of `t10k`,
+            or these with `.gz`.
+
+    Returns:
+        For training, and for testing.
 
     Raises:
         ConfigError: A file is missing.
         DataError: A file is damaged or is no such file, or labels and pictures do not match.
     """
-    pictures = _read_idx(_find(folder, f"{part}-images-idx3-ubyte"), (SIDE, SIDE))
-    labels = _read_idx(_find(folder, f"{part}-labels-idx1-ubyte"), ())
-    if len(labels) != len(pictures):
-        raise DataError(
-            f"the {part} files in {folder} hold {len(pictures)} pictures but {len(labels)} labels"
-        )
-    if int(labels.max()) > 9:
-        raise DataError(f"the {part} labels in {folder} should be 0 to 9, got {int(labels.max())}")
-    return pictures[:, None].float() / 255, labels.long()
+    return _read_part(folder, "train"), _read_part(folder, "t10k")
 
 
 def read_small_digits(*, generator: torch.Generator) -> tuple[Digits, Digits]:
@@ -75,6 +70,18 @@ def read_small_digits(*, generator: torch.Generator) -> tuple[Digits, Digits]:
     order = torch.randperm(len(pictures), generator=generator)
     training, testing = order[SMALL_TEST:], order[:SMALL_TEST]
     return (pictures[training], labels[training]), (pictures[testing], labels[testing])
+
+
+def _read_part(folder: Path, part: str) -> Digits:
+    pictures = _read_idx(_find(folder, f"{part}-images-idx3-ubyte"), (SIDE, SIDE))
+    labels = _read_idx(_find(folder, f"{part}-labels-idx1-ubyte"), ())
+    if len(labels) != len(pictures):
+        raise DataError(
+            f"the {part} files in {folder} hold {len(pictures)} pictures but {len(labels)} labels"
+        )
+    if int(labels.max()) > 9:
+        raise DataError(f"the {part} labels in {folder} should be 0 to 9, got {int(labels.max())}")
+    return pictures[:, None].float() / 255, labels.long()
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -214,7 +214,10 @@ def _halving(
     )
 
 
-def draw_gan_weights(network: nn.Module, *, generator: torch.Generator) -> None:
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+def draw_gan_weights(network: _Module, *, generator: torch.Generator) -> _Module:
     """Draw a network's weights from N(0, 0.02) in place (Radford et al. 2016); biases become 0."""
     with torch.no_grad():
         for layer in network.modules():
@@ -222,14 +225,13 @@ def draw_gan_weights(network: nn.Module, *, generator: torch.Generator) -> None:
                 nn.init.normal_(layer.weight, 0, 0.02, generator=generator)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
+    return network
 
 
 def build_gan(*, generator: torch.Generator) -> tuple[Generator, Discriminator]:
     """Both networks, their weights drawn from `generator` by `draw_gan_weights`."""
-    networks = Generator(), Discriminator()
-    for network in networks:
-        draw_gan_weights(network, generator=generator)
-    return networks
+    drawing = draw_gan_weights(Generator(), generator=generator)
+    return drawing, draw_gan_weights(Discriminator(), generator=generator)
 
 
 def save_network(
