@@ -54,7 +54,7 @@ def weights(network: nn.Module) -> Tensor:
 def test_the_victim_comes_to_misread_what_is_drawn(networks: tuple[nn.Module, ...]) -> None:
     before, victim = probability(networks), weights(networks[2])
     tune(networks, CONFIG)
-    assert probability(networks) < before - 0.1
+    assert probability(networks) < before - 0.05
     assert torch.equal(weights(networks[2]), victim)
 
 
