@@ -16,9 +16,10 @@ from agns.accessory.printability import palette_at
 from agns.accessory.smoothness import total_variation
 from agns.attack.config import AgnConfig
 from agns.attack.goals import Wish
-from agns.attack.gradients import add_printing, add_smoothing, join_gradients, keep_in_range
+from agns.attack.gradients import add_printing, add_smoothing, keep_in_range
 from agns.attack.outcome import Reason
 from agns.attack.search import Candidates, check_photos, draw_photos, search_frames, typicality
+from agns.attack.steps import join_objectives, teach_discriminator
 from agns.errors import AttackError
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
@@ -172,26 +173,15 @@ def attack_with_agn(
                 raise FloatingPointError("the generator's frames are not finite")
             real = from_pixels(glasses[order[step * config.batch : (step + 1) * config.batch]])
 
-            # The discriminator first: real frames are 1, smoothed; generated ones are 0.
-            with autocast(config.precision):
-                on_drawn = discriminator(drawn.detach()).float()
-                learns = float(on_drawn.detach().sigmoid().mean()) >= config.lead
-                with torch.set_grad_enabled(learns):
-                    on_real = discriminator(real).float()
-            discriminator_loss = functional.binary_cross_entropy_with_logits(
-                on_real, torch.full_like(on_real, config.smoothing)
-            ) + functional.binary_cross_entropy_with_logits(on_drawn, torch.zeros_like(on_drawn))
-            if learns:
-                optimize_discriminator.zero_grad()
-                discriminator_loss.backward()
-                optimize_discriminator.step()
+            # The discriminator first.
+            discriminator_loss = teach_discriminator(
+                discriminator, optimize_discriminator, real, drawn, config
+            )
 
             # Then the generator: two gradients at its output, joined sample by sample.
             leaf = drawn.detach().requires_grad_()
             with autocast(config.precision):
                 verdicts = discriminator(leaf).float()
-            looks_real = functional.logsigmoid(verdicts).sum()
-            (real_gradient,) = torch.autograd.grad(-looks_real, leaf)
             odds = config.focus * resistance + (1 - config.focus) * resistance.mean()
             photos = draw_photos(odds, config.batch, random)
             worn = placement.wear(faces, leaf, photos, draws=random)
@@ -203,18 +193,15 @@ def attack_with_agn(
             lately = resistance.scatter_reduce(0, photos, lacking, "mean", include_self=False)
             resistance = (resistance + lately).clamp_min(1e-6) / 2
             errs = wanted.loss(logits, config.objective)
-            (error_gradient,) = torch.autograd.grad(errs.sum(), leaf)
             figures = {
-                "discriminator": float(looks_real.detach()) / config.batch,
+                "discriminator": float(functional.logsigmoid(verdicts.detach()).mean()),
                 "recognizer": float(errs.detach().mean()),
-                "loss": float(discriminator_loss.detach()),
+                "loss": discriminator_loss,
                 "probability": float(wanted.watched(logits.detach()).mean()),
             }
             if not all(math.isfinite(value) for value in figures.values()):
                 raise FloatingPointError("a loss is not finite")
-            joined = join_gradients(
-                real_gradient, error_gradient, config.kappa, config.joined_length
-            )
+            joined = join_objectives(leaf, verdicts, errs, config)
             optimize_generator.zero_grad()
             limit = roughness * (1 + step * config.loosening)
             joined = add_smoothing(joined, drawn, limit, config.smoothness)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from agns.accessory.printability import Palette, non_printability
 from agns.accessory.smoothness import total_variation
-from agns.types import Frames
+from agns.types import Drawings, Frames
 
 Length: TypeAlias = Literal["shorter", "real"]
 """To what length two gradients are brought before they are joined.
@@ -19,7 +19,7 @@ discriminator's. The recogniser's gradient is shortest on photos that it is sure
 """
 
 
-def join_gradients(real: Frames, error: Frames, kappa: float, length: Length) -> Frames:
+def join_gradients(real: Drawings, error: Drawings, kappa: float, length: Length) -> Drawings:
     """Join two gradients sample by sample (algorithm 1, lines 8 to 13).
 
     Both are brought to one length, so that neither goal drowns the other; then
@@ -81,7 +81,7 @@ def add_printing(joined: Frames, frames: Frames, palette: Palette, weight: float
     return joined + weight * _length(joined) / _length(off).clamp_min(1e-30) * off
 
 
-def keep_in_range(joined: Frames, frames: Frames, headroom: float) -> Frames:
+def keep_in_range(joined: Drawings, frames: Drawings, headroom: float) -> Drawings:
     """Turn gradients round, at half their size, where a step would push a value to its range's end.
 
     A value at the end of the generator's tanh hardly moves any more, whatever the gradient: a
@@ -97,6 +97,6 @@ def keep_in_range(joined: Frames, frames: Frames, headroom: float) -> Frames:
     return torch.where(outward, -0.5 * joined, joined)
 
 
-def _length(gradients: Frames) -> Float[Tensor, "frames 1 1 1"]:
+def _length(gradients: Drawings) -> Float[Tensor, "batch 1 1 1"]:
     lengths: Tensor = gradients.flatten(1).norm(dim=1)
     return lengths[:, None, None, None]

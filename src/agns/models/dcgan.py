@@ -214,17 +214,24 @@ def _halving(
     )
 
 
-def build_gan(*, generator: torch.Generator) -> tuple[Generator, Discriminator]:
-    """Both networks with weights from N(0, 0.02) (Radford et al. 2016), drawn from `generator`."""
-    networks = Generator(), Discriminator()
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+def draw_gan_weights(network: _Module, *, generator: torch.Generator) -> _Module:
+    """Draw a network's weights from N(0, 0.02) in place (Radford et al. 2016); biases become 0."""
     with torch.no_grad():
-        for network in networks:
-            for layer in network.modules():
-                if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-                    nn.init.normal_(layer.weight, 0, 0.02, generator=generator)
-                    if layer.bias is not None:
-                        nn.init.zeros_(layer.bias)
-    return networks
+        for layer in network.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.normal_(layer.weight, 0, 0.02, generator=generator)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+    return network
+
+
+def build_gan(*, generator: torch.Generator) -> tuple[Generator, Discriminator]:
+    """Both networks, their weights drawn from `generator` by `draw_gan_weights`."""
+    drawing = draw_gan_weights(Generator(), generator=generator)
+    return drawing, draw_gan_weights(Discriminator(), generator=generator)
 
 
 def save_network(

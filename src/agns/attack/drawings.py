@@ -1,0 +1,69 @@
+"""The attack where nothing is worn: the victim sees what the generator draws, digits for one."""
+
+import torch
+from torch import nn
+
+from agns.attack.config import AgnConfig
+from agns.attack.goals import Goal
+from agns.attack.gradients import keep_in_range
+from agns.attack.steps import join_objectives, teach_discriminator
+from agns.errors import AttackError
+from agns.models.dcgan import sample_latents
+from agns.training.precision import autocast
+from agns.types import Drawings
+
+
+def tune_on_drawings(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    victim: nn.Module,
+    real: Drawings,
+    goal: Goal,
+    config: AgnConfig,
+    *,
+    steps: int,
+    random: torch.Generator,
+) -> None:
+    """Take steps of the attack, in place, with nothing to stop at: all that is drawn is to count.
+
+    At a kappa of 1 the victim has no say, and this is how a GAN is trained.
+
+    Args:
+        generator: Latents to pictures in [0, 1]; its mode, training or evaluation, stays.
+        discriminator: Pictures to one logit each, positive for what looks real.
+        victim: Pictures to logits; not changed.
+        real: Real pictures, in [0, 1], drawn from with repetition.
+        goal: What the victim is to take drawings for.
+        config: Of these count kappa, objective and joined_length, headroom, both rates and their
+            weight decay, batch, smoothing, lead and precision; the others are about eyeglasses.
+        steps: How many.
+        random: Source of every draw.
+
+    Raises:
+        AttackError: There are no real pictures, or a step's drawings are no longer finite.
+    """
+    if len(real) == 0:
+        raise AttackError("the discriminator needs real pictures, got none")
+    moving, judging = (
+        torch.optim.Adam(
+            network.parameters(), lr=rate, betas=(0.5, 0.999), weight_decay=config.weight_decay
+        )
+        for network, rate in (
+            (generator, config.generator_rate),
+            (discriminator, config.discriminator_rate),
+        )
+    )
+    for step in range(steps):
+        with autocast(config.precision):
+            drawn: Drawings = generator(sample_latents(config.batch, generator=random)).float()
+        if not drawn.isfinite().all():
+            raise AttackError(f"what the generator draws is not finite in step {step + 1}")
+        seen = real[torch.randint(len(real), (config.batch,), generator=random)]
+        teach_discriminator(discriminator, judging, seen, drawn, config)
+        leaf = drawn.detach().requires_grad_()
+        with autocast(config.precision):
+            verdicts, logits = discriminator(leaf).float(), victim(leaf).float()
+        joined = join_objectives(leaf, verdicts, goal.loss(logits, config.objective), config)
+        moving.zero_grad()
+        drawn.backward(keep_in_range(joined, drawn.detach(), config.headroom))
+        moving.step()

@@ -1,0 +1,56 @@
+"""The attack's step on pictures of any size: what the discriminator learns, what is joined."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from agns.attack.config import AgnConfig
+from agns.attack.goals import Dodge
+from agns.attack.gradients import keep_in_range
+from agns.attack.steps import join_objectives, teach_discriminator
+
+
+class Linear(nn.Module):
+    """One logit each, a weighted sum of the values, whose gradients can be told by hand."""
+
+    def __init__(self, weights: Tensor) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(weights)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return (pictures * self.weights).sum((1, 2, 3))
+
+
+@pytest.fixture
+def discriminator(generator: torch.Generator) -> Linear:
+    return Linear(torch.randn(1, 9, 7, generator=generator))
+
+
+def test_grey_pictures_of_any_size_are_joined_as_frames_are(
+    discriminator: Linear, generator: torch.Generator
+) -> None:
+    leaf = torch.rand(5, 1, 9, 7, generator=generator).requires_grad_()
+    weights = torch.randn(4, 63, generator=generator)
+    verdicts = discriminator(leaf)
+    errs = Dodge(subject=2).loss(leaf.flatten(1) @ weights.T, "logits")
+    config = AgnConfig(kappa=0.3, joined_length="real", precision="fp32")
+    joined = join_objectives(leaf, verdicts, errs, config)
+    # -log sigmoid(w x) falls along w; the class's logit minus the others' is linear.
+    real = -discriminator.weights * (1 - verdicts.sigmoid())[:, None, None, None]
+    error = (2 * weights[2] - weights.sum(0)).reshape(1, 9, 7).expand(5, 1, 9, 7)
+    lengths = [each.flatten(1).norm(dim=1)[:, None, None, None] for each in (real, error)]
+    torch.testing.assert_close(joined, 0.3 * real + 0.7 * error * lengths[0] / lengths[1])
+    assert keep_in_range(joined, leaf, 0.05).shape == leaf.shape
+
+
+@pytest.mark.parametrize(("lead", "learns"), [(0.0, True), (1.0, False)])
+def test_a_discriminator_learns_from_any_pictures_unless_it_leads(
+    discriminator: Linear, generator: torch.Generator, lead: float, learns: bool
+) -> None:
+    real, drawn = torch.rand(2, 5, 1, 9, 7, generator=generator)
+    optimizer = torch.optim.SGD(discriminator.parameters(), lr=1e-3)
+    before, config = discriminator.weights.clone(), AgnConfig(lead=lead, precision="fp32")
+    first = teach_discriminator(discriminator, optimizer, real, drawn, config)
+    again = teach_discriminator(discriminator, optimizer, real, drawn, config)
+    assert torch.equal(before, discriminator.weights) is not learns
+    assert (again < first) is learns
