@@ -15,10 +15,14 @@ from typing import Any
 
 import jsonschema
 import pytest
+import torch
 
+from agns.cli import campaign
+from agns.errors import WeightsError
 from agns.evaluation.campaign import running, transfer
 from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.ledger import Ledger
+from agns.models.recognizer import load_recognizer, save_recognizer
 from agns.storage import read_json
 
 Run = Callable[..., Any]
@@ -60,7 +64,7 @@ def test_a_dry_run_says_what_would_run_and_leaves_nothing(
     assert done.code == 0, done.err
     *kinds, total = done.out.splitlines()[1:]
     assert [line.split()[2:4] for line in kinds] == [["pgd", "2"], ["agn", "2"]]
-    told = re.match(r"4 attacks in all, ([0-9.]+) to ([0-9.]+) minutes", total)
+    told = re.match(r"4 attacks in all, about ([0-9.]+) to ([0-9.]+) minutes", total)
     assert told is not None, total
     assert 0 <= float(told[1]) <= float(told[2])
     assert not (tmp_path / "out").exists()
@@ -207,3 +211,41 @@ def test_misuse_is_one_sentence(agns: Run, plan: Path, tmp_path: Path) -> None:
     plan.write_text(plan.read_text(encoding="utf-8") + "goal: x\n", encoding="utf-8")
     wrong = agns("campaign", "run", plan, "--out", out)
     assert (wrong.code, "line 11: a plan has no 'goal'" in wrong.complaint) == (2, True)
+
+
+def test_another_recogniser_under_the_same_name_is_refused(
+    agns: Run, plan: Path, weights: Any, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.safetensors"
+    shutil.copy(weights.recognizer, own)
+    text = plan.read_text(encoding="utf-8").replace(str(weights.recognizer), str(own))
+    plan.write_text(text.replace("  - {method: agn", "  # - {method: agn"), encoding="utf-8")
+    assert agns("campaign", "run", plan, "--out", tmp_path / "out").code == 0
+    other = load_recognizer(own)[0]
+    with torch.no_grad():
+        next(other.parameters()).mul_(1.5)
+    save_recognizer(own, other)
+    done = agns("campaign", "run", plan, "--out", tmp_path / "out")
+    assert done.code == 2
+    assert "is not the recogniser any more" in done.complaint
+
+
+def test_a_victim_that_does_not_open_ends_the_run_and_leaves_its_cells_open(
+    agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+
+    def closed(*_: object, **__: object) -> None:
+        raise WeightsError("the disk is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "run_experiment", lambda *_, **__: closed())
+        done = agns("campaign", "run", plan, "--out", out)
+    assert "0 of 4 attacks have results, 4 failed" in done.out
+    with monkeypatch.context() as patch:
+        patch.setattr(campaign, "open_for_campaign", closed)
+        done = agns("campaign", "run", plan, "--out", out, "--retry-failed")
+    assert (done.code, done.complaint) == (1, "the disk is away")
+    ledger = Ledger(out / "campaign.sqlite")
+    assert {row.state for row in ledger.rows()} == {"open"}
+    ledger.close()

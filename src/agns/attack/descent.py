@@ -33,7 +33,7 @@ from agns.accessory.smoothness import total_variation
 from agns.attack.goals import Goal, log_odds
 from agns.attack.outcome import FrameOutcome, Reason
 from agns.attack.search import check_photos
-from agns.errors import ConfigError
+from agns.errors import AttackError, ConfigError
 from agns.models.recognizer import Recognizer, freeze
 from agns.types import Faces, Frames, Progress, silent
 
@@ -171,6 +171,13 @@ def attack_by_descent(
     try:
         for step in range(config.steps + 1):
             gradient, lacking = _look(victim, faces, frames, goal, config.batch, placement, None)
+            if not bool(lacking.isfinite().all()):
+                if step == 0:
+                    raise AttackError(
+                        "the attack cannot begin: the recogniser's logits are not finite"
+                    )
+                reason = "not finite"
+                break
             better = lacking < shortfalls
             finest[better], shortfalls[better] = frames[better], lacking[better]
             history.append({"probability": goal.probability(float(lacking.min()))})

@@ -58,7 +58,7 @@ def attack(
         generator: Pretrained on eyeglasses; an attack on pixels needs none.
         discriminator: Pretrained with it, likewise.
         glasses: Real 64x176 frames as bytes, likewise.
-        placement: Where frames sit on these photos.
+        placement: Where frames sit on these photos; the method says how steps disturb it.
         progress: Told of every step.
 
     Raises:
@@ -67,6 +67,7 @@ def attack(
         ConfigError: There is no palette where the settings say.
         DataError: It cannot be read.
     """
+    placement = disturbed(placement, method)
     if isinstance(method, DescentConfig):
         return attack_by_descent(
             recognizer, faces, goal, method, placement=placement, progress=progress

@@ -20,6 +20,12 @@ def main() -> None:
         where = f" ({error.filename})" if error.filename else ""
         _complain(f"{error.strerror or error}{where}")
         sys.exit(1)
+    except Exception as error:
+        # By name: importing sqlite3 would slow each command.
+        if type(error).__module__ != "sqlite3":
+            raise
+        _complain(f"the campaign's ledger cannot be used: {error}")
+        sys.exit(1)
 
 
 def _complain(sentence: str) -> None:

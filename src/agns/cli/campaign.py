@@ -39,14 +39,25 @@ def run(
     ] = 1,
     dask: DaskOption = None,
     dask_resources: DaskResourcesOption = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try attacks again that could not be made.")
+    ] = False,
+    reopen: Annotated[
+        bool,
+        typer.Option(
+            "--reopen",
+            help="Run again what other machines had in work; only when none works on it any more.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would run, and run nothing.")
     ] = False,
 ) -> None:
     """Run every attack of a plan that has no result yet.
 
-    The same command goes on after Ctrl-C, a crash or a power cut, and to the same figures; two of
-    them may work on one directory. What a process that was killed had in work is done by another.
+    The same command goes on after Ctrl-C, a crash or a power cut, and to the same figures (with as
+    many threads: their number moves the last digits). Two of them may work on one directory. What a
+    process that was killed had in work is done by another.
     """
     from agns.cli.rehearsal import rehearse
     from agns.evaluation.campaign.cells import cells_of
@@ -65,6 +76,7 @@ def run(
         return
     ledger = Ledger(out / LEDGER)
     ledger.begin(plan_as_json(read), cells, versions())
+    ledger.reopen(failed=retry_failed, elsewhere=reopen)
     ledger.close()
     _examine(read, out, cells)
     if dask is not None:
@@ -126,27 +138,31 @@ def compare(
     """Compare two campaigns attack by attack; exit code 1 when a recogniser got worse.
 
     It got worse where attacks on it succeed more often than before on held-out photos, paired
-    over subjects, and not by chance.
+    over subjects, and not by chance, in all comparisons together. Five subjects or fewer cannot
+    show that at the usual level, and the two plans must give their attacks the same settings.
     """
     from agns.errors import ConfigError
-    from agns.evaluation.campaign.comparison import compare as compare_rows
+    from agns.evaluation.campaign.comparison import compare as compare_findings
     from agns.evaluation.campaign.findings import read_findings
 
     if not 0 < level < 1:
         raise ConfigError(f"level must lie in (0, 1), got {level}")
-    first, second = (read_findings(out / LEDGER).rows for out in (before, after))
-    found = compare_rows(first, second)
+    first, second = (read_findings(out / LEDGER) for out in (before, after))
+    found = compare_findings(first, second)
     show(
         ("recogniser", "goal", "attack", ">subjects", ">before", ">after", ">by chance", ""),
         [
             (
                 one.recognizer, one.goal, one.attack, str(one.subjects), f"{one.before:.1%}",
                 f"{one.after:.1%}", f"{one.by_chance:.3f}",
-                "worse" if one.is_worse(level=level) else "",
+                "worse" if one.is_worse(level=level)
+                else "" if one.can_tell(level=level) else "too few to tell",
             )
             for one in found
         ],
     )  # fmt: skip
+    if missing := sum(one.missing for one in found):
+        say(f"Warning: {missing} attacks have a result in one campaign alone, and do not count.")
     if any(one.is_worse(level=level) for one in found):
         raise typer.Exit(1)
 
@@ -192,19 +208,34 @@ def _work(plan: "Plan", out: Path, *, watched: bool = True) -> None:
 
 
 def _examine(plan: "Plan", out: Path, cells: "Sequence[Cell]") -> None:
-    """Look for signs that a victim's figures cannot be trusted, once."""
+    """Look for signs that a victim's figures cannot be trusted, once, and keep its digest."""
+    from agns.errors import ConfigError
     from agns.evaluation.campaign.ledger import Ledger
     from agns.evaluation.campaign.running import examine_victim
 
     ledger = Ledger(out / LEDGER)
     for victim in plan.recognizers:
-        if victim.name not in ledger.doubts():
+        weights = "shipped" if victim.file is None else _digest(victim.file)
+        entered = ledger.weights_of(victim.name)
+        if entered not in (None, weights):
+            raise ConfigError(
+                f"{victim.file} is not the recogniser any more that {out} was begun with: name "
+                "another directory"
+            )
+        if entered is None:
             subjects = {cell.subject: None for cell in cells if cell.recognizer == victim.name}
             with bar(f"Examining {victim.name}") as progress:
                 doubts = examine_victim(open_for_campaign(victim, plan), list(subjects))
                 progress(1, 1, {})
-            ledger.enter_doubts(victim.name, doubts)
+            ledger.enter_victim(victim.name, weights, doubts)
     ledger.close()
+
+
+def _digest(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _transfer(plan: "Plan", out: Path, known: "Mapping[str, Sequence[str]]") -> None:

@@ -165,6 +165,11 @@ def _attack(goal: str, stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
     return _seen(report, out), [long]
 
 
+_STUDIO = 0.3
+"""How far the simulated camera's scenes depart from plain ones: the sitter faces it, in steady
+light."""
+
+
 def _physical(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
     import torch
 
@@ -179,7 +184,7 @@ def _physical(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
     photos = stage.out / "photos" / subject
     with bar("Photographing") as progress:
         write_wearer(
-            photos, own, subject, seen=apparatus.photos_seen, most=40,
+            photos, own, subject, seen=apparatus.photos_seen, most=40, strength=_STUDIO,
             draws=torch.Generator().manual_seed(stage.seed), progress=progress,
         )  # fmt: skip
     marked = load_marked_photos(photos, subject, skip_unmarked=True)
@@ -198,7 +203,8 @@ def _physical(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
     taken = stage.by_hand / "photos" / subject
     commands = [
         command(
-            "faces", "photograph", "--subject", subject, "--photos", 40, *faces, *unseen,
+            "faces", "photograph", "--subject", subject, "--photos", 40, "--strength", _STUDIO,
+            *faces, *unseen,
             "--seed", stage.seed, "--out", taken,
         ),
         command(
@@ -275,7 +281,7 @@ PARTS: dict[str, Part] = {
     "physical": Part(
         title="impersonate physically: with photos of a worn frame",
         before=(
-            "Somebody is photographed wearing a frame with seven green marks (a simulated camera).",
+            "Somebody faces a simulated camera, wearing a frame with seven green marks.",
             "The marks tell where each photo has the frame; generated ones are warped onto it.",
             "The same warp serves in the attack and in the scoring, on other photos.",
         ),

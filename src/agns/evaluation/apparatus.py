@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from agns.accessory.placement import Placement
+from agns.data.cache import digest
 from agns.data.faces import FaceSet
 from agns.evaluation.controls import CONTROLS, control_frames, logits_wearing
 from agns.evaluation.stealth import StealthScale
@@ -16,6 +17,9 @@ from agns.models.dcgan import Discriminator, Generator
 from agns.models.recognizer import Recognizer, freeze
 from agns.models.weights import photos_seen
 from agns.types import Glasses
+
+_KEPT = 64
+"""Sets of photos of which the controls' logits are kept."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -64,7 +68,7 @@ class Apparatus:
             count: Frames of each control.
             seed: Of the frames.
         """
-        key = (count, seed, faces.photos, faces.digests)
+        key = (count, seed, tuple(map(digest, faces.pixels.cpu().numpy())))
         # Where marks were found is not part of the key.
         known = self._known if placement.homographies is None else {}
         if key not in known:
@@ -75,6 +79,8 @@ class Apparatus:
                 name: logits_wearing(self.victim, photos, frames[name], placement=placement)
                 for name in CONTROLS
             }
+            while len(known) > _KEPT:
+                known.pop(next(iter(known)))
         return known[key]
 
     @functools.cached_property

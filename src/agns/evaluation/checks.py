@@ -58,7 +58,7 @@ def find_warnings(
     if stealth.total_variation_percentile > 0.95:
         warnings.append(
             "The frame is rougher than 95 % of benign generated frames (total variation "
-            f"{stealth.total_variation:.3f}): a person may take it for coloured noise."
+            f"{stealth.total_variation:.3f}): look at it."
         )
     if held_out.images < 10:
         warnings.append(

@@ -8,7 +8,7 @@ import torch
 
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Dodge, Impersonate
-from agns.attack.methods import Method, attack, disturbed, name_of, palette_of
+from agns.attack.methods import Method, attack, name_of, palette_of
 from agns.attack.result import save_outcome
 from agns.data.faces import FaceSet
 from agns.data.splits import craft_held_out_split
@@ -121,7 +121,7 @@ def run_experiment(
     )
     sides = {"craft": own.faces(split.first), "held_out": own.faces(split.second)}
     placements = {
-        "craft": disturbed(placement.part(split.first), method),
+        "craft": placement.part(split.first),
         "held_out": placement.part(split.second),
     }
     with torch.no_grad():

@@ -18,7 +18,8 @@ def row() -> Callable[..., Row]:
     ) -> Row:  # fmt: skip
         rate = {"success_rate": held, "recognized": {"success_rate": None}}
         result = {
-            "subject": subject, "reached_stop_value": met, "craft": {"success_rate": craft},
+            "subject": subject, "seconds": 4, "reached_stop_value": met,
+            "craft": {"success_rate": craft},
             "held_out": rate, "controls": {"benign": {"success_rate": benign}},
             "stealth": {"discriminator_score": score, "nearest_real": 0.1},
             "warnings": ["Few photos."],
@@ -39,7 +40,7 @@ def transfer() -> Callable[..., TransferRow]:
         cell = Cell(
             recognizer="OF10", goal="dodge", subject=subject, target=None, attack="agn", seed=seed
         )
-        rates = {"digital": digital, "photographed": digital / 2, "benign": 0.1}
+        rates = {"digital": digital, "photographed": digital / 2, "benign": 0.1, "bare": 0.05}
         score = {name: {"success_rate": rate} for name, rate in rates.items()}
         return TransferRow(cell=cell, victim=victim, score=score, sentence=None)
 

@@ -67,3 +67,8 @@ def test_keys_are_folder_names_whatever_people_are_called() -> None:
     assert "/" not in cell.key
     assert " " not in cell.key
     assert cell.key.startswith("dodge-a____b_c-")
+
+
+def test_faces_of_nobody_whom_a_victim_knows_are_refused() -> None:
+    with pytest.raises(ConfigError, match="one knows nobody of whom"):
+        cells_of(PLAN, {"one": (), "two": ("Bob", "Dan")})

@@ -6,11 +6,19 @@ from dataclasses import replace
 import pytest
 
 from agns.errors import ConfigError
-from agns.evaluation.campaign.comparison import compare
+from agns.evaluation.campaign.comparison import Comparison
+from agns.evaluation.campaign.comparison import compare as compare_findings
+from agns.evaluation.campaign.findings import Findings
 from agns.evaluation.campaign.ledger import Row
 
 Make = Callable[..., Row]
 NAMES = [f"P{number}" for number in range(8)]
+
+
+def compare(before: list[Row], after: list[Row]) -> list[Comparison]:
+    return compare_findings(
+        *(Findings(plan={}, versions={}, rows=rows) for rows in (before, after))
+    )
 
 
 def test_a_recogniser_that_is_fooled_more_often_got_worse(row: Make) -> None:
@@ -50,3 +58,48 @@ def test_nothing_in_common_is_refused(row: Make) -> None:
     other = replace(one, cell=replace(one.cell, target="Bob"))
     with pytest.raises(ConfigError, match="have no attack in common"):
         compare([one], [other])
+
+
+def test_five_subjects_are_too_few_to_tell(row: Make) -> None:
+    before, after = ([row(name, "agn", held) for name in NAMES[:5]] for held in (0.0, 1.0))
+    (found,) = compare(before, after)
+    assert (found.is_worse(), found.can_tell()) == (False, False)
+    (enough,) = compare(*([row(name, "agn", held) for name in NAMES[:6]] for held in (0.0, 1.0)))
+    assert (enough.is_worse(), enough.can_tell()) == (True, True)
+
+
+def test_many_comparisons_are_allowed_for(row: Make) -> None:
+    def campaign(held: float, same: float) -> list[Row]:
+        rows = [row(name, "agn", held) for name in NAMES[:6]]
+        return rows + [row(name, "pgd", same) for name in NAMES[:6]]
+
+    worse, same = compare(campaign(0.2, 0.5), campaign(0.4, 0.5))
+    assert worse.by_chance == pytest.approx(2 * 2 / 2**6)
+    assert same.by_chance == 1
+
+
+def test_results_of_one_campaign_alone_are_counted_as_missing(row: Make, failed: Row) -> None:
+    before = [row(name, "agn", 0.2) for name in NAMES]
+    (found,) = compare(before, [*before[:3], failed])
+    assert (found.subjects, found.missing) == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [({"craft": 16}, "craft is 3 in one plan and 16"), ({"attacks": []}, None),
+     ({"attacks": [{"name": "agn", "method": {"kappa": 0}}]}, "agn has other settings")],
+)  # fmt: skip
+def test_other_settings_are_not_compared(
+    row: Make, change: dict[str, object], complaint: str | None
+) -> None:
+    plan = {"craft": 3, "attacks": [{"name": "agn", "method": {"kappa": 0.25}}]}
+    rows = [row(name, "agn", 0.2) for name in NAMES]
+    both = (
+        Findings(plan=plan, versions={}, rows=rows),
+        Findings(plan={**plan, **change}, versions={}, rows=rows),
+    )
+    if complaint is None:
+        assert len(compare_findings(*both)) == 1
+    else:
+        with pytest.raises(ConfigError, match=complaint):
+            compare_findings(*both)

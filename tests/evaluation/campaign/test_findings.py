@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -27,16 +28,21 @@ def findings(
         },
         versions={"agns": "0"},
         rows=[row("Ann", "agn", 0.5, met=False), failed],
-        transferred=[transfer("Ann", 0.4), transfer("Bob", 0.8)],
+        transferred=[
+            transfer("Ann", 0.4),
+            transfer("Bob", 0.8),
+            replace(transfer("Cy", 0.5), score=None, sentence="every photo is known"),
+        ],
         doubts={"OF10": ["its range is off"]},
     )
 
 
 def test_markdown_holds_what_was_measured_and_what_speaks_against_it(findings: Findings) -> None:
     text = as_markdown(findings)
-    assert "| OF10 | dodge | agn | 1 of 1 subjects | 0 (0% to 79%) | 100% | 100% | 50.0% |" in text
+    assert "| OF10 | dodge | agn | 1 of 2 | 0% (0% to 79%) | 100% | 100% | 50.0% |" in text
     assert "- OF10, dodge, Dan, agn, seed 0: no photos" in text
-    assert "| dodge | agn | OF10 | VGG10 | 2 | 60.0% | 40% to 80% | 30.0% | 10.0% |" in text
+    assert "| dodge | agn | OF10 | VGG10 | 2 | 60.0% | 40% to 80% | 30.0% | 10.0% | 5.0% |" in text
+    assert "- OF10 on VGG10, dodge, Cy, agn, seed 0: every photo is known" in text
     assert text.startswith("- OF10: its range is off.")
 
 

@@ -1,5 +1,6 @@
 """What became of a campaign's cells, through breakdowns and beside other processes."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -105,3 +106,42 @@ def test_a_transaction_that_fails_leaves_the_file_usable(ledger: Ledger) -> None
         ledger.begin({"other": 1}, CELLS, {})
     assert ledger.claim() == CELLS[0]
     assert sqlite3.connect(ledger.path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_failed_cells_are_tried_again_when_asked_for(ledger: Ledger) -> None:
+    ledger.claim()
+    ledger.fail(CELLS[0], "no photos", seconds=1)
+    ledger.reopen()
+    assert states(ledger)[0] == "failed"
+    ledger.reopen(failed=True)
+    (first, *_) = ledger.rows()
+    assert (first.state, first.sentence) == ("open", None)
+
+
+def test_what_others_claimed_elsewhere_is_opened_when_asked_for(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    ledger.claim()
+    ledger.claim()
+    with sqlite3.connect(tmp_path / "campaign.sqlite") as file:
+        file.execute("UPDATE cells SET host = 'elsewhere' WHERE place = 0")
+        # As after a restart, which deals out the same numbers again.
+        file.execute("UPDATE cells SET process = ? WHERE place = 1", (os.getpid(),))
+    ledger.reopen()
+    assert states(ledger) == ["claimed", "open", "open"]
+    ledger.reopen(elsewhere=True)
+    assert states(ledger) == ["open"] * 3
+
+
+def test_results_whose_ledger_is_gone_are_not_taken_for_another_plans(tmp_path: Path) -> None:
+    left = tmp_path / "cells" / CELLS[0].key / "result.json"
+    left.parent.mkdir(parents=True)
+    left.write_text("{}")
+    with pytest.raises(ConfigError, match="sqlite is gone: name another directory"):
+        Ledger(tmp_path / "campaign.sqlite").begin({}, CELLS, {})
+
+
+def test_victims_are_kept_with_what_speaks_against_them(ledger: Ledger) -> None:
+    assert (ledger.weights_of("r"), ledger.doubts()) == (None, {})
+    ledger.enter_victim("r", "abc", ["its range is off"])
+    assert (ledger.weights_of("r"), ledger.doubts()) == ("abc", {"r": ["its range is off"]})

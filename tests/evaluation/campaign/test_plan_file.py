@@ -82,7 +82,7 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
         (LEAST + "craft: 3\ncraft: 4\n", "line 5: craft comes twice"),
         (LEAST + "craft: many\n", "line 4: craft should be int"),
         (LEAST + "craft: true\n", "line 4: craft should be int"),
-        (LEAST + "craft: 0\n", "line 4: craft must be at least 1, got 0"),
+        (LEAST + "craft: 0\n", "line 4: craft must be at least 1 and"),
         (LEAST + "seeds: 3\n", "line 4: seeds should be a list of at least one"),
         (LEAST + "seeds: []\n", "line 4: seeds should be a list of at least one"),
         (LEAST + "seeds: [1, 1]\n", "line 4: seeds: the same comes twice"),
@@ -98,6 +98,11 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
         (LEAST + "frames: [\n", r"line 5: "),
         (LEAST + "transfer: maybe\n", "line 4: transfer should be bool"),
         (LEAST + "published: [{goal: dodge}]\n", "line 4: a published figure needs recognizer"),
+        (LEAST + "seeds: [9223372036854775808]\n", r"line 4: seeds must be .* below 2\*\*63"),
+        (
+            LEAST + "published: [{recognizer: a, goal: dodge, attack: agn, percent: 1}]\n",
+            "line 4: published: the plan has no agn against a",
+        ),
         (
             LEAST + "published: [{recognizer: a, goal: dodge, attack: b, percent: 101}]\n",
             r"line 4: percent must lie in \[0, 100\], got 101",

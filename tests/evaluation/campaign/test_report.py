@@ -14,7 +14,7 @@ from agns.evaluation.campaign.tables import tabulate
 from agns.images import write_image
 
 Make = Callable[..., Row]
-NAMES = [f"P{number}" for number in range(6)]
+NAMES = [f"P{number}" for number in range(10)]
 
 
 def doubts(rows: list[Row]) -> list[str]:
@@ -30,7 +30,7 @@ def test_figures_without_a_weakness_raise_no_doubt(row: Make) -> None:
     [
         ({"held": 0.15}, "benign frames succeed on 10%, against 15%"),
         ({"held": 0.7}, "100% on the craft photos, but 70% on others"),
-        ({"held": 0.9, "met": False}, "6 of 6 attacks ended before they reached the stop value"),
+        ({"held": 0.9, "met": False}, "10 of 10 attacks ended before they reached the stop value"),
     ],
 )
 def test_a_weakness_is_said(row: Make, settings: dict[str, float], words: str) -> None:
@@ -58,7 +58,8 @@ def test_the_report_holds_all_in_one_file(
         ),
     )  # fmt: skip
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    for words in ("Few photos. (2 attacks)", "no photos", "&quot;craft&quot;: 3", "agns = 0",
+    for words in ("Few photos. (Of 2 attacks the like is said.)", "no photos",
+                  "&quot;craft&quot;: 3", "agns = 0",
                   "OF10: Ann dodges, agn", "p = 1.000", "OF10: it is in training mode.",
                   "25.0%"):  # fmt: skip
         assert words in text

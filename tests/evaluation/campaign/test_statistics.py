@@ -5,7 +5,8 @@ import itertools
 import pytest
 import torch
 
-from agns.evaluation.campaign.statistics import mean_interval, paired_probability
+from agns.evaluation.campaign.statistics import _student, mean_interval, paired_probability
+from agns.evaluation.metrics import wilson_interval
 
 
 def draws() -> torch.Generator:
@@ -28,8 +29,26 @@ def test_many_photos_of_few_subjects_do_not_narrow_it() -> None:
     assert few[1] - few[0] > 0.6
 
 
-def test_equal_subjects_leave_no_room() -> None:
-    assert mean_interval([[0.4, 0.6], [0.5]], draws=draws()) == (0.5, 0.5)
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_equal_subjects_are_as_uncertain_as_so_many_throws(share: float) -> None:
+    assert mean_interval([[share]] * 10, draws=draws()) == wilson_interval(10 * share, 10)
+
+
+def test_few_subjects_are_covered_nearly_as_often_as_many() -> None:
+    rates = torch.rand(400, 10, generator=draws()).double()
+    hits = 0
+    for row in rates:
+        low, high = mean_interval([[float(one)] for one in row], draws=draws(), samples=2000)
+        hits += low <= 0.5 <= high
+    # Plain percentiles come to 90 %.
+    assert 0.925 <= hits / len(rates) <= 0.985
+
+
+@pytest.mark.parametrize(
+    ("freedom", "expected"), [(1, 12.706), (6, 2.447), (9, 2.262), (30, 2.042)]
+)
+def test_students_distribution_is_that_of_tables(freedom: int, expected: float) -> None:
+    assert _student(freedom) == pytest.approx(expected, abs=2e-3)
 
 
 @pytest.mark.parametrize("differences", [[0.3], [0.1, 0.4, -0.2], [0.5] * 6, [0.0, 0.0]])

@@ -29,5 +29,18 @@ def test_attacks_are_compared_over_the_subjects_they_share(row: Make) -> None:
     assert second.against_first == pytest.approx(2 / 2**5)
 
 
+def test_the_first_attack_is_the_plans_whether_it_has_results_or_not(
+    row: Make, failed: Row
+) -> None:
+    rows = [failed, row("Ann", "pgd", 0.9), row("Ann", "ccs16", 0.1)]
+    assert [line.against_first for line in tabulate(rows)] == [None, None]
+
+
+def test_a_line_says_how_much_of_the_plan_it_holds(row: Make, failed: Row) -> None:
+    (line,) = tabulate([row("Ann", "agn", 0.9), row("Ann", "agn", 0.9, seed=1, met=False), failed])
+    assert (line.planned, line.done, line.subjects, line.met_stop_value) == (3, 2, 1, 1)
+    assert line.seconds == 4
+
+
 def test_a_group_without_results_has_no_line(failed: Row) -> None:
     assert tabulate([failed]) == []

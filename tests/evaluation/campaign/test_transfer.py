@@ -16,7 +16,8 @@ from agns.evaluation.campaign.ledger import Ledger, TransferRow
 from agns.evaluation.campaign.transfer import score_frame, tabulate_transfers
 
 FRAME = torch.full((1, 3, 64, 176), 0.5)
-RESULT = {"subject": "Ann", "target": None, "stop_value": 0.01, "seed": 4, "craft_digests": []}
+RESULT = {"subject": "Ann", "target": None, "stop_value": 0.01, "seed": 4, "craft_digests": [],
+          "photos": {"craft": []}}  # fmt: skip
 
 
 def score(apparatus: Apparatus, crowd: FaceSet, **changes: object) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def test_frames_are_scored_worn_and_photographed_and_beside_benign_ones(
     apparatus: Apparatus, crowd: FaceSet
 ) -> None:
     found = score(apparatus, crowd)
-    assert set(found) == {"digital", "photographed", "benign"}
+    assert set(found) == {"digital", "photographed", "benign", "bare"}
     assert {part["images"] for part in found.values()} == {len(crowd.of("Ann"))}
     assert found["digital"]["mean_probability"] != found["photographed"]["mean_probability"]
     assert found == score(apparatus, crowd)
@@ -39,6 +40,9 @@ def test_photos_that_either_side_has_seen_do_not_count(
     own = [crowd.digests[place] for place in crowd.of("Ann").tolist()]
     found = score(apparatus, crowd, craft_digests=own[:2])
     assert found["digital"]["images"] == len(own) - 2
+    elsewhere = [f"raw/{Path(crowd.photos[place]).stem}.jpg" for place in crowd.of("Ann").tolist()]
+    found = score(apparatus, crowd, photos={"craft": elsewhere[:3]})
+    assert found["digital"]["images"] == len(own) - 3
     knowing = replace(apparatus, metadata={"training_photos": own[2:4]})
     assert score(knowing, crowd)["digital"]["images"] == len(own) - 2
     with pytest.raises(DataError, match="has seen every photo of Ann"):
@@ -62,12 +66,12 @@ def test_subjects_count_alike_in_the_table(transfer: Callable[..., TransferRow])
     assert line.photographed == pytest.approx(0.25)
 
 
-def test_the_ledger_keeps_what_was_entered_first(tmp_path: Path) -> None:
+def test_the_ledger_keeps_what_was_entered_last(tmp_path: Path) -> None:
     cell = Cell(recognizer="a", goal="dodge", subject="Ann", target=None, attack="agn", seed=0)
     ledger = Ledger(tmp_path / "campaign.sqlite")
     ledger.begin({}, [cell], {})
+    ledger.enter_transfer(cell, "b", {"sentence": "nobody knows"})
     ledger.enter_transfer(cell, "b", {"digital": 1})
-    ledger.enter_transfer(cell, "b", {"digital": 2})
     ledger.enter_transfer(cell, "c", {"sentence": "nobody knows"})
     first, second = ledger.transfers()
     assert first == TransferRow(cell=cell, victim="b", score={"digital": 1}, sentence=None)

@@ -51,6 +51,8 @@ def cells_of(plan: Plan, known: Mapping[str, Sequence[str]]) -> tuple[Cell, ...]
 
 def _cells(plan: Plan, victim: Victim, known: Mapping[str, Sequence[str]]) -> Iterator[Cell]:
     identities = list(known[victim.name])
+    if not identities:
+        raise ConfigError(f"{victim.name} knows nobody of whom {victim.faces} has photos")
     subjects = _subjects(plan, victim, identities)
     for goal in plan.goals:
         for subject in subjects:

@@ -1,11 +1,13 @@
 """Two campaigns side by side: whether a recogniser got worse."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from agns.errors import ConfigError
+from agns.evaluation.campaign.findings import Findings
 from agns.evaluation.campaign.ledger import Row
 from agns.evaluation.campaign.statistics import paired_probability
 
@@ -22,34 +24,40 @@ class Comparison:
     before: float
     """Mean held-out success over them."""
     after: float
+    missing: int
+    """Subjects with a result in one campaign alone."""
     by_chance: float
-    """How likely a difference this large is by chance, paired over subjects."""
+    """How likely a difference this large is by chance, paired over subjects, where so many
+    comparisons are made (Holm 1979)."""
 
     def is_worse(self, *, level: float = 0.05) -> bool:
         """Whether attacks succeed more often than before, and not by chance at this level."""
         return self.after > self.before and self.by_chance < level
 
+    def can_tell(self, *, level: float = 0.05) -> bool:
+        """Whether so few subjects could show a difference at this level at all."""
+        return 2.0 ** (1 - self.subjects) < level
 
-def compare(before: Sequence[Row], after: Sequence[Row], *, seed: int = 0) -> list[Comparison]:
+
+def compare(before: Findings, after: Findings, *, seed: int = 0) -> list[Comparison]:
     """Compare what two campaigns have in common.
 
     Args:
-        before: Rows of the first one's ledger.
-        after: Rows of the second one's.
+        before: What the first one found.
+        after: What the second one found.
         seed: Of the draws of signs, where there are many subjects.
 
     Raises:
-        ConfigError: They have no attack in common.
+        ConfigError: They have no attack in common, or ran it with other settings.
     """
-    first, second = _success(before), _success(after)
+    _check_alike(before.plan, after.plan)
+    first, second = _success(before.rows), _success(after.rows)
     found = []
     for group in first:
-        if group not in second:
-            continue
-        shared = [subject for subject in first[group] if subject in second[group]]
+        shared = [pair for pair in first[group] if pair in second.get(group, {})]
         if not shared:
             continue
-        pairs = [(first[group][subject], second[group][subject]) for subject in shared]
+        pairs = [(first[group][pair], second[group][pair]) for pair in shared]
         recognizer, goal, attack = group
         draws = torch.Generator().manual_seed(seed)
         found.append(
@@ -60,6 +68,7 @@ def compare(before: Sequence[Row], after: Sequence[Row], *, seed: int = 0) -> li
                 subjects=len(shared),
                 before=sum(one for one, _ in pairs) / len(pairs),
                 after=sum(other for _, other in pairs) / len(pairs),
+                missing=len(set(first[group]) ^ set(second[group])),
                 by_chance=paired_probability([other - one for one, other in pairs], draws=draws),
             )
         )
@@ -68,7 +77,33 @@ def compare(before: Sequence[Row], after: Sequence[Row], *, seed: int = 0) -> li
             "the two campaigns have no attack in common that both have results of: recogniser, "
             "goal, attack, subject and target must have the same names"
         )
-    return found
+    return _corrected(found)
+
+
+def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
+    """Holm's correction: the smallest of n probabilities times n, the next times n - 1, ..."""
+    order = sorted(range(len(found)), key=lambda place: found[place].by_chance)
+    corrected, least = list(found), 0.0
+    for rank, place in enumerate(order):
+        least = max(least, min(1.0, (len(found) - rank) * found[place].by_chance))
+        corrected[place] = replace(found[place], by_chance=least)
+    return corrected
+
+
+def _check_alike(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    for name in ("craft", "control_frames", "frames", "seeds"):
+        if before.get(name) != after.get(name):
+            raise ConfigError(
+                f"the two campaigns cannot be compared: {name} is {before.get(name)} in one plan "
+                f"and {after.get(name)} in the other"
+            )
+    methods = {attack["name"]: attack["method"] for attack in before.get("attacks", ())}
+    for attack in after.get("attacks", ()):
+        if methods.get(attack["name"], attack["method"]) != attack["method"]:
+            raise ConfigError(
+                f"the two campaigns cannot be compared: {attack['name']} has other settings in "
+                "one plan than in the other"
+            )
 
 
 _Group = tuple[str, str, str]

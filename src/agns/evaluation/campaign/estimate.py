@@ -69,7 +69,14 @@ def _time(part: Callable[[], None]) -> float:
 
 
 def seconds_of(
-    method: Method, speed: Speed, *, craft: int, held_out: float, control_frames: int, glasses: int
+    method: Method,
+    speed: Speed,
+    *,
+    craft: int,
+    held_out: float,
+    control_frames: int,
+    glasses: int,
+    sharing: int = 1,
 ) -> tuple[float, float]:
     """What a cell takes at least and at most: the stop value met at once, or never.
 
@@ -77,11 +84,12 @@ def seconds_of(
         method: The attack.
         speed: Of its parts.
         craft: Craft photos.
-        held_out: Held-out photos; controls count as if no other cell shared them.
+        held_out: Held-out photos.
         control_frames: Frames of each control.
         glasses: Real frames that the attack has.
+        sharing: Cells that are scored on the same photos, and share the controls.
     """
-    scoring = (2 + control_frames * len(CONTROLS)) * held_out * speed.look
+    scoring = (2 + control_frames * len(CONTROLS) / sharing) * held_out * speed.look
     first, step, steps = _parts(method, speed, craft, glasses)
     return scoring + first, scoring + first + steps * step
 

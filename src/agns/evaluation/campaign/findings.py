@@ -43,6 +43,11 @@ class Findings:
         """Attacks that could not be made."""
         return [row for row in self.rows if row.state == "failed"]
 
+    @property
+    def unscored(self) -> list[TransferRow]:
+        """Frames that could not be scored on another recogniser."""
+        return [row for row in self.transferred if row.score is None]
+
     def as_json(self) -> dict[str, object]:
         """Everything, unrounded, in the form of `docs/campaign-report.schema.json`."""
         return {
@@ -50,6 +55,10 @@ class Findings:
             "lines": [asdict(line) for line in self.lines],
             "transfers": [asdict(line) for line in self.transfers],
             "doubts": {name: list(doubts) for name, doubts in self.doubts.items()},
+            "unscored": [
+                {"cell": asdict(row.cell), "victim": row.victim, "sentence": row.sentence}
+                for row in self.unscored
+            ],
             "cells": [asdict(row) for row in self.rows],
             "plan": dict(self.plan),
             "versions": dict(self.versions),

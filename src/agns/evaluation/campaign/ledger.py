@@ -31,7 +31,9 @@ CREATE TABLE IF NOT EXISTS cells (
     result TEXT,
     sentence TEXT
 );
-CREATE TABLE IF NOT EXISTS victims (name TEXT PRIMARY KEY, doubts TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS victims (
+    name TEXT PRIMARY KEY, weights TEXT NOT NULL, doubts TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS transfers (
     key TEXT NOT NULL,
     victim TEXT NOT NULL,
@@ -107,7 +109,7 @@ class Ledger:
         """Enter a plan's cells, or go on with them.
 
         Raises:
-            ConfigError: The ledger is another plan's.
+            ConfigError: The ledger is another plan's, or new beside results of an older one.
         """
         written = json.dumps(plan, sort_keys=True)
         with self._transaction():
@@ -119,6 +121,11 @@ class Ledger:
                         "directory, or give the plan that it was begun with"
                     )
                 return
+            if any((self.path.parent / "cells").glob("*/result.json")):
+                raise ConfigError(
+                    f"{self.path.parent} holds results of a campaign whose {self.path.name} is "
+                    "gone: name another directory"
+                )
             self._file.execute(
                 "INSERT INTO campaign VALUES (?, ?)", (written, json.dumps(versions))
             )
@@ -185,24 +192,50 @@ class Ledger:
             for cell, state, seconds, result, sentence in found
         ]  # fmt: skip
 
-    def enter_doubts(self, victim: str, doubts: Sequence[str]) -> None:
-        """Enter what makes a victim's figures worth less; see `agns.evaluation.examination`."""
-        self._file.execute(
-            "INSERT OR REPLACE INTO victims VALUES (?, ?)", (victim, json.dumps(doubts))
-        )
+    def enter_victim(self, victim: str, weights: str, doubts: Sequence[str]) -> None:
+        """Enter a victim's digest, and what makes its figures worth less.
+
+        See `agns.evaluation.examination`.
+        """
+        with self._transaction():
+            self._file.execute(
+                "INSERT OR REPLACE INTO victims VALUES (?, ?, ?)",
+                (victim, weights, json.dumps(doubts)),
+            )
+
+    def weights_of(self, victim: str) -> str | None:
+        """The digest of a victim that was entered; None for one that was not."""
+        row = self._file.execute("SELECT weights FROM victims WHERE name = ?", (victim,)).fetchone()
+        return None if row is None else str(row[0])
 
     def doubts(self) -> dict[str, list[str]]:
         """By the name of each victim that was examined."""
         found = self._file.execute("SELECT name, doubts FROM victims ORDER BY rowid").fetchall()
         return {name: json.loads(doubts) for name, doubts in found}
 
-    def enter_transfer(self, cell: Cell, victim: str, score: Mapping[str, object]) -> None:
-        """Enter what a cell's frame did to another victim, or a `sentence` why that is not known.
+    def reopen(self, *, failed: bool = False, elsewhere: bool = False) -> None:
+        """Open cells again that nobody is at.
 
-        What another process entered first stays.
+        Args:
+            failed: Those that could not be run, too.
+            elsewhere: Those that other machines claimed, too, and processes that cannot be asked.
         """
+        with self._transaction():
+            # This process has claimed none yet: what bears its number was another's.
+            self._file.execute(
+                "UPDATE cells SET state = 'open' WHERE state = 'claimed' AND "
+                "(? OR (host = ? AND process = ?))",
+                (elsewhere, platform.node(), os.getpid()),
+            )
+            if failed:
+                self._file.execute(
+                    "UPDATE cells SET state = 'open', sentence = NULL WHERE state = 'failed'"
+                )
+
+    def enter_transfer(self, cell: Cell, victim: str, score: Mapping[str, object]) -> None:
+        """Enter what a cell's frame did to another victim, or a `sentence` why nobody knows."""
         self._file.execute(
-            "INSERT OR IGNORE INTO transfers VALUES (?, ?, ?)",
+            "INSERT OR REPLACE INTO transfers VALUES (?, ?, ?)",
             (cell.key, victim, json.dumps(score)),
         )
 

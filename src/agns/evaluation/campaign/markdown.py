@@ -22,17 +22,27 @@ def _success(findings: Findings) -> str:
         "| nearest real | median seconds | differs from the first by chance |\n"
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
     )
-    return head + "".join(
-        f"| {one.recognizer} | {one.goal} | {one.attack} | {one.done} of {one.subjects} subjects "
-        f"| {one.met_stop_value} ({one.met_interval[0]:.0%} to {one.met_interval[1]:.0%}) "
-        f"| {'-' if one.published is None else f'{one.published:.0%}'} "
-        f"| {one.craft_success:.0%} | {one.held_out_success:.1%} "
-        f"| {one.held_out_interval[0]:.0%} to {one.held_out_interval[1]:.0%} "
-        f"| {'-' if one.recognized_success is None else f'{one.recognized_success:.0%}'} "
-        f"| {one.benign_success:.0%} | {one.discriminator_score:.3f} | {one.nearest_real:.3f} "
-        f"| {one.seconds:.1f} "
-        f"| {'-' if one.against_first is None else f'{one.against_first:.3f}'} |\n"
-        for one in findings.lines
+    caption = (
+        "\n\"Met the stop value\": the best frame's mean probability over the attack's own photos "
+        "did. Published figures are of attacks on their own photos too; their "
+        "criterion may be another.\n"
+    )
+    return (
+        head
+        + "".join(
+            f"| {one.recognizer} | {one.goal} | {one.attack} | {one.done} of {one.planned} "
+            f"| {one.met_stop_value / one.done:.0%} "
+            f"({one.met_interval[0]:.0%} to {one.met_interval[1]:.0%}) "
+            f"| {'-' if one.published is None else f'{one.published:.0%}'} "
+            f"| {one.craft_success:.0%} | {one.held_out_success:.1%} "
+            f"| {one.held_out_interval[0]:.0%} to {one.held_out_interval[1]:.0%} "
+            f"| {'-' if one.recognized_success is None else f'{one.recognized_success:.0%}'} "
+            f"| {one.benign_success:.0%} | {one.discriminator_score:.3f} | {one.nearest_real:.3f} "
+            f"| {one.seconds:.1f} "
+            f"| {'-' if one.against_first is None else f'{one.against_first:.3f}'} |\n"
+            for one in findings.lines
+        )
+        + caption
     )
 
 
@@ -42,21 +52,29 @@ def _transfers(findings: Findings) -> str:
     head = (
         "Frames on recognisers that they were not made against:\n\n"
         "| goal | attack | made against | scored on | subjects | success | 95 % interval "
-        "| photographed | benign frames |\n|---|---|---|---|---|---|---|---|---|\n"
+        "| photographed | benign frames | no frame |\n|---|---|---|---|---|---|---|---|---|---|\n"
     )
     return head + "".join(
         f"| {one.goal} | {one.attack} | {one.made_against} | {one.scored_on} | {one.subjects} "
         f"| {one.digital:.1%} | {one.digital_interval[0]:.0%} to {one.digital_interval[1]:.0%} "
-        f"| {one.photographed:.1%} | {one.benign:.1%} |\n"
+        f"| {one.photographed:.1%} | {one.benign:.1%} | {one.bare:.1%} |\n"
         for one in findings.transfers
     )
 
 
 def _failures(findings: Findings) -> str:
-    if not findings.failures:
+    if not findings.failures and not findings.unscored:
         return ""
-    return "Without a result:\n\n" + "".join(
-        f"- {row.cell.recognizer}, {row.cell.goal}, {row.cell.subject}, {row.cell.attack}, "
-        f"seed {row.cell.seed}: {row.sentence}\n"
-        for row in findings.failures
+    return (
+        "Without a result:\n\n"
+        + "".join(
+            f"- {row.cell.recognizer}, {row.cell.goal}, {row.cell.subject}, {row.cell.attack}, "
+            f"seed {row.cell.seed}: {row.sentence}\n"
+            for row in findings.failures
+        )
+        + "".join(
+            f"- {row.cell.recognizer} on {row.victim}, {row.cell.goal}, {row.cell.subject}, "
+            f"{row.cell.attack}, seed {row.cell.seed}: {row.sentence}\n"
+            for row in findings.unscored
+        )
     )

@@ -35,7 +35,10 @@ def draw_intervals(path: Path, lines: Sequence[Line]) -> None:
         label="benign frames",
     )  # fmt: skip
     axis.set_yticks(
-        list(places), [f"{one.recognizer}, {one.goal}, {one.attack}" for one in lines], fontsize=8
+        list(places),
+        [f"{one.recognizer}, {one.goal}, {one.attack}" for one in lines],
+        fontsize=8,
+        parse_math=False,
     )
     axis.set_xlim(-0.02, 1.02)
     axis.set_xlabel("success", fontsize=8)
@@ -70,7 +73,7 @@ def draw_stealth(path: Path, lines: Sequence[Line]) -> None:
     figure = Figure(figsize=(8.6, 3.1 * len(groups) + 0.4), layout="constrained")
     panels = figure.subplots(len(groups), 2, squeeze=False, sharey=True)
     for (left, right), ((recognizer, goal), group) in zip(panels, groups.items(), strict=True):
-        left.set_ylabel(f"{recognizer}, {goal}\nheld-out success", fontsize=8)
+        left.set_ylabel(f"{recognizer}, {goal}\nheld-out success", fontsize=8, parse_math=False)
         beliefs = [one.discriminator_score for one in group]
         distances = [one.nearest_real for one in group]
         _draw_front(left, group, beliefs, colors, better=1)
@@ -82,7 +85,9 @@ def draw_stealth(path: Path, lines: Sequence[Line]) -> None:
         Line2D([], [], color=color, marker="o", linestyle="", label=name)
         for name, color in colors.items()
     ]
-    figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), fontsize=8)
+    legend = figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), fontsize=8)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     save_figure(figure, path)
 
 
@@ -133,9 +138,9 @@ def draw_transfer(path: Path, lines: Sequence[Line], transfers: Sequence[Transfe
                 words = "" if value != value else f"{value:.0%}"
                 color = "white" if value > 0.7 else "black"
                 axis.text(column, row, words, ha="center", va="center", fontsize=8, color=color)
-        axis.set_xticks(range(len(names)), names, fontsize=7, rotation=45)
-        axis.set_yticks(range(len(names)), names, fontsize=7)
-        axis.set_title(f"{goal}, {attack}", fontsize=8)
+        axis.set_xticks(range(len(names)), names, fontsize=7, rotation=45, parse_math=False)
+        axis.set_yticks(range(len(names)), names, fontsize=7, parse_math=False)
+        axis.set_title(f"{goal}, {attack}", fontsize=8, parse_math=False)
     for axis in panels[len(kinds) :]:
         axis.set_visible(False)
     panels[0].set_ylabel("made against", fontsize=8)

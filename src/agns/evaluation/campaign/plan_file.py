@@ -93,6 +93,14 @@ class _Reader:
             names = [one.name for one in getattr(plan, name)]
             if double := next((one for one in names if names.count(one) > 1), None):
                 raise self.wrong(fields[name], f"{name}: two are called {double!r}: name them")
+        for figure in plan.published:
+            if figure.recognizer not in {one.name for one in plan.recognizers} or (
+                figure.attack not in {one.name for one in plan.attacks}
+            ):
+                raise self.wrong(
+                    fields["published"],
+                    f"published: the plan has no {figure.attack} against {figure.recognizer}",
+                )
         for name in ("goals", "seeds", "subjects"):
             listed = getattr(plan, name)
             if isinstance(listed, tuple) and len(set(listed)) < len(listed):
@@ -206,8 +214,8 @@ class _Reader:
     def count(self, node: yaml.Node, key: str, *, least: int = 0) -> int:
         value = self.typed(node, key, int)
         assert isinstance(value, int)
-        if value < least:
-            raise self.wrong(node, f"{key} must be at least {least}, got {value}")
+        if not least <= value < 2**63:
+            raise self.wrong(node, f"{key} must be at least {least} and below 2**63, got {value}")
         return value
 
     def flag(self, node: yaml.Node, key: str) -> bool:

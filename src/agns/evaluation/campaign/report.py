@@ -1,7 +1,7 @@
 """A campaign's report: one HTML file with what weakens it on top."""
 
 import json
-from collections import Counter
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +11,8 @@ from agns.evaluation.campaign.pictures import draw_intervals, draw_stealth, draw
 from agns.evaluation.campaign.tables import Line
 from agns.evaluation.report import Picture, Section, Table, write_report
 
-FEW_SUBJECTS = 5
+FEW_SUBJECTS = 10
+_FIGURE = re.compile(r"[0-9.]+")
 
 
 def find_doubts(lines: Sequence[Line], rows: Sequence[Row]) -> list[str]:
@@ -59,9 +60,6 @@ def report_campaign(out: Path, findings: Findings) -> None:
         findings: What is in its ledger.
     """
     lines, rows = findings.lines, findings.rows
-    said = Counter(
-        sentence for row in rows if row.result is not None for sentence in row.result["warnings"]
-    )
     doubts = [f"{name}: {one}." for name, some in findings.doubts.items() for one in some]
     versions = "\n".join(f"{name} = {version}" for name, version in findings.versions.items())
     write_report(
@@ -71,9 +69,7 @@ def report_campaign(out: Path, findings: Findings) -> None:
             Section(
                 title="What weakens these figures",
                 words=[] if lines else ["There are no results yet."],
-                warnings=doubts
-                + find_doubts(lines, rows)
-                + [f"{sentence} ({count} attacks)" for sentence, count in said.most_common(8)],
+                warnings=doubts + find_doubts(lines, rows) + _said(rows),
             ),
             *_success(out, findings),
             *_transfers(out, findings),
@@ -87,6 +83,18 @@ def report_campaign(out: Path, findings: Findings) -> None:
     )
 
 
+def _said(rows: Sequence[Row]) -> list[str]:
+    """What single attacks say against themselves, once for each kind, with the first as example."""
+    kinds: dict[str, list[str]] = {}
+    for row in rows:
+        for sentence in [] if row.result is None else row.result["warnings"]:
+            kinds.setdefault(_FIGURE.sub("", sentence), []).append(sentence)
+    return [
+        f"{said[0]} (Of {len(said)} attack{'s' * (len(said) > 1)} the like is said.)"
+        for said in sorted(kinds.values(), key=len, reverse=True)
+    ]
+
+
 def _success(out: Path, findings: Findings) -> list[Section]:
     if not findings.lines:
         return []
@@ -95,6 +103,11 @@ def _success(out: Path, findings: Findings) -> list[Section]:
     return [
         Section(
             title="Success",
+            words=[
+                "Met the stop value: the best frame's mean probability over the attack's own "
+                "photos did. Published figures are of attacks on their own photos too; their "
+                "criterion may be another. All else is on photos that the attack had not."
+            ],
             table=_table(findings.lines),
             pictures=[Picture(path=out / "intervals.png", caption="Success, with intervals.")],
         ),
@@ -115,14 +128,14 @@ def _transfers(out: Path, findings: Findings) -> list[Section]:
     draw_transfer(out / "transfer.png", findings.lines, findings.transfers)
     head = (
         "made against", "scored on", "goal", "attack", "subjects", "success", "95 % interval",
-        "photographed", "benign frames",
+        "photographed", "benign frames", "no frame",
     )  # fmt: skip
     rows = [
         (
             one.made_against, one.scored_on, one.goal, one.attack, str(one.subjects),
             f"{one.digital:.1%}",
             f"{one.digital_interval[0]:.0%} to {one.digital_interval[1]:.0%}",
-            f"{one.photographed:.1%}", f"{one.benign:.1%}",
+            f"{one.photographed:.1%}", f"{one.benign:.1%}", f"{one.bare:.1%}",
         )
         for one in findings.transfers
     ]  # fmt: skip
@@ -150,7 +163,7 @@ def _table(lines: Sequence[Line]) -> Table:
         rows=[
             (
                 one.recognizer, one.goal, one.attack, str(one.subjects),
-                f"{one.met_stop_value} of {one.done}",
+                f"{one.met_stop_value / one.done:.0%} of {one.done}",
                 "-" if one.published is None else f"{one.published:.0%}",
                 f"{one.craft_success:.0%}",
                 f"{one.held_out_success:.1%}",
@@ -167,12 +180,17 @@ def _table(lines: Sequence[Line]) -> Table:
 
 def _failures(findings: Findings) -> list[Section]:
     failed = findings.failures
-    if not failed:
+    if not failed and not findings.unscored:
         return []
     told = [
         (row.cell.recognizer, row.cell.goal, row.cell.subject, row.cell.attack, row.sentence or "")
         for row in failed
     ]
+    told += [
+        (f"{row.cell.recognizer} on {row.victim}", row.cell.goal, row.cell.subject,
+         row.cell.attack, row.sentence or "")
+        for row in findings.unscored
+    ]  # fmt: skip
     head = ("recogniser", "goal", "subject", "attack", "why")
     return [Section(title="Without a result", table=Table(head=head, rows=told))]
 

@@ -12,7 +12,7 @@ import torch
 
 from agns.attack.methods import Method, seeded
 from agns.data.faces import FaceSet
-from agns.errors import AgnsError, DataError
+from agns.errors import AgnsError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.ledger import Ledger, Standing
@@ -38,8 +38,8 @@ def work_through(
     """Claim and run cells until none is open.
 
     Each cell's artefacts go to `out/cells/KEY`. A cell that cannot be run is entered as failed
-    with the reason; Ctrl-C gives the one in work back. The figures do not depend on what ran
-    before, or where.
+    with the reason; a victim that does not open ends the run. Ctrl-C gives the cell in work back.
+    The figures do not depend on what ran before, or where.
 
     Args:
         plan: What the ledger was begun with.
@@ -57,6 +57,11 @@ def work_through(
         try:
             if opened is None or cell.recognizer != name:
                 name, opened = cell.recognizer, open_victim(victims[cell.recognizer])
+        except BaseException:
+            # That a victim does not open is no failure of one cell, but of all of them.
+            ledger.release(cell)
+            raise
+        try:
             folder = out / "cells" / cell.key
             result = run_cell(plan, cell, methods[cell.attack], opened, folder, watch)
         except AgnsError as error:
@@ -87,7 +92,7 @@ def examine_victim(opened: Opened, subjects: Sequence[str]) -> list[str]:
     for subject in subjects[:10]:
         try:
             own = photos_of(subject)
-        except DataError:
+        except AgnsError:
             # Its attacks will say why they cannot be made.
             continue
         fresh = [

@@ -1,31 +1,62 @@
 """Intervals and tests over subjects, whose attacks are not independent of one another."""
 
 import itertools
+import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import torch
 
+from agns.evaluation.metrics import Z95, wilson_interval
+
 _EXACT = 16
 """Subjects up to which every change of signs is tried."""
+
+_STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571)
+"""97.5 % of Student's distribution with 1, 2, ... degrees of freedom lie below."""
 
 
 def mean_interval(
     clusters: Sequence[Sequence[float]], *, draws: torch.Generator, samples: int = 10_000
 ) -> tuple[float, float]:
-    """A 95 % interval of the mean over clusters, by resampling whole clusters (percentiles).
+    """A 95 % interval of a mean share over clusters, by resampling whole clusters.
+
+    Percentiles of few clusters lie too close together; they are taken further out, by how much
+    Student's distribution is wider than the normal one (Hesterberg 2015, "expanded percentiles").
+    Resampling knows nothing beyond what was seen, so that the interval reaches at least as far
+    towards the mean's own side as Wilson's for as many clusters where all of them are alike.
 
     Args:
-        clusters: The figures of each subject, at least one each; a subject counts by its mean.
+        clusters: The shares of each subject, in [0, 1], at least one each; a subject counts by its
+            mean.
         draws: Source of the resampling.
         samples: How often.
 
     Returns:
-        Lower and upper bound. With a single cluster both are its mean: it says nothing of others.
+        Lower and upper bound, in [0, 1].
     """
     means = torch.tensor([sum(one) / len(one) for one in clusters], dtype=torch.float64)
-    chosen = torch.randint(len(means), (samples, len(means)), generator=draws)
-    low, high = means[chosen].mean(1).quantile(torch.tensor([0.025, 0.975]).double()).tolist()
+    count = len(means)
+    if float(means.max() - means.min()) == 0:
+        return wilson_interval(float(means.sum()), count)
+    chosen = torch.randint(count, (samples, count), generator=draws)
+    outside = NormalDist().cdf(-math.sqrt(count / (count - 1)) * _student(count - 1))
+    ends = torch.tensor([outside, 1 - outside], dtype=torch.float64)
+    low, high = means[chosen].mean(1).quantile(ends).tolist()
     return low, high
+
+
+def _student(freedom: int) -> float:
+    """97.5 % of Student's distribution lie below; Cornish & Fisher's expansion off the table."""
+    if freedom <= len(_STUDENT):
+        return _STUDENT[freedom - 1]
+    z = Z95
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
+    return z + sum(term / float(freedom) ** power for power, term in enumerate(terms, 1))
 
 
 def paired_probability(

@@ -9,7 +9,6 @@ import torch
 
 from agns.evaluation.campaign.ledger import Row
 from agns.evaluation.campaign.statistics import mean_interval, paired_probability
-from agns.evaluation.metrics import wilson_interval
 
 Result = Mapping[str, Any]
 
@@ -21,6 +20,8 @@ class Line:
     recognizer: str
     goal: str
     attack: str
+    planned: int
+    """Attacks in the plan."""
     done: int
     """Attacks with a result."""
     failed: int
@@ -28,7 +29,7 @@ class Line:
     met_stop_value: int
     """Attacks that reached the stop value on the craft photos."""
     met_interval: tuple[float, float]
-    """Its share's 95 % Wilson interval over attacks."""
+    """Its share's 95 % interval, by resampling subjects."""
     published: float | None
     """The share that the plan says somebody else reported; None where it does not say."""
     craft_success: float
@@ -45,7 +46,7 @@ class Line:
     nearest_real: float
     """Distance to the nearest real frame; see `agns.evaluation.stealth`."""
     seconds: float
-    """Scoring included."""
+    """Of the attack alone."""
     against_first: float | None
     """How likely the difference in held-out success from the plan's first attack is by chance,
     paired over subjects; None for the first itself, or where they share no subject."""
@@ -72,16 +73,16 @@ def tabulate(
     first: dict[tuple[str, str], dict[str, list[float]]] = {}
     lines = []
     for (recognizer, goal, attack), group in groups.items():
-        done: list[tuple[Row, Result]] = [
-            (row, row.result) for row in group if row.result is not None
-        ]
-        if not done:
-            continue
-        results = [result for _, result in done]
+        results: list[Result] = [row.result for row in group if row.result is not None]
         held = _by_subject(results, "held_out")
-        met = sum(bool(result["reached_stop_value"]) for result in results)
-        draws = torch.Generator().manual_seed(seed)
+        # The plan's first attack, whether it has results or not.
         base = first.setdefault((recognizer, goal), held)
+        if not results:
+            continue
+        met: dict[str, list[float]] = {}
+        for result in results:
+            met.setdefault(str(result["subject"]), []).append(float(result["reached_stop_value"]))
+        draws = torch.Generator().manual_seed(seed)
         shared = [subject for subject in held if subject in base]
         differences = [_mean(held[subject]) - _mean(base[subject]) for subject in shared]
         recognized = _by_subject(results, "held_out", "recognized")
@@ -90,11 +91,12 @@ def tabulate(
                 recognizer=recognizer,
                 goal=goal,
                 attack=attack,
-                done=len(done),
+                planned=len(group),
+                done=len(results),
                 failed=sum(row.state == "failed" for row in group),
                 subjects=len(held),
-                met_stop_value=met,
-                met_interval=wilson_interval(met, len(done)),
+                met_stop_value=sum(bool(result["reached_stop_value"]) for result in results),
+                met_interval=mean_interval(list(met.values()), draws=draws),
                 published=published.get((recognizer, goal, attack)),
                 craft_success=_over(_by_subject(results, "craft")),
                 held_out_success=_over(held),
@@ -107,7 +109,7 @@ def tabulate(
                 nearest_real=statistics.median(
                     result["stealth"]["nearest_real"] for result in results
                 ),
-                seconds=statistics.median(row.seconds or 0.0 for row, _ in done),
+                seconds=statistics.median(result["seconds"] for result in results),
                 against_first=(
                     None
                     if base is held or not shared

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -42,7 +42,7 @@ def transfer_through(
         known: By each victim's name, the identities that it knows and that have photos.
         progress: Told after each score.
     """
-    there = {(row.cell.key, row.victim) for row in ledger.transfers()}
+    there = {(row.cell.key, row.victim) for row in ledger.transfers() if row.score is not None}
     done = [row for row in ledger.rows() if row.result is not None]
     wanted = [
         (row, victim)
@@ -81,7 +81,8 @@ def score_frame(
 ) -> dict[str, object]:
     """Score one attack's frame on a recogniser that it was not made against.
 
-    Photos that this recogniser was trained on are left out, and those that the attack was made on.
+    Photos that this recogniser was trained on are left out, and those that the attack was made on:
+    the same pictures, or of the same file name.
 
     Args:
         frame: (1, 3, 64, 176), in [0, 1].
@@ -92,7 +93,8 @@ def score_frame(
 
     Returns:
         Success (see `SplitSuccess`) `digital`, `photographed`: worn before a simulated camera, each
-        photo in a scene of its own (see `agns.data.camera.draw_scene`), and of `benign` frames.
+        photo in a scene of its own (see `agns.data.camera.draw_scene`), of `benign` frames, and of
+        `bare` faces.
 
     Raises:
         ConfigError: The recogniser does not know the subject or the target.
@@ -108,7 +110,14 @@ def score_frame(
         apparatus.recognizer,
     )
     known = apparatus.photos_seen | set(result["craft_digests"])
-    places = [at for at in faces.of(result["subject"]).tolist() if faces.digests[at] not in known]
+    # The other recogniser may take the same photos aligned or cut otherwise: names stay.
+    crafted = {PurePosixPath(name).stem for name in result["photos"]["craft"]}
+    places = [
+        place
+        for place in faces.of(result["subject"]).tolist()
+        if faces.digests[place] not in known
+        and PurePosixPath(faces.photos[place]).stem not in crafted
+    ]
     if not places:
         raise DataError(
             f"{apparatus.recognizer_name} or the attack has seen every photo of {result['subject']}"
@@ -126,6 +135,7 @@ def score_frame(
         "digital": asdict(measure_split(goal, _judged(victim, worn), recognized)),
         "photographed": asdict(measure_split(goal, _judged(victim, taken), recognized)),
         "benign": asdict(measure_split(goal, controls["benign"], recognized)),
+        "bare": asdict(measure_split(goal, plain, recognized)),
     }
 
 
@@ -145,6 +155,8 @@ class TransferLine:
     photographed: float
     benign: float
     """Of benign frames on the same photos."""
+    bare: float
+    """Of no frame at all: what the other recogniser gets wrong anyway."""
 
 
 def tabulate_transfers(rows: Sequence[TransferRow], *, seed: int = 0) -> list[TransferLine]:
@@ -167,7 +179,7 @@ def tabulate_transfers(rows: Sequence[TransferRow], *, seed: int = 0) -> list[Tr
                 [float(score[name]["success_rate"]) for score in scores]
                 for scores in subjects.values()
             ]
-            for name in ("digital", "photographed", "benign")
+            for name in ("digital", "photographed", "benign", "bare")
         }
         draws = torch.Generator().manual_seed(seed)
         lines.append(
@@ -181,6 +193,7 @@ def tabulate_transfers(rows: Sequence[TransferRow], *, seed: int = 0) -> list[Tr
                 digital_interval=mean_interval(rates["digital"], draws=draws),
                 photographed=_over(rates["photographed"]),
                 benign=_over(rates["benign"]),
+                bare=_over(rates["bare"]),
             )
         )
     return lines
