@@ -80,7 +80,10 @@ def attack(
         ),
     ] = None,
     craft: Annotated[
-        int, typer.Option(help="Most photos to craft on; never over half of them.")
+        int,
+        typer.Option(
+            help="Most photos to craft on: of those that the recogniser was trained on, or of half."
+        ),
     ] = 16,
     kappa: Annotated[
         float, typer.Option(help="Weight of looking real against fooling the recogniser.")

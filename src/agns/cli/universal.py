@@ -46,7 +46,9 @@ def universal(
     ] = 0.5,
     craft: Annotated[
         int,
-        typer.Option(help="Most photos of each to craft on or to pick by; never over half."),
+        typer.Option(
+            help="Most photos of each to craft on or to pick by, of those trained on, or of half."
+        ),
     ] = 8,
     frames: Annotated[int, typer.Option(help="Frames to choose.")] = 10,
     clusters: Annotated[
