@@ -11,8 +11,8 @@ from agns.attack.config import AgnConfig
 from agns.attack.drawings import tune_on_drawings
 from agns.attack.goals import Dodge
 from agns.errors import AttackError
-from agns.models.dcgan import LATENT, draw_gan_weights, sample_latents
-from agns.models.weights import draw_weights
+from agns.models.dcgan import LATENT, sample_latents
+from agns.models.weights import draw_gan_weights, draw_weights
 
 CONFIG = AgnConfig(
     kappa=0, batch=8, headroom=0, lead=0, generator_rate=1e-2, precision="fp32", objective="logits"

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from agns.data.faces import FaceSet
     from agns.evaluation.campaign.cells import Cell
-    from agns.evaluation.campaign.ledger import Standing
     from agns.evaluation.campaign.plan import Plan, Victim
+    from agns.evaluation.campaign.rows import Standing
     from agns.evaluation.campaign.running import Opened
 
 app = typer.Typer(help="Run many attacks by a plan, and put them in tables.", no_args_is_help=True)

@@ -11,8 +11,8 @@ from agns.cli.console import say
 
 if TYPE_CHECKING:
     from agns.evaluation.campaign.cells import Cell
-    from agns.evaluation.campaign.ledger import Standing
     from agns.evaluation.campaign.plan import Plan, Victim
+    from agns.evaluation.campaign.rows import Standing
     from agns.evaluation.campaign.running import Opened
 
 DaskOption: TypeAlias = Annotated[

@@ -13,7 +13,7 @@ from agns.accessory.frame import frame_mask
 from agns.errors import WeightsError
 from agns.models.layers import Convention, SameConv2d, SameConvTranspose2d, norm_epsilon
 from agns.models.sharing import Shareable, read_content
-from agns.models.weights import fill
+from agns.models.weights import draw_gan_weights, fill
 from agns.storage import load_tensors, save_tensors
 from agns.types import Frames, Latents
 
@@ -214,24 +214,12 @@ def _halving(
     )
 
 
-_Module = TypeVar("_Module", bound=nn.Module)
-
-
-def draw_gan_weights(network: _Module, *, generator: torch.Generator) -> _Module:
-    """Draw a network's weights from N(0, 0.02) in place (Radford et al. 2016); biases become 0."""
-    with torch.no_grad():
-        for layer in network.modules():
-            if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-                nn.init.normal_(layer.weight, 0, 0.02, generator=generator)
-                if layer.bias is not None:
-                    nn.init.zeros_(layer.bias)
-    return network
-
-
 def build_gan(*, generator: torch.Generator) -> tuple[Generator, Discriminator]:
     """Both networks, their weights drawn from `generator` by `draw_gan_weights`."""
-    drawing = draw_gan_weights(Generator(), generator=generator)
-    return drawing, draw_gan_weights(Discriminator(), generator=generator)
+    return (
+        draw_gan_weights(Generator(), generator=generator),
+        draw_gan_weights(Discriminator(), generator=generator),
+    )
 
 
 def save_network(

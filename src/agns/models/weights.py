@@ -80,6 +80,17 @@ def average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
     )
 
 
+def draw_gan_weights(network: _Module, *, generator: torch.Generator) -> _Module:
+    """Draw a network's weights from N(0, 0.02) in place (Radford et al. 2016); biases become 0."""
+    with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.normal_(layer.weight, 0, 0.02, generator=generator)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
+    return network
+
+
 def photos_seen(metadata: Mapping[str, object]) -> frozenset[str]:
     """Digests of the photos that a network was trained on, as far as its file tells.
 

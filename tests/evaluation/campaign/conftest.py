@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from agns.evaluation.campaign.cells import Cell
-from agns.evaluation.campaign.ledger import Row, TransferRow
+from agns.evaluation.campaign.rows import Row, TransferRow
 
 
 @pytest.fixture

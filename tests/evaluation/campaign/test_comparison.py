@@ -9,7 +9,7 @@ from agns.errors import ConfigError
 from agns.evaluation.campaign.comparison import Comparison
 from agns.evaluation.campaign.comparison import compare as compare_findings
 from agns.evaluation.campaign.findings import Findings
-from agns.evaluation.campaign.ledger import Row
+from agns.evaluation.campaign.rows import Row
 
 Make = Callable[..., Row]
 NAMES = [f"P{number}" for number in range(8)]

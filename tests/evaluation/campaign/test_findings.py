@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 
 from agns.evaluation.campaign.findings import Findings, read_findings
-from agns.evaluation.campaign.ledger import Row, TransferRow
 from agns.evaluation.campaign.markdown import as_markdown
+from agns.evaluation.campaign.rows import Row, TransferRow
 
 ROOT = Path(__file__).parents[3]
 

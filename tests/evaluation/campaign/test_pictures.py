@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from agns.evaluation.campaign.ledger import Row, TransferRow
 from agns.evaluation.campaign.pictures import draw_stealth, draw_transfer, pareto_front
+from agns.evaluation.campaign.rows import Row, TransferRow
 from agns.evaluation.campaign.tables import tabulate
 from agns.evaluation.campaign.transfer import tabulate_transfers
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agns.evaluation.campaign.ledger import Row
+from agns.evaluation.campaign.rows import Row
 from agns.evaluation.campaign.tables import tabulate
 
 Make = Callable[..., Row]

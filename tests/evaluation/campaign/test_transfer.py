@@ -12,7 +12,8 @@ from agns.data.faces import FaceSet
 from agns.errors import ConfigError, DataError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.campaign.cells import Cell
-from agns.evaluation.campaign.ledger import Ledger, TransferRow
+from agns.evaluation.campaign.ledger import Ledger
+from agns.evaluation.campaign.rows import TransferRow
 from agns.evaluation.campaign.transfer import score_frame, tabulate_transfers
 
 FRAME = torch.full((1, 3, 64, 176), 0.5)

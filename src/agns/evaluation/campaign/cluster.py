@@ -29,8 +29,9 @@ from distributed.comm.core import CommClosedError
 from agns.errors import DataError
 from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.cluster_worker import CellBrokeDown, Order, Return, carry_out
-from agns.evaluation.campaign.ledger import Ledger, Standing
+from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.plan import Plan, Victim
+from agns.evaluation.campaign.rows import Standing
 from agns.evaluation.campaign.running import Opened
 from agns.storage import read_json, replacing, versions
 

@@ -8,7 +8,7 @@ import torch
 
 from agns.errors import ConfigError
 from agns.evaluation.campaign.findings import Findings
-from agns.evaluation.campaign.ledger import Row
+from agns.evaluation.campaign.rows import Row
 from agns.evaluation.campaign.statistics import paired_probability
 
 

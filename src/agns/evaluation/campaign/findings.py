@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from agns.errors import ConfigError
-from agns.evaluation.campaign.ledger import Ledger, Row, TransferRow
+from agns.evaluation.campaign.ledger import Ledger
+from agns.evaluation.campaign.rows import Row, TransferRow
 from agns.evaluation.campaign.tables import Line, tabulate
 from agns.evaluation.campaign.transfer import TransferLine, tabulate_transfers
 

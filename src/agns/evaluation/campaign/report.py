@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agns.evaluation.campaign.findings import Findings
-from agns.evaluation.campaign.ledger import Row
 from agns.evaluation.campaign.pictures import draw_intervals, draw_stealth, draw_transfer
+from agns.evaluation.campaign.rows import Row
 from agns.evaluation.campaign.tables import Line
 from agns.evaluation.report import Picture, Section, Table, write_report
 

@@ -15,8 +15,9 @@ from agns.data.faces import FaceSet
 from agns.errors import AgnsError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.campaign.cells import Cell
-from agns.evaluation.campaign.ledger import Ledger, Standing
+from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.plan import Plan, Victim
+from agns.evaluation.campaign.rows import Standing
 from agns.evaluation.examination import examine
 from agns.evaluation.experiment import Experiment, run_experiment
 from agns.storage import read_json

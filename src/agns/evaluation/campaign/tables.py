@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from agns.evaluation.campaign.ledger import Row
+from agns.evaluation.campaign.rows import Row
 from agns.evaluation.campaign.statistics import mean_interval, paired_probability
 
 Result = Mapping[str, Any]

@@ -12,8 +12,9 @@ from agns.data.camera import align_photos, draw_scene, photograph
 from agns.data.faces import FaceSet
 from agns.errors import AgnsError, DataError
 from agns.evaluation.apparatus import Apparatus
-from agns.evaluation.campaign.ledger import Ledger, TransferRow
+from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.plan import Plan, Victim
+from agns.evaluation.campaign.rows import TransferRow
 from agns.evaluation.campaign.running import Opened
 from agns.evaluation.campaign.statistics import mean_interval
 from agns.evaluation.experiment import Experiment, build_goal
