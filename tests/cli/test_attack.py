@@ -11,7 +11,7 @@ from agns.accessory.marks import marked_frame
 from agns.accessory.printability import non_printability, read_palette
 from agns.accessory.wear import wear
 from agns.data.synthetic import SyntheticConfig, synthetic_faces
-from agns.evaluation import experiment
+from agns.evaluation import apparatus
 from agns.evaluation.controls import control_frames
 from agns.images import read_image, write_image
 from agns.models.recognizer import load_recognizer, save_recognizer
@@ -32,7 +32,7 @@ def options(weights: Any, folder: Path, shop: Path) -> tuple[object, ...]:
 def few_controls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two frames of each control in place of 32, which take seconds."""
     monkeypatch.setattr(
-        experiment, "control_frames",
+        apparatus, "control_frames",
         lambda glasses, *, count, generator: control_frames(glasses, count=2, generator=generator),
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agns.cli import stage
-from agns.evaluation import experiment
+from agns.evaluation import apparatus
 from agns.evaluation.controls import control_frames
 from agns.images import read_image
 from agns.storage import read_json
@@ -22,7 +22,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two iterations, and two frames of each control."""
     monkeypatch.setattr(stage, "DEMO_FRAMES", 32)
     monkeypatch.setattr(
-        experiment, "control_frames",
+        apparatus, "control_frames",
         lambda glasses, *, count, generator: control_frames(glasses, count=2, generator=generator),
     )  # fmt: skip
 
