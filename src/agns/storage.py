@@ -42,9 +42,9 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, content: object) -> None:
+def write_json(path: Path, content: object, *, indent: int = 2) -> None:
     """Write JSON atomically; dataclasses become objects and paths become strings."""
-    text = json.dumps(content, indent=2, default=_plain, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(content, indent=indent, default=_plain, ensure_ascii=False, allow_nan=False)
     # File names that are no text are written as JSON's escapes for their bytes.
     write_text(path, re.sub("[\ud800-\udfff]", lambda at: f"\\u{ord(at[0]):04x}", text) + "\n")
 

@@ -34,7 +34,9 @@ def test_frames_for_many_leave_their_result_and_tell_whom_they_serve(
     config = result["config"]
     assert isinstance(config, dict)
     assert config["attack"]["steps"] == 1
-    assert {point["frames"] for point in result["points"]} == {1, 2}  # type: ignore[attr-defined]
+    points = result["points"]
+    assert isinstance(points, list)
+    assert {point["frames"] for point in points} == {1, 2}
     assert read_image(out / "frames" / "02.png").shape == (3, 64, 176)
     assert (out / "reach.png").is_file()
 

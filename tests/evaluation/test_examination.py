@@ -1,6 +1,7 @@
 """Signs that a recogniser is not what it should be."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -15,13 +16,12 @@ from agns.models.recognizer import Recognizer
 class Changed(nn.Module):
     """A head whose logits go through something else."""
 
-    def __init__(self, head: nn.Module, change: object) -> None:
+    def __init__(self, head: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
         self.inner, self.change = head, change
 
     def forward(self, descriptors: Tensor) -> Tensor:
-        changed: Tensor = self.change(self.inner(descriptors))  # type: ignore[operator]
-        return changed
+        return self.change(self.inner(descriptors))
 
 
 def doubts(recognizer: Recognizer, crowd: FaceSet) -> list[str]:

@@ -105,7 +105,8 @@ def report(out: OutArgument) -> None:
     findings = read_findings(out / LEDGER)
     write_text(out / "report.md", as_markdown(findings))
     report_campaign(out, findings)
-    write_json(out / "report.json", findings.as_json())
+    # For programs, of which each attack's whole result is: spaces would be a third of the file.
+    write_json(out / "report.json", findings.as_json(), indent=0)
     show(
         ("recogniser", "goal", "attack", ">attacks", ">met", ">held out", ">95 %"),
         [

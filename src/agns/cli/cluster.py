@@ -1,5 +1,6 @@
 """`agns campaign run --dask`: the options, and what they do."""
 
+import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +56,7 @@ def check_dask(address: str | None, resources: list[str] | None, workers: int) -
         )
     _amounts(resources)
     try:
-        import distributed  # noqa: F401
+        importlib.import_module("distributed")
     except ImportError as error:
         raise ConfigError(
             f"--dask needs Dask's distributed ({error}): pip install 'agns[cluster]'"
