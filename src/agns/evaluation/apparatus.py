@@ -56,7 +56,13 @@ class Apparatus:
         return StealthScale(self.generator, self.discriminator, self.glasses, draws=draws)
 
     def control_logits(
-        self, faces: FaceSet, placement: Placement, *, count: int, seed: int
+        self,
+        faces: FaceSet,
+        placement: Placement,
+        *,
+        count: int,
+        seed: int,
+        names: tuple[str, ...] = CONTROLS,
     ) -> Mapping[str, Float[Tensor, "frames photos classes"]]:
         """What the victim says of photos that wear each control's frames.
 
@@ -67,8 +73,9 @@ class Apparatus:
             placement: Where frames sit on them.
             count: Frames of each control.
             seed: Of the frames.
+            names: Which controls.
         """
-        key = (count, seed, tuple(map(digest, faces.pixels.cpu().numpy())))
+        key = (count, seed, names, tuple(map(digest, faces.pixels.cpu().numpy())))
         # Where marks were found is not part of the key.
         known = self._known if placement.homographies is None else {}
         if key not in known:
@@ -77,7 +84,7 @@ class Apparatus:
             photos = faces.faces(torch.arange(len(faces)))
             known[key] = {
                 name: logits_wearing(self.victim, photos, frames[name], placement=placement)
-                for name in CONTROLS
+                for name in names
             }
             while len(known) > _KEPT:
                 known.pop(next(iter(known)))

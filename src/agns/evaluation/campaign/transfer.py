@@ -131,11 +131,13 @@ def score_frame(
     worn = FIXED.wear(photos, frame, everybody)
     draws = torch.Generator().manual_seed(seed)
     taken = torch.cat([_photographed(one[None], draws) for one in worn])
-    controls = apparatus.control_logits(own, FIXED, count=control_frames, seed=seed)
+    benign = apparatus.control_logits(
+        own, FIXED, count=control_frames, seed=seed, names=("benign",)
+    )["benign"]
     return {
         "digital": asdict(measure_split(goal, _judged(victim, worn), recognized)),
         "photographed": asdict(measure_split(goal, _judged(victim, taken), recognized)),
-        "benign": asdict(measure_split(goal, controls["benign"], recognized)),
+        "benign": asdict(measure_split(goal, benign, recognized)),
         "bare": asdict(measure_split(goal, plain, recognized)),
     }
 
