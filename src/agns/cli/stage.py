@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from agns.data.faces import FaceSet
     from agns.evaluation.apparatus import Apparatus
 
-DEMO_FRAMES = 2720
+DEMO_FRAMES = 2560
 """Drawn frames that the demonstration's attacks see; fewer than the whole set saves time."""
 
 
