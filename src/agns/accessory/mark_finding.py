@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from agns.accessory.frame import silhouette
 from agns.accessory.green_spots import Spots, green_spots
+from agns.accessory.mark_settling import settle_marks
 from agns.accessory.marks import MARKS, marks_homography
 from agns.errors import DataError, MarksNotFound
 from agns.geometry import transform_points
@@ -84,10 +85,11 @@ def find_marks(photo: Image, *, name: str = "the photo") -> FoundMarks:
     extra = _others_on_the_frame(spots, best)
     if extra:
         raise MarksNotFound(f"expected 7 green marks in {name}, found {7 + extra}")
+    centres = settle_marks(photo, spots.centres[best.choice], best.homography)
     rises = spots.rises[best.choice]
     alike = float(rises.min() / rises.median())
     confidence = math.exp(-((best.error / _TIGHT) ** 2)) * alike**0.5
-    return FoundMarks(centres=spots.centres[best.choice], confidence=confidence)
+    return FoundMarks(centres=centres, confidence=confidence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

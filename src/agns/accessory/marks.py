@@ -5,8 +5,6 @@ over it (Sharif et al., A General Framework for Adversarial Examples with Object
 2019, section 5). `mark_finding` finds them in photos.
 """
 
-import math
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -38,18 +36,34 @@ _STEEPEST = 1.8
 """How far apart the nearest and the farthest mark may seem, as the ratio of their depths."""
 
 
+def mark_coverage(
+    x: Float[Tensor, "7 *pixels"], y: Float[Tensor, "7 *pixels"], *, wider: float = 0
+) -> Float[Tensor, "7 *pixels"]:
+    """The share of pixels that each mark covers.
+
+    Args:
+        x: To the right of each mark's centre, in pixels of the frame's canvas.
+        y: Below it, likewise.
+        wider: Pixels by which the marks reach further to all sides.
+
+    Returns:
+        Shares in [0, 1]: exact for upright edges, elsewhere the distance to the border stands for
+        it.
+    """
+    shapes = torch.tensor(_SHAPES, dtype=x.dtype, device=x.device)
+    shapes = shapes.reshape(len(MARKS), 3, *[1] * (x.ndim - 1))
+    length, height, turn = shapes.unbind(1)
+    cos, sin = turn.deg2rad().cos(), turn.deg2rad().sin()
+    inside = length / 2 + wider + 0.5 - (x * cos + y * sin).abs()
+    across = height / 2 + wider + 0.5 - (y * cos - x * sin).abs()
+    return inside.clamp(0, 1) * across.clamp(0, 1)
+
+
 def _coverage() -> Mask:
     """The share of each canvas pixel that lies on a mark."""
     rows, columns = torch.meshgrid(torch.arange(CANVAS), torch.arange(CANVAS), indexing="ij")
-    covered = torch.zeros(CANVAS, CANVAS)
-    for (x, y), (length, height, turn) in zip(MARKS, _SHAPES, strict=True):
-        cos, sin = math.cos(math.radians(turn)), math.sin(math.radians(turn))
-        along = (columns - x) * cos + (rows - y) * sin
-        across = (rows - y) * cos - (columns - x) * sin
-        # Distance to the border stands for the covered share: exact for upright edges.
-        inside = (length / 2 - along.abs() + 0.5).clamp(0, 1)
-        covered = torch.maximum(covered, inside * (height / 2 - across.abs() + 0.5).clamp(0, 1))
-    return covered
+    x, y = torch.tensor(MARKS)[:, :, None, None].unbind(1)
+    return mark_coverage(columns - x, rows - y).amax(0)
 
 
 def draw_marks(canvases: Faces, *, color: tuple[float, float, float] = GREEN) -> tuple[Faces, Mask]:
