@@ -19,7 +19,7 @@ import pytest
 from distributed import Client
 
 from agns.cli import main
-from agns.cli.campaign import open_for_campaign
+from agns.cli.opening import open_for_campaign
 from agns.data.selection import list_identities
 from agns.errors import ConfigError, DataError
 from agns.evaluation.campaign import connecting

@@ -24,7 +24,7 @@ from agns.errors import AttackError
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer, freeze
-from agns.models.weights import lay_channels_last
+from agns.models.weights import device_of, lay_channels_last
 from agns.training.precision import autocast
 from agns.types import Faces, Frames, Glasses, Progress, silent
 
@@ -85,7 +85,8 @@ def attack_with_agn(
     Args:
         generator: Pretrained on eyeglasses; not changed.
         discriminator: Pretrained with it; not changed.
-        recognizer: The victim, attacked in evaluation mode; not changed.
+        recognizer: The victim, attacked in evaluation mode; not changed. The three networks may be
+            on a GPU, all else stays on the CPU.
         faces: The attacker's own aligned photos, (photos, 3, 224, 224), in [0, 1].
         glasses: Real 64x176 frames as bytes.
         goal: Whom to dodge or impersonate, and when it is enough; each photo may have its own.
@@ -119,6 +120,7 @@ def attack_with_agn(
     roughness = max(1e-3, float(total_variation(benign).quantile(0.75)))
     looks_typical = typicality(generator, discriminator, glasses, config.batch, random)
     generator, discriminator = copy.deepcopy(generator), copy.deepcopy(discriminator)
+    kind = device_of(generator).type
     for network in (generator, discriminator):
         # Running statistics instead of the batch's: what is trained is what a look samples.
         lay_channels_last(network).eval().requires_grad_(requires_grad=True)
@@ -167,7 +169,7 @@ def attack_with_agn(
     step = 0
     try:
         while not best.met and step < steps:
-            with autocast(config.precision):
+            with autocast(config.precision, kind):
                 drawn = generator(sample_latents(config.batch, generator=random))
             if not drawn.isfinite().all():
                 raise FloatingPointError("the generator's frames are not finite")
@@ -180,12 +182,12 @@ def attack_with_agn(
 
             # Then the generator: two gradients at its output, joined sample by sample.
             leaf = drawn.detach().requires_grad_()
-            with autocast(config.precision):
+            with autocast(config.precision, kind):
                 verdicts = discriminator(leaf).float()
             odds = config.focus * resistance + (1 - config.focus) * resistance.mean()
             photos = draw_photos(odds, config.batch, random)
             worn = placement.wear(faces, leaf, photos, draws=random)
-            with autocast(config.precision):
+            with autocast(config.precision, kind):
                 logits = victim(worn)
             wanted = goal.on(photos)
             lacking = wanted.shortfall(logits.detach())

@@ -32,7 +32,8 @@ def teach_discriminator(
     Returns:
         Its loss before the step.
     """
-    with autocast(config.precision):
+    device = optimizer.param_groups[0]["params"][0].device
+    with autocast(config.precision, device.type):
         on_drawn = discriminator(drawn.detach()).float()
         learns = float(on_drawn.detach().sigmoid().mean()) >= config.lead
         with torch.set_grad_enabled(learns):

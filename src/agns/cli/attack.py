@@ -10,6 +10,7 @@ from agns.cli.attack_tables import show_report
 from agns.cli.console import bar, prepare, say
 from agns.cli.options import (
     CenterCropOption,
+    DeviceOption,
     FaceOptions,
     FacesOption,
     GlassesOption,
@@ -148,6 +149,7 @@ def attack(
         typer.Option(metavar="FILE", help="Its discriminator.  [default: the shipped one]"),
     ] = None,
     glasses: GlassesOption = None,
+    device: DeviceOption = "auto",
 ) -> None:
     """Make eyeglasses that fool a recogniser, on some of a subject's photos; score the others.
 
@@ -205,7 +207,7 @@ def attack(
         samples=usual.samples if samples is None else samples,
     )
     check_results_directory(out)
-    victim = open_victim(recognizer)
+    victim = open_victim(recognizer, device)
     cut = None if physical else attacked_crop(victim, center_crop)
     if method != "agn":
         # Of the others, descents alone know how to disturb frames.
@@ -272,14 +274,21 @@ def open_apparatus(
     *,
     count: int | None = None,
 ) -> "Apparatus":
-    """Load the other networks and the eyeglasses, those that come with agns where none is named."""
+    """Load the other networks and the eyeglasses, those that come with agns where none is named.
+
+    The networks go to where the victim is.
+    """
     from agns.evaluation.apparatus import Apparatus
     from agns.models.dcgan import load_discriminator, load_generator
     from agns.models.shipped import shipped_weights
+    from agns.models.weights import device_of
 
+    place = device_of(victim.recognizer)
     return Apparatus(
-        generator=load_generator(generator or shipped_weights("generator")),
-        discriminator=load_discriminator(discriminator or shipped_weights("discriminator")),
+        generator=load_generator(generator or shipped_weights("generator")).to(place),
+        discriminator=load_discriminator(discriminator or shipped_weights("discriminator")).to(
+            place
+        ),
         recognizer=victim.recognizer,
         recognizer_name=victim.name,
         metadata=victim.metadata,

@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agns.cli.attack import open_apparatus
 from agns.cli.cluster import DaskOption, DaskResourcesOption, check_dask, work_on_dask
 from agns.cli.console import bar, prepare, say, show
-from agns.cli.options import FaceOptions, open_subject, open_victim, recorded_crop
+from agns.cli.opening import known_identities, open_for_campaign
+from agns.cli.options import DeviceOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agns.data.faces import FaceSet
     from agns.evaluation.campaign.cells import Cell
-    from agns.evaluation.campaign.plan import Plan, Victim
+    from agns.evaluation.campaign.plan import Plan
     from agns.evaluation.campaign.rows import Standing
-    from agns.evaluation.campaign.running import Opened
 
 app = typer.Typer(help="Run many attacks by a plan, and put them in tables.", no_args_is_help=True)
 
@@ -39,6 +37,7 @@ def run(
     ] = 1,
     dask: DaskOption = None,
     dask_resources: DaskResourcesOption = None,
+    device: DeviceOption = "auto",
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try attacks again that could not be made.")
     ] = False,
@@ -72,25 +71,26 @@ def run(
     known = {victim.name: known_identities(victim) for victim in read.recognizers}
     cells = cells_of(read, known)
     if dry_run:
-        rehearse(read, cells)
+        rehearse(read, cells, device)
         return
     ledger = Ledger(out / LEDGER)
     ledger.begin(plan_as_json(read), cells, versions())
     ledger.reopen(failed=retry_failed, elsewhere=reopen)
     ledger.close()
-    _examine(read, out, cells)
+    _examine(read, out, cells, device)
     if dask is not None:
+        opened = functools.partial(open_for_campaign, plan=read, device=device)
         work_on_dask(
-            read, out / LEDGER, dask, functools.partial(open_for_campaign, plan=read),
+            read, out / LEDGER, dask, opened,
             workers=min(workers, len(cells)), resources=dask_resources, tell=_tell,
         )  # fmt: skip
     else:
         if workers > 1:
-            _share(read, out, min(workers, len(cells)))
+            _share(read, out, min(workers, len(cells)), device)
         # What is left: everything, or what others had in work when they were killed.
-        _work(read, out)
+        _work(read, out, device)
     if read.transfer:
-        _transfer(read, out, known)
+        _transfer(read, out, known, device)
     report(out)
 
 
@@ -168,18 +168,28 @@ def compare(
         raise typer.Exit(1)
 
 
-def _share(plan: "Plan", out: Path, count: int) -> None:
-    """Let several processes work through a campaign, and wait for them."""
+def _share(plan: "Plan", out: Path, count: int, device: str) -> None:
+    """Let several processes work through a campaign, and wait for them.
+
+    Where `device` leaves it open which GPU, they take them in turn.
+    """
     import multiprocessing
     import os
+
+    import torch
 
     from agns.data.workers import interrupts_held_back
 
     threads = max(1, (os.cpu_count() or 1) // count)
+    gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
     spawn = multiprocessing.get_context("spawn")
     processes = [
-        spawn.Process(target=_work_alone, args=(plan, out, threads), daemon=True)
-        for _ in range(count)
+        spawn.Process(
+            target=_work_alone,
+            args=(plan, out, threads, f"cuda:{number % gpus}" if gpus else device),
+            daemon=True,
+        )
+        for number in range(count)
     ]
     with interrupts_held_back():
         for process in processes:
@@ -188,27 +198,26 @@ def _share(plan: "Plan", out: Path, count: int) -> None:
         process.join()
 
 
-def _work_alone(plan: "Plan", out: Path, threads: int) -> None:
+def _work_alone(plan: "Plan", out: Path, threads: int, device: str) -> None:
     from agns.data.workers import begin_quietly
 
     begin_quietly(threads)
     prepare()
-    _work(plan, out, watched=False)
+    _work(plan, out, device, watched=False)
 
 
-def _work(plan: "Plan", out: Path, *, watched: bool = True) -> None:
+def _work(plan: "Plan", out: Path, device: str, *, watched: bool = True) -> None:
     from agns.evaluation.campaign.ledger import Ledger
     from agns.evaluation.campaign.running import work_through
 
     ledger = Ledger(out / LEDGER)
     watch = {"watch": lambda cell: bar(_title(cell))} if watched else {}
-    work_through(
-        plan, ledger, out, lambda victim: open_for_campaign(victim, plan), tell=_tell, **watch
-    )
+    opened = functools.partial(open_for_campaign, plan=plan, device=device)
+    work_through(plan, ledger, out, opened, tell=_tell, **watch)
     ledger.close()
 
 
-def _examine(plan: "Plan", out: Path, cells: "Sequence[Cell]") -> None:
+def _examine(plan: "Plan", out: Path, cells: "Sequence[Cell]", device: str) -> None:
     """Look for signs that a victim's figures cannot be trusted, once, and keep its digest."""
     from agns.errors import ConfigError
     from agns.evaluation.campaign.ledger import Ledger
@@ -226,7 +235,8 @@ def _examine(plan: "Plan", out: Path, cells: "Sequence[Cell]") -> None:
         if entered is None:
             subjects = {cell.subject: None for cell in cells if cell.recognizer == victim.name}
             with bar(f"Examining {victim.name}") as progress:
-                doubts = examine_victim(open_for_campaign(victim, plan), list(subjects))
+                opened = open_for_campaign(victim, plan, device)
+                doubts = examine_victim(opened, list(subjects))
                 progress(1, 1, {})
             ledger.enter_victim(victim.name, weights, doubts)
     ledger.close()
@@ -239,13 +249,13 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _transfer(plan: "Plan", out: Path, known: "Mapping[str, Sequence[str]]") -> None:
+def _transfer(plan: "Plan", out: Path, known: "Mapping[str, Sequence[str]]", device: str) -> None:
     from agns.evaluation.campaign.ledger import Ledger
     from agns.evaluation.campaign.transfer import transfer_through
 
     ledger = Ledger(out / LEDGER)
     with bar("Scoring on the other recognisers") as progress:
-        opened = functools.partial(open_for_campaign, plan=plan)
+        opened = functools.partial(open_for_campaign, plan=plan, device=device)
         transfer_through(plan, ledger, out, opened, known, progress=progress)
     ledger.close()
 
@@ -260,27 +270,3 @@ def _tell(cell: "Cell", standing: "Standing") -> None:
         f"{standing.ended} of {standing.cells}: {cell.recognizer}, {_title(cell)}; "
         f"{standing.minutes_left:.0f} min left"
     )
-
-
-def known_identities(victim: "Victim") -> tuple[str, ...]:
-    """The identities that a victim knows and that have photos."""
-    from agns.data.selection import list_identities
-
-    identities = open_victim(victim.file).recognizer.identities
-    if victim.faces is None:
-        return identities
-    listed = list_identities(victim.faces)
-    return tuple(name for name in identities if name in listed)
-
-
-def open_for_campaign(victim: "Victim", plan: "Plan") -> "Opened":
-    """A victim with what attacks on it need, and a subject's photos by the subject's name."""
-    opened = open_victim(victim.file)
-    options = FaceOptions(root=victim.faces, center_crop=recorded_crop(opened.metadata))
-
-    # Attacks of one subject come together.
-    @functools.lru_cache(maxsize=1)
-    def photos(subject: str) -> "FaceSet":
-        return open_subject(options, subject, opened.recognizer.identities)
-
-    return open_apparatus(opened, None, None, None, count=plan.frames), photos

@@ -72,6 +72,14 @@ PrecisionOption: TypeAlias = Annotated[
         help="Of the networks' steps. auto takes bf16 where the processor has instructions for it.",
     ),
 ]
+DeviceOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="Where the networks run: cpu, cuda, cuda:1. auto takes a GPU where there is one.",
+    ),
+]
 SeedOption: TypeAlias = Annotated[
     int, typer.Option("--seed", help="Seed of every draw.", min=0, max=2**63 - 1)
 ]
@@ -165,14 +173,21 @@ class Victim(NamedTuple):
     metadata: "Mapping[str, object]"
 
 
-def open_victim(path: Path | None) -> Victim:
-    """Load a recogniser; the one that comes with agns where no file is named."""
+def open_victim(path: Path | None, device: str = "cpu") -> Victim:
+    """Load a recogniser; the one that comes with agns where no file is named.
+
+    Raises:
+        ConfigError: There is no such device.
+        WeightsError: The file cannot be read.
+    """
     from agns.models.recognizer import load_recognizer
     from agns.models.shipped import shipped_weights
+    from agns.training.precision import choose_device
 
+    place = choose_device(device)
     source = path or shipped_weights("of10_synthetic")
     recognizer, metadata = load_recognizer(source)
-    return Victim(recognizer, source.name if path is None else str(path), metadata)
+    return Victim(recognizer.to(place), source.name if path is None else str(path), metadata)
 
 
 def open_glasses(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agns.cli.console import bar, say, show
+from agns.cli.opening import open_for_campaign
 from agns.cli.options import SYNTHETIC_FRESH_PHOTOS
 
 if TYPE_CHECKING:
@@ -13,16 +14,15 @@ if TYPE_CHECKING:
     from agns.evaluation.campaign.plan import Plan, Victim
 
 
-def rehearse(plan: "Plan", cells: "Sequence[Cell]") -> None:
+def rehearse(plan: "Plan", cells: "Sequence[Cell]", device: str) -> None:
     """Show the number of attacks of each kind, and what they take at least and at most."""
-    from agns.cli.campaign import open_for_campaign
     from agns.evaluation.campaign.estimate import measure_speed, seconds_of
 
     methods = {entry.name: entry.method for entry in plan.attacks}
     counts = Counter((cell.recognizer, cell.goal, cell.attack) for cell in cells)
     rows, least, most = [], 0.0, 0.0
     for victim in plan.recognizers:
-        apparatus, _ = open_for_campaign(victim, plan)
+        apparatus, _ = open_for_campaign(victim, plan, device)
         with bar(f"Measuring {victim.name}") as progress:
             speed = measure_speed(apparatus)
             progress(1, 1, {})

@@ -7,6 +7,7 @@ import typer
 
 from agns.cli.console import bar, percent, prepare, say, show
 from agns.cli.options import (
+    DeviceOption,
     FaceOptions,
     FacesOption,
     GlassesOption,
@@ -41,6 +42,7 @@ def survive(
     ] = None,
     benign_frames: Annotated[int, typer.Option(help="Frames to compare with.", min=1)] = 8,
     seed: SeedOption = 0,
+    device: DeviceOption = "auto",
 ) -> None:
     """Photograph an attack's frame, worn on its held-out photos, in other poses and lights.
 
@@ -63,7 +65,7 @@ def survive(
     if unknown := [name for name in axis or () if name not in AXES]:
         raise ConfigError(f"there is no axis {unknown[0]!r}: choose from {', '.join(AXES)}")
     report = _read_result(result)
-    victim = open_victim(recognizer)
+    victim = open_victim(recognizer, device)
     subject, target = str(report["subject"]), report["target"]
     experiment = Experiment(
         goal="dodge" if target is None else "impersonate",

@@ -11,6 +11,7 @@ from agns.cli.options import (
     SYNTHETIC_FRESH_PHOTOS,
     SYNTHETIC_TRAINING_PHOTOS,
     CenterCropOption,
+    DeviceOption,
     FaceOptions,
     FacesOption,
     GlassesOption,
@@ -64,6 +65,7 @@ def universal(
     ] = 0.25,
     precision: PrecisionOption = "auto",
     seed: SeedOption = 0,
+    device: DeviceOption = "auto",
     generator: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Generator to fine-tune.  [default: the shipped one]"),
@@ -95,7 +97,7 @@ def universal(
         seed=seed,
     )
     check_results_directory(out)
-    victim = open_victim(recognizer)
+    victim = open_victim(recognizer, device)
     cut = attacked_crop(victim, center_crop)
     experiment = UniversalExperiment(
         subjects=subjects,

@@ -20,6 +20,7 @@ from agns.evaluation.controls import logits_wearing
 from agns.evaluation.figures import draw_before_after, draw_history
 from agns.evaluation.metrics import measure_split
 from agns.models.recognizer import Recognizer
+from agns.models.weights import device_of
 from agns.storage import versions, write_json
 from agns.types import Progress, silent
 
@@ -201,7 +202,7 @@ def run_experiment(
             stealth,
             bare,
         ),
-        config={**asdict(experiment), **asdict(method)},
+        config={**asdict(experiment), **asdict(method), "device": str(device_of(recognizer))},
         versions=versions(),
         method=name_of(method),
         physical=experiment.physical,

@@ -13,7 +13,7 @@ from agns.accessory.frame import frame_mask
 from agns.errors import WeightsError
 from agns.models.layers import Convention, SameConv2d, SameConvTranspose2d, norm_epsilon
 from agns.models.sharing import Shareable, read_content
-from agns.models.weights import draw_gan_weights, fill
+from agns.models.weights import device_of, draw_gan_weights, fill
 from agns.storage import load_tensors, save_tensors
 from agns.types import Frames, Latents
 
@@ -83,9 +83,9 @@ class Generator(EyeglassNetwork, pipeline_tag="unconditional-image-generation"):
         What lies off the silhouette is never worn. Left to the networks, it is the one thing
         they play for: real frames are exactly black there, which no tanh reaches.
         """
-        grid = self.project(latents).reshape(-1, 160, 4, 11)
+        grid = self.project(latents.to(device_of(self))).reshape(-1, 160, 4, 11)
         # 8x22, 16x44, 32x88, 64x176; in the latents' precision also under autocast
-        drawn: Tensor = self.draw(grid).to(latents.dtype)
+        drawn: Tensor = self.draw(grid).to(latents)
         return (drawn + 1) / 2 * frame_mask().to(drawn)
 
 
@@ -180,7 +180,7 @@ class Discriminator(EyeglassNetwork, pipeline_tag="image-classification"):
     def forward(self, frames: Frames) -> Float[Tensor, " frames"]:
         """Judge frames in [0, 1] against their own batch."""
         verdicts: Tensor = self.judge(self.compare(self._features(frames)))
-        return verdicts.squeeze(1)
+        return verdicts.squeeze(1).to(frames.device)
 
     def judge_among(
         self, frames: Frames, companions: Float[Tensor, "companions 3 64 176"]
@@ -196,10 +196,10 @@ class Discriminator(EyeglassNetwork, pipeline_tag="image-classification"):
         features, others = self._features(frames), self._features(companions)
         closeness = self.compare.closeness(features, others)
         verdicts: Tensor = self.judge(torch.cat([features, closeness], 1))
-        return verdicts.squeeze(1)
+        return verdicts.squeeze(1).to(frames.device)
 
     def _features(self, frames: Frames) -> Float[Tensor, "frames 7040"]:
-        features: Tensor = self.see(2 * frames - 1)
+        features: Tensor = self.see(2 * frames.to(device_of(self)) - 1)
         return features.flatten(1)
 
 

@@ -18,7 +18,7 @@ from agns.images import check_images
 from agns.models.families import FAMILIES
 from agns.models.layers import Convention, Pooling
 from agns.models.sharing import Shareable, read_content
-from agns.models.weights import check_fit, draw_weights, lay_channels_last
+from agns.models.weights import check_fit, device_of, draw_weights, lay_channels_last
 from agns.storage import load_tensors, save_tensors
 from agns.types import CANVAS, Images, Logits
 
@@ -110,12 +110,12 @@ class Recognizer(nn.Module, Shareable, pipeline_tag="image-classification"):
             ImageContractError: The faces have another size, layout or range.
         """
         logits: Tensor = self.head(self.backbone(self._prepared(faces, size)))
-        return logits.float()
+        return logits.float().to(faces.device)
 
     def describe(self, faces: Images) -> Float[Tensor, "batch descriptor"]:
         """What the head is given of each face; faces and errors as for `forward`."""
         descriptors: Tensor = self.backbone(self._prepared(faces, None))
-        return descriptors.float()
+        return descriptors.float().to(faces.device)
 
     def _prepared(self, faces: Tensor, size: int | None) -> Tensor:
         """Faces as the backbone takes them."""
@@ -123,6 +123,7 @@ class Recognizer(nn.Module, Shareable, pipeline_tag="image-classification"):
         own = faces.ndim == 4 and tuple(faces.shape[2:]) == (size, size)
         check_images(faces, size=(size, size) if own else (CANVAS, CANVAS))
         low, high = self.contract.low, self.contract.high
+        faces = faces.to(device_of(self.backbone))
         scaled = resize(faces, (size, size)) * (high - low) + low
         if self.average is not None:
             # A whole picture shrinks with the faces; a colour fits any size.

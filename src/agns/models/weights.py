@@ -48,6 +48,11 @@ def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> 
             )
 
 
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network's weights are; what it is given is moved there, and the answer back."""
+    return next(network.parameters()).device
+
+
 _Module = TypeVar("_Module", bound=nn.Module)
 
 

@@ -1,4 +1,4 @@
-"""In what precision networks step: what this machine's processor is fast at."""
+"""Where networks step, and in what precision: what this machine is fast at."""
 
 import contextlib
 from typing import Literal, TypeAlias
@@ -40,8 +40,31 @@ def resolve_precision(name: str) -> str:
     return name
 
 
-def autocast(name: str) -> contextlib.AbstractContextManager[object]:
-    """Autocast to bfloat16 for `bf16`, or nothing."""
+def choose_device(name: str) -> torch.device:
+    """The device of that name; for `auto` a GPU where there is one.
+
+    Raises:
+        ConfigError: It is no device, or this machine has none such.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or not (number or "0").isdecimal():
+        raise ConfigError(f"a device is auto, cpu, cuda or cuda:1, got {name!r}")
+    if kind == "cpu":
+        return torch.device("cpu")
+    if int(number or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"PyTorch sees {torch.cuda.device_count()} GPUs here, not {name}")
+    return torch.device(name)
+
+
+def autocast(name: str, device: str = "cpu") -> contextlib.AbstractContextManager[object]:
+    """Autocast to bfloat16 for `bf16`, or nothing.
+
+    Args:
+        name: `fp32` or `bf16`.
+        device: Kind of the device that the networks are on.
+    """
     if name == "bf16":
-        return torch.autocast("cpu", dtype=torch.bfloat16)
+        return torch.autocast(device, dtype=torch.bfloat16)
     return contextlib.nullcontext()

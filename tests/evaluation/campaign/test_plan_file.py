@@ -122,6 +122,8 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
         ),
         (LEAST.replace("[agn]", "[{method: pgd, settings: {seed: 1}}]"), "the plan's seeds are"),
         (LEAST.replace("[{}]", "[{file: [a]}]"), "line 1: file should be a word or a path"),
+        (LEAST.replace("[{}]", "[{file: ~}]"), "line 1: file should be a word or a path"),
+        (LEAST.replace("[{}]", "[{faces: null}]"), "line 1: faces should be a word or a path"),
         (LEAST.replace("[{}]", "[{}, {}]"), "line 1: recognizers: two are called 'shipped'"),
     ],
 )
@@ -162,3 +164,11 @@ def test_the_plans_that_come_along_are_plans() -> None:
     assert plans
     for path in plans:
         assert read_plan(path).attacks
+
+
+def test_a_tilde_before_a_path_is_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    plan = read_plan(written(tmp_path, LEAST.replace("[{}]", "[{file: ~/r.safetensors}]")))
+    assert plan.recognizers[0].file == tmp_path / "r.safetensors"

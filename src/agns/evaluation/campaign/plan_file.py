@@ -138,7 +138,7 @@ class _Reader:
     def victim(self, node: yaml.Node, key: str) -> Victim:
         fields = self.fields(node, "a recogniser", Victim)
         file, faces = (
-            Path(self.text(fields[name], name)) if name in fields else None
+            Path(self.text(fields[name], name)).expanduser() if name in fields else None
             for name in ("file", "faces")
         )
         usual = "shipped" if file is None else file.parent.name or file.stem
@@ -222,7 +222,7 @@ class _Reader:
         return self.typed(node, key, bool) is True
 
     def text(self, node: yaml.Node, key: str) -> str:
-        if not _is_scalar(node) or not node.value:
+        if not _is_scalar(node) or not node.value or node.tag == "tag:yaml.org,2002:null":
             raise self.wrong(node, f"{key} should be a word or a path")
         return str(node.value)
 
