@@ -10,18 +10,22 @@ from agns.storage import write_text
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --quiet: #777; --warn: #b3541e; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.7rem; } h2 { margin-top: 2.5rem; border-top: 1px solid var(--line);
 padding-top: 1.2rem; font-size: 1.25rem; }
 img { max-width: 100%; background: #fff; border-radius: 6px; }
 figure { margin: 1rem 0; } figcaption { color: var(--quiet); font-size: .9rem; }
-table { border-collapse: collapse; margin: 1rem 0; }
-th, td { padding: .25rem .8rem; border-bottom: 1px solid var(--line); text-align: right; }
+table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem;
+font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; }
+td { white-space: nowrap; } th { vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 .warning { border-left: 4px solid var(--warn); padding-left: .8rem; }
 .scroll { overflow-x: auto; }
 pre { font-size: .8rem; overflow-x: auto; }
-@media print { h2 { break-after: avoid; } figure { break-inside: avoid; } }
+@media print { h2 { break-after: avoid; } figure, tr { break-inside: avoid; }
+body { margin: 0; max-width: none; } .scroll { overflow: visible; }
+table { font-size: 6.5pt; } th, td { padding: .1rem .25rem; } pre { white-space: pre-wrap; } }
 """
 
 
