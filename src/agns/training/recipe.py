@@ -143,8 +143,8 @@ _VGG = RecognizerTraining(
     frames_per_photo=2,
     batch=32,
     rate=5e-4,
-    epochs=41,
-    sizes=(*[48] * 30, *[96] * 8, *[224] * 3),
+    epochs=45,
+    sizes=(*[48] * 30, *[96] * 8, *[224] * 7),
     norms=True,
 )
 RECIPES: Mapping[str, RecognizerTraining] = {
