@@ -46,7 +46,7 @@ def test_the_marks_of_a_real_photo_are_found_where_a_person_puts_them(number: in
     path = PHYSICAL / f"aligned_vgg_ms{number}.png"
     found = find_marks(read_image(path), name=str(path))
     off = (found.centres - torch.tensor(PLACED[number])).norm(dim=1)
-    assert float(off.max()) <= 1.5
+    assert float(off.max()) <= 0.75
     assert found.confidence >= 0.8
 
 

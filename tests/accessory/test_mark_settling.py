@@ -65,3 +65,11 @@ def test_marks_cover_their_area_and_no_more() -> None:
     assert float(covered[0].sum()) == pytest.approx(9 * 5, rel=0.01)
     assert float(wider[0].sum()) == pytest.approx(11 * 7, rel=0.01)
     assert bool((wider >= covered).all())
+
+
+@pytest.mark.parametrize("exposure", [1.0, 0.3, 0.15])
+def test_marks_are_settled_as_well_in_the_dark(exposure: float) -> None:
+    truth = transform_points(torch.tensor(MARKS, dtype=torch.float64), TURNED).float()
+    photo = shown(grey(), TURNED) * exposure
+    settled = settle_marks(photo, truth + torch.tensor([1.0, -1.0]), TURNED)
+    assert float((settled - truth).norm(dim=1).max()) <= 0.5

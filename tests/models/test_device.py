@@ -38,6 +38,8 @@ def test_what_lies_on_the_cpu_goes_to_the_network_and_back(
     # Fake tensors have no values that could be out of range.
     monkeypatch.setattr(recognizer, "check_images", lambda *_, **__: None)
     network = made(name)
+    # First for real: what is cached on the way must not be fake.
+    network(GIVEN[name]())
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         there = {
             key: torch.empty_like(tensor, device="cuda:0")
@@ -65,7 +67,9 @@ def test_a_device_is_chosen_by_name() -> None:
     assert choose_device("auto").type == usual
 
 
-@pytest.mark.parametrize("name", ["gpu", "", "cuda:first", "cuda:-1", "meta"])
+@pytest.mark.parametrize(
+    "name", ["gpu", "", "cuda:", "cuda:first", "cuda:-1", "cuda:01", "cuda:\u0661", "cpu:1", "meta"]
+)
 def test_what_is_no_device_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="a device is auto, cpu, cuda or cuda:1"):
         choose_device(name)

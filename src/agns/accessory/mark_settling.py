@@ -1,9 +1,12 @@
 """Where found marks are exactly: a mark's shape, laid where it fits best.
 
-A mark that touches something of its own colour, or a lens' blur, is cut out badly. How large the
-marks are and how they lie is known, though, and the seven spots tell how the frame is turned. So
-each pixel's colour is weighed, and the mark is put where its shape holds most of what looks like it
-and the rim around it least.
+A mark that touches something of its own colour is cut out badly, and JPEG lets colours run. How
+large the marks are and how they lie is known, though, and the seven spots tell how the frame is
+turned. So each pixel's colour is weighed, and the mark is put where its shape holds most of what
+looks like it and the rim around it least.
+
+The shape has sharp edges. In photos blurred by two pixels and more the spots' own centres are a
+fifth of a pixel better in the median.
 """
 
 import math
@@ -28,8 +31,9 @@ _RIM = 1.5
 _AROUND = (1.0, 6.0)
 """The same, from where to where the surroundings lie that it is told from."""
 
-_ALIKE = 0.12
-"""Standard deviation of colours that count as one, in [0, 1]."""
+_ALIKE = (0.2, 0.02)
+"""Standard deviation of colours that count as one: as a share of the mark's brightest channel, and
+at least, in [0, 1]."""
 
 _TIMID = 1.5e-2
 """What moving a mark costs, per squared pixel: JPEG lets colours run by about one."""
@@ -46,7 +50,7 @@ def settle_marks(
         homography: From the frame's canvas to the photo, (3, 3).
 
     Returns:
-        The centres, each at most 3.5 pixels away along each axis; those whose window reaches
+        The centres, each at most 3 pixels away along each axis; those whose window reaches
         beyond the photo are left as they are.
     """
     middles = centres.round().long()
@@ -104,20 +108,20 @@ def _resemblance(
     least, most = (_covered(back, off, still, wider=wider)[:, 0] for wider in _AROUND)
     around = (least <= 0) & (most > 0)
     points = colours.flatten(2).mT
-    kernel = torch.exp(-torch.cdist(points, points).square() / (2 * _ALIKE**2))
-    like = _mean(kernel, core)
-    unlike = _mean(kernel, around)
-    share: Tensor = like / (like + unlike + 1e-12)
-    return share.reshape(core.shape)
+    weights = _even(core)
+    share, least_spread = _ALIKE
+    brightest = (weights[:, None] @ points).amax((1, 2))
+    spread = (share * brightest).clamp_min(least_spread)[:, None, None]
+    kernel = torch.exp(-torch.cdist(points, points).square() / (2 * spread**2))
+    like, unlike = (kernel @ torch.stack([weights, _even(around)], 2)).unbind(2)
+    likeness: Tensor = like / (like + unlike + 1e-12)
+    return likeness.reshape(core.shape)
 
 
-def _mean(
-    kernel: Float[Tensor, "7 pixels pixels"], where: Bool[Tensor, "7 side side"]
-) -> Float[Tensor, "7 pixels"]:
-    weights = where.flatten(1).to(kernel)
-    weights = weights / weights.sum(1, keepdim=True).clamp_min(1)
-    mean: Tensor = kernel @ weights[..., None]
-    return mean[..., 0]
+def _even(where: Bool[Tensor, "7 side side"]) -> Float[Tensor, "7 pixels"]:
+    """Equal weights of the pixels that are meant, which sum to 1."""
+    weights = where.flatten(1).float()
+    return weights / weights.sum(1, keepdim=True).clamp_min(1)
 
 
 def _fit(

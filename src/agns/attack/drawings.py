@@ -9,6 +9,7 @@ from agns.attack.gradients import keep_in_range
 from agns.attack.steps import join_objectives, teach_discriminator
 from agns.errors import AttackError
 from agns.models.dcgan import sample_latents
+from agns.models.weights import device_of
 from agns.training.precision import autocast
 from agns.types import Drawings
 
@@ -53,15 +54,16 @@ def tune_on_drawings(
             (discriminator, config.discriminator_rate),
         )
     )
+    kind = device_of(generator).type
     for step in range(steps):
-        with autocast(config.precision):
+        with autocast(config.precision, kind):
             drawn: Drawings = generator(sample_latents(config.batch, generator=random)).float()
         if not drawn.isfinite().all():
             raise AttackError(f"what the generator draws is not finite in step {step + 1}")
         seen = real[torch.randint(len(real), (config.batch,), generator=random)]
         teach_discriminator(discriminator, judging, seen, drawn, config)
         leaf = drawn.detach().requires_grad_()
-        with autocast(config.precision):
+        with autocast(config.precision, kind):
             verdicts, logits = discriminator(leaf).float(), victim(leaf).float()
         joined = join_objectives(leaf, verdicts, goal.loss(logits, config.objective), config)
         moving.zero_grad()

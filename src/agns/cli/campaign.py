@@ -64,10 +64,14 @@ def run(
     from agns.evaluation.campaign.plan import plan_as_json
     from agns.evaluation.campaign.plan_file import read_plan
     from agns.storage import versions
+    from agns.training.precision import choose_device
 
     prepare()
     check_dask(dask, dask_resources, workers)
     read = read_plan(plan)
+    if dask in (None, "local"):
+        # Before anything is written; workers elsewhere may have what this machine has not.
+        choose_device(device)
     known = {victim.name: known_identities(victim) for victim in read.recognizers}
     cells = cells_of(read, known)
     if dry_run:

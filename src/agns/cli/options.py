@@ -180,11 +180,16 @@ def open_victim(path: Path | None, device: str = "cpu") -> Victim:
         ConfigError: There is no such device.
         WeightsError: The file cannot be read.
     """
+    import torch
+
     from agns.models.recognizer import load_recognizer
     from agns.models.shipped import shipped_weights
     from agns.training.precision import choose_device
 
     place = choose_device(device)
+    if place.type == "cuda":
+        # Convolutions would round to ten bits: figures are to differ in their last digits alone.
+        torch.backends.cudnn.allow_tf32 = False
     source = path or shipped_weights("of10_synthetic")
     recognizer, metadata = load_recognizer(source)
     return Victim(recognizer.to(place), source.name if path is None else str(path), metadata)

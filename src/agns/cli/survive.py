@@ -58,7 +58,7 @@ def survive(
     from agns.evaluation.survival import draw_survival, measure_survival
     from agns.images import read_image
     from agns.models.recognizer import freeze
-    from agns.models.weights import photos_seen
+    from agns.models.weights import device_of, photos_seen
     from agns.storage import versions, write_json
 
     prepare()
@@ -108,7 +108,12 @@ def survive(
             seed=seed,
             progress=progress,
         )
-    record = {"recognizer": victim.name, "seed": seed, "benign_frames": benign_frames}
+    record = {
+        "recognizer": victim.name,
+        "seed": seed,
+        "benign_frames": benign_frames,
+        "device": str(device_of(victim.recognizer)),
+    }
     write_json(
         result / "survival.json",
         {"points": points, "photos": held_out, **record, "versions": versions()},

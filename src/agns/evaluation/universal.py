@@ -32,6 +32,7 @@ from agns.evaluation.universal_report import (
 )
 from agns.images import from_pixels, tile, write_image
 from agns.models.recognizer import Recognizer
+from agns.models.weights import device_of
 from agns.storage import versions, write_json
 from agns.types import Frames, Labels, Progress, silent
 
@@ -175,7 +176,11 @@ def run_universal(
         seconds=round(outcome.seconds, 2),
         interrupted=outcome.interrupted,
         warnings=find_universal_warnings(outcome, points, bare, config),
-        config={"experiment": asdict(experiment), "attack": asdict(config)},
+        config={
+            "experiment": asdict(experiment),
+            "attack": asdict(config),
+            "device": str(device_of(victim)),
+        },
         versions=versions(),
     )
     write_json(out / "result.json", report)

@@ -1,6 +1,7 @@
 """Where networks step, and in what precision: what this machine is fast at."""
 
 import contextlib
+import re
 from typing import Literal, TypeAlias
 
 import torch
@@ -40,6 +41,9 @@ def resolve_precision(name: str) -> str:
     return name
 
 
+_DEVICES = re.compile(r"cpu|cuda(:(0|[1-9][0-9]{0,3}))?", re.ASCII)
+
+
 def choose_device(name: str) -> torch.device:
     """The device of that name; for `auto` a GPU where there is one.
 
@@ -48,12 +52,11 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or not (number or "0").isdecimal():
+    if not _DEVICES.fullmatch(name):
         raise ConfigError(f"a device is auto, cpu, cuda or cuda:1, got {name!r}")
-    if kind == "cpu":
+    if name == "cpu":
         return torch.device("cpu")
-    if int(number or 0) >= torch.cuda.device_count():
+    if int(name[5:] or 0) >= torch.cuda.device_count():
         raise ConfigError(f"PyTorch sees {torch.cuda.device_count()} GPUs here, not {name}")
     return torch.device(name)
 

@@ -172,3 +172,12 @@ def test_a_tilde_before_a_path_is_the_home_folder(
     monkeypatch.setenv("HOME", str(tmp_path))
     plan = read_plan(written(tmp_path, LEAST.replace("[{}]", "[{file: ~/r.safetensors}]")))
     assert plan.recognizers[0].file == tmp_path / "r.safetensors"
+    printed = "[{method: agn, settings: {palette: ~/ink.csv, printability: 1}}]"
+    own = read_plan(written(tmp_path, LEAST.replace("[agn]", printed))).attacks[0].method
+    assert own == AgnConfig(palette=str(tmp_path / "ink.csv"), printability=1.0)
+
+
+def test_a_home_folder_that_nobody_knows_is_a_mistake(tmp_path: Path) -> None:
+    text = LEAST.replace("[{}]", "[{file: ~nobody_of_this_name/r.safetensors}]")
+    with pytest.raises(ConfigError, match="line 1: file: nobody knows the home folder in ~nobody"):
+        read_plan(written(tmp_path, text))

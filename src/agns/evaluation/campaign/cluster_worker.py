@@ -24,7 +24,7 @@ from agns.types import Progress
 _KEPT = 2
 """Victims that a process keeps; cells of one come together."""
 
-_opened: dict[tuple[str, str, str, int | None], Opened] = {}
+_opened: dict[tuple[str, ...], Opened] = {}
 _opening = threading.Lock()
 
 
@@ -133,7 +133,8 @@ def _open_once(
     scratch: Path,
 ) -> Opened:
     victim = order.victim
-    key = (order.content, str(victim.file), str(victim.faces), order.plan.frames)
+    # How it is opened counts too: a worker may live on into a run on another device.
+    key = (order.content, str(victim.file), str(victim.faces), repr(open_victim))
     with _opening:
         if key not in _opened:
             while len(_opened) >= _KEPT:

@@ -138,7 +138,7 @@ class _Reader:
     def victim(self, node: yaml.Node, key: str) -> Victim:
         fields = self.fields(node, "a recogniser", Victim)
         file, faces = (
-            Path(self.text(fields[name], name)).expanduser() if name in fields else None
+            Path(self.path_of(fields[name], name)) if name in fields else None
             for name in ("file", "faces")
         )
         usual = "shipped" if file is None else file.parent.name or file.stem
@@ -181,6 +181,8 @@ class _Reader:
         hints = typing.get_type_hints(type(usual))
         unchanged = {one.name: getattr(usual, one.name) for one in dataclasses.fields(usual)}
         given = {name: self.typed(one, name, hints[name]) for name, one in fields.items()}
+        if given.get("palette") is not None:
+            given["palette"] = self.path_of(fields["palette"], "palette")
         try:
             return type(usual)(**{**unchanged, **given})
         except ConfigError as error:
@@ -225,6 +227,14 @@ class _Reader:
         if not _is_scalar(node) or not node.value or node.tag == "tag:yaml.org,2002:null":
             raise self.wrong(node, f"{key} should be a word or a path")
         return str(node.value)
+
+    def path_of(self, node: yaml.Node, key: str) -> str:
+        """A path, in which ~ is the home folder."""
+        path = self.text(node, key)
+        try:
+            return str(Path(path).expanduser())
+        except RuntimeError as error:
+            raise self.wrong(node, f"{key}: nobody knows the home folder in {path}") from error
 
     def one_of(self, node: yaml.Node, key: str, known: Sequence[_Word]) -> _Word:
         if not _is_scalar(node) or node.value not in known:
