@@ -57,6 +57,19 @@ def figures(out: Path) -> list[object]:
     ]
 
 
+@pytest.mark.parametrize(
+    ("device", "sentence"),
+    [("gpu", "a device is auto, cpu, cuda or cuda:1"), ("cuda:999", "PyTorch sees")],
+)
+def test_a_device_that_is_not_there_is_refused_before_anything_is_written(
+    agns: Run, plan: Path, tmp_path: Path, device: str, sentence: str
+) -> None:
+    done = agns("campaign", "run", plan, "--out", tmp_path / "out", "--device", device)
+    assert done.code == 2
+    assert sentence in done.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_dry_run_says_what_would_run_and_leaves_nothing(
     agns: Run, plan: Path, tmp_path: Path
 ) -> None:
