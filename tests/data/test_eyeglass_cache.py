@@ -48,13 +48,19 @@ def test_frames_are_those_drawn_and_so_are_those_read(drawn: Pixels, pen: Pen) -
     assert pen.drawings == 1
 
 
-def test_other_counts_and_seeds_have_entries_of_their_own(drawn: Pixels, pen: Pen) -> None:
-    load_drawn_frames(25)
-    assert torch.equal(load_drawn_frames(7), drawn[:7])
+def test_larger_sets_and_other_seeds_have_entries_of_their_own(drawn: Pixels, pen: Pen) -> None:
+    load_drawn_frames(7)
+    assert torch.equal(load_drawn_frames(25), drawn)
     assert torch.equal(load_drawn_frames(7, seed=4), draw_frames(7, seed=4))
     assert pen.drawings == 3
-    assert torch.equal(load_drawn_frames(7), drawn[:7])
+    assert torch.equal(load_drawn_frames(25), drawn)
     assert pen.drawings == 3
+
+
+def test_the_first_frames_of_a_larger_set_are_not_drawn_again(drawn: Pixels, pen: Pen) -> None:
+    load_drawn_frames(25)
+    assert torch.equal(load_drawn_frames(7), drawn[:7])
+    assert pen.drawings == 1
 
 
 def test_the_cache_named_is_the_one_used(tmp_path: Path, cache: Path, pen: Pen) -> None:

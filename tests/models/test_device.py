@@ -76,5 +76,5 @@ def test_what_is_no_device_is_refused(name: str) -> None:
 
 
 def test_a_gpu_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"PyTorch sees \d+ GPUs here, not cuda:99"):
+    with pytest.raises(ConfigError, match=r"PyTorch sees \w+ GPUs here: there is no cuda:99"):
         choose_device("cuda:99")

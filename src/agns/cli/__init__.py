@@ -10,6 +10,11 @@ def main() -> None:
 
     try:
         app()
+    except SystemExit as error:
+        # Typer turns Ctrl-C into an exit without a word.
+        if isinstance(getattr(error.__context__, "__cause__", None), KeyboardInterrupt):
+            _complain("interrupted")
+        raise
     except AgnsError as error:
         _complain(str(error))
         sys.exit(error.exit_code)

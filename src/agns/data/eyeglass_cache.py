@@ -43,23 +43,33 @@ def load_drawn_frames(
     probes = b"".join(draw_frame(index, seed=seed).tobytes() for index in range(_PROBES))
     directory = cache_directory() if cache is None else cache
     name = hashlib.sha256(probes).hexdigest()[:16]
-    path = directory / f"frames-{name}-{count}.safetensors"
     chosen = frame_mask().bool()
-    if (worn := _read(path, (count, 3, int(chosen.sum())))) is None:
+    if (worn := _read(directory, f"frames-{name}", count, int(chosen.sum()))) is None:
         drawn = draw_frames(count, seed=seed, workers=workers, progress=progress)
-        worn = drawn[:, :, chosen]
+        path = directory / f"frames-{name}-{count}.safetensors"
         with writable(directory):
-            save_tensors(path, {"worn": worn}, {"seed": str(seed)})
+            save_tensors(path, {"worn": drawn[:, :, chosen]}, {"seed": str(seed)})
         return drawn
     frames = torch.zeros(count, 3, *FRAME_SIZE, dtype=torch.uint8)
     frames[:, :, chosen] = worn
     return frames
 
 
-def _read(path: Path, shape: tuple[int, int, int]) -> Tensor | None:
-    """The pixels on the silhouette; None where there are none that can be used."""
-    try:
-        worn = load_tensors(path)[0]["worn"]
-    except (AgnsError, KeyError):
-        return None
-    return worn if tuple(worn.shape) == shape and worn.dtype == torch.uint8 else None
+def _read(directory: Path, name: str, count: int, pixels: int) -> Tensor | None:
+    """The pixels on the silhouette, of the smallest set that begins with these frames.
+
+    None where there is no such set that can be used.
+    """
+    sizes = {
+        int(path.stem.rpartition("-")[2]): path
+        for path in directory.glob(f"{name}-*.safetensors")
+        if path.stem.rpartition("-")[2].isdecimal()
+    }
+    for size in sorted(size for size in sizes if size >= count):
+        try:
+            worn = load_tensors(sizes[size])[0]["worn"]
+        except (AgnsError, KeyError):
+            continue
+        if tuple(worn.shape) == (size, 3, pixels) and worn.dtype == torch.uint8:
+            return worn[:count]
+    return None

@@ -57,7 +57,8 @@ def choose_device(name: str) -> torch.device:
     if name == "cpu":
         return torch.device("cpu")
     if int(name[5:] or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"PyTorch sees {torch.cuda.device_count()} GPUs here, not {name}")
+        seen = torch.cuda.device_count()
+        raise ConfigError(f"PyTorch sees {seen or 'no'} GPUs here: there is no {name}")
     return torch.device(name)
 
 
