@@ -2,14 +2,13 @@
 
 import os
 
+import pytest
+import torch
 from jaxtyping import install_import_hook
 
 # An int stands in for a float, as it does for mypy.
 TYPE_CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 install_import_hook("agns", TYPE_CHECKER)
-
-import pytest  # noqa: E402
-import torch  # noqa: E402
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The workers share the cores among themselves.

@@ -43,7 +43,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: object, *, indent: int = 2) -> None:
-    """Write JSON atomically; dataclasses become objects and paths become strings."""
+    """Write JSON atomically, `indent` spaces a level; dataclasses are objects, paths strings."""
     text = json.dumps(content, indent=indent, default=_plain, ensure_ascii=False, allow_nan=False)
     # File names that are no text are written as JSON's escapes for their bytes.
     write_text(path, re.sub("[\ud800-\udfff]", lambda at: f"\\u{ord(at[0]):04x}", text) + "\n")

@@ -22,7 +22,7 @@ from agns.cli import main
 from agns.cli.opening import open_for_campaign
 from agns.data.selection import list_identities
 from agns.errors import ConfigError, DataError
-from agns.evaluation.campaign import connecting
+from agns.evaluation.campaign import cluster_worker, connecting
 from agns.evaluation.campaign.cells import cells_of
 from agns.evaluation.campaign.cluster import work_on_cluster
 from agns.evaluation.campaign.connecting import connected
@@ -320,3 +320,23 @@ def test_misuse_is_one_sentence(
     missing = agns(*command, "--dask", "local")
     assert (missing.code, missing.complaint.endswith("pip install 'agns[cluster]'")) == (2, True)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_worker_that_lives_on_opens_a_victim_anew_for_another_device(
+    plan: Path, tmp_path: Path
+) -> None:
+    read = read_plan(plan)
+    (victim,) = read.recognizers
+    assert victim.faces is not None
+    (cell, *_) = cells_of(read, {victim.name: tuple(list_identities(victim.faces))})
+    order = cluster_worker.Order(
+        plan=read, cell=cell, victim=victim, content="", threads=None, agns=""
+    )
+
+    def opened(device: str) -> object:
+        how = functools.partial(open_for_campaign, plan=read, device=device)
+        return cluster_worker._open_once(order, None, how, tmp_path)
+
+    first = opened("cpu")
+    assert opened("cpu") is first
+    assert opened("auto") is not first

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -206,6 +207,6 @@ def test_too_few_subjects_and_a_finished_directory_are_refused(
         ({"counts": (0, 1)}, "counts must ascend"),
     ],
 )
-def test_settings_out_of_range_are_refused(settings: dict[str, object], complaint: str) -> None:
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
-        replace(WHO, **settings)  # type: ignore[arg-type]
+        replace(WHO, **settings)

@@ -2,7 +2,8 @@
 
 import html
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from huggingface_hub import ModelCardData
 
@@ -47,7 +48,9 @@ def write_card(
         repo_id: Where it will be found, as owner/name.
         license: The weights' licence, as the hub abbreviates it.
     """
-    about = network._hub_mixin_info.model_card_data.to_dict()  # type: ignore[no-untyped-call]
+    # The hub leaves `to_dict` without types.
+    as_dict: Callable[[], dict[str, Any]] = network._hub_mixin_info.model_card_data.to_dict
+    about = as_dict()
     assert isinstance(network, Recognizer | Generator | Discriminator)
     rows = dict(specified(network)) | dict(recorded(network.record))
     if license is not None:

@@ -1,5 +1,6 @@
 """What the processes of a training do jointly: sums, batches and batch norms."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -24,8 +25,9 @@ class _SumOverProcesses(torch.autograd.Function):
 
 
 def _sum_over_processes(x: Tensor) -> Tensor:
-    total: Tensor = _SumOverProcesses.apply(x)  # type: ignore[no-untyped-call]
-    return total
+    # torch leaves `apply` without types.
+    apply: Callable[[Tensor], Tensor] = _SumOverProcesses.apply
+    return apply(x)
 
 
 class _JoinOverProcesses(torch.autograd.Function):
@@ -52,8 +54,8 @@ def join_over_processes(x: Tensor) -> Tensor:
     """
     if not distributed.is_initialized():
         return x
-    joined: Tensor = _JoinOverProcesses.apply(x)  # type: ignore[no-untyped-call]
-    return joined
+    apply: Callable[[Tensor], Tensor] = _JoinOverProcesses.apply
+    return apply(x)
 
 
 class _JoinedBatchNorm(_BatchNorm):
