@@ -310,6 +310,8 @@ def test_an_identity_is_found_by_its_name(recognizer: Recognizer) -> None:
 def test_an_unknown_identity_is_refused_with_the_known_ones(recognizer: Recognizer) -> None:
     with pytest.raises(ConfigError, match="does not know 'Dee': it knows Ann, Bob, Cyd"):
         recognizer.index_of("Dee")
+    with pytest.raises(ConfigError, match=r"does not know 'bob': did you mean Bob\?$"):
+        recognizer.index_of("bob")
 
 
 def test_a_new_openface_head_can_be_sure_of_every_identity() -> None:

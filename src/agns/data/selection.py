@@ -129,6 +129,11 @@ def _too_few(folder: Path, found: int, needed: int, selection: FaceSelection) ->
 
 def unknown_identity(name: str, known: Iterable[str], where: str) -> ConfigError:
     """The complaint about a name that is not there, with names that are like it."""
+    hint = names_like(name, known)
+    return ConfigError(f"there is no identity {name!r} in {where}{hint and f': {hint}'}")
+
+
+def names_like(name: str, known: Iterable[str]) -> str:
+    """A question after the known names that are like one; empty if none is."""
     close = difflib.get_close_matches(name, list(known), n=3)
-    hint = f": did you mean {' or '.join(close)}?" if close else ""
-    return ConfigError(f"there is no identity {name!r} in {where}{hint}")
+    return f"did you mean {' or '.join(close)}?" if close else ""

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from agns.data.selection import names_like
 from agns.errors import ConfigError, WeightsError
 from agns.geometry import resize
 from agns.images import check_images
@@ -143,7 +144,8 @@ class Recognizer(nn.Module, Shareable, pipeline_tag="image-classification"):
         if identity not in self.identities:
             known = ", ".join(self.identities[:12])
             more = ", ..." if len(self.identities) > 12 else ""
-            raise ConfigError(f"the recogniser does not know {identity!r}: it knows {known}{more}")
+            told = names_like(identity, self.identities) or f"it knows {known}{more}"
+            raise ConfigError(f"the recogniser does not know {identity!r}: {told}")
         return self.identities.index(identity)
 
 
