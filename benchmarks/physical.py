@@ -25,7 +25,8 @@ from agns.data.marked_photos import load_marked_photos
 from agns.data.wearer import write_wearer
 from agns.errors import AttackError
 from agns.evaluation.apparatus import Apparatus
-from agns.evaluation.experiment import Experiment, run_experiment
+from agns.evaluation.experiment import Experiment
+from agns.evaluation.trial import run_experiment
 from agns.storage import read_json
 
 HEAD = """\

@@ -12,7 +12,7 @@ import contextlib
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,16 +21,21 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from agns.accessory.frame import place, silhouette
+from agns.accessory.placement import FIXED
 from agns.accessory.wear import wear
 from agns.attack.config import AgnConfig
+from agns.attack.descent import CCS16, COLORS, descent_steps
 from agns.attack.goals import Dodge
 from agns.attack.gradients import add_smoothing, join_gradients, keep_in_range
 from agns.attack.search import search_frames
+from agns.attack.together import answer_alone, attack_together
 from agns.models.dcgan import build_gan, sample_latents
 from agns.models.layers import CrossChannelNorm
 from agns.models.recognizer import Recognizer, build_recognizer, freeze
 from agns.models.weights import lay_channels_last
 from agns.storage import versions, write_json
+
+ATTACKERS = 8
 
 
 @dataclass(frozen=True)
@@ -135,9 +140,20 @@ def check(victim: Recognizer, half: bool) -> Callable[[], object]:
     def step() -> object:
         draws = torch.Generator().manual_seed(1)
         with autocast(half):
-            return search_frames(
-                generator, victim, faces, goal, count=32, mask=silhouette(), draws=draws
-            )
+            looking = search_frames(generator, faces, goal, count=32, placement=FIXED, draws=draws)
+            return answer_alone(victim, looking)
+
+    return step
+
+
+def descents(victim: Recognizer, count: int, together: int) -> Callable[[], object]:
+    """Two steps of CCS16, three photos each, for several attackers."""
+    faces = torch.rand(count, 3, 3, 224, 224)
+    goal, config = Dodge(subject=0, stop=1e-9), replace(CCS16, steps=1)
+
+    def step() -> None:
+        for some in faces.split(together):
+            attack_together(victim, [descent_steps(own, goal, config) for own in some])
 
     return step
 
@@ -170,6 +186,11 @@ def measure(seconds: float, *, big: bool) -> tuple[dict[str, float], list[Row]]:
             steps.append((title, "naive fp32", 512, check(naive(recognizer), False)))
             steps.append((title, "frozen fp32", 512, check(frozen, False)))
             steps.append((title, "frozen bf16", 512, check(frozen, True)))
+            title = f"CCS16 on {ATTACKERS} attackers' three photos, of10"
+            shown = ATTACKERS * 2 * 3 * len(COLORS)
+            for together in (1, 4, ATTACKERS):
+                variant = f"{together} together, fp32"
+                steps.append((title, variant, shown, descents(frozen, ATTACKERS, together)))
         del recognizer, frozen
     rows: list[Row] = []
     base: dict[str, float] = {}

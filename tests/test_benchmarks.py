@@ -1,6 +1,7 @@
 """What the benchmarks time still runs, and what they tell is what runs wrote."""
 
 import runpy
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from agns.storage import write_json
 from agns.training.recipe import RECIPES
 from agns.training.triplets import MetricTraining
 
+BENCHMARKS = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.py"))
 RECOGNIZERS = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "recognizers.py"))
 SPEED = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "speed.py"))
 
@@ -24,6 +26,30 @@ def test_a_timed_attack_gradient_is_one_for_each_frame(half: bool) -> None:
     assert gradients.shape == (2, 3, 64, 176)
     assert bool((gradients.flatten(1).norm(dim=1) > 0).all())
     assert bool(gradients.isfinite().all())
+
+
+def test_a_timed_look_and_attacks_side_by_side_run() -> None:
+    victim = freeze(build_recognizer("of", ("a", "b"), generator=torch.Generator().manual_seed(0)))
+    found = SPEED["check"](victim, False)()
+    assert found.frames.shape[1:] == (3, 64, 176)
+    faces = 0
+
+    def count(_: object, inputs: tuple[torch.Tensor]) -> None:
+        nonlocal faces
+        faces += len(inputs[0])
+
+    victim.register_forward_pre_hook(count)
+    SPEED["descents"](victim, 3, 2)()
+    # Two steps, each of five colours on three photos.
+    assert faces == 3 * 2 * 5 * 3
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_a_benchmark_says_what_it_takes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [str(path), "--help"])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(path), run_name="__main__")
+    assert left.value.code == 0
 
 
 def test_runs_stand_side_by_side_with_their_commands(tmp_path: Path) -> None:

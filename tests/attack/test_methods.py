@@ -7,14 +7,16 @@ import torch
 
 from agns.accessory.placement import Placement
 from agns.attack.agn import AgnOutcome
+from agns.attack.choice import ChoiceConfig
 from agns.attack.config import AgnConfig
 from agns.attack.descent import CCS16, CCS16_PHYSICAL, PGD, DescentConfig
 from agns.attack.goals import Dodge
-from agns.attack.methods import METHODS, Method, attack, disturbed, name_of, palette_of
+from agns.attack.methods import METHODS, Method, disturbed, name_of, palette_of, steps_of
 from agns.attack.outcome import Outcome
 from agns.attack.pixels import PixelConfig
+from agns.attack.together import answer_alone
 from agns.models.dcgan import build_gan
-from agns.models.recognizer import build_recognizer
+from agns.models.recognizer import build_recognizer, freeze
 
 SHORT: dict[str, Method] = {
     "agn": AgnConfig(batch=2, samples=2),
@@ -22,6 +24,7 @@ SHORT: dict[str, Method] = {
     "ccs16-physical": replace(CCS16_PHYSICAL, steps=2),
     "pgd": replace(PGD, steps=2),
     "pixels": PixelConfig(steps=2),
+    "solid": ChoiceConfig(kind="solid", count=2),
 }
 
 
@@ -29,15 +32,16 @@ SHORT: dict[str, Method] = {
 def test_every_method_gives_what_scoring_needs(name: str) -> None:
     draws = torch.Generator().manual_seed(0)
     generator, discriminator = build_gan(generator=draws)
-    outcome = attack(
+    victim = build_recognizer("of", ("Ann", "Bob"), generator=draws)
+    steps = steps_of(
         SHORT[name],
-        build_recognizer("of", ("Ann", "Bob"), generator=draws),
         torch.rand(2, 3, 224, 224, generator=draws),
         Dodge(subject=0, stop=1e-9),
         generator=generator,
         discriminator=discriminator,
         glasses=torch.randint(256, (4, 3, 64, 176), generator=draws).to(torch.uint8),
     )
+    outcome = answer_alone(freeze(victim), steps)
     assert isinstance(outcome, Outcome)
     assert isinstance(outcome, AgnOutcome) == (name == "agn")
     assert outcome.frames.shape[1:] == (3, 64, 176)

@@ -9,6 +9,7 @@ from agns.accessory.placement import FIXED, Placement
 from agns.accessory.wear import wear
 from agns.attack.goals import Dodge, Goal, Impersonate
 from agns.attack.search import Candidates, draw_photos, search_frames, typicality
+from agns.attack.together import answer_alone
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer, freeze
 from agns.types import Faces, Frames, Glasses, Latents
@@ -66,14 +67,14 @@ class Bench:
         return goal(goal(0.5).probability(between)), means
 
     def search(self, goal: Goal, **settings: object) -> Candidates:
-        return search_frames(
+        steps = search_frames(
             self.generator,
-            self.victim,
             self.photos,
             goal,
             count=COUNT,
             **{"placement": FIXED, "draws": draws(), **settings},
         )
+        return answer_alone(self.victim, steps)
 
 
 @pytest.fixture

@@ -34,7 +34,8 @@ def test_grey_pictures_of_any_size_are_joined_as_frames_are(
     verdicts = discriminator(leaf)
     errs = Dodge(subject=2).loss(leaf.flatten(1) @ weights.T, "logits")
     config = AgnConfig(kappa=0.3, joined_length="real", precision="fp32")
-    joined = join_objectives(leaf, verdicts, errs, config)
+    (steep,) = torch.autograd.grad(errs.sum(), leaf)
+    joined = join_objectives(leaf, verdicts, steep, config)
     # -log sigmoid(w x) falls along w; the class's logit minus the others' is linear.
     real = -discriminator.weights * (1 - verdicts.sigmoid())[:, None, None, None]
     error = (2 * weights[2] - weights.sum(0)).reshape(1, 9, 7).expand(5, 1, 9, 7)

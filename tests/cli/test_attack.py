@@ -229,12 +229,34 @@ def test_other_methods_are_scored_alike_and_say_what_they_are(
     assert not (out / "generator.safetensors").exists()
 
 
+@pytest.mark.usefixtures("few_controls")
+def test_frames_that_nobody_crafted_are_a_method_too(
+    agns: Run, tmp_path: Path, weights: Any, folder: Path, shop: Path
+) -> None:
+    common = ("--recognizer", weights.recognizer, "--faces", folder, "--glasses", shop)
+    told = []
+    for seed in (3, 4):
+        done = agns(
+            *IMPERSONATE, "--target", "Synthetic_002", "--method", "solid", "--seed", seed,
+            "--craft", 2, *common, "--center-crop", 224, "--out", tmp_path / str(seed),
+        )  # fmt: skip
+        assert done.code == 0, done.err
+        assert "used up its frames" in done.out
+        told.append(read_json(tmp_path / str(seed) / "result.json"))
+    assert [result["method"] for result in told] == ["solid"] * 2
+    assert {"kind": "solid", "count": 300}.items() <= told[0]["config"].items()
+    assert [result["config"]["seed"] for result in told] == [3, 4]
+    assert told[0]["stealth"]["total_variation"] == pytest.approx(0, abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("method", "option", "value"),
     [
         ("pgd", "--kappa", 0.5),
         ("ccs16", "--batch", 8),
         ("pixels", "--jitter", 1),
+        ("solid", "--brightness", 0.1),
+        ("benign", "--kappa", 0.5),
         ("ccs16", "--palette", "own.csv"),
         ("ccs16-physical", "--printability", 0.5),
     ],

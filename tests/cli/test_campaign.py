@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from agns.cli import campaign
-from agns.errors import WeightsError
+from agns.errors import AttackError, WeightsError
 from agns.evaluation.campaign import running, transfer
 from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.ledger import Ledger
@@ -109,10 +109,18 @@ def test_frames_are_scored_on_the_other_recognisers_once(
     assert read_json(tmp_path / "out" / "report.json")["transfers"] == told["transfers"]
 
 
+@pytest.mark.parametrize("together", [1, 2])
 @pytest.mark.parametrize("half_written", [False, True])
 def test_a_campaign_broken_off_anywhere_ends_with_the_figures_of_an_unbroken_one(
-    agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half_written: bool
+    agns: Run,
+    plan: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    half_written: bool,
+    together: int,
 ) -> None:
+    with plan.open("a", encoding="utf-8") as file:
+        file.write(f"together: {together}\n")
     whole = tmp_path / "whole"
     done = agns("campaign", "run", plan, "--out", whole)
     assert done.code == 0, done.err
@@ -124,26 +132,27 @@ def test_a_campaign_broken_off_anywhere_ends_with_the_figures_of_an_unbroken_one
     assert (whole / "report.md").read_text(encoding="utf-8").count("| small |") == 2
 
     broken, attacks = tmp_path / "broken", 0
-    run_experiment = running.run_experiment
+    run_trials = running.run_trials
 
     def breaks(*given: Any, **named: Any) -> Any:
         nonlocal attacks
         attacks += 1
-        report = run_experiment(*given, **named)
+        reports = run_trials(*given, **named)
         if attacks == 2:
             # The artefacts are there, and the ledger does not know of them.
             raise KeyboardInterrupt
-        return report
+        return reports
 
-    monkeypatch.setattr(running, "run_experiment", breaks)
+    monkeypatch.setattr(running, "run_trials", breaks)
     assert agns("campaign", "run", plan, "--out", broken).code == 130
     if half_written:
         results = (broken / "cells").glob("*/result.json")
-        (late,) = [path for path in results if read_json(path)["method"] == "agn"]
-        late.unlink()
+        late = [path for path in results if read_json(path)["method"] == "agn"]
+        assert len(late) == together
+        late[0].unlink()
     done = agns("campaign", "run", plan, "--out", broken)
     assert done.code == 0, done.err
-    needed = 5 if half_written else 4
+    needed = 4 // together + half_written
     assert attacks == needed
     assert figures(broken) == figures(whole)
 
@@ -243,6 +252,27 @@ def test_another_recogniser_under_the_same_name_is_refused(
     assert "is not the recogniser any more" in done.complaint
 
 
+def test_of_cells_that_run_together_one_that_cannot_leaves_the_others_alone(
+    agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with plan.open("a", encoding="utf-8") as file:
+        file.write("together: 2\n")
+    prepare = running.prepare
+
+    def picky(apparatus: Any, faces: Any, experiment: Any, *given: Any) -> Any:
+        if experiment.subject == "Synthetic_000":
+            raise AttackError("there is nothing to dodge")
+        return prepare(apparatus, faces, experiment, *given)
+
+    monkeypatch.setattr(running, "prepare", picky)
+    done = agns("campaign", "run", plan, "--out", tmp_path / "out")
+    assert "2 of 4 attacks have results, 2 failed" in done.out
+    told = read_json(tmp_path / "out" / "report.json")["cells"]
+    assert {cell["cell"]["subject"] for cell in told if cell["state"] == "failed"} == {
+        "Synthetic_000"
+    }
+
+
 def test_a_victim_that_does_not_open_ends_the_run_and_leaves_its_cells_open(
     agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,7 +282,7 @@ def test_a_victim_that_does_not_open_ends_the_run_and_leaves_its_cells_open(
         raise WeightsError("the disk is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(running, "run_experiment", lambda *_, **__: closed())
+        patch.setattr(running, "prepare", lambda *_, **__: closed())
         done = agns("campaign", "run", plan, "--out", out)
     assert "0 of 4 attacks have results, 4 failed" in done.out
     with monkeypatch.context() as patch:

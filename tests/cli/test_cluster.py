@@ -330,7 +330,7 @@ def test_a_worker_that_lives_on_opens_a_victim_anew_for_another_device(
     assert victim.faces is not None
     (cell, *_) = cells_of(read, {victim.name: tuple(list_identities(victim.faces))})
     order = cluster_worker.Order(
-        plan=read, cell=cell, victim=victim, content="", threads=None, agns=""
+        plan=read, cells=(cell,), victim=victim, content="", threads=None, agns=""
     )
 
     def opened(device: str) -> object:

@@ -19,8 +19,9 @@ from agns.errors import AttackError, ConfigError, DataError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.attack_report import AttackReport, describe
 from agns.evaluation.controls import control_frames, logits_wearing
-from agns.evaluation.experiment import Experiment, run_experiment
+from agns.evaluation.experiment import Experiment
 from agns.evaluation.metrics import measure_success
+from agns.evaluation.trial import run_experiment
 from agns.geometry import warp
 from agns.images import read_image
 

@@ -13,8 +13,8 @@ from agns.attack.config import AgnConfig
 from agns.attack.universal import UniversalConfig
 from agns.data.faces import FaceSet, faces_from_pixels
 from agns.errors import ConfigError, DataError
+from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.controls import logits_wearing
-from agns.evaluation.experiment import Apparatus
 from agns.evaluation.reach import ReachPoint
 from agns.evaluation.universal import UniversalExperiment, divide_subjects, run_universal
 from agns.evaluation.universal_report import UniversalReport

@@ -7,6 +7,7 @@ import copy
 import math
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch.nn import functional
@@ -20,6 +21,7 @@ from agns.attack.gradients import add_printing, add_smoothing, keep_in_range
 from agns.attack.outcome import Reason
 from agns.attack.search import Candidates, check_photos, draw_photos, search_frames, typicality
 from agns.attack.steps import join_objectives, teach_discriminator
+from agns.attack.together import Question, Steps, answer_alone
 from agns.errors import AttackError
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
@@ -105,6 +107,30 @@ def attack_with_agn(
         ConfigError: There is no palette where the settings say.
         DataError: It cannot be read.
     """
+    return answer_alone(
+        freeze(recognizer),
+        agn_steps(
+            generator, discriminator, faces, glasses, goal, config,
+            placement=placement, progress=progress,
+        ),
+    )  # fmt: skip
+
+
+def agn_steps(
+    generator: Generator,
+    discriminator: Discriminator,
+    faces: Faces,
+    glasses: Glasses,
+    goal: Wish,
+    config: AgnConfig,
+    *,
+    placement: Placement = FIXED,
+    progress: Progress = silent,
+) -> Steps[AgnOutcome]:
+    """What `attack_with_agn` does, with the victim left to whoever runs it.
+
+    The attack is of one recogniser: the same one must answer from beginning to end.
+    """
     check_photos(faces)
     palette = palette_at(config.palette)
     steps = config.passes * (len(glasses) // config.batch)
@@ -114,7 +140,6 @@ def attack_with_agn(
         )
     started = time.perf_counter()
     random = torch.Generator().manual_seed(config.seed)
-    victim = freeze(recognizer)
     with torch.no_grad():
         benign = copy.deepcopy(generator).eval()(sample_latents(200, generator=random))
     roughness = max(1e-3, float(total_variation(benign).quantile(0.75)))
@@ -142,10 +167,9 @@ def attack_with_agn(
         fused=True,
     )
 
-    def look() -> Candidates:
+    def look() -> Steps[Candidates]:
         return search_frames(
             generator,
-            victim,
             faces,
             goal,
             count=config.samples,
@@ -155,7 +179,7 @@ def attack_with_agn(
         )
 
     try:
-        best = look()
+        best = yield from look()
     except FloatingPointError as error:
         raise AttackError(f"the attack cannot begin: {error}") from error
     # Per photo, how far frames were from the goal lately.
@@ -187,23 +211,23 @@ def attack_with_agn(
             odds = config.focus * resistance + (1 - config.focus) * resistance.mean()
             photos = draw_photos(odds, config.batch, random)
             worn = placement.wear(faces, leaf, photos, draws=random)
-            with autocast(config.precision, kind):
-                logits = victim(worn)
             wanted = goal.on(photos)
-            lacking = wanted.shortfall(logits.detach())
+            loss = partial(wanted.loss, form=config.objective)
+            answer = yield Question(worn=worn.detach(), loss=loss, precision=config.precision)
+            lacking = wanted.shortfall(answer.logits)
             # A photo may be drawn twice in a batch: its mean counts.
             lately = resistance.scatter_reduce(0, photos, lacking, "mean", include_self=False)
             resistance = (resistance + lately).clamp_min(1e-6) / 2
-            errs = wanted.loss(logits, config.objective)
             figures = {
                 "discriminator": float(functional.logsigmoid(verdicts.detach()).mean()),
-                "recognizer": float(errs.detach().mean()),
+                "recognizer": float(loss(answer.logits).mean()),
                 "loss": discriminator_loss,
-                "probability": float(wanted.watched(logits.detach()).mean()),
+                "probability": float(wanted.watched(answer.logits).mean()),
             }
             if not all(math.isfinite(value) for value in figures.values()):
                 raise FloatingPointError("a loss is not finite")
-            joined = join_objectives(leaf, verdicts, errs, config)
+            (erring,) = torch.autograd.grad(worn, leaf, answer.slope)
+            joined = join_objectives(leaf, verdicts, erring, config)
             optimize_generator.zero_grad()
             limit = roughness * (1 + step * config.loosening)
             joined = add_smoothing(joined, drawn, limit, config.smoothness)
@@ -215,7 +239,7 @@ def attack_with_agn(
             step += 1
             history.append(figures)
             if step % config.check_every == 0 or step == steps:
-                found = look()
+                found = yield from look()
                 if found.shortfall <= best.shortfall:
                     best, finest = found, copy.deepcopy(generator.state_dict())
                 if best.met:

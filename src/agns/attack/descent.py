@@ -33,9 +33,10 @@ from agns.accessory.smoothness import total_variation
 from agns.attack.goals import Goal, log_odds
 from agns.attack.outcome import FrameOutcome, Reason
 from agns.attack.search import check_photos
+from agns.attack.together import Question, Steps, answer_alone
 from agns.errors import AttackError, ConfigError
 from agns.models.recognizer import Recognizer, freeze
-from agns.types import Faces, Frames, Progress, silent
+from agns.types import Faces, Frames, Logits, Progress, silent
 
 COLORS = {
     "black": (0.05, 0.05, 0.05),
@@ -157,10 +158,24 @@ def attack_by_descent(
         ConfigError: There is no palette where the settings say.
         DataError: It cannot be read.
     """
+    return answer_alone(
+        freeze(recognizer),
+        descent_steps(faces, goal, config, placement=placement, progress=progress),
+    )
+
+
+def descent_steps(
+    faces: Faces,
+    goal: Goal,
+    config: DescentConfig,
+    *,
+    placement: Placement = FIXED,
+    progress: Progress = silent,
+) -> Steps[FrameOutcome]:
+    """What `attack_by_descent` does, with the victim left to whoever runs it."""
     check_photos(faces)
     palette = palette_at(config.palette)
     started = time.perf_counter()
-    victim = freeze(recognizer)
     draws = torch.Generator().manual_seed(config.seed)
     disturbed = any(getattr(config, name) > 0 for name in DISTURBANCES)
     first = torch.tensor(list(COLORS.values()))[:, :, None, None].expand(-1, -1, *FRAME_SIZE)
@@ -170,7 +185,7 @@ def attack_by_descent(
     reason: Reason = "used up its steps"
     try:
         for step in range(config.steps + 1):
-            gradient, lacking = _look(victim, faces, frames, goal, config.batch, placement, None)
+            gradient, lacking = yield from _look(faces, frames, goal, config.batch, placement, None)
             if not bool(lacking.isfinite().all()):
                 if step == 0:
                     raise AttackError(
@@ -189,7 +204,7 @@ def attack_by_descent(
             if step == config.steps:
                 break
             if disturbed:
-                gradient, _ = _look(victim, faces, frames, goal, config.batch, placement, draws)
+                gradient, _ = yield from _look(faces, frames, goal, config.batch, placement, draws)
             if not bool(gradient.isfinite().all()):
                 reason = "not finite"
                 break
@@ -223,27 +238,29 @@ def attack_by_descent(
 
 
 def _look(
-    victim: Recognizer,
     faces: Faces,
     frames: Frames,
     goal: Goal,
     batch: int,
     placement: Placement,
     draws: torch.Generator | None,
-) -> tuple[Frames, Float[Tensor, " frames"]]:
+) -> Steps[tuple[Frames, Float[Tensor, " frames"]]]:
     """Each frame's gradient over all photos, and its mean shortfall."""
     leaf = frames.detach().requires_grad_()
-    lacking = frames.new_zeros(len(frames))
+    gradient, lacking = torch.zeros_like(frames), frames.new_zeros(len(frames))
+
+    def loss(logits: Logits) -> Float[Tensor, " batch"]:
+        # The cross-entropy of the wish, from logits: where it is far, probabilities round to 0.
+        return -functional.logsigmoid(log_odds(logits, goal)) / len(faces)
+
     for photos in torch.arange(len(faces)).split(max(1, batch // len(frames))):
         each = leaf.repeat_interleave(len(photos), 0)
         worn = placement.wear(faces, each, photos.repeat(len(frames)), draws=draws)
-        logits = victim(worn)
-        # The cross-entropy of the wish, from logits: where it is far, probabilities round to 0.
-        (-functional.logsigmoid(log_odds(logits, goal)).sum() / len(faces)).backward()
-        shortfall = goal.shortfall(logits.detach())
+        answer = yield Question(worn=worn.detach(), loss=loss)
+        gradient += torch.autograd.grad(worn, leaf, answer.slope)[0]
+        shortfall = goal.shortfall(answer.logits)
         lacking += shortfall.reshape(len(frames), len(photos)).sum(1) / len(faces)
-    assert leaf.grad is not None
-    return leaf.grad, lacking
+    return gradient, lacking
 
 
 def _slope(measure: Callable[[Frames], Float[Tensor, " frames"]], frames: Frames) -> Frames:

@@ -65,7 +65,8 @@ def tune_on_drawings(
         leaf = drawn.detach().requires_grad_()
         with autocast(config.precision, kind):
             verdicts, logits = discriminator(leaf).float(), victim(leaf).float()
-        joined = join_objectives(leaf, verdicts, goal.loss(logits, config.objective), config)
+        (error,) = torch.autograd.grad(goal.loss(logits, config.objective).sum(), leaf)
+        joined = join_objectives(leaf, verdicts, error, config)
         moving.zero_grad()
         drawn.backward(keep_in_range(joined, drawn.detach(), config.headroom))
         moving.step()

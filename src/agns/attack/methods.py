@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from agns.accessory.placement import FIXED, Placement
-from agns.attack.agn import attack_with_agn
+from agns.attack.agn import agn_steps
+from agns.attack.choice import ChoiceConfig, choice_steps
 from agns.attack.config import AgnConfig
 from agns.attack.descent import (
     CCS16,
@@ -13,16 +14,15 @@ from agns.attack.descent import (
     CCS16_PHYSICAL,
     PGD,
     DescentConfig,
-    attack_by_descent,
+    descent_steps,
 )
 from agns.attack.goals import Goal
-from agns.attack.outcome import Outcome
-from agns.attack.pixels import PixelConfig, attack_with_pixels
+from agns.attack.pixels import PixelConfig, pixel_steps
+from agns.attack.together import Attack
 from agns.models.dcgan import Discriminator, Generator
-from agns.models.recognizer import Recognizer
 from agns.types import Faces, Glasses, Progress, silent
 
-Method: TypeAlias = AgnConfig | DescentConfig | PixelConfig
+Method: TypeAlias = AgnConfig | ChoiceConfig | DescentConfig | PixelConfig
 """An attack's settings, whose kind says which attack."""
 
 METHODS: Mapping[str, Method] = {
@@ -32,13 +32,16 @@ METHODS: Mapping[str, Method] = {
     "ccs16-physical": CCS16_PHYSICAL,
     "pgd": PGD,
     "pixels": PixelConfig(),
+    "benign": ChoiceConfig(kind="benign"),
+    "untrained-generator": ChoiceConfig(kind="untrained_generator"),
+    "noise": ChoiceConfig(kind="noise"),
+    "solid": ChoiceConfig(kind="solid"),
 }
 """The attacks by name, with their usual settings."""
 
 
-def attack(
+def steps_of(
     method: Method,
-    recognizer: Recognizer,
     faces: Faces,
     goal: Goal,
     *,
@@ -47,12 +50,11 @@ def attack(
     glasses: Glasses,
     placement: Placement = FIXED,
     progress: Progress = silent,
-) -> Outcome:
-    """Run an attack.
+) -> Attack:
+    """An attack, not begun yet: `agns.attack.together` runs it.
 
     Args:
         method: Which one, and its settings.
-        recognizer: The victim, attacked in evaluation mode; not changed.
         faces: The attacker's photos, (photos, 3, 224, 224), in [0, 1].
         goal: Whom to dodge or impersonate, and when it is enough.
         generator: Pretrained on eyeglasses; an attack on pixels needs none.
@@ -69,22 +71,20 @@ def attack(
     """
     placement = disturbed(placement, method)
     if isinstance(method, DescentConfig):
-        return attack_by_descent(
-            recognizer, faces, goal, method, placement=placement, progress=progress
-        )
+        return descent_steps(faces, goal, method, placement=placement, progress=progress)
     if isinstance(method, PixelConfig):
-        return attack_with_pixels(
-            recognizer, faces, goal, method, placement=placement, progress=progress
-        )
-    return attack_with_agn(
-        generator, discriminator, recognizer, faces, glasses, goal, method,
+        return pixel_steps(faces, goal, method, placement=placement, progress=progress)
+    if isinstance(method, ChoiceConfig):
+        return choice_steps(faces, glasses, goal, method, placement=placement, progress=progress)
+    return agn_steps(
+        generator, discriminator, faces, glasses, goal, method,
         placement=placement, progress=progress,
     )  # fmt: skip
 
 
 def disturbed(placement: Placement, method: Method) -> Placement:
     """A placement as a method's steps disturb it."""
-    if isinstance(method, PixelConfig):
+    if isinstance(method, PixelConfig | ChoiceConfig):
         return placement
     shaken = replace(placement, jitter=method.jitter, brightness=method.brightness)
     if isinstance(method, AgnConfig):
@@ -94,7 +94,7 @@ def disturbed(placement: Placement, method: Method) -> Placement:
 
 def palette_of(method: Method) -> str | None:
     """The file of the colours that a method takes for printable; None for the assumed ones."""
-    return None if isinstance(method, PixelConfig) else method.palette
+    return None if isinstance(method, PixelConfig | ChoiceConfig) else method.palette
 
 
 def seeded(method: Method, seed: int) -> Method:
@@ -108,5 +108,7 @@ def name_of(method: Method) -> str:
         return "agn"
     if isinstance(method, PixelConfig):
         return "pixels"
+    if isinstance(method, ChoiceConfig):
+        return method.kind.replace("_", "-")
     plain = replace(method, jitter=0, brightness=0, seed=0, batch=CCS16.batch, palette=None)
     return next((name for name, usual in METHODS.items() if usual == plain), "descent")

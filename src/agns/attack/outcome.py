@@ -9,6 +9,7 @@ Reason: TypeAlias = Literal[
     "reached the stop value",
     "used up the eyeglasses",
     "used up its steps",
+    "used up its frames",
     "interrupted",
     "not finite",
 ]
@@ -39,10 +40,8 @@ class Outcome(Protocol):
         """Steps taken."""
         ...
 
-    @property
-    def seconds(self) -> float:
-        """Time spent in the loop, looks included."""
-        ...
+    seconds: float
+    """Time spent in the loop, looks included; beside other attacks, its own share."""
 
     @property
     def stopped_because(self) -> Reason:
@@ -55,7 +54,7 @@ class Outcome(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+@dataclass(eq=False, slots=True, kw_only=True)
 class FrameOutcome:
     """What an attack on a frame's own pixels leaves."""
 

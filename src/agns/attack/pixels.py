@@ -6,8 +6,11 @@ falls short, no generator is to blame.
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn import functional
 
 from agns.accessory.frame import FRAME_SIZE
@@ -15,6 +18,7 @@ from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Goal, log_odds
 from agns.attack.outcome import FrameOutcome
 from agns.attack.search import check_photos
+from agns.attack.together import Question, Steps, answer_alone
 from agns.errors import ConfigError
 from agns.models.recognizer import Recognizer, freeze
 from agns.types import Faces, Logits, Progress, silent
@@ -70,9 +74,23 @@ def attack_with_pixels(
         ImageContractError: The faces are no canonical faces.
         AttackError: There are no faces.
     """
+    return answer_alone(
+        freeze(recognizer),
+        pixel_steps(faces, goal, config, placement=placement, progress=progress),
+    )
+
+
+def pixel_steps(
+    faces: Faces,
+    goal: Goal,
+    config: PixelConfig,
+    *,
+    placement: Placement = FIXED,
+    progress: Progress = silent,
+) -> Steps[FrameOutcome]:
+    """What `attack_with_pixels` does, with the victim left to whoever runs it."""
     check_photos(faces)
     started = time.perf_counter()
-    victim = freeze(recognizer)
     pixels = torch.zeros(1, 3, *FRAME_SIZE, requires_grad=True)
     optimizer = torch.optim.Adam([pixels], lr=config.rate)
     fall = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
@@ -80,15 +98,13 @@ def attack_with_pixels(
     best, finest = float("inf"), pixels.detach().sigmoid()
     for step in range(1, config.steps + 1):
         optimizer.zero_grad()
+        loss = partial(_loss, goal=goal, entropy=2 * step <= config.steps)
         shortfall = 0.0
         for photos in torch.arange(len(faces)).split(config.batch):
-            logits: Logits = victim(placement.wear(faces, pixels.sigmoid(), photos))
-            lacking = goal.shortfall(logits)
-            # -log(1 - shortfall), from logits where the plain form would round to 0.
-            entropy = -functional.logsigmoid(log_odds(logits, goal))
-            loss = entropy if 2 * step <= config.steps else lacking
-            (loss.sum() / len(faces)).backward()
-            shortfall += float(lacking.detach().sum()) / len(faces)
+            worn = placement.wear(faces, pixels.sigmoid(), photos)
+            answer = yield Question(worn=worn.detach(), loss=loss)
+            worn.backward(answer.slope / len(faces))
+            shortfall += float(goal.shortfall(answer.logits).sum()) / len(faces)
         if shortfall < best:
             best, finest = shortfall, pixels.detach().sigmoid()
         optimizer.step()
@@ -104,3 +120,10 @@ def attack_with_pixels(
         stopped_because="used up its steps",
         history=history,
     )
+
+
+def _loss(logits: Logits, *, goal: Goal, entropy: bool) -> Float[Tensor, " batch"]:
+    if entropy:
+        # -log(1 - shortfall), from logits where the plain form would round to 0.
+        return -functional.logsigmoid(log_odds(logits, goal))
+    return goal.shortfall(logits)

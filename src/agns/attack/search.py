@@ -10,10 +10,10 @@ from torch import Tensor
 
 from agns.accessory.placement import Placement
 from agns.attack.goals import Wish
+from agns.attack.together import Question, Steps
 from agns.errors import AttackError
 from agns.images import check_images, from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
-from agns.models.recognizer import Recognizer
 from agns.types import CANVAS, Faces, Frames, Glasses, Latents
 
 
@@ -41,10 +41,8 @@ class Candidates:
     """Whether the best frame reached the stop value."""
 
 
-@torch.no_grad()
 def search_frames(
     generator: Generator,
-    victim: Recognizer,
     faces: Faces,
     goal: Wish,
     *,
@@ -54,8 +52,8 @@ def search_frames(
     rank: Callable[[Frames], Float[Tensor, " frames"]] | None = None,
     keep: int = 4,
     pairs: int = 64,
-) -> Candidates:
-    """Sample frames and rank them by their mean shortfall over all photos.
+) -> Steps[Candidates]:
+    """Sample frames and rank them by their mean shortfall over all photos; part of an attack.
 
     Frames that reach the stop value are ordered by `rank`, the highest first, where it is given.
 
@@ -67,7 +65,8 @@ def search_frames(
         FloatingPointError: A frame or a probability is not finite.
     """
     latents = sample_latents(count, generator=draws)
-    frames = generator(latents)
+    with torch.no_grad():
+        frames = generator(latents)
     if not frames.isfinite().all():
         raise FloatingPointError("the generator's frames are not finite")
     shortfalls = frames.new_full((count, len(faces)), torch.nan)
@@ -76,21 +75,22 @@ def search_frames(
     seen = 0
     while seen < len(faces) and len(alive):
         until = min(len(faces), seen + max(1, pairs // len(alive)))
-        shortfalls[alive, seen:until] = _try_on(
-            victim, faces, torch.arange(seen, until), frames[alive], goal, placement, pairs
+        shortfalls[alive, seen:until] = yield from _try_on(
+            faces, torch.arange(seen, until), frames[alive], goal, placement, pairs
         )
         seen = until
         alive = alive[shortfalls[alive, :seen].sum(1) <= budget]
     if len(alive) == 0:
         # Those that stayed longest did best so far.
-        tried = shortfalls.isfinite().sum(1)
-        alive = (shortfalls.nanmean(1) - tried).argsort()[:keep]
+        stayed = shortfalls.isfinite().sum(1)
+        alive = (shortfalls.nanmean(1) - stayed).argsort()[:keep]
         for index in alive.tolist():
             missing = shortfalls[index].isnan().nonzero()[:, 0]
             if len(missing):
-                shortfalls[index, missing] = _try_on(
-                    victim, faces, missing, frames[index][None], goal, placement, pairs
-                )[0]
+                tried = yield from _try_on(
+                    faces, missing, frames[index][None], goal, placement, pairs
+                )
+                shortfalls[index, missing] = tried[0]
     means = shortfalls[alive].mean(1)
     if not means.isfinite().all():
         raise FloatingPointError("the recogniser's probabilities are not finite")
@@ -170,18 +170,17 @@ def typicality(
 
 
 def _try_on(
-    victim: Recognizer,
     faces: Faces,
     photos: Int[Tensor, " photos"],
     frames: Frames,
     goal: Wish,
     placement: Placement,
     pairs: int,
-) -> Float[Tensor, "frames photos"]:
+) -> Steps[Float[Tensor, "frames photos"]]:
     """Shortfall of every frame on every chosen photo, in batches of about `pairs`."""
     rows = []
     for some in frames.split(max(1, pairs // len(photos))):
         each, places = some.repeat_interleave(len(photos), 0), photos.repeat(len(some))
-        logits = victim(placement.wear(faces, each, places))
-        rows.append(goal.on(places).shortfall(logits).reshape(len(some), len(photos)))
+        answer = yield Question(worn=placement.wear(faces, each, places))
+        rows.append(goal.on(places).shortfall(answer.logits).reshape(len(some), len(photos)))
     return torch.cat(rows)

@@ -52,20 +52,19 @@ def teach_discriminator(
 def join_objectives(
     leaf: Drawings,
     verdicts: Float[Tensor, " batch"],
-    errs: Float[Tensor, " batch"],
+    error: Drawings,
     config: AgnConfig,
 ) -> Drawings:
     """The generator's two gradients at its output, joined sample by sample.
 
     Args:
-        leaf: What the generator drew, cut off from it; the other two were computed from it.
-        verdicts: The discriminator's logits.
-        errs: What the attacker lowers, as `Goal.loss` gives it.
+        leaf: What the generator drew, cut off from it.
+        verdicts: The discriminator's logits, computed from it.
+        error: The gradient at it of what the attacker lowers, as `Goal.loss` gives it.
         config: The weight of looking real, and to what length both are brought.
 
     Returns:
         The gradient to go against.
     """
     (real,) = torch.autograd.grad(-functional.logsigmoid(verdicts).sum(), leaf)
-    (error,) = torch.autograd.grad(errs.sum(), leaf)
     return join_gradients(real, error, config.kappa, config.joined_length)

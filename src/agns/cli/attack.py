@@ -46,10 +46,21 @@ def attack(
         str | None, typer.Option(metavar="NAME", help="Whom to be taken for, if impersonating.")
     ] = None,
     method: Annotated[
-        Literal["agn", "ccs16", "ccs16-bounded", "ccs16-physical", "pgd", "pixels"],
+        Literal[
+            "agn",
+            "ccs16",
+            "ccs16-bounded",
+            "ccs16-physical",
+            "pgd",
+            "pixels",
+            "benign",
+            "untrained-generator",
+            "noise",
+            "solid",
+        ],
         typer.Option(
-            help="How: a generative net, or a frame's own pixels, which need not look like "
-            "eyeglasses, to compare with."
+            help="How: a generative net. Or, to compare with, a frame's own pixels, which need not "
+            "look like eyeglasses, or the best of 300 frames that nobody crafted."
         ),
     ] = "agn",
     recognizer: RecognizerOption = None,
@@ -158,13 +169,15 @@ def attack(
     """
     from agns.accessory.placement import FIXED
     from agns.accessory.printability import palette_at
+    from agns.attack.choice import ChoiceConfig
     from agns.attack.config import PHYSICAL, AgnConfig
     from agns.attack.descent import DescentConfig
     from agns.attack.methods import METHODS, palette_of
     from agns.data.marked_photos import load_marked_photos
     from agns.errors import ConfigError
     from agns.evaluation.attack_report import check_results_directory
-    from agns.evaluation.experiment import Experiment, build_goal, run_experiment
+    from agns.evaluation.experiment import Experiment, build_goal
+    from agns.evaluation.trial import run_experiment
 
     prepare()
     if physical:
@@ -211,7 +224,8 @@ def attack(
     cut = None if physical else attacked_crop(victim, center_crop)
     if method != "agn":
         # Of the others, descents alone know how to disturb frames.
-        shared = {"seed"} if method == "pixels" else {"seed", "jitter", "brightness"}
+        disturbs = isinstance(METHODS[method], DescentConfig)
+        shared = {"seed", "jitter", "brightness"} if disturbs else {"seed"}
         names = [name for name in dataclasses.asdict(agn) if name not in shared]
         changed = [name for name in names if getattr(agn, name) != getattr(usual, name)]
         files = {"generator": generator, "discriminator": discriminator}
@@ -227,6 +241,8 @@ def attack(
             config, jitter=jitter, brightness=brightness, seed=seed,
             palette=None if palette is None else str(palette),
         )  # fmt: skip
+    if isinstance(config, ChoiceConfig):
+        config = dataclasses.replace(config, seed=seed)
     palette_at(palette_of(config))
     experiment = Experiment(
         goal=goal,

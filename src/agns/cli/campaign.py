@@ -215,7 +215,7 @@ def _work(plan: "Plan", out: Path, device: str, *, watched: bool = True) -> None
     from agns.evaluation.campaign.running import work_through
 
     ledger = Ledger(out / LEDGER)
-    watch = {"watch": lambda cell: bar(_title(cell))} if watched else {}
+    watch = {"watch": lambda cells: bar(_titles(cells))} if watched else {}
     opened = functools.partial(open_for_campaign, plan=plan, device=device)
     work_through(plan, ledger, out, opened, tell=_tell, **watch)
     ledger.close()
@@ -267,6 +267,13 @@ def _transfer(plan: "Plan", out: Path, known: "Mapping[str, Sequence[str]]", dev
 def _title(cell: "Cell") -> str:
     aim = "dodges" if cell.target is None else f"as {cell.target}"
     return f"{cell.subject} {aim}, {cell.attack}"
+
+
+def _titles(cells: "Sequence[Cell]") -> str:
+    first = cells[0]
+    if len(cells) == 1:
+        return _title(first)
+    return f"{len(cells)} at once {first.goal}, {first.attack}"
 
 
 def _tell(cell: "Cell", standing: "Standing") -> None:

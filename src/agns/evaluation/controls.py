@@ -4,14 +4,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
-from agns.images import from_pixels
-from agns.models.dcgan import build_gan, sample_latents
+from agns.attack.choice import Kind, draw_uncrafted
 from agns.models.recognizer import Recognizer
 from agns.types import Faces, Frames, Glasses
 
-CONTROLS = ("benign", "untrained_generator", "noise")
+CONTROLS: tuple[Kind, ...] = ("benign", "untrained_generator", "noise")
 """Names of the controls, in the order they are reported."""
 
 
@@ -48,7 +46,6 @@ def logits_wearing(
     return torch.stack(rows)
 
 
-@torch.no_grad()
 def control_frames(
     glasses: Glasses, *, count: int, generator: torch.Generator
 ) -> dict[str, Frames]:
@@ -62,13 +59,6 @@ def control_frames(
     Returns:
         By control's name: `count` frames in [0, 1].
     """
-    chosen = torch.randint(len(glasses), (count,), generator=generator)
-    untrained, _ = build_gan(generator=generator)
     return {
-        "benign": from_pixels(glasses[chosen]),
-        # Batch statistics: an untrained generator has no others.
-        "untrained_generator": untrained.train()(
-            sample_latents(max(count, 2), generator=generator)
-        )[:count],
-        "noise": torch.rand(count, 3, *FRAME_SIZE, generator=generator),
+        kind: draw_uncrafted(kind, count, glasses=glasses, generator=generator) for kind in CONTROLS
     }

@@ -24,6 +24,11 @@ class Cell:
     seed: int
 
     @property
+    def kind(self) -> tuple[str, str, str]:
+        """What cells have in common that can be run side by side."""
+        return self.recognizer, self.goal, self.attack
+
+    @property
     def key(self) -> str:
         """A name for the cell's folder, the same in every run: words, and a digest of all."""
         parts = (

@@ -19,7 +19,7 @@ import hashlib
 import queue
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,13 +106,13 @@ class _Desk:
     resources: dict[str, float]
     ready: queue.SimpleQueue[Future] = field(default_factory=queue.SimpleQueue)
     """What has ended."""
-    _out_there: dict[Cell, Future | None] = field(default_factory=dict)
+    _out_there: dict[tuple[Cell, ...], Future | None] = field(default_factory=dict)
     """What is claimed, and what it waits for."""
     _weights: dict[str, tuple[str, Future | None]] = field(default_factory=dict)
     """By victim: a digest of its weights, and where they lie on workers."""
     _slots: int = 0
     _counted: float = -1e9
-    _lost: dict[Cell, int] = field(default_factory=dict)
+    _lost: dict[tuple[Cell, ...], int] = field(default_factory=dict)
     _waits: bool = False
 
     def fill(self, tell: Callable[[Cell, Standing], None], say: Callable[[str], None]) -> bool:
@@ -120,20 +120,19 @@ class _Desk:
         if time.monotonic() - self._counted > _LOOK_SECONDS:
             self._counted, self._slots = time.monotonic(), self._count()
         while len(self._out_there) < max(1, 2 * self._slots):
-            cell = self.ledger.claim()
-            if cell is None:
+            cells = self.ledger.claim(self.plan.together)
+            if not cells:
                 return bool(self._out_there)
             if self._slots == 0:
                 # None can be handed out, and weights cannot be sent.
-                self.ledger.release(cell)
+                self._release(cells)
                 break
-            self._out_there[cell] = None
-            if (self.out / "cells" / cell.key / "result.json").is_file():
-                # A run was killed between writing and entering it.
-                self._finish(cell, seconds=0.0, peak_memory_mb=0.0)
-                tell(cell, self.ledger.standing())
+            self._out_there[cells] = None
+            if all((self.out / "cells" / cell.key / "result.json").is_file() for cell in cells):
+                # A run was killed between writing and entering them.
+                self._enter(cells, [None] * len(cells), tell)
             else:
-                self._hand_out(cell)
+                self._hand_out(cells)
         if self._slots == 0 and not self._waits:
             offer = " and ".join(f"{name}={amount:g}" for name, amount in self.resources.items())
             say(f"Waiting for a worker{' with ' if offer else ''}{offer}")
@@ -141,12 +140,12 @@ class _Desk:
         return True
 
     def take(self, future: Future, tell: Callable[[Cell, Standing], None]) -> None:
-        """Enter what became of a cell."""
-        cell = next((one for one, waits in self._out_there.items() if waits is future), None)
-        if cell is None:
+        """Enter what became of some cells."""
+        cells = next((some for some, waits in self._out_there.items() if waits is future), None)
+        if cells is None:
             return
         if future.status not in ("finished", "error"):
-            self._hand_out_again(cell)
+            self._hand_out_again(cells)
             return
         error = future.exception() if future.status == "error" else None
         if error is not None and not isinstance(error, KilledWorker | CellBrokeDown):
@@ -154,10 +153,10 @@ class _Desk:
             told = " ".join(str(error).split())
             raise DataError(f"the cluster cannot run cells: {told}") from error
         if error is not None:
-            self._fail(cell, _sentence(error), seconds=0.0)
+            lost = Return(files={}, sentence=_sentence(error), seconds=0.0, peak_memory_mb=0.0)
+            self._enter(cells, [lost] * len(cells), tell)
         else:
-            self._keep(cell, future.result())
-        tell(cell, self.ledger.standing())
+            self._enter(cells, future.result(), tell)
 
     def check(self) -> None:
         """Stop where the scheduler is gone."""
@@ -169,8 +168,8 @@ class _Desk:
     def give_back(self) -> None:
         """Let workers and the ledger have what is still out."""
         futures = [future for future in self._out_there.values() if future is not None]
-        for cell in self._out_there:
-            self.ledger.release(cell)
+        for cells in self._out_there:
+            self._release(cells)
         with contextlib.suppress(Exception):
             self.client.cancel(futures)
 
@@ -187,33 +186,33 @@ class _Desk:
         room = [int(offered.get(name, 0) / amount) for name, amount in self.resources.items()]
         return min([threads, *room])
 
-    def _hand_out(self, cell: Cell) -> None:
-        victim = next(one for one in self.plan.recognizers if one.name == cell.recognizer)
+    def _hand_out(self, cells: tuple[Cell, ...]) -> None:
+        victim = next(one for one in self.plan.recognizers if one.name == cells[0].recognizer)
         content, weights = self._weights_of(victim)
         faces = None if victim.faces is None else victim.faces.absolute()
         order = Order(
-            plan=self.plan, cell=cell, victim=dataclasses.replace(victim, faces=faces),
+            plan=self.plan, cells=cells, victim=dataclasses.replace(victim, faces=faces),
             content=content, threads=self.threads, agns=versions()["agns"],
         )  # fmt: skip
         future = self.client.submit(
             carry_out, order, weights, self.open_victim,
             pure=False, retries=RETRIES, resources=self.resources or None,
         )  # fmt: skip
-        self._out_there[cell] = future
+        self._out_there[cells] = future
         future.add_done_callback(self.ready.put)
 
-    def _hand_out_again(self, cell: Cell) -> None:
+    def _hand_out_again(self, cells: tuple[Cell, ...]) -> None:
         """What a task was made from is gone with workers, or with the connection."""
         self.check()
-        self._lost[cell] = self._lost.get(cell, 0) + 1
-        if self._lost[cell] > RETRIES:
-            raise DataError(f"the cluster loses its tasks, lately {cell.key}: see its logs")
-        self._weights.pop(cell.recognizer, None)
-        self._hand_out(cell)
+        self._lost[cells] = self._lost.get(cells, 0) + 1
+        if self._lost[cells] > RETRIES:
+            raise DataError(f"the cluster loses its tasks, lately {cells[0].key}: see its logs")
+        self._weights.pop(cells[0].recognizer, None)
+        self._hand_out(cells)
 
     def _weights_of(self, victim: Victim) -> tuple[str, Future | None]:
         if victim.name not in self._weights:
-            used = {cell.recognizer for cell in self._out_there}
+            used = {cells[0].recognizer for cells in self._out_there}
             self._weights = {name: kept for name, kept in self._weights.items() if name in used}
             digest, future = "", None
             if victim.file is not None:
@@ -223,25 +222,40 @@ class _Desk:
             self._weights[victim.name] = digest, future
         return self._weights[victim.name]
 
+    def _enter(
+        self,
+        cells: tuple[Cell, ...],
+        returns: Sequence[Return | None],
+        tell: Callable[[Cell, Standing], None],
+    ) -> None:
+        """Enter all of them at once; None for what lies in the campaign's directory already."""
+        for cell, returned in zip(cells, returns, strict=True):
+            if returned is not None and returned.sentence is None:
+                self._keep(cell, returned)
+        with self.ledger.at_once():
+            for cell, returned in zip(cells, returns, strict=True):
+                seconds = 0.0 if returned is None else returned.seconds
+                if returned is not None and returned.sentence is not None:
+                    self.ledger.fail(cell, returned.sentence, seconds=seconds)
+                    continue
+                peak = 0.0 if returned is None else returned.peak_memory_mb
+                result = read_json(self.out / "cells" / cell.key / "result.json")
+                self.ledger.finish(cell, result, seconds=seconds, peak_memory_mb=peak)
+        del self._out_there[cells]
+        for cell in cells:
+            tell(cell, self.ledger.standing())
+
     def _keep(self, cell: Cell, returned: Return) -> None:
-        if returned.sentence is not None:
-            self._fail(cell, returned.sentence, seconds=returned.seconds)
-            return
         folder = self.out / "cells" / cell.key
         shutil.rmtree(folder, ignore_errors=True)
         for name in sorted(returned.files, key=lambda name: name == "result.json"):
             with replacing(folder / name) as temporary:
                 temporary.write_bytes(returned.files[name])
-        self._finish(cell, seconds=returned.seconds, peak_memory_mb=returned.peak_memory_mb)
 
-    def _finish(self, cell: Cell, *, seconds: float, peak_memory_mb: float) -> None:
-        result = read_json(self.out / "cells" / cell.key / "result.json")
-        self.ledger.finish(cell, result, seconds=seconds, peak_memory_mb=peak_memory_mb)
-        del self._out_there[cell]
-
-    def _fail(self, cell: Cell, sentence: str, *, seconds: float) -> None:
-        self.ledger.fail(cell, sentence, seconds=seconds)
-        del self._out_there[cell]
+    def _release(self, cells: tuple[Cell, ...]) -> None:
+        with self.ledger.at_once():
+            for cell in cells:
+                self.ledger.release(cell)
 
 
 def _sentence(error: BaseException) -> str:

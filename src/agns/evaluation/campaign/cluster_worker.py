@@ -1,4 +1,4 @@
-"""What a Dask worker does with one cell of a campaign."""
+"""What a Dask worker does with cells of a campaign that are run together."""
 
 import contextlib
 import dataclasses
@@ -17,7 +17,7 @@ from distributed import Worker, get_worker
 from agns.errors import AgnsError, DataError
 from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.plan import Plan, Victim
-from agns.evaluation.campaign.running import Opened, peak_memory_mb, run_cell
+from agns.evaluation.campaign.running import Opened, peak_memory_mb, run_cells
 from agns.storage import versions
 from agns.types import Progress
 
@@ -30,10 +30,10 @@ _opening = threading.Lock()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A cell, and what a worker needs to know of it."""
+    """Cells of one kind, and what a worker needs to know of them."""
 
     plan: Plan
-    cell: Cell
+    cells: tuple[Cell, ...]
     victim: Victim
     """With an absolute face folder."""
     content: str
@@ -53,7 +53,7 @@ class Return:
     sentence: str | None
     """Why there are none."""
     seconds: float
-    """All that it took, scoring included."""
+    """Its share of all that they took, scoring included."""
     peak_memory_mb: float
     """The most that the worker's process has held so far."""
 
@@ -68,13 +68,16 @@ class CellBrokeDown(Exception):
 
 def carry_out(
     order: Order, weights: bytes | None, open_victim: Callable[[Victim], Opened]
-) -> Return:
-    """Run a cell in a Dask task, in the worker's scratch folder.
+) -> tuple[Return, ...]:
+    """Run cells in a Dask task, in the worker's scratch folder.
 
     Args:
-        order: The cell.
+        order: The cells.
         weights: The victim's weights file; None for the recogniser that comes with agns.
         open_victim: Loads what a victim needs.
+
+    Returns:
+        What became of each.
 
     Raises:
         DataError: This worker can run no cell of this victim's.
@@ -88,30 +91,35 @@ def carry_out(
         torch.set_num_threads(order.threads)
     torch.set_flush_denormal(True)
     methods = {entry.name: entry.method for entry in order.plan.attacks}
-    files, sentence = {}, None
-    worker = get_worker()
+    method, cells, worker = methods[order.cells[0].attack], order.cells, get_worker()
     with tempfile.TemporaryDirectory(prefix="agns-", dir=worker.local_directory) as scratch:
-        folder = Path(scratch) / "cell"
         try:
             opened = _open_once(order, weights, open_victim, Path(scratch))
-            method, watch = methods[order.cell.attack], _until_cancelled(worker)
-            run_cell(order.plan, order.cell, method, opened, folder, lambda _: watch)
+            folder, watch = Path(scratch) / "cells", _until_cancelled(worker)
+            ended = run_cells(order.plan, cells, method, opened, folder, lambda _: watch)
         except AgnsError as error:
-            sentence = str(error)
+            ended = [error] * len(cells)
         except CellCancelled:
             raise
         except Exception as error:
             raise CellBrokeDown(f"{type(error).__name__}: {error}") from error
-        else:
-            files = {
-                path.relative_to(folder).as_posix(): path.read_bytes()
-                for path in sorted(folder.rglob("*"))
-                if path.is_file()
-            }
-    return Return(
-        files=files, sentence=sentence,
-        seconds=time.perf_counter() - started, peak_memory_mb=peak_memory_mb(),
-    )  # fmt: skip
+        return tuple(
+            Return(
+                files={} if isinstance(result, AgnsError) else _contents(folder / cell.key),
+                sentence=str(result) if isinstance(result, AgnsError) else None,
+                seconds=(time.perf_counter() - started) / len(cells),
+                peak_memory_mb=peak_memory_mb(),
+            )
+            for cell, result in zip(cells, ended, strict=True)
+        )
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def _check_fit(order: Order) -> None:

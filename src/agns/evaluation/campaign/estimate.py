@@ -9,6 +9,7 @@ import torch
 
 from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import DISTURBANCES, FIXED
+from agns.attack.choice import ChoiceConfig
 from agns.attack.config import AgnConfig
 from agns.attack.descent import COLORS, DescentConfig
 from agns.attack.methods import Method
@@ -105,5 +106,8 @@ def _parts(method: Method, speed: Speed, craft: int, glasses: int) -> tuple[floa
         # Steps that are disturbed look at the undisturbed frame as well.
         twice = any(getattr(method, name) > 0 for name in DISTURBANCES)
         return step, step * (2 if twice else 1), method.steps
+    if isinstance(method, ChoiceConfig):
+        # All frames are tried, come what may.
+        return method.count * craft * speed.look, 0, 0
     # Optimised pixels do not end before their steps do.
     return method.steps * craft * speed.gradient, 0, 0

@@ -72,7 +72,7 @@ class Ledger:
             ConfigError: The ledger is another plan's, or new beside results of an older one.
         """
         written = json.dumps(plan, sort_keys=True)
-        with self._transaction():
+        with self.at_once():
             before = self._file.execute("SELECT plan FROM campaign").fetchone()
             if before is not None:
                 if before[0] != written:
@@ -105,16 +105,27 @@ class Ledger:
             raise ConfigError(f"{self.path.parent} holds no campaign")
         return json.loads(row[0]), json.loads(row[1])
 
-    def claim(self) -> Cell | None:
-        """Take the next open cell for this process; None if none is left."""
-        with self._transaction():
+    def claim(self, most: int = 1) -> tuple[Cell, ...]:
+        """Take the next open cell for this process, and others that can be run beside it.
+
+        Args:
+            most: How many, of one recogniser, goal and attack.
+
+        Returns:
+            In the order of the plan; none if none is left.
+        """
+        with self.at_once():
             self._reopen()
-            row = self._file.execute(
-                "UPDATE cells SET state = 'claimed', host = ?, process = ? WHERE place = "
-                "(SELECT min(place) FROM cells WHERE state = 'open') RETURNING cell",
-                (platform.node(), os.getpid()),
-            ).fetchone()
-        return None if row is None else Cell(**json.loads(row[0]))
+            rows = self._file.execute(
+                "SELECT cell FROM cells WHERE state = 'open' ORDER BY place"
+            ).fetchall()
+            still = [Cell(**json.loads(cell)) for (cell,) in rows]
+            taken = tuple([cell for cell in still if cell.kind == still[0].kind][:most])
+            self._file.executemany(
+                "UPDATE cells SET state = 'claimed', host = ?, process = ? WHERE key = ?",
+                [(platform.node(), os.getpid(), cell.key) for cell in taken],
+            )
+        return taken
 
     def finish(
         self, cell: Cell, result: Mapping[str, object], *, seconds: float, peak_memory_mb: float
@@ -157,7 +168,7 @@ class Ledger:
 
         See `agns.evaluation.examination`.
         """
-        with self._transaction():
+        with self.at_once():
             self._file.execute(
                 "INSERT OR REPLACE INTO victims VALUES (?, ?, ?)",
                 (victim, weights, json.dumps(doubts)),
@@ -180,7 +191,7 @@ class Ledger:
             failed: Those that could not be run, too.
             elsewhere: Those that other machines claimed, too, and processes that cannot be asked.
         """
-        with self._transaction():
+        with self.at_once():
             # This process has claimed none yet: what bears its number was another's.
             self._file.execute(
                 "UPDATE cells SET state = 'open' WHERE state = 'claimed' AND "
@@ -238,8 +249,9 @@ class Ledger:
         )
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        # At once, so that two processes never read the same open cell.
+    def at_once(self) -> Iterator[None]:
+        """Enter all that follows or, if something fails, nothing."""
+        # Two processes never read the same open cell.
         self._file.execute("BEGIN IMMEDIATE")
         try:
             yield

@@ -68,6 +68,9 @@ class Plan:
     """Frames of each control."""
     frames: int | None = None
     """Drawn eyeglasses that attacks see, None for the whole set."""
+    together: int = 1
+    """Attacks of one recogniser, goal and method that are made side by side: the recogniser answers
+    them in one batch. Which ones move the figures' last digits, as the number of threads does."""
     transfer: bool = False
     """Whether each frame is scored on the other recognisers too, where they know its people."""
     published: tuple[Published, ...] = ()

@@ -82,6 +82,7 @@ class _Reader:
             craft=count("craft", 16),
             control_frames=count("control_frames", 32),
             frames=count("frames", None),
+            together=count("together", 1),
             published=(
                 self.each(fields["published"], "published", self.published)
                 if "published" in fields

@@ -19,9 +19,13 @@ from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.plan import Plan, Victim
 from agns.evaluation.campaign.rows import Standing
 from agns.evaluation.examination import examine
-from agns.evaluation.experiment import Experiment, run_experiment
+from agns.evaluation.experiment import Experiment
+from agns.evaluation.trial import Trial, prepare, run_trials
 from agns.storage import read_json
 from agns.types import Progress, silent
+
+Watch: TypeAlias = Callable[[Sequence[Cell]], AbstractContextManager[Progress]]
+"""Opens what is told of every step of the attacks of some cells."""
 
 Opened: TypeAlias = tuple[Apparatus, Callable[[str], FaceSet]]
 """A victim with all that an attack on it needs, and a subject's photos by the subject's name."""
@@ -33,13 +37,14 @@ def work_through(
     out: Path,
     open_victim: Callable[[Victim], Opened],
     *,
-    watch: Callable[[Cell], AbstractContextManager[Progress]] = lambda _: nullcontext(silent),
+    watch: Watch = lambda _: nullcontext(silent),
     tell: Callable[[Cell, Standing], None] = lambda *_: None,
 ) -> None:
     """Claim and run cells until none is open.
 
-    Each cell's artefacts go to `out/cells/KEY`. A cell that cannot be run is entered as failed
-    with the reason; a victim that does not open ends the run. Ctrl-C gives the cell in work back.
+    As many cells are claimed at once as the plan runs together, and entered at once. Each one's
+    artefacts go to `out/cells/KEY`. A cell that cannot be run is entered as failed
+    with the reason; a victim that does not open ends the run. Ctrl-C gives the cells in work back.
     The figures do not depend on what ran before, or where.
 
     Args:
@@ -47,35 +52,34 @@ def work_through(
         ledger: Says what is left.
         out: The campaign's directory.
         open_victim: Loads what a victim needs; called when the victim changes.
-        watch: Opens what is told of every step of a cell's attack.
+        watch: Opens what is told of every step of the attacks of some cells.
         tell: Called after each cell.
     """
     victims = {victim.name: victim for victim in plan.recognizers}
     methods = {entry.name: entry.method for entry in plan.attacks}
     name, opened = "", None
-    while (cell := ledger.claim()) is not None:
+    while cells := ledger.claim(plan.together):
         started = time.perf_counter()
+        first = cells[0]
         try:
-            if opened is None or cell.recognizer != name:
-                name, opened = cell.recognizer, open_victim(victims[cell.recognizer])
-        except BaseException:
             # That a victim does not open is no failure of one cell, but of all of them.
-            ledger.release(cell)
-            raise
-        try:
-            folder = out / "cells" / cell.key
-            result = run_cell(plan, cell, methods[cell.attack], opened, folder, watch)
-        except AgnsError as error:
-            ledger.fail(cell, str(error), seconds=time.perf_counter() - started)
+            if opened is None or first.recognizer != name:
+                name, opened = first.recognizer, open_victim(victims[first.recognizer])
+            ended = run_cells(plan, cells, methods[first.attack], opened, out / "cells", watch)
         except BaseException:
-            ledger.release(cell)
+            with ledger.at_once():
+                for cell in cells:
+                    ledger.release(cell)
             raise
-        else:
-            ledger.finish(
-                cell, result,
-                seconds=time.perf_counter() - started, peak_memory_mb=peak_memory_mb(),
-            )  # fmt: skip
-        tell(cell, ledger.standing())
+        seconds = (time.perf_counter() - started) / len(cells)
+        with ledger.at_once():
+            for cell, result in zip(cells, ended, strict=True):
+                if isinstance(result, AgnsError):
+                    ledger.fail(cell, str(result), seconds=seconds)
+                else:
+                    ledger.finish(cell, result, seconds=seconds, peak_memory_mb=peak_memory_mb())
+        for cell in cells:
+            tell(cell, ledger.standing())
 
 
 def examine_victim(opened: Opened, subjects: Sequence[str]) -> list[str]:
@@ -108,50 +112,68 @@ def examine_victim(opened: Opened, subjects: Sequence[str]) -> list[str]:
     return examine(apparatus.recognizer, torch.cat(faces), torch.tensor(labels))
 
 
-def run_cell(
+def run_cells(
     plan: Plan,
-    cell: Cell,
+    cells: Sequence[Cell],
     method: Method,
     opened: Opened,
     folder: Path,
-    watch: Callable[[Cell], AbstractContextManager[Progress]],
-) -> dict[str, object]:
-    """Run one cell, unless a run that was killed has left its result.
+    watch: Watch,
+) -> list[dict[str, object] | AgnsError]:
+    """Run cells side by side, unless a run that was killed has left the results of all of them.
 
     Args:
         plan: How much of everything.
-        cell: Goal, subject and seed.
+        cells: Goal, subject and seed; of one kind.
         method: The attack's settings.
         opened: The victim.
-        folder: Takes the artefacts; what is in it without a result goes.
+        folder: Takes the artefacts, each cell's in a folder named by its key; what is in that
+            without a result goes.
         watch: Opens what is told of every step.
 
     Returns:
-        What `result.json` in the folder says.
+        For each cell what `result.json` in its folder says, or why it could not be run.
 
     Raises:
-        AgnsError: The cell cannot be run.
-        KeyboardInterrupt: The attack was broken off.
+        KeyboardInterrupt: The attacks were broken off.
     """
+    folders = [folder / cell.key for cell in cells]
+    failed: dict[int, AgnsError] = {}
+    if not all((own / "result.json").is_file() for own in folders):
+        trials: dict[int, Trial] = {}
+        for place, (cell, own) in enumerate(zip(cells, folders, strict=True)):
+            shutil.rmtree(own, ignore_errors=True)
+            try:
+                trials[place] = _prepare(plan, cell, method, opened, own)
+            except AgnsError as error:
+                failed[place] = error
+        with watch(cells) as progress:
+            ended = run_trials(list(trials.values()), progress)
+        for place, report in zip(trials, ended, strict=True):
+            if isinstance(report, AgnsError):
+                failed[place] = report
+            elif report.stopped_because == "interrupted":
+                for own in folders:
+                    shutil.rmtree(own, ignore_errors=True)
+                raise KeyboardInterrupt
+    return [
+        failed[place] if place in failed else read_json(own / "result.json")
+        for place, own in enumerate(folders)
+    ]
+
+
+def _prepare(plan: Plan, cell: Cell, method: Method, opened: Opened, out: Path) -> Trial:
     apparatus, photos_of = opened
-    path = folder / "result.json"
-    if not path.is_file():
-        shutil.rmtree(folder, ignore_errors=True)
-        experiment = Experiment(
-            goal="dodge" if cell.target is None else "impersonate",
-            subject=cell.subject,
-            target=cell.target,
-            craft=plan.craft,
-            control_frames=plan.control_frames,
-            seed=cell.seed,
-        )
-        photos, own = photos_of(cell.subject), seeded(method, cell.seed)
-        with watch(cell) as progress:
-            report = run_experiment(apparatus, photos, experiment, own, folder, progress=progress)
-        if report.stopped_because == "interrupted":
-            shutil.rmtree(folder, ignore_errors=True)
-            raise KeyboardInterrupt
-    return read_json(path)
+    experiment = Experiment(
+        goal="dodge" if cell.target is None else "impersonate",
+        subject=cell.subject,
+        target=cell.target,
+        craft=plan.craft,
+        control_frames=plan.control_frames,
+        seed=cell.seed,
+    )
+    photos = photos_of(cell.subject)
+    return prepare(apparatus, photos, experiment, seeded(method, cell.seed), out)
 
 
 def peak_memory_mb() -> float:

@@ -1,0 +1,157 @@
+"""The best of many frames that nobody crafted: what choosing alone achieves.
+
+The baseline below all others: an attacker who tries on what there is and keeps what works. An
+attack that does no better has found nothing.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from agns.accessory.frame import FRAME_SIZE
+from agns.accessory.placement import FIXED, Placement
+from agns.attack.goals import Goal
+from agns.attack.outcome import FrameOutcome, Reason
+from agns.attack.search import check_photos
+from agns.attack.together import Question, Steps
+from agns.errors import AttackError, ConfigError
+from agns.images import from_pixels
+from agns.models.dcgan import build_gan, sample_latents
+from agns.types import Faces, Frames, Glasses, Progress, silent
+
+Kind: TypeAlias = Literal["benign", "untrained_generator", "noise", "solid"]
+"""Real frames, an untrained generator's, uniform noise, or frames of one colour."""
+
+_KEPT = 4
+"""Frames that an outcome holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceConfig:
+    """What is chosen from."""
+
+    kind: Kind = "benign"
+    """Of what frames."""
+
+    count: int = 300
+    """Frames to try; as many as other attacks take steps."""
+
+    batch: int = 64
+    """Faces wearing a frame at once."""
+
+    seed: int = 0
+    """Seed of the frames."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ConfigError(f"kind must be one of {', '.join(get_args(Kind))}, got {self.kind!r}")
+        if self.count < 1 or self.batch < 1:
+            raise ConfigError(
+                f"count and batch must be at least 1, got {self.count} and {self.batch}"
+            )
+
+
+@torch.no_grad()
+def draw_uncrafted(
+    kind: Kind, count: int, *, glasses: Glasses, generator: torch.Generator
+) -> Frames:
+    """Draw frames that know nothing of any recogniser.
+
+    Args:
+        kind: Of what frames.
+        count: How many, at least 1.
+        glasses: Real 64x176 frames as bytes, for benign ones, which may come twice.
+        generator: Source of every draw.
+
+    Returns:
+        (count, 3, 64, 176), in [0, 1].
+    """
+    if kind == "benign":
+        return from_pixels(glasses[torch.randint(len(glasses), (count,), generator=generator)])
+    if kind == "untrained_generator":
+        untrained, _ = build_gan(generator=generator)
+        # Batch statistics: an untrained generator has no others.
+        frames: Frames = untrained.train()(sample_latents(max(count, 2), generator=generator))
+        return frames[:count]
+    if kind == "solid":
+        return torch.rand(count, 3, 1, 1, generator=generator).expand(-1, -1, *FRAME_SIZE)
+    return torch.rand(count, 3, *FRAME_SIZE, generator=generator)
+
+
+def choice_steps(
+    faces: Faces,
+    glasses: Glasses,
+    goal: Goal,
+    config: ChoiceConfig,
+    *,
+    placement: Placement = FIXED,
+    progress: Progress = silent,
+) -> Steps[FrameOutcome]:
+    """Try frames on all photos, and keep those that come nearest to the goal.
+
+    Args:
+        faces: The attacker's photos, (photos, 3, 224, 224), in [0, 1].
+        glasses: Real 64x176 frames as bytes.
+        goal: Whom to dodge or impersonate.
+        config: The settings.
+        placement: Where frames sit on these photos.
+        progress: Told after every few frames.
+
+    Returns:
+        The best frames, best first; Ctrl-C ends it early with what there is.
+
+    Raises:
+        ImageContractError: The faces are no canonical faces.
+        AttackError: There are no faces, there is no real frame to choose, or logits are not finite.
+    """
+    check_photos(faces)
+    if config.kind == "benign" and len(glasses) == 0:
+        raise AttackError("there is no real frame to choose from")
+    started = time.perf_counter()
+    draws = torch.Generator().manual_seed(config.seed)
+    frames = draw_uncrafted(config.kind, config.count, glasses=glasses, generator=draws)
+    lacking = torch.full((0,), torch.inf)
+    history: list[dict[str, float]] = []
+    reason: Reason = "used up its frames"
+    try:
+        for some in frames.split(max(1, config.batch // len(faces))):
+            found = yield from _try_on(faces, some, goal, config.batch, placement)
+            if not bool(found.isfinite().all()):
+                raise AttackError("the recogniser's logits are not finite")
+            lacking = torch.cat([lacking, found])
+            history.append({"probability": goal.probability(float(found.min()))})
+            best = goal.probability(float(lacking.min()))
+            progress(len(lacking), config.count, {"best": best})
+    except KeyboardInterrupt:
+        if len(lacking) == 0:
+            raise
+        reason = "interrupted"
+    order = lacking.argsort(stable=True)[:_KEPT]
+    shortfall = float(lacking[order[0]])
+    return FrameOutcome(
+        frames=frames[order],
+        probability=goal.probability(shortfall),
+        met=shortfall <= goal.allowance,
+        iterations=len(lacking),
+        seconds=time.perf_counter() - started,
+        stopped_because=reason,
+        history=history,
+    )
+
+
+def _try_on(
+    faces: Faces, frames: Frames, goal: Goal, batch: int, placement: Placement
+) -> Steps[Float[Tensor, " frames"]]:
+    """Each frame's mean shortfall."""
+    sums = frames.new_zeros(len(frames))
+    for photos in torch.arange(len(faces)).split(max(1, batch // len(frames))):
+        worn = placement.wear(
+            faces, frames.repeat_interleave(len(photos), 0), photos.repeat(len(frames))
+        )
+        answer = yield Question(worn=worn)
+        sums += goal.shortfall(answer.logits).reshape(len(frames), len(photos)).sum(1)
+    return sums / len(faces)
