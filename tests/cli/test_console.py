@@ -2,6 +2,7 @@
 
 import pytest
 
+from agns.cli import console
 from agns.cli.console import bar
 
 
@@ -23,6 +24,23 @@ def test_a_loop_that_breaks_down_leaves_the_bar_where_it_was(
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert " 4/300 " in capsys.readouterr().err
+
+
+def test_a_file_gets_a_line_a_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 999, 25))
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    with bar("Trying") as progress:
+        for step in range(8):
+            progress(step + 1, 100, {"loss": 0.25})
+    lines = capsys.readouterr().err.splitlines()
+    # The reports come at 25, 50, ... 200 seconds.
+    assert lines[:2] == [
+        "Trying: 3 of 100, about 40 min left, loss 0.25",
+        "Trying: 6 of 100, about 39 min left, loss 0.25",
+    ]
+    assert len(lines) == 3
 
 
 def test_a_loop_that_reports_nothing_leaves_nothing(capsys: pytest.CaptureFixture[str]) -> None:

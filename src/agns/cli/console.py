@@ -6,6 +6,7 @@ Rich is imported where it is used, so that help comes at once.
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from agns.types import Progress
 
 
+MINUTE = 60.0
+"""Seconds between two lines about a loop where output is a file, as on a cluster."""
+
+
 def say(sentence: str) -> None:
     """Print a sentence as it is, without wrapping or markup."""
     typer.echo(sentence)
@@ -22,7 +27,10 @@ def say(sentence: str) -> None:
 
 @contextlib.contextmanager
 def bar(title: str) -> "Iterator[Progress]":
-    """A progress bar that a loop can report to; only the finished bar where output is a file."""
+    """A progress bar that a loop can report to.
+
+    Where output is a file, a line a minute and, at the end, the finished bar.
+    """
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -41,12 +49,21 @@ def bar(title: str) -> "Iterator[Progress]":
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[figures]}", table_column=Column(max_width=24, no_wrap=True)),
     )
-    with Progress(*columns, console=Console(file=sys.stderr, highlight=False)) as bars:
+    console = Console(file=sys.stderr, highlight=False)
+    with Progress(*columns, console=console) as bars:
         task = bars.add_task(title, total=None, figures="", visible=False)
+        begun = told = time.monotonic()
 
         def progress(done: int, total: int, figures: Mapping[str, float]) -> None:
+            nonlocal told
             text = "  ".join(f"{name} {value:.3g}" for name, value in figures.items())
             bars.update(task, completed=done, total=total, figures=text, visible=True)
+            now = time.monotonic()
+            if not console.is_terminal and now - told >= MINUTE:
+                told = now
+                left = (now - begun) / 60 * (total / max(1, done) - 1)
+                line = (f"{title}: {done} of {total}", f"about {left:.0f} min left", text)
+                typer.echo(", ".join(filter(None, line)), err=True)
 
         yield progress
         # A loop that reached its aim early is done all the same.
