@@ -1,3 +1,5 @@
+import copy
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -5,7 +7,8 @@ import torch
 
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Dodge, Goal, Impersonate
-from agns.attack.pixels import PixelConfig, attack_with_pixels
+from agns.attack.pixels import PixelConfig, attack_with_pixels, pixel_steps
+from agns.attack.together import answer_alone
 from agns.errors import AttackError, ConfigError
 from agns.models.recognizer import Recognizer
 
@@ -60,6 +63,31 @@ def test_an_easy_goal_is_met(openface: Recognizer, noise: torch.Tensor) -> None:
     assert not attack_with_pixels(
         openface, noise, Impersonate(subject=0, target=1, stop=1 - 1e-6), CONFIG
     ).met
+
+
+def test_ctrl_c_keeps_what_there_is(openface: Recognizer, noise: torch.Tensor) -> None:
+    def press(done: int, total: int, figures: Mapping[str, float]) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    outcome = attack_with_pixels(openface, noise, GOALS[0], CONFIG, progress=press)
+    assert (outcome.stopped_because, outcome.iterations) == ("interrupted", 2)
+    assert 0 < outcome.probability < 1
+
+
+def test_a_victim_that_is_not_finite_ends_it(openface: Recognizer, noise: torch.Tensor) -> None:
+    victim = copy.deepcopy(openface)
+
+    def spoil(done: int, total: int, figures: Mapping[str, float]) -> None:
+        if done == 2:
+            for weights in victim.head.parameters():
+                weights.fill_(torch.nan)
+
+    outcome = answer_alone(victim, pixel_steps(noise, GOALS[0], CONFIG, progress=spoil))
+    assert (outcome.stopped_because, outcome.iterations) == ("not finite", 2)
+    assert bool(outcome.frames.isfinite().all())
+    with pytest.raises(AttackError, match="cannot begin"):
+        attack_with_pixels(victim, noise, GOALS[0], CONFIG)
 
 
 def test_nothing_to_attack_is_refused(openface: Recognizer) -> None:

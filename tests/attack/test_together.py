@@ -1,5 +1,6 @@
 """Attacks side by side: what each finds is what it finds alone, and the victim is asked once."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from agns.attack.methods import Method, steps_of
 from agns.attack.outcome import FrameOutcome, Outcome
 from agns.attack.pixels import PixelConfig
 from agns.attack.together import Attack, Question, Steps, answer_alone, attack_together
-from agns.errors import AttackError
+from agns.errors import AttackError, ImageContractError
 from agns.models.dcgan import Discriminator, Generator
 from agns.models.recognizer import Recognizer, freeze
 from agns.types import Faces, Logits, Pixels
@@ -164,6 +165,32 @@ def test_one_that_cannot_be_made_leaves_the_others_alone(frozen: Recognizer, pho
     assert isinstance(found[0], AttackError)
     assert isinstance(found[1], Outcome)
     assert found[1].iterations == 2
+
+
+def test_what_the_victim_refuses_ends_the_attack_that_asked_alone(
+    frozen: Recognizer, photos: Faces
+) -> None:
+    spoilt = photos[:2].clone()
+    spoilt[0, 0, 0, 0] = torch.nan
+    found = attack_together(
+        frozen, [asking(photos[2:], 3), asking(spoilt, 3), asking(photos[1:], 3)]
+    )
+    assert isinstance(found[1], ImageContractError)
+    alone = answer_alone(frozen, asking(photos[2:], 3))
+    assert isinstance(found[0], Outcome)
+    assert isinstance(found[2], Outcome)
+    torch.testing.assert_close(found[0].frames, alone.frames)
+    assert found[2].iterations == 3
+
+
+def test_ctrl_c_ends_ever_so_many(frozen: Recognizer, photos: Faces) -> None:
+    def press(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    attacks = [asking(photos[:1], 9) for _ in range(sys.getrecursionlimit())]
+    frozen.register_forward_pre_hook(press)
+    found = list(outcomes(attack_together(frozen, attacks)))
+    assert {one.stopped_because for one in found} == {"interrupted"}
 
 
 def test_ctrl_c_while_the_victim_answers_ends_all_with_what_they_have(

@@ -127,7 +127,7 @@ def agn_steps(
     placement: Placement = FIXED,
     progress: Progress = silent,
 ) -> Steps[AgnOutcome]:
-    """What `attack_with_agn` does, with the victim left to whoever runs it.
+    """What `attack_with_agn` does, with victim and errors left to whoever runs it.
 
     The attack is of one recogniser: the same one must answer from beginning to end.
     """

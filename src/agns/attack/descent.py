@@ -172,7 +172,7 @@ def descent_steps(
     placement: Placement = FIXED,
     progress: Progress = silent,
 ) -> Steps[FrameOutcome]:
-    """What `attack_by_descent` does, with the victim left to whoever runs it."""
+    """What `attack_by_descent` does, with victim and errors left to whoever runs it."""
     check_photos(faces)
     palette = palette_at(config.palette)
     started = time.perf_counter()

@@ -51,7 +51,7 @@ def steps_of(
     placement: Placement = FIXED,
     progress: Progress = silent,
 ) -> Attack:
-    """An attack, not begun yet: `agns.attack.together` runs it.
+    """An attack, not begun yet: `agns.attack.together` runs it, and it raises its errors then.
 
     Args:
         method: Which one, and its settings.

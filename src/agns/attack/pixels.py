@@ -4,6 +4,7 @@ The attack of Sharif et al. 2016 (section 4) without its terms for smoothness an
 falls short, no generator is to blame.
 """
 
+import math
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -16,10 +17,10 @@ from torch.nn import functional
 from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Goal, log_odds
-from agns.attack.outcome import FrameOutcome
+from agns.attack.outcome import FrameOutcome, Reason
 from agns.attack.search import check_photos
 from agns.attack.together import Question, Steps, answer_alone
-from agns.errors import ConfigError
+from agns.errors import AttackError, ConfigError
 from agns.models.recognizer import Recognizer, freeze
 from agns.types import Faces, Logits, Progress, silent
 
@@ -72,7 +73,7 @@ def attack_with_pixels(
 
     Raises:
         ImageContractError: The faces are no canonical faces.
-        AttackError: There are no faces.
+        AttackError: There are no faces, or nothing is finite from the start.
     """
     return answer_alone(
         freeze(recognizer),
@@ -88,42 +89,59 @@ def pixel_steps(
     placement: Placement = FIXED,
     progress: Progress = silent,
 ) -> Steps[FrameOutcome]:
-    """What `attack_with_pixels` does, with the victim left to whoever runs it."""
+    """What `attack_with_pixels` does, with victim and errors left to whoever runs it."""
     check_photos(faces)
     started = time.perf_counter()
     pixels = torch.zeros(1, 3, *FRAME_SIZE, requires_grad=True)
     optimizer = torch.optim.Adam([pixels], lr=config.rate)
     fall = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     history: list[dict[str, float]] = []
+    reason: Reason = "used up its steps"
     best, finest = float("inf"), pixels.detach().sigmoid()
-    for step in range(1, config.steps + 1):
-        optimizer.zero_grad()
-        loss = partial(_loss, goal=goal, entropy=2 * step <= config.steps)
-        shortfall = 0.0
-        for photos in torch.arange(len(faces)).split(config.batch):
-            worn = placement.wear(faces, pixels.sigmoid(), photos)
-            answer = yield Question(worn=worn.detach(), loss=loss)
-            worn.backward(answer.slope / len(faces))
-            shortfall += float(goal.shortfall(answer.logits).sum()) / len(faces)
-        if shortfall < best:
-            best, finest = shortfall, pixels.detach().sigmoid()
-        optimizer.step()
-        fall.step()
-        history.append({"probability": goal.probability(shortfall)})
-        progress(step, config.steps, history[-1])
+    try:
+        for step in range(1, config.steps + 1):
+            optimizer.zero_grad()
+            loss = partial(_loss, goal=goal, entropy=2 * step <= config.steps, share=len(faces))
+            shortfall = 0.0
+            for photos in torch.arange(len(faces)).split(config.batch):
+                worn = placement.wear(faces, pixels.sigmoid(), photos)
+                answer = yield Question(worn=worn.detach(), loss=loss)
+                worn.backward(answer.slope)
+                shortfall += float(goal.shortfall(answer.logits).sum()) / len(faces)
+            if not (
+                math.isfinite(shortfall)
+                and pixels.grad is not None
+                and pixels.grad.isfinite().all()
+            ):
+                if step == 1:
+                    raise AttackError(
+                        "the attack cannot begin: the recogniser's answers are not finite"
+                    )
+                reason = "not finite"
+                break
+            if shortfall < best:
+                best, finest = shortfall, pixels.detach().sigmoid()
+            optimizer.step()
+            fall.step()
+            history.append({"probability": goal.probability(shortfall)})
+            progress(step, config.steps, history[-1])
+    except KeyboardInterrupt:
+        if not history:
+            raise
+        reason = "interrupted"
     return FrameOutcome(
         frames=finest,
         probability=goal.probability(best),
         met=best <= goal.allowance,
-        iterations=config.steps,
+        iterations=len(history),
         seconds=time.perf_counter() - started,
-        stopped_because="used up its steps",
+        stopped_because=reason,
         history=history,
     )
 
 
-def _loss(logits: Logits, *, goal: Goal, entropy: bool) -> Float[Tensor, " batch"]:
+def _loss(logits: Logits, *, goal: Goal, entropy: bool, share: int) -> Float[Tensor, " batch"]:
     if entropy:
         # -log(1 - shortfall), from logits where the plain form would round to 0.
-        return -functional.logsigmoid(log_odds(logits, goal))
-    return goal.shortfall(logits)
+        return -functional.logsigmoid(log_odds(logits, goal)) / share
+    return goal.shortfall(logits) / share

@@ -123,6 +123,7 @@ class _Run:
     waiting: dict[int, Question] = field(default_factory=dict)
     ended: dict[int, Outcome | AgnsError] = field(default_factory=dict)
     seconds: dict[int, float] = field(default_factory=dict)
+    interrupted: bool = False
 
     def begin(self) -> None:
         for place, attack in enumerate(self.attacks):
@@ -133,19 +134,32 @@ class _Run:
         for asked in list(_gathered(self.waiting, self.most)):
             # One that was broken off has broken off the others.
             places = [place for place in asked if place in self.waiting]
-            if not places:
-                continue
-            faces = [len(self.waiting[place].worn) for place in places]
-            started = time.perf_counter()
-            answers = _answer(self.victim, [self.waiting[place] for place in places])
-            spent = time.perf_counter() - started
-            for place, answer, share in zip(places, answers, faces, strict=True):
-                self.seconds[place] += spent * share / max(1, sum(faces))
-                if place in self.waiting:
-                    self._go_on(place, partial(self.attacks[place].send, answer))
+            try:
+                self._answer_some(places)
+            except AgnsError:
+                # One asks what cannot be answered: the others do not suffer for it.
+                for place in places:
+                    try:
+                        self._answer_some([place])
+                    except AgnsError as error:
+                        self.waiting.pop(place, None)
+                        self.ended[place] = error
+
+    def _answer_some(self, places: Sequence[int]) -> None:
+        if not places:
+            return
+        faces = [len(self.waiting[place].worn) for place in places]
+        started = time.perf_counter()
+        answers = _answer(self.victim, [self.waiting[place] for place in places])
+        spent = time.perf_counter() - started
+        for place, answer, share in zip(places, answers, faces, strict=True):
+            self.seconds[place] += spent * share / max(1, sum(faces))
+            if place in self.waiting:
+                self._go_on(place, partial(self.attacks[place].send, answer))
 
     def interrupt(self) -> None:
         """Have all that are left end early."""
+        self.interrupted = True
         for place in list(self.waiting):
             if place in self.waiting:
                 self._go_on(place, partial(self.attacks[place].throw, KeyboardInterrupt()))
@@ -167,7 +181,7 @@ class _Run:
         found = self.ended.get(place)
         if isinstance(found, Outcome):
             found.seconds = spent
-            if found.stopped_because == "interrupted":
+            if found.stopped_because == "interrupted" and not self.interrupted:
                 # It took the key for itself.
                 self.interrupt()
 

@@ -277,7 +277,7 @@ def run_trials(
         In their order, each one's report or why there is none.
 
     Raises:
-        KeyboardInterrupt: One of them had nothing yet.
+        KeyboardInterrupt: They were broken off; none is scored.
     """
     shown = [(0, 0)] * len(trials)
 
@@ -292,7 +292,12 @@ def run_trials(
     if not trials:
         return []
     outcomes = attack_together(trials[0].apparatus.victim, attacks)
-    return [
-        outcome if isinstance(outcome, AgnsError) else trial.report(outcome)
-        for trial, outcome in zip(trials, outcomes, strict=True)
-    ]
+    if any(isinstance(one, Outcome) and one.stopped_because == "interrupted" for one in outcomes):
+        raise KeyboardInterrupt
+    ended: list[AttackReport | AgnsError] = []
+    for trial, outcome in zip(trials, outcomes, strict=True):
+        try:
+            ended.append(outcome if isinstance(outcome, AgnsError) else trial.report(outcome))
+        except AgnsError as error:
+            ended.append(error)
+    return ended

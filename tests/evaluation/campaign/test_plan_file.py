@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agns.attack.choice import ChoiceConfig
 from agns.attack.config import AgnConfig
 from agns.attack.descent import CCS16_PHYSICAL, PGD
 from agns.errors import ConfigError
@@ -41,6 +42,7 @@ attacks:
     settings: {kappa: 0, generator_rate: 1e-3, objective: margin, samples: 8}
   - {name: free, method: ccs16-bounded, settings: {bound: null}}
   - {name: printed, method: ccs16-physical, settings: {palette: own.csv, shift: 2}}
+  - {method: untrained-generator, settings: {count: 20}}
 subjects: [Ann, "007"]
 targets: random
 chosen_by: 4
@@ -48,20 +50,22 @@ seeds: [1, 2]
 craft: 3
 control_frames: 8
 frames: 320
+together: 5
 """
     plan = read_plan(written(tmp_path, text))
     assert plan.recognizers == (
         Victim(name="of10", file=Path("runs/of10/recognizer.safetensors"), faces=Path("lfw")),
         Victim(name="other", file=Path("x.safetensors")),
     )
-    pgd, loose, free, printed = plan.attacks
+    pgd, loose, free, printed, chosen = plan.attacks
+    assert chosen.method == ChoiceConfig(kind="untrained_generator", count=20)
     assert pgd == Entry(name="pgd", method=PGD)
     assert loose.method == AgnConfig(kappa=0.0, generator_rate=1e-3, objective="margin", samples=8)
     assert free.method.bound is None
     assert printed.method == replace(CCS16_PHYSICAL, palette="own.csv", shift=2.0)
     assert plan.subjects == ("Ann", "007")
     assert (plan.targets, plan.chosen_by, plan.seeds) == ("random", 4, (1, 2))
-    assert (plan.craft, plan.control_frames, plan.frames) == (3, 8, 320)
+    assert (plan.craft, plan.control_frames, plan.frames, plan.together) == (3, 8, 320, 5)
     told = plan_as_json(plan)
     assert told["recognizers"][0]["file"] == "runs/of10/recognizer.safetensors"
     assert told["attacks"][1]["method"]["lead"] == AgnConfig().lead
@@ -121,6 +125,8 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
             "objective should be logits or probabilities or margin",
         ),
         (LEAST.replace("[agn]", "[{method: pgd, settings: {seed: 1}}]"), "the plan's seeds are"),
+        (LEAST.replace("[agn]", "[{method: benign, settings: {kind: noise}}]"), "the method says"),
+        (LEAST + "together: 0\n", "line 4: together must be at least 1"),
         (LEAST.replace("[{}]", "[{file: [a]}]"), "line 1: file should be a word or a path"),
         (LEAST.replace("[{}]", "[{file: ~}]"), "line 1: file should be a word or a path"),
         (LEAST.replace("[{}]", "[{faces: null}]"), "line 1: faces should be a word or a path"),

@@ -60,7 +60,8 @@ def work_on_cluster(
     another one; Ctrl-C takes all of them back from the workers and gives them back to the ledger.
     Artefacts come to `out/cells/KEY`, `result.json` last. A cell is entered as failed if it cannot
     be run, if it ended one worker after the other, or if something else than agns broke down in
-    each of its tries. The figures are those of `work_through`.
+    each of its tries; cells that ran together are tried alone before that. The figures are those of
+    `work_through`.
 
     Args:
         plan: What the ledger was begun with.
@@ -152,7 +153,12 @@ class _Desk:
             # No cell's fault: it would end all of them.
             told = " ".join(str(error).split())
             raise DataError(f"the cluster cannot run cells: {told}") from error
-        if error is not None:
+        if error is not None and len(cells) > 1:
+            # Which of them it was shows when each runs alone.
+            del self._out_there[cells]
+            for cell in cells:
+                self._hand_out((cell,))
+        elif error is not None:
             lost = Return(files={}, sentence=_sentence(error), seconds=0.0, peak_memory_mb=0.0)
             self._enter(cells, [lost] * len(cells), tell)
         else:

@@ -70,7 +70,8 @@ class Plan:
     """Drawn eyeglasses that attacks see, None for the whole set."""
     together: int = 1
     """Attacks of one recogniser, goal and method that are made side by side: the recogniser answers
-    them in one batch. Which ones move the figures' last digits, as the number of threads does."""
+    them in one batch. Beside which others an attack is made moves its figures' last digits, as the
+    number of threads does: it follows from the plan, unless failed ones are tried again."""
     transfer: bool = False
     """Whether each frame is scored on the other recognisers too, where they know its people."""
     published: tuple[Published, ...] = ()

@@ -179,6 +179,8 @@ class _Reader:
         fields = self.fields(node, "this attack", type(usual))
         if "seed" in fields:
             raise self.wrong(fields["seed"], "seed: the plan's seeds are for all attacks")
+        if "kind" in fields:
+            raise self.wrong(fields["kind"], "kind: the method says it")
         hints = typing.get_type_hints(type(usual))
         unchanged = {one.name: getattr(usual, one.name) for one in dataclasses.fields(usual)}
         given = {name: self.typed(one, name, hints[name]) for name, one in fields.items()}

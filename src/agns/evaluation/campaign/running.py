@@ -152,14 +152,14 @@ def run_cells(
         for place, report in zip(trials, ended, strict=True):
             if isinstance(report, AgnsError):
                 failed[place] = report
-            elif report.stopped_because == "interrupted":
-                for own in folders:
-                    shutil.rmtree(own, ignore_errors=True)
-                raise KeyboardInterrupt
-    return [
-        failed[place] if place in failed else read_json(own / "result.json")
-        for place, own in enumerate(folders)
-    ]
+    return [failed.get(place) or _result_in(own) for place, own in enumerate(folders)]
+
+
+def _result_in(folder: Path) -> dict[str, object] | AgnsError:
+    try:
+        return read_json(folder / "result.json")
+    except AgnsError as error:
+        return error
 
 
 def _prepare(plan: Plan, cell: Cell, method: Method, opened: Opened, out: Path) -> Trial:
