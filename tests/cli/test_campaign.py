@@ -166,9 +166,12 @@ def test_a_campaign_broken_off_anywhere_ends_with_the_figures_of_an_unbroken_one
     assert (same.code, "worse" in same.out) == (0, False)
 
 
+@pytest.mark.parametrize("together", [1, 2])
 def test_processes_share_a_campaign_and_one_that_is_killed_loses_nothing(
-    agns: Run, plan: Path, tmp_path: Path
+    agns: Run, plan: Path, tmp_path: Path, together: int
 ) -> None:
+    with plan.open("a", encoding="utf-8") as file:
+        file.write(f"together: {together}\n")
     whole, shared = tmp_path / "whole", tmp_path / "shared"
     assert agns("campaign", "run", plan, "--out", whole).code == 0
     program = "from agns.cli import main; main()"
@@ -182,12 +185,12 @@ def test_processes_share_a_campaign_and_one_that_is_killed_loses_nothing(
     while victim is None and time.monotonic() < deadline:
         time.sleep(0.05)
         if (shared / "campaign.sqlite").is_file():
-            file = sqlite3.connect(shared / "campaign.sqlite", timeout=30)
+            ledger = sqlite3.connect(shared / "campaign.sqlite", timeout=30)
             with contextlib.suppress(sqlite3.OperationalError):
-                victim = file.execute(
+                victim = ledger.execute(
                     "SELECT process FROM cells WHERE state = 'claimed'"
                 ).fetchone()
-            file.close()
+            ledger.close()
     assert victim is not None
     os.kill(victim[0], signal.SIGKILL)
     out, err = running_one.communicate(timeout=200)
