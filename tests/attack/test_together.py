@@ -24,9 +24,9 @@ NEVER = Dodge(subject=1, stop=1e-6)
 AGN = AgnConfig(batch=4, samples=6, check_every=2, precision="fp32")
 METHODS: Mapping[str, Method] = {
     "agn": AGN,
-    "ccs16": replace(CCS16, steps=4),
-    "pgd": replace(PGD, steps=3),
-    "pixels": PixelConfig(steps=4),
+    "ccs16": replace(CCS16, steps=6),
+    "pgd": replace(PGD, steps=7),
+    "pixels": PixelConfig(steps=7),
 }
 GOALS: tuple[Goal, ...] = (NEVER, Impersonate(subject=0, target=2, stop=1 - 1e-6))
 
@@ -104,7 +104,7 @@ def test_methods_stand_side_by_side(
     begun = [steps_of(method, photos, NEVER, **parts) for method in METHODS.values()]
     found = list(outcomes(attack_together(frozen, begun)))
     # One pass over 16 frames by batches of 4.
-    assert [one.iterations for one in found] == [4, 4, 3, 4]
+    assert [one.iterations for one in found] == [4, 6, 7, 7]
 
 
 def test_the_victim_is_asked_once_a_round_for_all(frozen: Recognizer, photos: Faces) -> None:
@@ -191,6 +191,25 @@ def test_ctrl_c_ends_ever_so_many(frozen: Recognizer, photos: Faces) -> None:
     frozen.register_forward_pre_hook(press)
     found = list(outcomes(attack_together(frozen, attacks)))
     assert {one.stopped_because for one in found} == {"interrupted"}
+
+
+def test_ctrl_c_while_the_victim_answers_leaves_one_attack_what_it_has(
+    frozen: Recognizer, photos: Faces, parts: dict[str, object]
+) -> None:
+    asked = 0
+
+    def press(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 5:
+            raise KeyboardInterrupt
+
+    frozen.register_forward_pre_hook(press)
+    for method in METHODS.values():
+        asked = 0
+        found = answer_alone(frozen, steps_of(method, photos, NEVER, **parts))
+        assert found.stopped_because == "interrupted"
+        assert found.frames.shape[1:] == (3, 64, 176)
 
 
 def test_ctrl_c_while_the_victim_answers_ends_all_with_what_they_have(

@@ -65,6 +65,8 @@ Attack: TypeAlias = Generator[Question, Answer, Outcome]
 def answer_alone(victim: Recognizer, steps: "Steps[Found]") -> Found:
     """Run one attack, or a part of one, to its end, and give what it returns.
 
+    Ctrl-C is the attack's to take, wherever it comes.
+
     Args:
         victim: In evaluation mode.
         steps: What asks; what it raises is raised.
@@ -72,7 +74,12 @@ def answer_alone(victim: Recognizer, steps: "Steps[Found]") -> Found:
     try:
         question = next(steps)
         while True:
-            question = steps.send(_answer(victim, [question])[0])
+            try:
+                (answer,) = _answer(victim, [question])
+            except KeyboardInterrupt as key:
+                question = steps.throw(key)
+            else:
+                question = steps.send(answer)
     except StopIteration as end:
         found: Found = end.value
         return found
