@@ -119,7 +119,7 @@ def test_a_file_in_place_of_the_results_is_misuse_before_the_attack_begins(
     def begin(*arguments: object, **rest: object) -> None:
         pytest.fail("the attack began, though its results have nowhere to go")
 
-    monkeypatch.setattr("agns.evaluation.experiment.attack", begin)
+    monkeypatch.setattr("agns.evaluation.trial.steps_of", begin)
     (tmp_path / "attack").write_text("mine", encoding="utf-8")
     done = agns(*IMPERSONATE, "--target", "Synthetic_001", *options, "--out", tmp_path / "attack")
     assert done.code == 2
