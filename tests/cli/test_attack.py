@@ -11,7 +11,7 @@ from agns.accessory.marks import marked_frame
 from agns.accessory.printability import non_printability, read_palette
 from agns.accessory.wear import wear
 from agns.data.synthetic import SyntheticConfig, synthetic_faces
-from agns.evaluation import apparatus
+from agns.evaluation import apparatus, trial
 from agns.evaluation.controls import control_frames
 from agns.images import read_image, write_image
 from agns.models.recognizer import load_recognizer, save_recognizer
@@ -184,6 +184,39 @@ def test_a_physical_attack_scores_photos_of_the_worn_frame(
     known = "--subject" not in options
     assert (report["held_out"]["recognized"]["images"] > 0) <= known
     assert agns("survive", out, *weights.options[:2]).code == 2
+
+
+def test_a_folder_of_photos_names_its_subject_as_it_was_given(
+    agns: Run, tmp_path: Path, wearer: Path, weights: Any
+) -> None:
+    link = tmp_path / "Zoe"
+    link.symlink_to(wearer, target_is_directory=True)
+    done = agns(
+        "attack", "dodge", "--physical", "--photos", link, "--recognizer", weights.recognizer,
+        "--out", tmp_path / "attack",
+    )  # fmt: skip
+    assert (done.code, "does not know 'Zoe'" in done.complaint) == (2, True)
+
+
+@pytest.mark.usefixtures("few_controls")
+def test_ctrl_c_says_that_scoring_begins_and_how_to_leave(
+    agns: Run, tmp_path: Path, options: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps_of = trial.steps_of
+
+    def pressed(*given: Any, progress: Any, **named: Any) -> Any:
+        def press(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        return steps_of(*given, progress=press, **named)
+
+    monkeypatch.setattr(trial, "steps_of", pressed)
+    out = tmp_path / "attack"
+    done = agns(*IMPERSONATE, "--target", "Synthetic_002", *options, "--out", out)
+    assert done.code == 130
+    first, *_ = done.out.splitlines()
+    assert first.startswith("Interrupted: scoring the best frame so far")
+    assert read_json(out / "result.json")["stopped_because"] == "interrupted"
 
 
 @pytest.mark.parametrize(

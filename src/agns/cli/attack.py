@@ -1,6 +1,7 @@
 """`agns attack`: one attack, and what it is worth."""
 
 import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,6 +15,7 @@ from agns.cli.options import (
     FaceOptions,
     FacesOption,
     GlassesOption,
+    MethodName,
     PaletteOption,
     PrecisionOption,
     RecognizerOption,
@@ -46,18 +48,7 @@ def attack(
         str | None, typer.Option(metavar="NAME", help="Whom to be taken for, if impersonating.")
     ] = None,
     method: Annotated[
-        Literal[
-            "agn",
-            "ccs16",
-            "ccs16-bounded",
-            "ccs16-physical",
-            "pgd",
-            "pixels",
-            "benign",
-            "untrained-generator",
-            "noise",
-            "solid",
-        ],
+        MethodName,
         typer.Option(
             help="How: a generative net. Or, to compare with, a frame's own pixels, which need not "
             "look like eyeglasses, or the best of 300 frames that nobody crafted."
@@ -173,11 +164,12 @@ def attack(
     from agns.attack.config import PHYSICAL, AgnConfig
     from agns.attack.descent import DescentConfig
     from agns.attack.methods import METHODS, palette_of
+    from agns.attack.together import answer_alone
     from agns.data.marked_photos import load_marked_photos
     from agns.errors import ConfigError
     from agns.evaluation.attack_report import check_results_directory
     from agns.evaluation.experiment import Experiment, build_goal
-    from agns.evaluation.trial import run_experiment
+    from agns.evaluation.trial import prepare as prepare_trial
 
     prepare()
     if physical:
@@ -188,7 +180,7 @@ def attack(
             )
         if not photos.is_dir():
             raise ConfigError(f"there is no folder of photos {photos}")
-        subject = subject or photos.resolve().name
+        subject = subject or Path(os.path.abspath(photos)).name  # Not where a link leads.
     elif photos is not None or skip_unmarked:
         raise ConfigError("--photos and --skip-unmarked belong to --physical")
     if subject is None:
@@ -268,15 +260,11 @@ def attack(
     # Last, as the first time it takes a while: mistakes above are told at once.
     apparatus = open_apparatus(victim, generator, discriminator, glasses)
     with bar(f"{subject} {'dodges' if target is None else f'as {target}'}") as progress:
-        report = run_experiment(
-            apparatus,
-            photographs,
-            experiment,
-            config,
-            out,
-            placement=placement,
-            progress=progress,
-        )
+        trial = prepare_trial(apparatus, photographs, experiment, config, out, placement=placement)
+        outcome = answer_alone(apparatus.victim, trial.attack(progress))
+    if outcome.stopped_because == "interrupted":
+        say("Interrupted: scoring the best frame so far; Ctrl-C again leaves it without scores")
+    report = trial.report(outcome)
     show_report(report, out)
     if report.stopped_because == "interrupted":
         raise typer.Exit(130)

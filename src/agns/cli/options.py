@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from agns.models.recognizer import Recognizer
     from agns.types import Glasses
 
+MethodName: TypeAlias = Literal[
+    "agn", "ccs16", "ccs16-bounded", "ccs16-physical", "pgd", "pixels",
+    "benign", "untrained-generator", "noise", "solid",
+]  # fmt: skip
+"""The keys of `agns.attack.methods.METHODS`, which help comes without."""
+
 FacesOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(

@@ -108,7 +108,7 @@ def draw_survival(path: Path, points: Sequence[SurvivalPoint], *, title: str) ->
     axes = list(dict.fromkeys(point.axis for point in points))
     columns = min(4, len(axes))
     rows = -(-len(axes) // columns)
-    figure = Figure(figsize=(2.9 * columns, 2.6 * rows), layout="constrained")
+    figure = Figure(figsize=(max(6.4, 2.9 * columns), 2.6 * rows), layout="constrained")
     figure.suptitle(title, fontsize=10, parse_math=False)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     lines = (("worn", "this frame", "#d1495b"), ("benign", "benign frames", "#30638e"),
