@@ -95,7 +95,17 @@ def test_nothing_to_attack_is_refused(openface: Recognizer) -> None:
         attack_with_pixels(openface, torch.zeros(0, 3, 224, 224), GOALS[0], CONFIG)
 
 
-@pytest.mark.parametrize("settings", [{"steps": 0}, {"batch": 0}, {"rate": 0.0}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"steps": 0},
+        {"batch": 0},
+        {"step": 0.0},
+        {"step": 1.1},
+        {"momentum": 1.0},
+        {"momentum": -0.1},
+    ],
+)
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="must be"):
+    with pytest.raises(ConfigError, match="must"):
         PixelConfig(**settings)

@@ -1,7 +1,9 @@
 """A frame's pixels optimised directly: what any frame could do that need not look like eyeglasses.
 
-The attack of Sharif et al. 2016 (section 4) without its terms for smoothness and printing. Where it
-falls short, no generator is to blame.
+After the attack of Sharif et al. 2016 (section 4), without its terms for smoothness and printing,
+and with steps in the direction of the gradient's signs (Dong et al. 2018): all pixels move alike,
+which finds frames that steps along the gradient itself do not. Where it falls short, no generator
+is to blame.
 """
 
 import math
@@ -30,11 +32,13 @@ class PixelConfig:
     """How pixels are optimised."""
 
     steps: int = 300
-    """Steps of Adam, each over all photos."""
+    """Steps, each over all photos."""
 
-    rate: float = 0.1
-    """Adam's learning rate, on pixels before the sigmoid that keeps them in [0, 1]; it falls to
-    nothing along a cosine."""
+    step: float = 10 / 255
+    """How far the first step moves each pixel, in [0, 1]; it falls to nothing along a cosine."""
+
+    momentum: float = 0.9
+    """Share of the former direction in the next one, in [0, 1)."""
 
     batch: int = 16
     """Photos at once."""
@@ -44,8 +48,10 @@ class PixelConfig:
             raise ConfigError(
                 f"steps and batch must be at least 1, got {self.steps} and {self.batch}"
             )
-        if not 0 < self.rate < float("inf"):
-            raise ConfigError(f"rate must be positive and finite, got {self.rate}")
+        if not 0 < self.step <= 1:
+            raise ConfigError(f"step must lie in (0, 1], got {self.step}")
+        if not 0 <= self.momentum < 1:
+            raise ConfigError(f"momentum must lie in [0, 1), got {self.momentum}")
 
 
 def attack_with_pixels(
@@ -92,27 +98,23 @@ def pixel_steps(
     """What `attack_with_pixels` does, with victim and errors left to whoever runs it."""
     check_photos(faces)
     started = time.perf_counter()
-    pixels = torch.zeros(1, 3, *FRAME_SIZE, requires_grad=True)
-    optimizer = torch.optim.Adam([pixels], lr=config.rate)
-    fall = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
+    frame = torch.full((1, 3, *FRAME_SIZE), 0.5)
+    direction = torch.zeros_like(frame)
     history: list[dict[str, float]] = []
     reason: Reason = "used up its steps"
-    best, finest = float("inf"), pixels.detach().sigmoid()
+    best, finest = float("inf"), frame
     try:
         for step in range(1, config.steps + 1):
-            optimizer.zero_grad()
+            leaf = frame.clone().requires_grad_()
             loss = partial(_loss, goal=goal, entropy=2 * step <= config.steps, share=len(faces))
             shortfall = 0.0
             for photos in torch.arange(len(faces)).split(config.batch):
-                worn = placement.wear(faces, pixels.sigmoid(), photos)
+                worn = placement.wear(faces, leaf, photos)
                 answer = yield Question(worn=worn.detach(), loss=loss)
                 worn.backward(answer.slope)
                 shortfall += float(goal.shortfall(answer.logits).sum()) / len(faces)
-            if not (
-                math.isfinite(shortfall)
-                and pixels.grad is not None
-                and pixels.grad.isfinite().all()
-            ):
+            slope = leaf.grad
+            if not math.isfinite(shortfall) or slope is None or not slope.isfinite().all():
                 if step == 1:
                     raise AttackError(
                         "the attack cannot begin: the recogniser's answers are not finite"
@@ -120,9 +122,10 @@ def pixel_steps(
                 reason = "not finite"
                 break
             if shortfall < best:
-                best, finest = shortfall, pixels.detach().sigmoid()
-            optimizer.step()
-            fall.step()
+                best, finest = shortfall, frame
+            direction = config.momentum * direction + slope / slope.abs().mean().clamp_min(1e-30)
+            size = config.step * (1 + math.cos(math.pi * (step - 1) / config.steps)) / 2
+            frame = (frame - size * direction.sign()).clamp(0, 1)
             history.append({"probability": goal.probability(shortfall)})
             progress(step, config.steps, history[-1])
     except KeyboardInterrupt:
