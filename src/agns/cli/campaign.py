@@ -81,7 +81,7 @@ def run(
     ledger.begin(plan_as_json(read), cells, versions())
     ledger.reopen(failed=retry_failed, elsewhere=reopen)
     ledger.close()
-    _examine(read, out, cells, device)
+    _examine(read, out, cells, known, device)
     if dask is not None:
         opened = functools.partial(open_for_campaign, plan=read, device=device)
         work_on_dask(
@@ -101,6 +101,7 @@ def run(
 @app.command("report")
 def report(out: OutArgument) -> None:
     """Put the results so far in tables: `report.html`, `report.md` and `report.json`."""
+    from agns.evaluation.campaign.curves import curve_row
     from agns.evaluation.campaign.findings import read_findings
     from agns.evaluation.campaign.markdown import as_markdown
     from agns.evaluation.campaign.report import report_campaign
@@ -111,17 +112,25 @@ def report(out: OutArgument) -> None:
     report_campaign(out, findings)
     # For programs, of which each attack's whole result is: spaces would be a third of the file.
     write_json(out / "report.json", findings.as_json(), indent=0)
-    show(
-        ("recogniser", "goal", "attack", ">attacks", ">met", ">held out", ">95 %"),
-        [
-            (
-                one.recognizer, one.goal, one.attack, str(one.done), str(one.met_stop_value),
-                f"{one.held_out_success:.1%}",
-                f"{one.held_out_interval[0]:.0%} to {one.held_out_interval[1]:.0%}",
-            )
-            for one in findings.lines
-        ],
-    )  # fmt: skip
+    if findings.lines:
+        show(
+            ("recogniser", "goal", "attack", ">attacks", ">met", ">held out", ">95 %"),
+            [
+                (
+                    one.recognizer, one.goal, one.attack, str(one.done), str(one.met_stop_value),
+                    f"{one.held_out_success:.1%}",
+                    f"{one.held_out_interval[0]:.0%} to {one.held_out_interval[1]:.0%}",
+                )
+                for one in findings.lines
+            ],
+        )  # fmt: skip
+    if findings.curves:
+        say("Frames for many subjects, one picked by each on other photos:")
+        show(
+            ("recogniser", "attack", ">seed", ">frames", "worn by", ">picked", ">95 % interval",
+             ">subjects", ">benign", ">any", ">benign"),
+            [curve_row(one) for one in findings.curves],
+        )  # fmt: skip
     for name, doubts in findings.doubts.items():
         for doubt in doubts:
             say(f"Warning: {name}: {doubt}.")
@@ -221,9 +230,16 @@ def _work(plan: "Plan", out: Path, device: str, *, watched: bool = True) -> None
     ledger.close()
 
 
-def _examine(plan: "Plan", out: Path, cells: "Sequence[Cell]", device: str) -> None:
+def _examine(
+    plan: "Plan",
+    out: Path,
+    cells: "Sequence[Cell]",
+    known: "Mapping[str, Sequence[str]]",
+    device: str,
+) -> None:
     """Look for signs that a victim's figures cannot be trusted, once, and keep its digest."""
     from agns.errors import ConfigError
+    from agns.evaluation.campaign.cells import UNIVERSAL
     from agns.evaluation.campaign.ledger import Ledger
     from agns.evaluation.campaign.running import examine_victim
 
@@ -237,10 +253,11 @@ def _examine(plan: "Plan", out: Path, cells: "Sequence[Cell]", device: str) -> N
                 "another directory"
             )
         if entered is None:
-            subjects = {cell.subject: None for cell in cells if cell.recognizer == victim.name}
+            own = [cell for cell in cells if cell.recognizer == victim.name]
+            subjects = {cell.subject: None for cell in own if cell.goal != UNIVERSAL}
             with bar(f"Examining {victim.name}") as progress:
                 opened = open_for_campaign(victim, plan, device)
-                doubts = examine_victim(opened, list(subjects))
+                doubts = examine_victim(opened, list(subjects) or known[victim.name])
                 progress(1, 1, {})
             ledger.enter_victim(victim.name, weights, doubts)
     ledger.close()
@@ -264,20 +281,15 @@ def _transfer(plan: "Plan", out: Path, known: "Mapping[str, Sequence[str]]", dev
     ledger.close()
 
 
-def _title(cell: "Cell") -> str:
-    aim = "dodges" if cell.target is None else f"as {cell.target}"
-    return f"{cell.subject} {aim}, {cell.attack}"
-
-
 def _titles(cells: "Sequence[Cell]") -> str:
     first = cells[0]
     if len(cells) == 1:
-        return _title(first)
+        return first.title
     return f"{len(cells)} at once {first.goal}, {first.attack}"
 
 
 def _tell(cell: "Cell", standing: "Standing") -> None:
     say(
-        f"{standing.ended} of {standing.cells}: {cell.recognizer}, {_title(cell)}; "
+        f"{standing.ended} of {standing.cells}: {cell.recognizer}, {cell.title}; "
         f"{standing.minutes_left:.0f} min left"
     )

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 def rehearse(plan: "Plan", cells: "Sequence[Cell]", device: str) -> None:
     """Show the number of attacks of each kind, and what they take at least and at most."""
-    from agns.evaluation.campaign.estimate import measure_speed, seconds_of
+    from agns.evaluation.campaign.cells import UNIVERSAL
+    from agns.evaluation.campaign.estimate import measure_speed, seconds_of, seconds_of_crowd
 
+    crowds = {crowd.name: crowd for crowd in plan.universal}
     methods = {entry.name: entry.method for entry in plan.attacks}
     counts = Counter((cell.recognizer, cell.goal, cell.attack) for cell in cells)
     rows, least, most = [], 0.0, 0.0
@@ -26,14 +28,20 @@ def rehearse(plan: "Plan", cells: "Sequence[Cell]", device: str) -> None:
         with bar(f"Measuring {victim.name}") as progress:
             speed = measure_speed(apparatus)
             progress(1, 1, {})
+        held_out = _held_out(victim, apparatus, plan)
         for kind, count in counts.items():
             if kind[0] == victim.name:
-                low, high = seconds_of(
-                    methods[kind[2]], speed, craft=plan.craft,
-                    held_out=_held_out(victim, apparatus, plan),
-                    control_frames=plan.control_frames, glasses=len(apparatus.glasses),
-                    sharing=len(plan.attacks) * len(plan.goals),
-                )  # fmt: skip
+                if kind[1] == UNIVERSAL:
+                    low, high = seconds_of_crowd(
+                        crowds[kind[2]], speed, subjects=len(apparatus.recognizer.identities),
+                        held_out=held_out, glasses=len(apparatus.glasses),
+                    )  # fmt: skip
+                else:
+                    low, high = seconds_of(
+                        methods[kind[2]], speed, craft=plan.craft, held_out=held_out,
+                        control_frames=plan.control_frames, glasses=len(apparatus.glasses),
+                        sharing=len(plan.attacks) * len(plan.goals),
+                    )  # fmt: skip
                 least, most = least + count * low, most + count * high
                 rows.append((*kind, str(count), _minutes(count * low), _minutes(count * high)))
     show(("recogniser", "goal", "attack", ">attacks", ">minutes at least", ">at most"), rows)

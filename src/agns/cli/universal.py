@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agns.cli.attack import open_apparatus
-from agns.cli.console import bar, percent, prepare, say, show, workers
+from agns.cli.console import bar, percent, prepare, say, show
+from agns.cli.opening import open_crowd
 from agns.cli.options import (
-    SYNTHETIC_FRESH_PHOTOS,
-    SYNTHETIC_TRAINING_PHOTOS,
     CenterCropOption,
     DeviceOption,
     FaceOptions,
@@ -20,12 +19,10 @@ from agns.cli.options import (
     SeedOption,
     SkipOption,
     attacked_crop,
-    open_faces,
     open_victim,
 )
 
 if TYPE_CHECKING:
-    from agns.data.faces import FaceSet
     from agns.evaluation.universal_report import UniversalReport
 
 COUNTS = (1, 2, 5, 10)
@@ -108,7 +105,7 @@ def universal(
         center_crop=cut,
     )
     options = FaceOptions(root=faces, center_crop=cut, skip_unreadable=skip_unreadable)
-    crowd = _open_crowd(options, victim.recognizer.identities)
+    crowd = open_crowd(options, victim.recognizer.identities)
     apparatus = open_apparatus(victim, generator, discriminator, glasses)
     # One bar, which begins anew when subjects are scored: the terminal shows one at a time.
     with bar("Frames for many") as progress:
@@ -162,29 +159,3 @@ def show_reach(report: "UniversalReport", out: Path) -> None:
     for warning in report.warnings:
         say(f"Warning: {warning}")
     say(f"Wrote {out / 'result.json'}, reach.png, frames.png and frames/ beside it.")
-
-
-def _open_crowd(options: FaceOptions, known: tuple[str, ...]) -> "FaceSet":
-    """Photos of everybody whom the recogniser knows; drawn ones that none was trained on."""
-    import dataclasses
-
-    from agns.data.selection import list_identities
-    from agns.data.synthetic import SyntheticConfig, synthetic_faces
-    from agns.errors import ConfigError
-
-    if options.root is None:
-        config = SyntheticConfig(
-            identities=len(known),
-            photos=SYNTHETIC_FRESH_PHOTOS,
-            first_photo=SYNTHETIC_TRAINING_PHOTOS,
-        )
-        with bar(f"Drawing {len(known)} people") as progress:
-            return synthetic_faces(config, workers=workers(), progress=progress)
-    there = set(list_identities(options.root))
-    names = tuple(name for name in known if name in there)
-    if len(names) < 2:
-        raise ConfigError(
-            f"{options.root} holds {len(names)} of the recogniser's {len(known)} identities, but a "
-            "universal attack needs two: name the recogniser of these faces with --recognizer"
-        )
-    return open_faces(dataclasses.replace(options, names=names))

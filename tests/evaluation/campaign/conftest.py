@@ -52,3 +52,31 @@ def failed() -> Row:
     """An attack that could not be made."""
     cell = Cell(recognizer="OF10", goal="dodge", subject="Dan", target=None, attack="agn", seed=0)
     return Row(cell=cell, state="failed", seconds=1, result=None, sentence="no photos")
+
+
+@pytest.fixture
+def crowd_row() -> Row:
+    """A universal attack on OF10 that is done, with one frame to choose from."""
+
+    def reach(rate: float | None) -> dict[str, object]:
+        interval = None if rate is None else [rate / 2, rate]
+        return {
+            "subjects": 4, "photos": 9, "success_rate": rate, "interval": interval,
+            "subjects_dodging": rate,
+        }  # fmt: skip
+
+    rates = {("attack", "picked"): 0.8, ("attack", "any"): 0.9, ("benign", "picked"): 0.1,
+             ("benign", "any"): 0.2}  # fmt: skip
+    points = [
+        {
+            "frames": 1, "group": group, "made_by": made_by, "rule": rule,
+            "recognized": reach(rate if group == "craft" else None), "all": reach(0.0),
+        }
+        for group in ("craft", "unseen")
+        for (made_by, rule), rate in rates.items()
+    ]  # fmt: skip
+    cell = Cell(
+        recognizer="OF10", goal="universal", subject="many", target=None, attack="few", seed=3
+    )
+    result = {"points": points, "warnings": ["Few subjects."]}
+    return Row(cell=cell, state="done", seconds=10, result=result, sentence=None)

@@ -6,9 +6,11 @@ import pytest
 
 from agns.attack.config import AgnConfig
 from agns.attack.descent import PGD
+from agns.attack.universal import UniversalConfig
 from agns.errors import ConfigError
 from agns.evaluation.campaign.cells import cells_of
-from agns.evaluation.campaign.plan import Entry, Plan, Victim
+from agns.evaluation.campaign.plan import Crowd, Entry, Plan, Victim
+from agns.evaluation.universal import UniversalExperiment
 
 PLAN = Plan(
     recognizers=(Victim(name="one"), Victim(name="two")),
@@ -16,6 +18,7 @@ PLAN = Plan(
     attacks=(Entry(name="agn", method=AgnConfig()), Entry(name="pgd", method=PGD)),
     seeds=(0, 5),
 )
+CROWD = Crowd(name="few", experiment=UniversalExperiment(), method=UniversalConfig())
 KNOWN = {"one": ("Ann", "Bob", "Cy"), "two": ("Bob", "Dan")}
 
 
@@ -55,6 +58,39 @@ def test_what_is_drawn_depends_on_its_seed_and_on_nothing_beside_it() -> None:
 def test_subjects_that_a_victim_has_not_are_refused(subjects: object, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         cells_of(replace(PLAN, subjects=subjects), KNOWN)
+
+
+def test_targets_that_are_named_are_taken() -> None:
+    plan = replace(PLAN, recognizers=PLAN.recognizers[:1], goals=("impersonate",))
+    one = cells_of(replace(plan, subjects=("Ann", "Cy"), targets=("Bob",)), KNOWN)
+    assert {(c.subject, c.target) for c in one} == {("Ann", "Bob"), ("Cy", "Bob")}
+    each = cells_of(replace(plan, subjects=("Cy", "Ann"), targets=("Ann", "Bob")), KNOWN)
+    assert {(c.subject, c.target) for c in each} == {("Cy", "Ann"), ("Ann", "Bob")}
+
+
+@pytest.mark.parametrize(
+    ("target", "complaint"),
+    [("Dan", "one knows no 'Dan' with photos to be taken for"), ("Ann", "has Ann impersonate")],
+)
+def test_a_target_that_cannot_be_is_refused(target: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        cells_of(replace(PLAN, subjects=("Ann",), targets=(target,)), KNOWN)
+
+
+def test_a_universal_attack_is_one_cell_for_each_seed() -> None:
+    cells = cells_of(replace(PLAN, universal=(CROWD,)), KNOWN)
+    made = [cell for cell in cells if cell.goal == "universal"]
+    assert [(c.recognizer, c.attack, c.seed) for c in made] == [
+        ("one", "few", 0), ("one", "few", 5), ("two", "few", 0), ("two", "few", 5)
+    ]  # fmt: skip
+    assert made[0].title == "frames for many, few"
+    assert len({cell.key for cell in cells}) == len(cells)
+
+
+def test_more_subjects_than_there_are_cannot_share_frames() -> None:
+    crowd = replace(CROWD, experiment=UniversalExperiment(subjects=3))
+    with pytest.raises(ConfigError, match="expected at least 3 identities"):
+        cells_of(replace(PLAN, universal=(crowd,)), KNOWN)
 
 
 def test_nobody_impersonates_when_alone() -> None:

@@ -45,6 +45,11 @@ def test_what_may_be_chance_is_not_called_worse(row: Make) -> None:
     assert found.is_worse(level=0.999)
 
 
+def test_frames_for_many_are_not_compared(row: Make, crowd_row: Row) -> None:
+    (found,) = compare([row("Ann", "agn", 0.2), crowd_row], [row("Ann", "agn", 0.2), crowd_row])
+    assert found.attack == "agn"
+
+
 def test_only_what_both_have_counts(row: Make, failed: Row) -> None:
     before = [row("Ann", "agn", 0.2), row("Bob", "agn", 0.4), row("Ann", "pgd", 0.1)]
     after = [row("Ann", "agn", 0.3), row("Ann", "agn", 0.5, seed=1), failed]

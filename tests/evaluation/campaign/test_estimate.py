@@ -6,8 +6,11 @@ from agns.attack.config import AgnConfig
 from agns.attack.descent import COLORS, DescentConfig
 from agns.attack.methods import METHODS
 from agns.attack.pixels import PixelConfig
+from agns.attack.universal import UniversalConfig
 from agns.evaluation.apparatus import Apparatus
-from agns.evaluation.campaign.estimate import Speed, measure_speed, seconds_of
+from agns.evaluation.campaign.estimate import Speed, measure_speed, seconds_of, seconds_of_crowd
+from agns.evaluation.campaign.plan import Crowd
+from agns.evaluation.universal import UniversalExperiment
 
 SPEED = Speed(look=1, gradient=10, nets=100)
 CELL = {"craft": 3, "held_out": 7, "control_frames": 2, "glasses": 50}
@@ -30,6 +33,22 @@ def test_a_descent_takes_a_gradient_of_each_colour_and_photo(jitter: float, time
 def test_optimised_pixels_never_end_early() -> None:
     least, most = seconds_of(PixelConfig(steps=9), SPEED, **CELL)
     assert least == most == SCORING + 9 * 3 * 10
+
+
+def test_frames_for_many_take_each_groups_steps_and_all_that_is_tried() -> None:
+    crowd = Crowd(
+        name="few",
+        experiment=UniversalExperiment(subjects=4, craft=3),
+        method=UniversalConfig(
+            clusters=2, candidates=5, frames=6, steps=10,
+            agn=AgnConfig(batch=16, samples=4, check_every=2),
+        ),
+    )  # fmt: skip
+    least, most = seconds_of_crowd(crowd, SPEED, subjects=9, held_out=7, glasses=500)
+    # Two subjects to craft with, three photos each, so that a group has three.
+    trying, scoring, looks = 2 * (2 * 5) * 6, 2 * 6 * 4 * (3 + 7), 4 * 6
+    assert least == trying + scoring + looks
+    assert most == least + 2 * 10 * (16 * (10 + 100) + 4 * 3 / 2)
 
 
 def test_every_method_has_an_estimate() -> None:

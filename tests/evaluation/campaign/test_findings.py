@@ -52,6 +52,22 @@ def test_a_campaign_without_transfers_has_no_table_of_them(row: Callable[..., Ro
     assert "Without a result" not in text
 
 
+def test_universal_attacks_have_a_table_of_their_own(
+    row: Callable[..., Row], crowd_row: Row
+) -> None:
+    both = Findings(plan={}, versions={}, rows=[row("Ann", "agn", 0.5), crowd_row])
+    assert [line.attack for line in both.lines] == ["agn"]
+    text = as_markdown(both)
+    assert (
+        "| OF10 | few | 3 | 1 | 4 craft | 80.0% | 40% to 80% | 80.0% | 10.0% | 90.0% | 20.0% |\n"
+        in text
+    )
+    assert "| OF10 | few | 3 | 1 | 4 unseen | - | - | - | - | - | - |\n" in text
+    alone = as_markdown(Findings(plan={}, versions={}, rows=[crowd_row]))
+    assert "met the stop value" not in alone
+    assert "worn by" not in as_markdown(Findings(plan={}, versions={}, rows=[]))
+
+
 def test_json_keeps_figures_unrounded(findings: Findings) -> None:
     told = json.loads(json.dumps(findings.as_json()))
     assert told["lines"][0]["held_out_success"] == 0.5
@@ -60,13 +76,15 @@ def test_json_keeps_figures_unrounded(findings: Findings) -> None:
     assert told["doubts"] == {"OF10": ["its range is off"]}
 
 
-def test_tables_in_json_have_the_published_form(findings: Findings) -> None:
+def test_tables_in_json_have_the_published_form(findings: Findings, crowd_row: Row) -> None:
     # Of whole results only what a command wrote can be told; the command line's tests do.
-    told = {**findings.as_json(), "cells": []}
+    rows = [*findings.rows, crowd_row]
+    told = {**replace(findings, rows=rows).as_json(), "cells": []}
+    assert len(told["curves"]) == 2
     path = ROOT / "docs" / "campaign-report.schema.json"
     schema = json.loads(path.read_text(encoding="utf-8"))
     jsonschema.validate(json.loads(json.dumps(told)), schema)
-    for line in schema["properties"]["lines"], schema["properties"]["transfers"]:
+    for line in (schema["properties"][name] for name in ("lines", "curves", "transfers")):
         assert sorted(line["items"]["required"]) == sorted(line["items"]["properties"])
 
 

@@ -8,9 +8,11 @@ import pytest
 from agns.attack.choice import ChoiceConfig
 from agns.attack.config import AgnConfig
 from agns.attack.descent import CCS16_PHYSICAL, PGD
+from agns.attack.universal import UNIVERSAL_AGN, UniversalConfig
 from agns.errors import ConfigError
-from agns.evaluation.campaign.plan import Entry, Plan, Published, Victim, plan_as_json
+from agns.evaluation.campaign.plan import Crowd, Entry, Plan, Published, Victim, plan_as_json
 from agns.evaluation.campaign.plan_file import read_plan
+from agns.evaluation.universal import UniversalExperiment
 
 LEAST = "recognizers: [{}]\ngoals: [dodge]\nattacks: [agn]\n"
 
@@ -127,6 +129,22 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
         (LEAST.replace("[agn]", "[{method: pgd, settings: {seed: 1}}]"), "the plan's seeds are"),
         (LEAST.replace("[agn]", "[{method: benign, settings: {kind: noise}}]"), "the method says"),
         (LEAST + "together: 0\n", "line 4: together must be at least 1"),
+        (LEAST + "targets: []\n", "line 4: targets should be a list of at least one"),
+        (LEAST + "targets: [Ann, Bob]\n", "line 4: targets: 2 need as many subjects .* got 0"),
+        (
+            LEAST + "subjects: [Ann, Bob, Cy]\ntargets: [Ann, Bob]\n",
+            "line 5: targets: 2 need as many subjects by name, in their order, got 3",
+        ),
+        (LEAST + "universal: [{}, {}]\n", "line 4: universal: two are called 'universal'"),
+        (LEAST + "universal: [{cluster: 2}]\n", "a universal attack has no 'cluster': it takes na"),
+        (LEAST + "universal: [{seed: 2}]\n", "a universal attack has no 'seed'"),
+        (LEAST + "universal: [{steps: 0}]\n", "line 4: steps must be at least 1, got 0"),
+        (LEAST + "universal: [{unseen: 1}]\n", r"line 4: unseen must lie in \(0, 1\), got 1"),
+        (LEAST + "universal: [{counts: [2, 1]}]\n", "line 4: counts must ascend from at least 1"),
+        (LEAST + "universal: [{counts: 2}]\n", "line 4: counts should be a list"),
+        (LEAST + "universal: [{settings: {kappa: 2}}]\n", r"line 4: kappa must lie in \[0, 1\]"),
+        (LEAST + "universal: [{settings: {jitter: 1.0}}]\n", "line 4: .*no jitter"),
+        ("recognizers: [{}]\ngoals: [dodge]\nuniversal: [{}]\n", "line 1: a plan needs attacks"),
         (LEAST.replace("[{}]", "[{file: [a]}]"), "line 1: file should be a word or a path"),
         (LEAST.replace("[{}]", "[{file: ~}]"), "line 1: file should be a word or a path"),
         (LEAST.replace("[{}]", "[{faces: null}]"), "line 1: faces should be a word or a path"),
@@ -136,6 +154,45 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
 def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         read_plan(written(tmp_path, text))
+
+
+def test_targets_may_be_named(tmp_path: Path) -> None:
+    one = read_plan(written(tmp_path, f"{LEAST}targets: [Cy]\n"))
+    assert one.targets == ("Cy",)
+    each = read_plan(written(tmp_path, f"{LEAST}subjects: [Ann, Bob]\ntargets: [Bob, Cy]\n"))
+    assert each.targets == ("Bob", "Cy")
+
+
+def test_a_plan_may_be_of_universal_attacks_alone(tmp_path: Path) -> None:
+    text = """\
+recognizers: [{}]
+universal:
+  - {}
+  - name: few
+    subjects: 40
+    unseen: 0.25
+    craft: 4
+    counts: [1, 3]
+    clusters: 3
+    frames: 3
+    stop: 0.1
+    settings: {kappa: 0.5}
+"""
+    plan = read_plan(written(tmp_path, text))
+    assert (plan.goals, plan.attacks) == ((), ())
+    usual, few = plan.universal
+    assert usual == Crowd(
+        name="universal", experiment=UniversalExperiment(), method=UniversalConfig()
+    )
+    assert few == Crowd(
+        name="few",
+        experiment=UniversalExperiment(subjects=40, unseen=0.25, craft=4, counts=(1, 3)),
+        method=UniversalConfig(
+            clusters=3, frames=3, stop=0.1, agn=replace(UNIVERSAL_AGN, kappa=0.5)
+        ),
+    )
+    told = plan_as_json(plan)
+    assert told["universal"][1]["method"]["agn"]["check_every"] == UNIVERSAL_AGN.check_every
 
 
 def test_published_figures_and_transfer_are_read(tmp_path: Path) -> None:
@@ -169,7 +226,8 @@ def test_the_plans_that_come_along_are_plans() -> None:
     plans = sorted((Path(__file__).parents[3] / "plans").glob("*.yaml"))
     assert plans
     for path in plans:
-        assert read_plan(path).attacks
+        plan = read_plan(path)
+        assert plan.attacks or plan.universal
 
 
 def test_a_tilde_before_a_path_is_the_home_folder(

@@ -8,6 +8,10 @@ import torch
 
 from agns.errors import ConfigError
 from agns.evaluation.campaign.plan import Plan, Victim
+from agns.evaluation.universal import divide_subjects
+
+UNIVERSAL = "universal"
+"""The goal of a cell that makes a few frames for many subjects; it has no one subject."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,14 @@ class Cell:
     def kind(self) -> tuple[str, str, str]:
         """What cells have in common that can be run side by side."""
         return self.recognizer, self.goal, self.attack
+
+    @property
+    def title(self) -> str:
+        """Who wants what, for a progress bar or a caption."""
+        if self.goal == UNIVERSAL:
+            return f"frames for many, {self.attack}"
+        aim = "dodges" if self.target is None else f"as {self.target}"
+        return f"{self.subject} {aim}, {self.attack}"
 
     @property
     def key(self) -> str:
@@ -59,6 +71,9 @@ def _cells(plan: Plan, victim: Victim, known: Mapping[str, Sequence[str]]) -> It
     if not identities:
         raise ConfigError(f"{victim.name} knows nobody of whom {victim.faces} has photos")
     subjects = _subjects(plan, victim, identities)
+    for crowd in plan.universal:
+        # Before anything is run: how many there are depends on the victim.
+        divide_subjects(identities, crowd.experiment)
     for goal in plan.goals:
         for subject in subjects:
             target = _target(plan, victim, subject, identities) if goal == "impersonate" else None
@@ -68,6 +83,12 @@ def _cells(plan: Plan, victim: Victim, known: Mapping[str, Sequence[str]]) -> It
                         recognizer=victim.name, goal=goal, subject=subject, target=target,
                         attack=entry.name, seed=seed,
                     )  # fmt: skip
+    for crowd in plan.universal:
+        for seed in plan.seeds:
+            yield Cell(
+                recognizer=victim.name, goal=UNIVERSAL, subject="many", target=None,
+                attack=crowd.name, seed=seed,
+            )  # fmt: skip
 
 
 def _subjects(plan: Plan, victim: Victim, identities: list[str]) -> list[str]:
@@ -87,6 +108,14 @@ def _subjects(plan: Plan, victim: Victim, identities: list[str]) -> list[str]:
 
 
 def _target(plan: Plan, victim: Victim, subject: str, identities: list[str]) -> str:
+    if isinstance(plan.targets, tuple):
+        named = plan.subjects if isinstance(plan.subjects, tuple) else ()
+        one = plan.targets[named.index(subject) if len(plan.targets) > 1 else 0]
+        if one not in identities:
+            raise ConfigError(f"{victim.name} knows no {one!r} with photos to be taken for")
+        if one == subject:
+            raise ConfigError(f"the plan has {subject} impersonate themselves")
+        return one
     if len(identities) < 2:
         raise ConfigError(f"{victim.name} has nobody to impersonate but {subject}")
     place = identities.index(subject)

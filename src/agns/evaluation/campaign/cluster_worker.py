@@ -90,13 +90,12 @@ def carry_out(
     if order.threads is not None:
         torch.set_num_threads(order.threads)
     torch.set_flush_denormal(True)
-    methods = {entry.name: entry.method for entry in order.plan.attacks}
-    method, cells, worker = methods[order.cells[0].attack], order.cells, get_worker()
+    cells, worker = order.cells, get_worker()
     with tempfile.TemporaryDirectory(prefix="agns-", dir=worker.local_directory) as scratch:
         try:
             opened = _open_once(order, weights, open_victim, Path(scratch))
             folder, watch = Path(scratch) / "cells", _until_cancelled(worker)
-            ended = run_cells(order.plan, cells, method, opened, folder, lambda _: watch)
+            ended = run_cells(order.plan, cells, opened, folder, lambda _: watch)
         except AgnsError as error:
             ended = [error] * len(cells)
         except CellCancelled:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from agns.errors import ConfigError
+from agns.evaluation.campaign.cells import UNIVERSAL
 from agns.evaluation.campaign.findings import Findings
 from agns.evaluation.campaign.rows import Row
 from agns.evaluation.campaign.statistics import paired_probability
@@ -113,7 +114,9 @@ def _success(rows: Sequence[Row]) -> Mapping[_Group, Mapping[tuple[str, str | No
     """By group, each subject's held-out success with each target, as a mean over seeds."""
     found: dict[_Group, dict[tuple[str, str | None], list[float]]] = {}
     for row in rows:
-        rate = None if row.result is None else row.result["held_out"]["success_rate"]
+        if row.result is None or row.cell.goal == UNIVERSAL:
+            continue
+        rate = row.result["held_out"]["success_rate"]
         if rate is not None:
             cell = row.cell
             group = found.setdefault((cell.recognizer, cell.goal, cell.attack), {})

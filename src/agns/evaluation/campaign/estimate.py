@@ -14,6 +14,7 @@ from agns.attack.config import AgnConfig
 from agns.attack.descent import COLORS, DescentConfig
 from agns.attack.methods import Method
 from agns.evaluation.apparatus import Apparatus
+from agns.evaluation.campaign.plan import Crowd
 from agns.evaluation.controls import CONTROLS
 from agns.models.dcgan import sample_latents
 from agns.types import CANVAS
@@ -93,6 +94,33 @@ def seconds_of(
     scoring = (2 + control_frames * len(CONTROLS) / sharing) * held_out * speed.look
     first, step, steps = _parts(method, speed, craft, glasses)
     return scoring + first, scoring + first + steps * step
+
+
+def seconds_of_crowd(
+    crowd: Crowd, speed: Speed, *, subjects: int, held_out: float, glasses: int
+) -> tuple[float, float]:
+    """What a universal attack takes at least and at most: the stop value met at once, or never.
+
+    Args:
+        crowd: The attack.
+        speed: Of its parts.
+        subjects: Identities that the recogniser knows.
+        held_out: Held-out photos of each.
+        glasses: Real frames that the attack has.
+    """
+    experiment, method = crowd.experiment, crowd.method
+    people = experiment.subjects or subjects
+    crafting = max(1, people - round(experiment.unseen * people))
+    photos, groups = crafting * experiment.craft, min(method.clusters, crafting)
+    # Candidates, and as many benign frames, on every craft photo; the chosen ones on all photos.
+    trying = 2 * groups * method.candidates * photos * speed.look
+    scoring = 2 * method.frames * people * (experiment.craft + held_out) * speed.look
+    # Looks take in a group's photos alone: together, all.
+    look, step, steps = _parts(method.agn, speed, photos, glasses)
+    own = method.agn.samples * photos / groups * speed.look
+    alone = step - (look - own) / method.agn.check_every
+    least = trying + scoring + look
+    return least, least + groups * min(method.steps, steps) * alone
 
 
 def _parts(method: Method, speed: Speed, craft: int, glasses: int) -> tuple[float, float, int]:

@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from agns.errors import ConfigError
+from agns.evaluation.campaign.curves import CurvePoint, tabulate_curves
 from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.rows import Row, TransferRow
 from agns.evaluation.campaign.tables import Line, tabulate
 from agns.evaluation.campaign.transfer import TransferLine, tabulate_transfers
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of `report.json`'s form, which `docs/campaign-report.schema.json` describes."""
 
 
@@ -39,6 +40,11 @@ class Findings:
         """Success of frames on recognisers that they were not made against."""
         return tabulate_transfers(self.transferred)
 
+    @functools.cached_property
+    def curves(self) -> list[CurvePoint]:
+        """Success of universal attacks over the number of frames."""
+        return tabulate_curves(self.rows)
+
     @property
     def failures(self) -> list[Row]:
         """Attacks that could not be made."""
@@ -55,6 +61,7 @@ class Findings:
             "schema": SCHEMA,
             "lines": [asdict(line) for line in self.lines],
             "transfers": [asdict(line) for line in self.transfers],
+            "curves": [asdict(point) for point in self.curves],
             "doubts": {name: list(doubts) for name, doubts in self.doubts.items()},
             "unscored": [
                 {"cell": asdict(row.cell), "victim": row.victim, "sentence": row.sentence}

@@ -1,11 +1,18 @@
 """A campaign's tables as Markdown."""
 
+from agns.evaluation.campaign.curves import curve_row
 from agns.evaluation.campaign.findings import Findings
 
 
 def as_markdown(findings: Findings) -> str:
     """What speaks against the figures, the tables, and what failed and why."""
-    parts = [_doubts(findings), _success(findings), _transfers(findings), _failures(findings)]
+    parts = [
+        _doubts(findings),
+        _success(findings) if findings.lines or not findings.curves else "",
+        _curves(findings),
+        _transfers(findings),
+        _failures(findings),
+    ]
     return "\n".join(part for part in parts if part)
 
 
@@ -44,6 +51,19 @@ def _success(findings: Findings) -> str:
         )
         + caption
     )
+
+
+def _curves(findings: Findings) -> str:
+    if not findings.curves:
+        return ""
+    head = (
+        "Frames for many subjects, one picked by each on other photos; success among held-out "
+        "photos recognised without a frame:\n\n"
+        "| recogniser | attack | seed | frames | worn by | picked | 95 % interval "
+        "| subjects that dodge | benign frames, picked | any | benign, any |\n"
+        "|---|---|---|---|---|---|---|---|---|---|---|\n"
+    )
+    return head + "".join(f"| {' | '.join(curve_row(one))} |\n" for one in findings.curves)
 
 
 def _transfers(findings: Findings) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from agns.attack.methods import Method
+from agns.attack.universal import UniversalConfig
+from agns.evaluation.universal import UniversalExperiment
 
 GoalName = Literal["dodge", "impersonate"]
 TargetRule = Literal["next", "random"]
@@ -37,6 +39,20 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Crowd:
+    """A universal attack of a plan: a few frames for many subjects."""
+
+    name: str
+    """What tables call it."""
+
+    experiment: UniversalExperiment
+    """Who takes part, by each of the plan's seeds."""
+
+    method: UniversalConfig
+    """The attack's settings, without a seed of their own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
     """What somebody else reported of one recogniser, goal and attack."""
 
@@ -49,15 +65,18 @@ class Published:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Recognisers x goals x subjects x attacks x seeds."""
+    """Recognisers x goals x subjects x attacks x seeds, and recognisers x universal x seeds."""
 
     recognizers: tuple[Victim, ...]
-    goals: tuple[GoalName, ...]
-    attacks: tuple[Entry, ...]
+    goals: tuple[GoalName, ...] = ()
+    attacks: tuple[Entry, ...] = ()
+    universal: tuple[Crowd, ...] = ()
+    """Attacks that make a few frames for many subjects, drawn by each seed."""
     subjects: tuple[str, ...] | int | None = None
     """Names, or so many chosen by `chosen_by`, or None for all that a recogniser knows."""
-    targets: TargetRule = "next"
-    """Whom subjects impersonate: the next identity in order, or one drawn by the seed."""
+    targets: TargetRule | tuple[str, ...] = "next"
+    """Whom subjects impersonate: the next identity in order, or one drawn by the seed; or the names
+    of one for all, or of one for each of the subjects named."""
     chosen_by: int = 0
     """Seed of the choice of subjects and targets, the same for all attacks."""
     seeds: tuple[int, ...] = (0,)

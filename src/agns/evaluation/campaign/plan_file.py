@@ -10,19 +10,30 @@ import dataclasses
 import re
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 
 from agns.attack.methods import METHODS, Method
+from agns.attack.universal import UNIVERSAL_AGN, UniversalConfig
 from agns.errors import ConfigError
-from agns.evaluation.campaign.plan import Entry, GoalName, Plan, Published, TargetRule, Victim
+from agns.evaluation.campaign.plan import (
+    Crowd,
+    Entry,
+    GoalName,
+    Plan,
+    Published,
+    TargetRule,
+    Victim,
+)
+from agns.evaluation.universal import UniversalExperiment
 
 _Value = TypeVar("_Value")
 _Word = TypeVar("_Word", bound=str)
+_Method = TypeVar("_Method", bound=Method)
 _EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
 
@@ -58,39 +69,34 @@ class _Reader:
         if node is None:
             raise ConfigError(f"{self.path} is empty")
         fields = self.fields(node, "a plan", Plan)
-        for name in ("recognizers", "goals", "attacks"):
+        alone = "universal" in fields and not {"goals", "attacks"} & set(fields)
+        for name in ("recognizers",) if alone else ("recognizers", "goals", "attacks"):
             if name not in fields:
                 raise self.wrong(node, f"a plan needs {name}")
 
         def count(name: str, usual: _Value, *, least: int = 1) -> int | _Value:
             return self.count(fields[name], name, least=least) if name in fields else usual
 
+        def listed(name: str, read: Callable[[yaml.Node, str], _Value]) -> tuple[_Value, ...]:
+            return self.each(fields[name], name, read) if name in fields else ()
+
         plan = Plan(
-            recognizers=self.each(fields["recognizers"], "recognizers", self.victim),
-            goals=self.each(
-                fields["goals"], "goals", lambda one, key: self.one_of(one, key, get_args(GoalName))
-            ),
-            attacks=self.each(fields["attacks"], "attacks", self.entry),
+            recognizers=listed("recognizers", self.victim),
+            goals=listed("goals", self.goal),
+            attacks=listed("attacks", self.entry),
+            universal=listed("universal", self.crowd),
             subjects=self.subjects(fields["subjects"]) if "subjects" in fields else None,
-            targets=(
-                self.one_of(fields["targets"], "targets", get_args(TargetRule))
-                if "targets" in fields
-                else "next"
-            ),
+            targets=self.targets(fields["targets"]) if "targets" in fields else "next",
             chosen_by=count("chosen_by", 0, least=0),
-            seeds=self.each(fields["seeds"], "seeds", self.count) if "seeds" in fields else (0,),
+            seeds=listed("seeds", self.count) or (0,),
             craft=count("craft", 16),
             control_frames=count("control_frames", 32),
             frames=count("frames", None),
             together=count("together", 1),
-            published=(
-                self.each(fields["published"], "published", self.published)
-                if "published" in fields
-                else ()
-            ),
+            published=listed("published", self.published),
             transfer="transfer" in fields and self.flag(fields["transfer"], "transfer"),
         )
-        for name in ("recognizers", "attacks"):
+        for name in ("recognizers", "attacks", "universal"):
             names = [one.name for one in getattr(plan, name)]
             if double := next((one for one in names if names.count(one) > 1), None):
                 raise self.wrong(fields[name], f"{name}: two are called {double!r}: name them")
@@ -106,6 +112,14 @@ class _Reader:
             listed = getattr(plan, name)
             if isinstance(listed, tuple) and len(set(listed)) < len(listed):
                 raise self.wrong(fields[name], f"{name}: the same comes twice")
+        if isinstance(plan.targets, tuple) and len(plan.targets) > 1:
+            named = plan.subjects if isinstance(plan.subjects, tuple) else ()
+            if len(named) != len(plan.targets):
+                raise self.wrong(
+                    fields["targets"],
+                    f"targets: {len(plan.targets)} need as many subjects by name, in their order, "
+                    f"got {len(named)}",
+                )
         return plan
 
     def wrong(self, node: yaml.Node, sentence: str) -> ConfigError:
@@ -160,6 +174,28 @@ class _Reader:
         called = self.text(fields["name"], "name") if "name" in fields else name
         return Entry(name=called, method=method)
 
+    def goal(self, node: yaml.Node, key: str) -> GoalName:
+        return self.one_of(node, key, get_args(GoalName))
+
+    def crowd(self, node: yaml.Node, key: str) -> Crowd:
+        who, how = ("subjects", "unseen", "craft"), ("clusters", "candidates", "frames", "steps")
+        known = ("name", *who, "counts", *how, "stop", "settings")
+        fields = self.keys(node, "a universal attack", known)
+        people = self.valued(fields, UniversalExperiment, who)
+        if "counts" in fields:
+            people["counts"] = self.each(fields["counts"], "counts", self.count)
+        method = self.valued(fields, UniversalConfig, (*how, "stop"))
+        if "settings" in fields:
+            method["agn"] = self.settings(fields["settings"], UNIVERSAL_AGN)
+        try:
+            return Crowd(
+                name=self.text(fields["name"], "name") if "name" in fields else "universal",
+                experiment=UniversalExperiment(**people),
+                method=UniversalConfig(**method),
+            )
+        except ConfigError as error:
+            raise self.wrong(node, str(error)) from error
+
     def published(self, node: yaml.Node, key: str) -> Published:
         fields = self.fields(node, "a published figure", Published)
         if len(fields) < len(dataclasses.fields(Published)):
@@ -175,21 +211,29 @@ class _Reader:
             percent=percent,
         )
 
-    def settings(self, node: yaml.Node, usual: Method) -> Method:
+    def settings(self, node: yaml.Node, usual: _Method) -> _Method:
         fields = self.fields(node, "this attack", type(usual))
         if "seed" in fields:
             raise self.wrong(fields["seed"], "seed: the plan's seeds are for all attacks")
         if "kind" in fields:
             raise self.wrong(fields["kind"], "kind: the method says it")
-        hints = typing.get_type_hints(type(usual))
         unchanged = {one.name: getattr(usual, one.name) for one in dataclasses.fields(usual)}
-        given = {name: self.typed(one, name, hints[name]) for name, one in fields.items()}
+        given = self.valued(fields, type(usual), list(fields))
         if given.get("palette") is not None:
             given["palette"] = self.path_of(fields["palette"], "palette")
         try:
             return type(usual)(**{**unchanged, **given})
         except ConfigError as error:
             raise self.wrong(node, str(error)) from error
+
+    def valued(
+        self, fields: Mapping[str, yaml.Node], kind: type, names: Sequence[str]
+    ) -> dict[str, Any]:
+        """The values given of a kind's fields, each of the type that the field has."""
+        hints = typing.get_type_hints(kind)
+        return {
+            name: self.typed(fields[name], name, hints[name]) for name in names if name in fields
+        }
 
     def typed(self, node: yaml.Node, key: str, hint: object) -> object:
         """A value of the type that a setting has."""
@@ -215,6 +259,12 @@ class _Reader:
         if node.value == "all":
             return None
         return self.count(node, "subjects", least=1)
+
+    def targets(self, node: yaml.Node) -> TargetRule | tuple[str, ...]:
+        if isinstance(node, yaml.SequenceNode):
+            return self.each(node, "targets", self.text)
+        rule: TargetRule = self.one_of(node, "targets", get_args(TargetRule))
+        return rule
 
     def count(self, node: yaml.Node, key: str, *, least: int = 0) -> int:
         value = self.typed(node, key, int)

@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from agns.evaluation.campaign.cells import UNIVERSAL
+from agns.evaluation.campaign.curves import curve_row
 from agns.evaluation.campaign.findings import Findings
 from agns.evaluation.campaign.pictures import draw_intervals, draw_stealth, draw_transfer
 from agns.evaluation.campaign.rows import Row
@@ -68,10 +70,11 @@ def report_campaign(out: Path, findings: Findings) -> None:
         [
             Section(
                 title="What weakens these figures",
-                words=[] if lines else ["There are no results yet."],
+                words=[] if lines or findings.curves else ["There are no results yet."],
                 warnings=doubts + find_doubts(lines, rows) + _said(rows),
             ),
             *_success(out, findings),
+            *_curves(out, findings),
             *_transfers(out, findings),
             Section(title="Before and after", pictures=_faces(out, rows)),
             *_failures(findings),
@@ -120,6 +123,35 @@ def _success(out: Path, findings: Findings) -> list[Section]:
             ],
         ),
     ]  # fmt: skip
+
+
+def _curves(out: Path, findings: Findings) -> list[Section]:
+    if not findings.curves:
+        return []
+    head = (
+        "recogniser", "attack", "seed", "frames", "worn by", "picked", "95 % interval",
+        "subjects that dodge", "benign frames, picked", "any", "benign, any",
+    )  # fmt: skip
+    made = [row for row in findings.rows if row.cell.goal == UNIVERSAL and row.result is not None]
+    return [
+        Section(
+            title="Frames for many subjects",
+            words=[
+                "Success among held-out photos recognised without a frame. Picked: each subject "
+                "wears the frame that did best on other photos; any: at least one works, a bound."
+            ],
+            table=Table(head=head, rows=[curve_row(one) for one in findings.curves]),
+            pictures=[
+                Picture(
+                    path=out / "cells" / row.cell.key / name,
+                    caption=f"{row.cell.recognizer}, {row.cell.attack}, seed {row.cell.seed}",
+                )
+                for row in made
+                for name in ("reach.png", "frames.png")
+                if (out / "cells" / row.cell.key / name).is_file()
+            ],
+        )
+    ]
 
 
 def _transfers(out: Path, findings: Findings) -> list[Section]:
@@ -205,7 +237,6 @@ def _faces(out: Path, rows: Sequence[Row]) -> list[Picture]:
         path = out / "cells" / cell.key / "before_after.png"
         if row.result is not None and kind not in seen and path.is_file():
             seen.add(kind)
-            aim = "dodges" if cell.target is None else f"as {cell.target}"
-            caption = f"{cell.recognizer}: {cell.subject} {aim}, {cell.attack}"
+            caption = f"{cell.recognizer}: {cell.title}"
             pictures.append(Picture(path=path, caption=caption))
     return pictures

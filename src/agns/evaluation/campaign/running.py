@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,13 +15,14 @@ from agns.attack.methods import Method, seeded
 from agns.data.faces import FaceSet
 from agns.errors import AgnsError
 from agns.evaluation.apparatus import Apparatus
-from agns.evaluation.campaign.cells import Cell
+from agns.evaluation.campaign.cells import UNIVERSAL, Cell
 from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.plan import Plan, Victim
 from agns.evaluation.campaign.rows import Standing
 from agns.evaluation.examination import examine
 from agns.evaluation.experiment import Experiment
 from agns.evaluation.trial import Trial, prepare, run_trials
+from agns.evaluation.universal import run_universal
 from agns.storage import read_json
 from agns.types import Progress, silent
 
@@ -28,7 +30,8 @@ Watch: TypeAlias = Callable[[Sequence[Cell]], AbstractContextManager[Progress]]
 """Opens what is told of every step of the attacks of some cells."""
 
 Opened: TypeAlias = tuple[Apparatus, Callable[[str], FaceSet]]
-"""A victim with all that an attack on it needs, and a subject's photos by the subject's name."""
+"""A victim with all that an attack on it needs, and a subject's photos by the subject's name; by no
+name, `""`, those of everybody whom the victim knows."""
 
 
 def work_through(
@@ -56,7 +59,6 @@ def work_through(
         tell: Called after each cell.
     """
     victims = {victim.name: victim for victim in plan.recognizers}
-    methods = {entry.name: entry.method for entry in plan.attacks}
     name, opened = "", None
     while cells := ledger.claim(plan.together):
         started = time.perf_counter()
@@ -65,7 +67,7 @@ def work_through(
             # That a victim does not open is no failure of one cell, but of all of them.
             if opened is None or first.recognizer != name:
                 name, opened = first.recognizer, open_victim(victims[first.recognizer])
-            ended = run_cells(plan, cells, methods[first.attack], opened, out / "cells", watch)
+            ended = run_cells(plan, cells, opened, out / "cells", watch)
         except BaseException:
             with ledger.at_once():
                 for cell in cells:
@@ -113,19 +115,15 @@ def examine_victim(opened: Opened, subjects: Sequence[str]) -> list[str]:
 
 
 def run_cells(
-    plan: Plan,
-    cells: Sequence[Cell],
-    method: Method,
-    opened: Opened,
-    folder: Path,
-    watch: Watch,
+    plan: Plan, cells: Sequence[Cell], opened: Opened, folder: Path, watch: Watch
 ) -> list[dict[str, object] | AgnsError]:
     """Run cells side by side, unless a run that was killed has left the results of all of them.
 
+    Universal attacks run one after the other.
+
     Args:
-        plan: How much of everything.
+        plan: The attacks' settings, and how much of everything.
         cells: Goal, subject and seed; of one kind.
-        method: The attack's settings.
         opened: The victim.
         folder: Takes the artefacts, each cell's in a folder named by its key; what is in that
             without a result goes.
@@ -138,21 +136,60 @@ def run_cells(
         KeyboardInterrupt: The attacks were broken off.
     """
     folders = [folder / cell.key for cell in cells]
+    run = _run_universal if cells[0].goal == UNIVERSAL else _run_trials
     failed: dict[int, AgnsError] = {}
     if not all((own / "result.json").is_file() for own in folders):
-        trials: dict[int, Trial] = {}
-        for place, (cell, own) in enumerate(zip(cells, folders, strict=True)):
+        for own in folders:
             shutil.rmtree(own, ignore_errors=True)
-            try:
-                trials[place] = _prepare(plan, cell, method, opened, own)
-            except AgnsError as error:
-                failed[place] = error
-        with watch(cells) as progress:
-            ended = run_trials(list(trials.values()), progress)
-        for place, report in zip(trials, ended, strict=True):
-            if isinstance(report, AgnsError):
-                failed[place] = report
+        failed = run(plan, cells, opened, folders, watch)
     return [failed.get(place) or _result_in(own) for place, own in enumerate(folders)]
+
+
+def _run_trials(
+    plan: Plan, cells: Sequence[Cell], opened: Opened, folders: Sequence[Path], watch: Watch
+) -> dict[int, AgnsError]:
+    """Why cells could not be run, by their places."""
+    method = next(one.method for one in plan.attacks if one.name == cells[0].attack)
+    failed: dict[int, AgnsError] = {}
+    trials: dict[int, Trial] = {}
+    for place, (cell, own) in enumerate(zip(cells, folders, strict=True)):
+        try:
+            trials[place] = _prepare(plan, cell, method, opened, own)
+        except AgnsError as error:
+            failed[place] = error
+    # Photos are read with a bar of their own.
+    with watch(cells) as progress:
+        ended = run_trials(list(trials.values()), progress)
+    for place, report in zip(trials, ended, strict=True):
+        if isinstance(report, AgnsError):
+            failed[place] = report
+    return failed
+
+
+def _run_universal(
+    plan: Plan, cells: Sequence[Cell], opened: Opened, folders: Sequence[Path], watch: Watch
+) -> dict[int, AgnsError]:
+    crowd = next(one for one in plan.universal if one.name == cells[0].attack)
+    apparatus, photos_of = opened
+    failed: dict[int, AgnsError] = {}
+    for place, (cell, own) in enumerate(zip(cells, folders, strict=True)):
+        try:
+            everybody = photos_of("")
+            experiment = replace(crowd.experiment, seed=cell.seed)
+            method = replace(crowd.method, seed=cell.seed)
+            with watch([cell]) as progress:
+                report = run_universal(
+                    apparatus, everybody, experiment, method, own,
+                    progress=progress, scoring=progress,
+                )  # fmt: skip
+        except AgnsError as error:
+            failed[place] = error
+        else:
+            if report.interrupted:
+                # Part of an attack is none: another run makes the whole.
+                shutil.rmtree(own)
+                raise KeyboardInterrupt
+    return failed
 
 
 def _result_in(folder: Path) -> dict[str, object] | AgnsError:

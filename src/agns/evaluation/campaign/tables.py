@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from agns.evaluation.campaign.cells import UNIVERSAL
 from agns.evaluation.campaign.rows import Row
 from agns.evaluation.campaign.statistics import mean_interval, paired_probability
 
@@ -57,6 +58,8 @@ def tabulate(
 ) -> list[Line]:
     """One line for each recogniser, goal and attack that has results, in the plan's order.
 
+    Universal attacks have tables of their own: see `agns.evaluation.campaign.curves`.
+
     Args:
         rows: The ledger's.
         plan: As the ledger has it, for published figures.
@@ -65,7 +68,8 @@ def tabulate(
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         cell = row.cell
-        groups.setdefault((cell.recognizer, cell.goal, cell.attack), []).append(row)
+        if cell.goal != UNIVERSAL:
+            groups.setdefault((cell.recognizer, cell.goal, cell.attack), []).append(row)
     published = {
         (one["recognizer"], one["goal"], one["attack"]): one["percent"] / 100
         for one in (plan or {}).get("published", ())

@@ -12,6 +12,7 @@ from agns.data.camera import align_photos, draw_scene, photograph
 from agns.data.faces import FaceSet
 from agns.errors import AgnsError, DataError
 from agns.evaluation.apparatus import Apparatus
+from agns.evaluation.campaign.cells import UNIVERSAL
 from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.plan import Plan, Victim
 from agns.evaluation.campaign.rows import TransferRow
@@ -50,6 +51,7 @@ def transfer_through(
         for victim in plan.recognizers
         for row in done
         if row.cell.recognizer != victim.name
+        and row.cell.goal != UNIVERSAL
         and {row.cell.subject, row.cell.target or row.cell.subject} <= set(known[victim.name])
         and (row.cell.key, victim.name) not in there
     ]

@@ -1,0 +1,116 @@
+"""`agns campaign` with attacks that make a few frames for many subjects."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from agns.evaluation.campaign import running
+from agns.evaluation.campaign.ledger import Ledger
+from agns.storage import read_json
+
+Run = Callable[..., Any]
+
+PLAN = """\
+recognizers:
+  - {{name: small, file: {recognizer}, faces: {faces}}}
+universal:
+  - name: few
+    craft: 1
+    counts: [1, 2]
+    clusters: 1
+    candidates: 2
+    frames: 2
+    steps: 1
+seeds: [0, 1]
+frames: 16
+"""
+
+
+@pytest.fixture
+def plan(tmp_path: Path, weights: Any, folder: Path) -> Path:
+    path = tmp_path / "plan.yaml"
+    path.write_text(PLAN.format(recognizer=weights.recognizer, faces=folder), encoding="utf-8")
+    return path
+
+
+def test_frames_for_many_are_made_and_reported_like_other_attacks(
+    agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    rehearsed = agns("campaign", "run", plan, "--out", out, "--dry-run")
+    assert rehearsed.code == 0, rehearsed.err
+    assert rehearsed.out.splitlines()[1].split()[:4] == ["small", "universal", "few", "2"]
+    done = agns("campaign", "run", plan, "--out", out)
+    assert done.code == 0, done.err
+    assert "2 of 2 attacks have results, 0 failed" in done.out
+    assert "Frames for many subjects" in done.out
+    told = read_json(out / "report.json")
+    schema = read_json(Path(__file__).parents[2] / "docs" / "campaign-report.schema.json")
+    jsonschema.validate(told, schema)
+    assert isinstance(told, dict)
+    assert told["lines"] == []
+    assert {(one["seed"], one["worn_by"], one["frames"]) for one in told["curves"]} == {
+        (seed, group, frames)
+        for seed in (0, 1)
+        for group in ("craft", "unseen")
+        for frames in (1, 2)
+    }
+    # Who takes part follows from the seed.
+    first, second = (cell["result"] for cell in told["cells"])
+    assert (first["seed"], second["seed"]) == (0, 1)
+    assert first["config"]["attack"]["seed"] == 0
+    (alone,) = [one for one in told["curves"] if (one["seed"], one["frames"]) == (0, 1)][:1]
+    point = next(
+        one["recognized"]
+        for one in first["points"]
+        if (one["group"], one["frames"], one["made_by"], one["rule"])
+        == (alone["worn_by"], 1, "attack", "picked")
+    )
+    assert (alone["picked"], alone["subjects"]) == (point["success_rate"], point["subjects"])
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert "Frames for many subjects" in report
+    assert report.count("data:image/png") == 4
+    assert "| small | few | 1 | 2 |" in (out / "report.md").read_text(encoding="utf-8")
+
+    monkeypatch.setattr(running, "run_universal", lambda *_, **__: pytest.fail("made again"))
+    assert agns("campaign", "run", plan, "--out", out).code == 0
+
+
+def test_one_that_is_broken_off_is_made_anew(
+    agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert agns("campaign", "run", plan, "--out", whole).code == 0
+
+    def interrupted(*given: Any, progress: Any, **named: Any) -> Any:
+        def stop(done: int, *_: object) -> None:
+            # The first frames are there, so that the attack itself would make do with them.
+            if done == 2:
+                raise KeyboardInterrupt
+
+        return run_universal(*given, progress=stop, **named)
+
+    run_universal = running.run_universal
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "run_universal", interrupted)
+        assert agns("campaign", "run", plan, "--out", broken).code == 130
+    ledger = Ledger(broken / "campaign.sqlite")
+    assert {row.state for row in ledger.rows()} == {"open"}
+    ledger.close()
+    assert not list(broken.glob("cells/*/result.json"))
+    assert agns("campaign", "run", plan, "--out", broken).code == 0
+    for name in ("curves", "doubts"):
+        assert read_json(broken / "report.json")[name] == read_json(whole / "report.json")[name]
+
+
+def test_too_few_people_are_told_before_anything_is_written(
+    agns: Run, plan: Path, tmp_path: Path
+) -> None:
+    text = plan.read_text(encoding="utf-8")
+    plan.write_text(text.replace("    craft: 1", "    subjects: 40"), encoding="utf-8")
+    done = agns("campaign", "run", plan, "--out", tmp_path / "out")
+    assert (done.code, "expected at least 40 identities" in done.complaint) == (2, True)
+    assert not (tmp_path / "out").exists()
