@@ -31,10 +31,34 @@ if __name__ == "__main__":
 """
 
 
+DAEMON = """
+import multiprocessing, operator
+from agns.data.workers import each_in_order
+
+def negate(answers):
+    answers.put(list(each_in_order(operator.neg, range(3), workers=2)))
+
+if __name__ == "__main__":
+    spawn = multiprocessing.get_context("spawn")
+    answers = spawn.Queue()
+    spawn.Process(target=negate, args=(answers,), daemon=True).start()
+    print(answers.get(timeout=90))
+"""
+
+
 @pytest.mark.parametrize(("workers", "chunk"), [(0, 1), (1, 1), (2, 1), (2, 3)])
 def test_results_come_in_order_from_any_number_of_processes(workers: int, chunk: int) -> None:
     found = list(each_in_order(operator.neg, range(7), workers=workers, chunk=chunk))
     assert found == [0, -1, -2, -3, -4, -5, -6]
+
+
+def test_a_process_that_may_have_none_of_its_own_does_everything_itself(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(DAEMON, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, timeout=100, check=True
+    )
+    assert done.stdout == "[0, -1, -2]\n"
 
 
 def test_nothing_to_do_starts_nothing() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agns.cli.console import bar, say, show
-from agns.cli.opening import open_for_campaign
+from agns.cli.opening import known_identities, open_for_campaign
 from agns.cli.options import SYNTHETIC_FRESH_PHOTOS
 
 if TYPE_CHECKING:
@@ -28,17 +28,19 @@ def rehearse(plan: "Plan", cells: "Sequence[Cell]", device: str) -> None:
         with bar(f"Measuring {victim.name}") as progress:
             speed = measure_speed(apparatus)
             progress(1, 1, {})
-        held_out = _held_out(victim, apparatus, plan)
         for kind, count in counts.items():
             if kind[0] == victim.name:
                 if kind[1] == UNIVERSAL:
+                    crowd = crowds[kind[2]]
                     low, high = seconds_of_crowd(
-                        crowds[kind[2]], speed, subjects=len(apparatus.recognizer.identities),
-                        held_out=held_out, glasses=len(apparatus.glasses),
+                        crowd, speed, subjects=len(known_identities(victim)),
+                        held_out=_held_out(victim, apparatus, crowd.experiment.craft),
+                        glasses=len(apparatus.glasses),
                     )  # fmt: skip
                 else:
                     low, high = seconds_of(
-                        methods[kind[2]], speed, craft=plan.craft, held_out=held_out,
+                        methods[kind[2]], speed, craft=plan.craft,
+                        held_out=_held_out(victim, apparatus, plan.craft),
                         control_frames=plan.control_frames, glasses=len(apparatus.glasses),
                         sharing=len(plan.attacks) * len(plan.goals),
                     )  # fmt: skip
@@ -48,20 +50,20 @@ def rehearse(plan: "Plan", cells: "Sequence[Cell]", device: str) -> None:
     say(
         f"{len(cells)} attacks in all, about {_minutes(least)} to {_minutes(most)} minutes in one "
         "process on this machine: the fewest if every attack met its stop value at once, the most "
-        "if none ever did; scoring on other recognisers comes on top"
+        "if none ever did; reading or drawing photos and scoring on other recognisers come on top"
     )
 
 
-def _held_out(victim: "Victim", apparatus: "Apparatus", plan: "Plan") -> float:
+def _held_out(victim: "Victim", apparatus: "Apparatus", craft: int) -> float:
     """Photos that an attack is scored on, on average over the victim's identities."""
     from agns.data.selection import list_identities
 
     if victim.faces is None:
-        return max(SYNTHETIC_FRESH_PHOTOS - plan.craft, SYNTHETIC_FRESH_PHOTOS / 2)
+        return max(SYNTHETIC_FRESH_PHOTOS - craft, SYNTHETIC_FRESH_PHOTOS / 2)
     listed = list_identities(victim.faces)
     known = [len(listed[name]) for name in apparatus.recognizer.identities if name in listed]
     seen = len(apparatus.photos_seen)
-    fresh = sum(known) - (seen or plan.craft * len(known))
+    fresh = sum(known) - (seen or craft * len(known))
     return max(1, fresh) / len(known)
 
 

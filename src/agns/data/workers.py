@@ -26,14 +26,15 @@ def each_in_order(
         work: What to do; pickled, if it is done elsewhere. A program that does must keep what it
             runs below `if __name__ == "__main__"`: the processes import it.
         items: What to do it on.
-        workers: Processes; with 0 or 1, or a single item, everything is done in this one.
+        workers: Processes; with 0 or 1, or a single item, everything is done in this one, and in a
+            process that may have none of its own, as those of campaigns.
         chunk: Items that a process is handed at a time.
 
     Raises:
         DataError: A process was killed, or could not start.
     """
     workers = min(workers, len(items))
-    if workers <= 1:
+    if workers <= 1 or multiprocessing.current_process().daemon:
         yield from map(work, items)
         return
     # Spawned, since forking a process that has run PyTorch's threads may hang.

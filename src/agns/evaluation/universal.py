@@ -108,6 +108,7 @@ def run_universal(
     config: UniversalConfig,
     out: Path,
     *,
+    whole: bool = False,
     progress: Progress = silent,
     scoring: Progress = silent,
 ) -> UniversalReport:
@@ -122,12 +123,14 @@ def run_universal(
         experiment: Who takes part.
         config: The attack's settings.
         out: Directory for the results; must not hold a result yet.
+        whole: Whether Ctrl-C ends it without a result, not with that of the frames so far.
         progress: Told of every step of the attack.
         scoring: Told after each subject whose photos were scored.
 
     Raises:
         ConfigError: `out` holds a result, or there are too few subjects.
         DataError: No subject of a group has photos to craft on and others to score.
+        KeyboardInterrupt: Ctrl-C came before there was any frame, or with `whole`.
     """
     check_results_directory(out)
     victim = apparatus.victim
@@ -144,6 +147,8 @@ def run_universal(
         config,
         progress=progress,
     )
+    if whole and outcome.interrupted:
+        raise KeyboardInterrupt
     _write_frames(outcome.frames, out)
     draws = torch.Generator().manual_seed(experiment.seed)
     drawn = torch.randint(len(apparatus.glasses), (len(outcome.candidates),), generator=draws)

@@ -64,13 +64,15 @@ def test_targets_that_are_named_are_taken() -> None:
     plan = replace(PLAN, recognizers=PLAN.recognizers[:1], goals=("impersonate",))
     one = cells_of(replace(plan, subjects=("Ann", "Cy"), targets=("Bob",)), KNOWN)
     assert {(c.subject, c.target) for c in one} == {("Ann", "Bob"), ("Cy", "Bob")}
+    others = cells_of(replace(plan, targets=("Bob",)), KNOWN)
+    assert {(c.subject, c.target) for c in others} == {("Ann", "Bob"), ("Cy", "Bob")}
     each = cells_of(replace(plan, subjects=("Cy", "Ann"), targets=("Ann", "Bob")), KNOWN)
     assert {(c.subject, c.target) for c in each} == {("Cy", "Ann"), ("Ann", "Bob")}
 
 
 @pytest.mark.parametrize(
     ("target", "complaint"),
-    [("Dan", "one knows no 'Dan' with photos to be taken for"), ("Ann", "has Ann impersonate")],
+    [("Dan", "targets: one knows no 'Dan' with photos"), ("Ann", "Ann cannot be a target")],
 )
 def test_a_target_that_cannot_be_is_refused(target: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
@@ -84,12 +86,14 @@ def test_a_universal_attack_is_one_cell_for_each_seed() -> None:
         ("one", "few", 0), ("one", "few", 5), ("two", "few", 0), ("two", "few", 5)
     ]  # fmt: skip
     assert made[0].title == "frames for many, few"
+    # Nor are two of them made side by side.
+    assert len({cell.kind for cell in made}) == 4
     assert len({cell.key for cell in cells}) == len(cells)
 
 
 def test_more_subjects_than_there_are_cannot_share_frames() -> None:
     crowd = replace(CROWD, experiment=UniversalExperiment(subjects=3))
-    with pytest.raises(ConfigError, match="expected at least 3 identities"):
+    with pytest.raises(ConfigError, match="few of two: expected at least 3 identities"):
         cells_of(replace(PLAN, universal=(crowd,)), KNOWN)
 
 

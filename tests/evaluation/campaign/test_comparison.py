@@ -61,7 +61,7 @@ def test_only_what_both_have_counts(row: Make, failed: Row) -> None:
 def test_nothing_in_common_is_refused(row: Make) -> None:
     one = row("Ann", "agn", 0.2)
     other = replace(one, cell=replace(one.cell, target="Bob"))
-    with pytest.raises(ConfigError, match="have no attack in common"):
+    with pytest.raises(ConfigError, match="have no attack of a single subject in common"):
         compare([one], [other])
 
 

@@ -40,9 +40,9 @@ def findings(
 def test_markdown_holds_what_was_measured_and_what_speaks_against_it(findings: Findings) -> None:
     text = as_markdown(findings)
     assert "| OF10 | dodge | agn | 1 of 2 | 0% (0% to 79%) | 100% | 100% | 50.0% |" in text
-    assert "- OF10, dodge, Dan, agn, seed 0: no photos" in text
+    assert "- OF10: Dan dodges, agn, seed 0: no photos" in text
     assert "| dodge | agn | OF10 | VGG10 | 2 | 60.0% | 40% to 80% | 30.0% | 10.0% | 5.0% |" in text
-    assert "- OF10 on VGG10, dodge, Cy, agn, seed 0: every photo is known" in text
+    assert "- OF10 on VGG10: Cy dodges, agn, seed 0: every photo is known" in text
     assert text.startswith("- OF10: its range is off.")
 
 
@@ -63,6 +63,7 @@ def test_universal_attacks_have_a_table_of_their_own(
         in text
     )
     assert "| OF10 | few | 3 | 1 | 4 unseen | - | - | - | - | - | - |\n" in text
+    assert "- OF10, few, seed 3: Few subjects.\n" in text
     alone = as_markdown(Findings(plan={}, versions={}, rows=[crowd_row]))
     assert "met the stop value" not in alone
     assert "worn by" not in as_markdown(Findings(plan={}, versions={}, rows=[]))

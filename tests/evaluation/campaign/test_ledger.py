@@ -163,6 +163,12 @@ def test_what_others_claimed_elsewhere_is_opened_when_asked_for(
     assert states(ledger) == ["open"] * 3
 
 
+def test_what_a_plan_could_not_say_when_it_was_begun_may_stay_empty(ledger: Ledger) -> None:
+    ledger.begin({"goals": ["dodge"], "universal": []}, CELLS, {"agns": "1"})
+    with pytest.raises(ConfigError, match="another plan"):
+        ledger.begin({"goals": ["dodge"], "universal": ["few"]}, CELLS, {"agns": "1"})
+
+
 def test_results_whose_ledger_is_gone_are_not_taken_for_another_plans(tmp_path: Path) -> None:
     left = tmp_path / "cells" / CELLS[0].key / "result.json"
     left.parent.mkdir(parents=True)

@@ -9,6 +9,7 @@ from agns.attack.choice import ChoiceConfig
 from agns.attack.config import AgnConfig
 from agns.attack.descent import CCS16_PHYSICAL, PGD
 from agns.attack.universal import UNIVERSAL_AGN, UniversalConfig
+from agns.data.eyeglasses import EYEGLASS_COUNT
 from agns.errors import ConfigError
 from agns.evaluation.campaign.plan import Crowd, Entry, Plan, Published, Victim, plan_as_json
 from agns.evaluation.campaign.plan_file import read_plan
@@ -129,6 +130,7 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
         (LEAST.replace("[agn]", "[{method: pgd, settings: {seed: 1}}]"), "the plan's seeds are"),
         (LEAST.replace("[agn]", "[{method: benign, settings: {kind: noise}}]"), "the method says"),
         (LEAST + "together: 0\n", "line 4: together must be at least 1"),
+        (LEAST + "targets: {Ann: Bob}\n", "line 4: targets should be next, random, or"),
         (LEAST + "targets: []\n", "line 4: targets should be a list of at least one"),
         (LEAST + "targets: [Ann, Bob]\n", "line 4: targets: 2 need as many subjects .* got 0"),
         (
@@ -143,6 +145,8 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
         (LEAST + "universal: [{counts: [2, 1]}]\n", "line 4: counts must ascend from at least 1"),
         (LEAST + "universal: [{counts: 2}]\n", "line 4: counts should be a list"),
         (LEAST + "universal: [{settings: {kappa: 2}}]\n", r"line 4: kappa must lie in \[0, 1\]"),
+        (LEAST + "universal: [{settings: {passes: 2}}]\n", "line 4: passes: of a universal attack"),
+        (LEAST + "universal: [{name: []}]\n", "^[^,]*, line 4: name should be a word or a path$"),
         (LEAST + "universal: [{settings: {jitter: 1.0}}]\n", "line 4: .*no jitter"),
         ("recognizers: [{}]\ngoals: [dodge]\nuniversal: [{}]\n", "line 1: a plan needs attacks"),
         (LEAST.replace("[{}]", "[{file: [a]}]"), "line 1: file should be a word or a path"),
@@ -154,6 +158,15 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
 def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         read_plan(written(tmp_path, text))
+
+
+def test_the_plan_that_readme_shows_says_the_defaults(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    text = readme.split("```yaml\n")[1].split("```")[0]
+    plan = read_plan(written(tmp_path, text))
+    least = read_plan(written(tmp_path, text.split("# What follows")[0]))
+    assert replace(plan, frames=None) == least
+    assert plan.frames == EYEGLASS_COUNT
 
 
 def test_targets_may_be_named(tmp_path: Path) -> None:

@@ -28,9 +28,11 @@ class Cell:
     seed: int
 
     @property
-    def kind(self) -> tuple[str, str, str]:
+    def kind(self) -> tuple[str, ...]:
         """What cells have in common that can be run side by side."""
-        return self.recognizer, self.goal, self.attack
+        # Frames for many are made alone.
+        own = (str(self.seed),) if self.goal == UNIVERSAL else ()
+        return self.recognizer, self.goal, self.attack, *own
 
     @property
     def title(self) -> str:
@@ -73,10 +75,16 @@ def _cells(plan: Plan, victim: Victim, known: Mapping[str, Sequence[str]]) -> It
     subjects = _subjects(plan, victim, identities)
     for crowd in plan.universal:
         # Before anything is run: how many there are depends on the victim.
-        divide_subjects(identities, crowd.experiment)
+        try:
+            divide_subjects(identities, crowd.experiment)
+        except ConfigError as error:
+            raise ConfigError(f"{crowd.name} of {victim.name}: {error}") from error
     for goal in plan.goals:
         for subject in subjects:
             target = _target(plan, victim, subject, identities) if goal == "impersonate" else None
+            if target == subject:
+                # The one target of all the others.
+                continue
             for entry in plan.attacks:
                 for seed in plan.seeds:
                     yield Cell(
@@ -112,9 +120,9 @@ def _target(plan: Plan, victim: Victim, subject: str, identities: list[str]) -> 
         named = plan.subjects if isinstance(plan.subjects, tuple) else ()
         one = plan.targets[named.index(subject) if len(plan.targets) > 1 else 0]
         if one not in identities:
-            raise ConfigError(f"{victim.name} knows no {one!r} with photos to be taken for")
-        if one == subject:
-            raise ConfigError(f"the plan has {subject} impersonate themselves")
+            raise ConfigError(f"targets: {victim.name} knows no {one!r} with photos")
+        if one == subject and subject in named:
+            raise ConfigError(f"targets: {subject} cannot be a target of their own")
         return one
     if len(identities) < 2:
         raise ConfigError(f"{victim.name} has nobody to impersonate but {subject}")

@@ -75,8 +75,9 @@ def compare(before: Findings, after: Findings, *, seed: int = 0) -> list[Compari
         )
     if not found:
         raise ConfigError(
-            "the two campaigns have no attack in common that both have results of: recogniser, "
-            "goal, attack, subject and target must have the same names"
+            "the two campaigns have no attack of a single subject in common that both have results "
+            "of: recogniser, goal, attack, subject and target must have the same names, and frames "
+            "for many are not compared"
         )
     return _corrected(found)
 

@@ -104,7 +104,7 @@ def seconds_of_crowd(
     Args:
         crowd: The attack.
         speed: Of its parts.
-        subjects: Identities that the recogniser knows.
+        subjects: Identities that the recogniser knows and that have photos.
         held_out: Held-out photos of each.
         glasses: Real frames that the attack has.
     """

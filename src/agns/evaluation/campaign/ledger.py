@@ -71,11 +71,13 @@ class Ledger:
         Raises:
             ConfigError: The ledger is another plan's, or new beside results of an older one.
         """
-        written = json.dumps(plan, sort_keys=True)
         with self.at_once():
             before = self._file.execute("SELECT plan FROM campaign").fetchone()
             if before is not None:
-                if before[0] != written:
+                known = json.loads(before[0])
+                # What plans could not say yet when it was begun, they leave empty now.
+                now = {name: value for name, value in plan.items() if value or name in known}
+                if json.dumps(known, sort_keys=True) != json.dumps(now, sort_keys=True):
                     raise ConfigError(
                         f"{self.path.parent} holds a campaign of another plan: name another "
                         "directory, or give the plan that it was begun with"
@@ -87,7 +89,7 @@ class Ledger:
                     "gone: name another directory"
                 )
             self._file.execute(
-                "INSERT INTO campaign VALUES (?, ?)", (written, json.dumps(versions))
+                "INSERT INTO campaign VALUES (?, ?)", (json.dumps(plan), json.dumps(versions))
             )
             self._file.executemany(
                 "INSERT INTO cells (place, key, cell) VALUES (?, ?, ?)",

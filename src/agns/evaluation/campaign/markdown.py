@@ -1,5 +1,6 @@
 """A campaign's tables as Markdown."""
 
+from agns.evaluation.campaign.cells import UNIVERSAL
 from agns.evaluation.campaign.curves import curve_row
 from agns.evaluation.campaign.findings import Findings
 
@@ -8,7 +9,7 @@ def as_markdown(findings: Findings) -> str:
     """What speaks against the figures, the tables, and what failed and why."""
     parts = [
         _doubts(findings),
-        _success(findings) if findings.lines or not findings.curves else "",
+        _success(findings) if findings.lines else "",
         _curves(findings),
         _transfers(findings),
         _failures(findings),
@@ -63,7 +64,14 @@ def _curves(findings: Findings) -> str:
         "| subjects that dodge | benign frames, picked | any | benign, any |\n"
         "|---|---|---|---|---|---|---|---|---|---|---|\n"
     )
-    return head + "".join(f"| {' | '.join(curve_row(one))} |\n" for one in findings.curves)
+    table = head + "".join(f"| {' | '.join(curve_row(one))} |\n" for one in findings.curves)
+    said = [
+        f"- {row.cell.recognizer}, {row.cell.attack}, seed {row.cell.seed}: {sentence}\n"
+        for row in findings.rows
+        if row.cell.goal == UNIVERSAL and row.result is not None
+        for sentence in row.result["warnings"]
+    ]
+    return table + "\n" * bool(said) + "".join(said)
 
 
 def _transfers(findings: Findings) -> str:
@@ -88,13 +96,12 @@ def _failures(findings: Findings) -> str:
     return (
         "Without a result:\n\n"
         + "".join(
-            f"- {row.cell.recognizer}, {row.cell.goal}, {row.cell.subject}, {row.cell.attack}, "
-            f"seed {row.cell.seed}: {row.sentence}\n"
+            f"- {row.cell.recognizer}: {row.cell.title}, seed {row.cell.seed}: {row.sentence}\n"
             for row in findings.failures
         )
         + "".join(
-            f"- {row.cell.recognizer} on {row.victim}, {row.cell.goal}, {row.cell.subject}, "
-            f"{row.cell.attack}, seed {row.cell.seed}: {row.sentence}\n"
+            f"- {row.cell.recognizer} on {row.victim}: {row.cell.title}, seed {row.cell.seed}: "
+            f"{row.sentence}\n"
             for row in findings.unscored
         )
     )

@@ -76,7 +76,7 @@ class Plan:
     """Names, or so many chosen by `chosen_by`, or None for all that a recogniser knows."""
     targets: TargetRule | tuple[str, ...] = "next"
     """Whom subjects impersonate: the next identity in order, or one drawn by the seed; or the names
-    of one for all, or of one for each of the subjects named."""
+    of one for all others, or of one for each of the subjects named."""
     chosen_by: int = 0
     """Seed of the choice of subjects and targets, the same for all attacks."""
     seeds: tuple[int, ...] = (0,)

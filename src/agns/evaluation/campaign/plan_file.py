@@ -187,9 +187,12 @@ class _Reader:
         method = self.valued(fields, UniversalConfig, (*how, "stop"))
         if "settings" in fields:
             method["agn"] = self.settings(fields["settings"], UNIVERSAL_AGN)
+            if method["agn"].passes != UNIVERSAL_AGN.passes:
+                raise self.wrong(fields["settings"], "passes: of a universal attack, steps says it")
+        name = self.text(fields["name"], "name") if "name" in fields else "universal"
         try:
             return Crowd(
-                name=self.text(fields["name"], "name") if "name" in fields else "universal",
+                name=name,
                 experiment=UniversalExperiment(**people),
                 method=UniversalConfig(**method),
             )
@@ -263,6 +266,8 @@ class _Reader:
     def targets(self, node: yaml.Node) -> TargetRule | tuple[str, ...]:
         if isinstance(node, yaml.SequenceNode):
             return self.each(node, "targets", self.text)
+        if isinstance(node, yaml.MappingNode):
+            raise self.wrong(node, "targets should be next, random, or a list of names")
         rule: TargetRule = self.one_of(node, "targets", get_args(TargetRule))
         return rule
 

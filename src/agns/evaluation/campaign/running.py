@@ -119,11 +119,9 @@ def run_cells(
 ) -> list[dict[str, object] | AgnsError]:
     """Run cells side by side, unless a run that was killed has left the results of all of them.
 
-    Universal attacks run one after the other.
-
     Args:
         plan: The attacks' settings, and how much of everything.
-        cells: Goal, subject and seed; of one kind.
+        cells: Goal, subject and seed; of one kind, and one alone if it is a universal attack.
         opened: The victim.
         folder: Takes the artefacts, each cell's in a folder named by its key; what is in that
             without a result goes.
@@ -169,27 +167,20 @@ def _run_trials(
 def _run_universal(
     plan: Plan, cells: Sequence[Cell], opened: Opened, folders: Sequence[Path], watch: Watch
 ) -> dict[int, AgnsError]:
-    crowd = next(one for one in plan.universal if one.name == cells[0].attack)
+    (cell,), (own,) = cells, folders
+    crowd = next(one for one in plan.universal if one.name == cell.attack)
     apparatus, photos_of = opened
-    failed: dict[int, AgnsError] = {}
-    for place, (cell, own) in enumerate(zip(cells, folders, strict=True)):
-        try:
-            everybody = photos_of("")
-            experiment = replace(crowd.experiment, seed=cell.seed)
-            method = replace(crowd.method, seed=cell.seed)
-            with watch([cell]) as progress:
-                report = run_universal(
-                    apparatus, everybody, experiment, method, own,
-                    progress=progress, scoring=progress,
-                )  # fmt: skip
-        except AgnsError as error:
-            failed[place] = error
-        else:
-            if report.interrupted:
-                # Part of an attack is none: another run makes the whole.
-                shutil.rmtree(own)
-                raise KeyboardInterrupt
-    return failed
+    try:
+        everybody = photos_of("")
+        with watch(cells) as progress:
+            run_universal(
+                apparatus, everybody, replace(crowd.experiment, seed=cell.seed),
+                replace(crowd.method, seed=cell.seed), own, whole=True,
+                progress=progress, scoring=progress,
+            )  # fmt: skip
+    except AgnsError as error:
+        return {0: error}
+    return {}
 
 
 def _result_in(folder: Path) -> dict[str, object] | AgnsError:
