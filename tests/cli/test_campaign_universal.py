@@ -7,6 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from agns.cli.opening import in_turn
 from agns.evaluation.campaign import running
 from agns.evaluation.campaign.ledger import Ledger
 from agns.storage import read_json
@@ -105,6 +106,32 @@ def test_one_that_is_broken_off_is_made_anew(
     assert agns("campaign", "run", plan, "--out", broken).code == 0
     for name in ("curves", "doubts"):
         assert read_json(broken / "report.json")[name] == read_json(whole / "report.json")[name]
+
+
+@pytest.mark.parametrize("how", [(), ("--dask", "local")])
+def test_other_processes_make_the_same_frames(
+    agns: Run, plan: Path, tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    if how:
+        pytest.importorskip("distributed")
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    assert agns("campaign", "run", plan, "--out", alone).code == 0
+    done = agns("campaign", "run", plan, "--out", shared, "--workers", 2, *how)
+    assert done.code == 0, done.err
+    assert read_json(shared / "report.json")["curves"] == read_json(alone / "report.json")["curves"]
+    assert len(list(shared.glob("cells/*/frames/01.png"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "taken"),
+    [("auto", 0, ["auto"] * 3), ("auto", 2, ["cuda:0", "cuda:1", "cuda:0"]),
+     ("cuda:1", 2, ["cuda:1"] * 3), ("cpu", 2, ["cpu"] * 3)],
+)  # fmt: skip
+def test_processes_take_gpus_in_turn_where_it_is_left_open_which(
+    monkeypatch: pytest.MonkeyPatch, device: str, gpus: int, taken: list[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    assert [in_turn(device, number) for number in range(3)] == taken
 
 
 def test_too_few_people_are_told_before_anything_is_written(

@@ -9,7 +9,7 @@ import typer
 
 from agns.cli.cluster import DaskOption, DaskResourcesOption, check_dask, work_on_dask
 from agns.cli.console import bar, prepare, say, show
-from agns.cli.opening import known_identities, open_for_campaign
+from agns.cli.opening import in_turn, known_identities, open_for_campaign, open_on_worker
 from agns.cli.options import DeviceOption
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def run(
     ledger.close()
     _examine(read, out, cells, known, device)
     if dask is not None:
-        opened = functools.partial(open_for_campaign, plan=read, device=device)
+        opened = functools.partial(open_on_worker, plan=read, device=device)
         work_on_dask(
             read, out / LEDGER, dask, opened,
             workers=min(workers, len(cells)), resources=dask_resources, tell=_tell,
@@ -189,17 +189,14 @@ def _share(plan: "Plan", out: Path, count: int, device: str) -> None:
     import multiprocessing
     import os
 
-    import torch
-
     from agns.data.workers import interrupts_held_back
 
     threads = max(1, (os.cpu_count() or 1) // count)
-    gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
     spawn = multiprocessing.get_context("spawn")
     processes = [
         spawn.Process(
             target=_work_alone,
-            args=(plan, out, threads, f"cuda:{number % gpus}" if gpus else device),
+            args=(plan, out, threads, in_turn(device, number)),
             daemon=True,
         )
         for number in range(count)

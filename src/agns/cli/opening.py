@@ -47,6 +47,23 @@ def open_for_campaign(victim: "Victim", plan: "Plan", device: str = "auto") -> "
     return open_apparatus(opened, None, None, None, count=plan.frames), photos
 
 
+def open_on_worker(victim: "Victim", plan: "Plan", device: str) -> "Opened":
+    """The same on a Dask worker; of a local cluster's, each takes the next GPU."""
+    from distributed import get_worker
+
+    name = get_worker().name
+    # A local cluster's workers are numbered; others bear names, and see the GPU meant for them.
+    return open_for_campaign(victim, plan, in_turn(device, name) if type(name) is int else device)
+
+
+def in_turn(device: str, number: int) -> str:
+    """The device of one of several processes: where it is left open which GPU, the next one."""
+    import torch
+
+    gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
+    return f"cuda:{number % gpus}" if gpus else device
+
+
 def open_crowd(options: FaceOptions, known: tuple[str, ...]) -> "FaceSet":
     """Photos of everybody whom the recogniser knows; drawn ones that none was trained on.
 
