@@ -76,6 +76,9 @@ def test_frames_for_many_are_made_and_reported_like_other_attacks(
     assert report.count("data:image/png") == 4
     assert "| small | few | 1 | 2 |" in (out / "report.md").read_text(encoding="utf-8")
 
+    same = agns("campaign", "compare", out, out)
+    assert (same.code, "frames for many are not compared" in same.complaint) == (2, True)
+
     monkeypatch.setattr(running, "run_universal", lambda *_, **__: pytest.fail("made again"))
     assert agns("campaign", "run", plan, "--out", out).code == 0
 

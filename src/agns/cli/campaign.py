@@ -157,6 +157,7 @@ def compare(
     show that at the usual level, and the two plans must give their attacks the same settings.
     """
     from agns.errors import ConfigError
+    from agns.evaluation.campaign.cells import UNIVERSAL
     from agns.evaluation.campaign.comparison import compare as compare_findings
     from agns.evaluation.campaign.findings import read_findings
 
@@ -176,6 +177,8 @@ def compare(
             for one in found
         ],
     )  # fmt: skip
+    if any(row.cell.goal == UNIVERSAL for one in (first, second) for row in one.rows):
+        say("Warning: frames for many are not compared.")
     if missing := sum(one.missing for one in found):
         say(f"Warning: {missing} attacks have a result in one campaign alone, and do not count.")
     if any(one.is_worse(level=level) for one in found):

@@ -63,7 +63,7 @@ def test_universal_attacks_have_a_table_of_their_own(
         in text
     )
     assert "| OF10 | few | 3 | 1 | 4 unseen | - | - | - | - | - | - |\n" in text
-    assert "- OF10, few, seed 3: Few subjects.\n" in text
+    assert "- Few subjects. (Of 1 attack the like is said.)\n" in text
     alone = as_markdown(Findings(plan={}, versions={}, rows=[crowd_row]))
     assert "met the stop value" not in alone
     assert "worn by" not in as_markdown(Findings(plan={}, versions={}, rows=[]))
@@ -75,6 +75,9 @@ def test_json_keeps_figures_unrounded(findings: Findings) -> None:
     assert told["transfers"][0]["digital"] == pytest.approx(0.6)
     assert told["cells"][1]["sentence"] == "no photos"
     assert told["doubts"] == {"OF10": ["its range is off"]}
+    first, *others = told["weaknesses"]
+    assert first == "OF10: its range is off."
+    assert any("only 1 subjects" in sentence for sentence in others)
 
 
 def test_tables_in_json_have_the_published_form(findings: Findings, crowd_row: Row) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from agns.evaluation.campaign.doubts import find_doubts
 from agns.evaluation.campaign.findings import Findings
-from agns.evaluation.campaign.report import find_doubts, report_campaign
+from agns.evaluation.campaign.report import report_campaign
 from agns.evaluation.campaign.rows import Row, TransferRow
 from agns.evaluation.campaign.tables import tabulate
 from agns.images import write_image

@@ -35,7 +35,7 @@ class Speed:
 
 
 def measure_speed(apparatus: Apparatus) -> Speed:
-    """Time each part on one batch, after another one that warms up."""
+    """Time each part on a batch, after another one that warms up; the quickest of up to ten."""
     draws = torch.Generator().manual_seed(0)
     faces = torch.rand(_BATCH, 3, CANVAS, CANVAS, generator=draws)
     frames = torch.rand(_BATCH, 3, *FRAME_SIZE, generator=draws)
@@ -65,9 +65,14 @@ def measure_speed(apparatus: Apparatus) -> Speed:
 
 def _time(part: Callable[[], None]) -> float:
     part()
-    started = time.perf_counter()
-    part()
-    return (time.perf_counter() - started) / _BATCH
+    begun = time.perf_counter()
+    taken: list[float] = []
+    # Other work on the machine slows some of them down; slow networks get one chance alone.
+    while not taken or (len(taken) < 10 and time.perf_counter() - begun < 1):
+        started = time.perf_counter()
+        part()
+        taken.append(time.perf_counter() - started)
+    return min(taken) / _BATCH
 
 
 def seconds_of(

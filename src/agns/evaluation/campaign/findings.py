@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agns.errors import ConfigError
 from agns.evaluation.campaign.curves import CurvePoint, tabulate_curves
+from agns.evaluation.campaign.doubts import find_doubts, gather_warnings
 from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.rows import Row, TransferRow
 from agns.evaluation.campaign.tables import Line, tabulate
@@ -46,6 +47,12 @@ class Findings:
         return tabulate_curves(self.rows)
 
     @property
+    def weaknesses(self) -> list[str]:
+        """In words, what makes the figures weaker than they look."""
+        examined = [f"{name}: {one}." for name, some in self.doubts.items() for one in some]
+        return examined + find_doubts(self.lines, self.rows) + gather_warnings(self.rows)
+
+    @property
     def failures(self) -> list[Row]:
         """Attacks that could not be made."""
         return [row for row in self.rows if row.state == "failed"]
@@ -59,6 +66,7 @@ class Findings:
         """Everything, unrounded, in the form of `docs/campaign-report.schema.json`."""
         return {
             "schema": SCHEMA,
+            "weaknesses": self.weaknesses,
             "lines": [asdict(line) for line in self.lines],
             "transfers": [asdict(line) for line in self.transfers],
             "curves": [asdict(point) for point in self.curves],

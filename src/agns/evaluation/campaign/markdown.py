@@ -1,6 +1,5 @@
 """A campaign's tables as Markdown."""
 
-from agns.evaluation.campaign.cells import UNIVERSAL
 from agns.evaluation.campaign.curves import curve_row
 from agns.evaluation.campaign.findings import Findings
 
@@ -8,7 +7,7 @@ from agns.evaluation.campaign.findings import Findings
 def as_markdown(findings: Findings) -> str:
     """What speaks against the figures, the tables, and what failed and why."""
     parts = [
-        _doubts(findings),
+        _weaknesses(findings),
         _success(findings) if findings.lines else "",
         _curves(findings),
         _transfers(findings),
@@ -17,10 +16,8 @@ def as_markdown(findings: Findings) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _doubts(findings: Findings) -> str:
-    return "".join(
-        f"- {name}: {doubt}.\n" for name, doubts in findings.doubts.items() for doubt in doubts
-    )
+def _weaknesses(findings: Findings) -> str:
+    return "".join(f"- {sentence}\n" for sentence in findings.weaknesses)
 
 
 def _success(findings: Findings) -> str:
@@ -64,14 +61,7 @@ def _curves(findings: Findings) -> str:
         "| subjects that dodge | benign frames, picked | any | benign, any |\n"
         "|---|---|---|---|---|---|---|---|---|---|---|\n"
     )
-    table = head + "".join(f"| {' | '.join(curve_row(one))} |\n" for one in findings.curves)
-    said = [
-        f"- {row.cell.recognizer}, {row.cell.attack}, seed {row.cell.seed}: {sentence}\n"
-        for row in findings.rows
-        if row.cell.goal == UNIVERSAL and row.result is not None
-        for sentence in row.result["warnings"]
-    ]
-    return table + "\n" * bool(said) + "".join(said)
+    return head + "".join(f"| {' | '.join(curve_row(one))} |\n" for one in findings.curves)
 
 
 def _transfers(findings: Findings) -> str:
