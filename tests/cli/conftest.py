@@ -118,3 +118,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Weights:
     ):
         save_network(path, network, {})
     return made
+
+
+@pytest.fixture
+def write_plan(tmp_path: Path, weights: Weights, folder: Path) -> Callable[[str], Path]:
+    """Writes a plan that names the untrained recogniser and the faces."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "plan.yaml"
+        path.write_text(text.format(recognizer=weights.recognizer, faces=folder), encoding="utf-8")
+        return path
+
+    return write

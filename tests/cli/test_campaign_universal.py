@@ -31,10 +31,8 @@ frames: 16
 
 
 @pytest.fixture
-def plan(tmp_path: Path, weights: Any, folder: Path) -> Path:
-    path = tmp_path / "plan.yaml"
-    path.write_text(PLAN.format(recognizer=weights.recognizer, faces=folder), encoding="utf-8")
-    return path
+def plan(write_plan: Callable[[str], Path]) -> Path:
+    return write_plan(PLAN)
 
 
 def test_frames_for_many_are_made_and_reported_like_other_attacks(

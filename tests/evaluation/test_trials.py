@@ -13,7 +13,8 @@ from agns.errors import DataError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.attack_report import AttackReport
 from agns.evaluation.experiment import Experiment
-from agns.evaluation.trial import Trial, prepare, run_experiment, run_trials
+from agns.evaluation.trial import Trial, prepare
+from agns.evaluation.trials import run_experiment, run_trials
 
 QUICK = AgnConfig(batch=8, samples=4, generator_rate=5e-3)
 EXPERIMENTS = [

@@ -45,6 +45,13 @@ def tabulate_curves(rows: Sequence[Row]) -> list[CurvePoint]:
     ]
 
 
+CURVE_HEAD = (
+    "recogniser", "attack", "seed", "frames", "worn by", "picked", "95 % interval",
+    "subjects that dodge", "benign frames, picked", "any", "benign, any",
+)  # fmt: skip
+"""What the columns of `curve_row` are."""
+
+
 def curve_row(point: CurvePoint) -> tuple[str, ...]:
     """A point in words, as tables show it."""
     interval = point.picked_interval

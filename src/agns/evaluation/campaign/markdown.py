@@ -1,6 +1,6 @@
 """A campaign's tables as Markdown."""
 
-from agns.evaluation.campaign.curves import curve_row
+from agns.evaluation.campaign.curves import CURVE_HEAD, curve_row
 from agns.evaluation.campaign.findings import Findings
 
 
@@ -54,14 +54,12 @@ def _success(findings: Findings) -> str:
 def _curves(findings: Findings) -> str:
     if not findings.curves:
         return ""
-    head = (
+    table = [CURVE_HEAD, ["---"] * len(CURVE_HEAD), *map(curve_row, findings.curves)]
+    return (
         "Frames for many subjects, one picked by each on other photos; success among held-out "
         "photos recognised without a frame:\n\n"
-        "| recogniser | attack | seed | frames | worn by | picked | 95 % interval "
-        "| subjects that dodge | benign frames, picked | any | benign, any |\n"
-        "|---|---|---|---|---|---|---|---|---|---|---|\n"
+        + "".join(f"| {' | '.join(row)} |\n" for row in table)
     )
-    return head + "".join(f"| {' | '.join(curve_row(one))} |\n" for one in findings.curves)
 
 
 def _transfers(findings: Findings) -> str:

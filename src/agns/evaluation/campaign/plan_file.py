@@ -5,21 +5,18 @@ Convention:
     taken from where the command runs, as they are on the command line.
 """
 
-import contextlib
 import dataclasses
-import re
-import types
-import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TypeVar, get_args
 
 import yaml
 
 from agns.attack.methods import METHODS, Method
 from agns.attack.universal import UNIVERSAL_AGN, UniversalConfig
 from agns.errors import ConfigError
+from agns.evaluation.campaign.nodes import NodeReader
 from agns.evaluation.campaign.plan import (
     Crowd,
     Entry,
@@ -32,9 +29,7 @@ from agns.evaluation.campaign.plan import (
 from agns.evaluation.universal import UniversalExperiment
 
 _Value = TypeVar("_Value")
-_Word = TypeVar("_Word", bound=str)
 _Method = TypeVar("_Method", bound=Method)
-_EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
 
 def read_plan(path: Path) -> Plan:
@@ -60,10 +55,8 @@ def read_plan(path: Path) -> Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
-    """Turns YAML's nodes, which know their lines, into settings."""
-
-    path: Path
+class _Reader(NodeReader):
+    """Turns nodes into a plan."""
 
     def plan(self, node: yaml.Node | None) -> Plan:
         if node is None:
@@ -96,6 +89,11 @@ class _Reader:
             published=listed("published", self.published),
             transfer="transfer" in fields and self.flag(fields["transfer"], "transfer"),
         )
+        self.check(plan, fields)
+        return plan
+
+    def check(self, plan: Plan, fields: Mapping[str, yaml.Node]) -> None:
+        """Refuse what does not fit together."""
         for name in ("recognizers", "attacks", "universal"):
             names = [one.name for one in getattr(plan, name)]
             if double := next((one for one in names if names.count(one) > 1), None):
@@ -109,8 +107,8 @@ class _Reader:
                     f"published: the plan has no {figure.attack} against {figure.recognizer}",
                 )
         for name in ("goals", "seeds", "subjects"):
-            listed = getattr(plan, name)
-            if isinstance(listed, tuple) and len(set(listed)) < len(listed):
+            chosen = getattr(plan, name)
+            if isinstance(chosen, tuple) and len(set(chosen)) < len(chosen):
                 raise self.wrong(fields[name], f"{name}: the same comes twice")
         if isinstance(plan.targets, tuple) and len(plan.targets) > 1:
             named = plan.subjects if isinstance(plan.subjects, tuple) else ()
@@ -120,35 +118,6 @@ class _Reader:
                     f"targets: {len(plan.targets)} need as many subjects by name, in their order, "
                     f"got {len(named)}",
                 )
-        return plan
-
-    def wrong(self, node: yaml.Node, sentence: str) -> ConfigError:
-        return ConfigError(f"{self.path}, line {node.start_mark.line + 1}: {sentence}")
-
-    def fields(self, node: yaml.Node, what: str, kind: type) -> dict[str, yaml.Node]:
-        """A mapping's values by their keys, all of which the kind must have."""
-        known = [field.name for field in dataclasses.fields(kind)]
-        return self.keys(node, what, known)
-
-    def keys(self, node: yaml.Node, what: str, known: Sequence[str]) -> dict[str, yaml.Node]:
-        if not isinstance(node, yaml.MappingNode):
-            raise self.wrong(node, f"{what} should be keys with values")
-        found: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            name = str(key.value)
-            if name not in known:
-                raise self.wrong(key, f"{what} has no {name!r}: it takes {', '.join(known)}")
-            if name in found:
-                raise self.wrong(key, f"{name} comes twice")
-            found[name] = value
-        return found
-
-    def each(
-        self, node: yaml.Node, key: str, read: Callable[[yaml.Node, str], _Value]
-    ) -> tuple[_Value, ...]:
-        if not isinstance(node, yaml.SequenceNode) or not node.value:
-            raise self.wrong(node, f"{key} should be a list of at least one")
-        return tuple(read(one, key) for one in node.value)
 
     def victim(self, node: yaml.Node, key: str) -> Victim:
         fields = self.fields(node, "a recogniser", Victim)
@@ -229,33 +198,6 @@ class _Reader:
         except ConfigError as error:
             raise self.wrong(node, str(error)) from error
 
-    def valued(
-        self, fields: Mapping[str, yaml.Node], kind: type, names: Sequence[str]
-    ) -> dict[str, Any]:
-        """The values given of a kind's fields, each of the type that the field has."""
-        hints = typing.get_type_hints(kind)
-        return {
-            name: self.typed(fields[name], name, hints[name]) for name in names if name in fields
-        }
-
-    def typed(self, node: yaml.Node, key: str, hint: object) -> object:
-        """A value of the type that a setting has."""
-        kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        allowed = [kind for kind in kinds if isinstance(kind, type)]
-        choices = [one for kind in kinds for one in get_args(kind) if isinstance(one, str)]
-        # What is no value at all is of no kind.
-        value: object = ...
-        if _is_scalar(node):
-            with contextlib.suppress(yaml.YAMLError, ValueError):
-                value = yaml.SafeLoader("").construct_object(node)
-            # YAML takes 1e-3 for text.
-            if float in kinds and (type(value) is int or _EXPONENT.fullmatch(str(value))):
-                value = float(str(value))
-        if value in choices or type(value) in allowed:
-            return value
-        wanted = choices or [kind.__name__ for kind in allowed]
-        raise self.wrong(node, f"{key} should be {' or '.join(map(str, wanted))}")
-
     def subjects(self, node: yaml.Node) -> tuple[str, ...] | int | None:
         if isinstance(node, yaml.SequenceNode):
             return self.each(node, "subjects", self.text)
@@ -270,35 +212,3 @@ class _Reader:
             raise self.wrong(node, "targets should be next, random, or a list of names")
         rule: TargetRule = self.one_of(node, "targets", get_args(TargetRule))
         return rule
-
-    def count(self, node: yaml.Node, key: str, *, least: int = 0) -> int:
-        value = self.typed(node, key, int)
-        assert isinstance(value, int)
-        if not least <= value < 2**63:
-            raise self.wrong(node, f"{key} must be at least {least} and below 2**63, got {value}")
-        return value
-
-    def flag(self, node: yaml.Node, key: str) -> bool:
-        return self.typed(node, key, bool) is True
-
-    def text(self, node: yaml.Node, key: str) -> str:
-        if not _is_scalar(node) or not node.value or node.tag == "tag:yaml.org,2002:null":
-            raise self.wrong(node, f"{key} should be a word or a path")
-        return str(node.value)
-
-    def path_of(self, node: yaml.Node, key: str) -> str:
-        """A path, in which ~ is the home folder."""
-        path = self.text(node, key)
-        try:
-            return str(Path(path).expanduser())
-        except RuntimeError as error:
-            raise self.wrong(node, f"{key}: nobody knows the home folder in {path}") from error
-
-    def one_of(self, node: yaml.Node, key: str, known: Sequence[_Word]) -> _Word:
-        if not _is_scalar(node) or node.value not in known:
-            raise self.wrong(node, f"{key} should be one of {', '.join(known)}")
-        return known[known.index(node.value)]
-
-
-def _is_scalar(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agns.evaluation.campaign.cells import UNIVERSAL
-from agns.evaluation.campaign.curves import curve_row
+from agns.evaluation.campaign.curves import CURVE_HEAD, curve_row
 from agns.evaluation.campaign.findings import Findings
 from agns.evaluation.campaign.pictures import draw_intervals, draw_stealth, draw_transfer
 from agns.evaluation.campaign.rows import Row
@@ -74,10 +74,6 @@ def _success(out: Path, findings: Findings) -> list[Section]:
 def _curves(out: Path, findings: Findings) -> list[Section]:
     if not findings.curves:
         return []
-    head = (
-        "recogniser", "attack", "seed", "frames", "worn by", "picked", "95 % interval",
-        "subjects that dodge", "benign frames, picked", "any", "benign, any",
-    )  # fmt: skip
     made = [row for row in findings.rows if row.cell.goal == UNIVERSAL and row.result is not None]
     return [
         Section(
@@ -86,7 +82,7 @@ def _curves(out: Path, findings: Findings) -> list[Section]:
                 "Success among held-out photos recognised without a frame. Picked: each subject "
                 "wears the frame that did best on other photos; any: at least one works, a bound."
             ],
-            table=Table(head=head, rows=[curve_row(one) for one in findings.curves]),
+            table=Table(head=CURVE_HEAD, rows=[curve_row(one) for one in findings.curves]),
             pictures=[
                 Picture(
                     path=out / "cells" / row.cell.key / name,

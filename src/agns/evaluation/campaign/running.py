@@ -21,7 +21,8 @@ from agns.evaluation.campaign.plan import Plan, Victim
 from agns.evaluation.campaign.rows import Standing
 from agns.evaluation.examination import examine
 from agns.evaluation.experiment import Experiment
-from agns.evaluation.trial import Trial, prepare, run_trials
+from agns.evaluation.trial import Trial, prepare
+from agns.evaluation.trials import run_trials
 from agns.evaluation.universal import run_universal
 from agns.storage import read_json
 from agns.types import Progress, silent
