@@ -17,7 +17,7 @@ from agns.data.splits import Split, craft_held_out_split
 from agns.errors import AttackError, ConfigError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.attack_report import AttackReport, check_results_directory, describe
-from agns.evaluation.checks import find_warnings, recognized_share
+from agns.evaluation.checks import count_near_copies, find_warnings, recognized_share
 from agns.evaluation.controls import logits_wearing
 from agns.evaluation.experiment import Experiment, build_goal
 from agns.evaluation.figures import draw_before_after, draw_history
@@ -137,6 +137,7 @@ class Trial:
                 None if goal.subject is None else recognized_share(recognized),
                 stealth,
                 bare,
+                count_near_copies(self.faces["craft"], self.faces["held_out"]),
             ),
             config={
                 **asdict(experiment),
