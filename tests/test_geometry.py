@@ -234,3 +234,10 @@ def test_resize_can_be_differentiated_after_a_first_call_in_inference_mode() -> 
     images = torch.rand(1, 3, 19, 23, requires_grad=True)
     resize(images, (7, 8)).sum().backward()
     assert images.grad is not None
+
+
+def test_autocast_does_not_round_what_is_resized(generator: torch.Generator) -> None:
+    images = torch.rand(1, 3, 12, 10, generator=generator)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        resized = resize(images, (6, 5))
+    assert torch.equal(resized, resize(images, (6, 5)))

@@ -422,3 +422,21 @@ def test_networks_compute_in_16_bits_on_faces_that_are_not_rounded(
     half, whole = (figures(tmp_path / run)[0]["loss"] for run in ("half", "whole"))
     assert half != whole
     assert half == pytest.approx(whole, rel=0.05)
+
+
+def test_validation_photos_are_judged_in_the_precision_of_the_steps(
+    tmp_path: Path, faces: FaceSet, glasses: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounded: list[bool] = []
+
+    def judge(*_: object, **__: object) -> dict[str, float]:
+        rounded.append(torch.is_autocast_enabled("cpu"))
+        return {"validation_loss": 1.0, "validation_accuracy": 0.0}
+
+    monkeypatch.setattr("agns.training.recognizer.validate", judge)
+    for precision in ("32", "bf16-mixed"):
+        fabric = Machines(accelerator="cpu", precision=precision).open()
+        train_recognizer(
+            faces, glasses, replace(CONFIG, epochs=1), tmp_path / precision, fabric=fabric
+        )
+    assert rounded == [False, True]

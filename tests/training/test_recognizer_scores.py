@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from agns.accessory.frame import place, silhouette
 from agns.data.faces import FaceSet
@@ -100,3 +100,17 @@ def test_a_recogniser_that_is_never_right_has_nothing_to_dodge(
     wrong = relabelled(faces, [(label + 1) % 3 for label in first])
     scores = score_recognizer(recognizer, wrong, glasses, seed=0, wearings=1)
     assert (scores.accuracy, scores.naive_dodging_recognized) == (0, 0)
+
+
+def test_fewer_bits_are_for_photos_in_frames_alone(
+    recognizer: Recognizer, faces: FaceSet, glasses: Pixels
+) -> None:
+    seen: list[torch.dtype] = []
+    first = next(part for part in recognizer.modules() if isinstance(part, nn.Conv2d))
+    hook = first.register_forward_hook(lambda *passed: seen.append(passed[2].dtype))
+    score_recognizer(
+        recognizer, faces.subset(torch.arange(3)), glasses, seed=0, wearings=2,
+        rounding=lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    )  # fmt: skip
+    hook.remove()
+    assert seen == [torch.float32, torch.bfloat16, torch.bfloat16]

@@ -129,7 +129,8 @@ def train_recognizer(
             )
         if run is not None:
             mean = sum(losses) / len(losses)
-            _end_epoch(state, run, stepper.averaged, training, loss=mean)
+            with fabric.autocast():
+                _end_epoch(state, run, stepper.averaged, training, loss=mean)
             state.seconds += time.perf_counter() - started
             stepper.save(run, asdict(state))
         state = fabric.broadcast(state)
@@ -137,7 +138,7 @@ def train_recognizer(
     def finish() -> RecognizerScores:
         best = load_recognizer(out / "best.safetensors")[0].to(fabric.device)
         figures = {"training_seconds": round(state.seconds, 1), "epochs": state.done}
-        return training.finish(best, figures, progress=progress)
+        return training.finish(best, figures, rounding=fabric.autocast, progress=progress)
 
     scores = fabric.broadcast(on_first(fabric, finish))
     assert scores is not None

@@ -1,5 +1,6 @@
 """What the run of a recogniser's training records, and leaves behind."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ from agns.models.recognizer import Recognizer
 from agns.storage import RunDirectory, write_json
 from agns.training.material import Material
 from agns.training.recipe import RecognizerTraining
-from agns.training.recognizer_scores import RecognizerScores, score_recognizer
+from agns.training.recognizer_scores import RecognizerScores, Rounding, score_recognizer
 from agns.types import Progress, silent
 
 
@@ -93,13 +94,19 @@ class RecognizerRun:
         }
 
     def finish(
-        self, recognizer: Recognizer, figures: Mapping[str, float], *, progress: Progress = silent
+        self,
+        recognizer: Recognizer,
+        figures: Mapping[str, float],
+        *,
+        rounding: Rounding = contextlib.nullcontext,
+        progress: Progress = silent,
     ) -> RecognizerScores:
         """Score a recogniser in evaluation mode on the test photos; write scores and weights.
 
         Args:
             recognizer: With the weights to keep.
             figures: More to keep beside the scores, such as the seconds of training.
+            rounding: As `score_recognizer` takes it.
             progress: As `score_recognizer` tells it.
         """
         scores = score_recognizer(
@@ -107,6 +114,7 @@ class RecognizerRun:
             self.material.faces.subset(self.material.test),
             self.material.unseen_glasses,
             seed=self.config.seed,
+            rounding=rounding,
             progress=progress,
         )
         write_json(self.out / "scores.json", {**asdict(scores), **figures})
