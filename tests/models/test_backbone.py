@@ -72,6 +72,38 @@ def test_a_recogniser_that_starts_from_a_backbone_sees_as_it_does(
     assert torch.equal(backbone_of(recognizer).average, backbone.average)
 
 
+@pytest.fixture
+def known(tmp_path: Path, generator: torch.Generator) -> Start:
+    """A start from a recogniser of four identities."""
+    path = tmp_path / "known.safetensors"
+    names = ("Ann", "Bob", "Cyd", "Dan")
+    save_recognizer(path, build_recognizer("of", names, generator=generator))
+    return load_start(path)
+
+
+def test_a_recogniser_that_knows_all_identities_gives_them_in_their_new_order(
+    known: Start, generator: torch.Generator
+) -> None:
+    recognizer = build_recognizer("of", ("Dan", "Bob"), generator=generator).eval()
+    known.give(recognizer)
+    faces = torch.rand(2, 3, 224, 224, generator=generator)
+    assert known.recognizer is not None
+    torch.testing.assert_close(recognizer(faces), known.recognizer(faces)[:, [3, 1]])
+
+
+def test_a_head_stays_where_somebody_is_new_or_its_width_is_another(
+    known: Start, generator: torch.Generator
+) -> None:
+    stranger = build_recognizer("of", ("Dan", "Eve"), generator=generator)
+    assert known.recognizer is not None
+    known.recognizer.identities = tuple(f"P{i}" for i in range(11))
+    wider = build_recognizer("of", known.recognizer.identities, generator=generator)
+    for recognizer in (stranger, wider):
+        before = {name: value.clone() for name, value in recognizer.head.state_dict().items()}
+        known.give(recognizer)
+        assert all(torch.equal(before[k], v) for k, v in recognizer.head.state_dict().items())
+
+
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [({"pooling": "strided"}, "pooling 'strided'"), ({"convention": "tensorflow"}, "convention")],

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from agns.errors import ConfigError, WeightsError
 from agns.models.layers import Convention, Pooling
@@ -74,11 +74,17 @@ def load_backbone(path: Path) -> tuple[Backbone, dict[str, object]]:
         ConfigError: There is no such file.
         WeightsError: The file is damaged, holds something else, or does not fit.
     """
+    backbone, content, _ = _load(path)
+    return backbone, content
+
+
+def _load(path: Path) -> tuple[Backbone, dict[str, object], Recognizer | None]:
+    """A backbone, its file's metadata, and the recogniser that the file holds, if it does."""
     tensors, metadata = load_tensors(path)
     kind = metadata.pop("format", None)
     if kind == "agns-recognizer-1":
         recognizer, content = load_recognizer(path)
-        return backbone_of(recognizer), content
+        return backbone_of(recognizer), content, recognizer
     if kind != "agns-backbone-1":
         raise WeightsError(f"{path} holds no backbone or recogniser written by agns")
     try:
@@ -93,10 +99,10 @@ def load_backbone(path: Path) -> tuple[Backbone, dict[str, object]]:
     network = OpenFace(pooling=pooling, convention=convention) if family == "of" else Vgg16()
     average = tensors.pop("average", None)
     fill(network, under(tensors, "backbone"), path)
-    return (
-        Backbone(network=network.eval(), pooling=pooling, convention=convention, average=average),
-        content,
+    backbone = Backbone(
+        network=network.eval(), pooling=pooling, convention=convention, average=average
     )
+    return backbone, content, None
 
 
 def backbone_of(recognizer: Recognizer) -> Backbone:
@@ -113,11 +119,14 @@ def backbone_of(recognizer: Recognizer) -> Backbone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """A backbone to begin a training with."""
+    """A backbone to begin a training with, or a recogniser."""
 
     backbone: Backbone
     path: Path
     """The file that it came from."""
+
+    recognizer: Recognizer | None = None
+    """The recogniser around the backbone, where the file holds one."""
 
     seen: frozenset[str] = frozenset()
     """Digests of the photos that it was trained on, as far as its file tells."""
@@ -126,7 +135,10 @@ class Start:
     """How those photos were cut; photos that are cut otherwise have other digests."""
 
     def give(self, recognizer: Recognizer) -> None:
-        """Put the weights into a recogniser, which keeps its head.
+        """Put the weights into a recogniser.
+
+        Its head stays as it is, unless the one to begin with knows all of its identities: it
+        then tells them apart from the first step on.
 
         Raises:
             ConfigError: The recogniser's backbone is of another family, pooling or convention.
@@ -141,6 +153,25 @@ class Start:
                 )
         recognizer.subtract(self.backbone.average)
         recognizer.backbone.load_state_dict(self.backbone.network.state_dict())
+        if self.recognizer is not None:
+            _give_head(self.recognizer, recognizer)
+
+
+def _give_head(known: Recognizer, recognizer: Recognizer) -> None:
+    """Take over a head's weights, where it knows all identities and is as wide within."""
+    if not set(recognizer.identities) <= set(known.identities):
+        return
+    places = [known.identities.index(identity) for identity in recognizer.identities]
+    theirs, own = (
+        [layer for layer in head.modules() if isinstance(layer, nn.Linear)]
+        for head in (known.head, recognizer.head)
+    )
+    if theirs[-1].in_features != own[-1].in_features:
+        return
+    for layer, before in zip(own[:-1], theirs[:-1], strict=True):
+        layer.load_state_dict(before.state_dict())
+    rows = {name: value[places] for name, value in theirs[-1].state_dict().items()}
+    own[-1].load_state_dict(rows)
 
 
 def load_start(path: Path) -> Start:
@@ -150,11 +181,12 @@ def load_start(path: Path) -> Start:
         ConfigError: There is no such file.
         WeightsError: The file is damaged, holds something else, or does not fit.
     """
-    backbone, metadata = load_backbone(path)
+    backbone, metadata, recognizer = _load(path)
     crop = metadata.get("center_crop")
     return Start(
         backbone=backbone,
         path=path,
+        recognizer=recognizer,
         seen=photos_seen(metadata),
         center_crop=crop if isinstance(crop, int) else None,
     )
