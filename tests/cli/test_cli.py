@@ -200,5 +200,8 @@ def test_what_is_left_to_the_recipe_is_a_setting_of_every_recipe() -> None:
     for arch, recipe in RECIPES.items():
         assert recipe_for(arch, dict.fromkeys(settings)) == recipe
         assert recipe.arch == arch
+        begun = recipe_for(arch, {}, anew=False)
+        assert begun.rate < recipe.rate if recipe.sizes else begun == recipe
+        assert begun.sizes == ()
     doses = {arch: recipe.frames_per_photo for arch, recipe in RECIPES.items()}
     assert doses == {"of10": 10, "of143": 100, "of": 10, "vgg10": 2, "vgg143": 2, "vgg": 2}

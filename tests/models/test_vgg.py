@@ -1,5 +1,7 @@
 """VGG-16, whose parts fit in memory: the whole lives on the meta device."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch import nn
 
 from agns.models.layers import DrawnDropout
 from agns.models.vgg import Vgg16
+from agns.models.weights import draw_weights
 
 
 @pytest.fixture
@@ -97,3 +100,22 @@ def test_folded_norms_leave_a_plain_network_that_describes_alike(
     network.fold_norms()
     torch.testing.assert_close(network.eval()(images), expected, rtol=1e-4, atol=1e-5)
     assert network.state_dict().keys() == small().state_dict().keys()
+
+
+def test_settled_norms_change_nothing_on_the_faces_they_settled_on(
+    generator: torch.Generator,
+) -> None:
+    network = draw_weights(small(), generator=generator).eval()
+    faces = torch.rand(16, 3, 20, 20, generator=generator)
+    plain, expected = copy.deepcopy(network), network(faces)
+    assert expected.std() > 0.01
+    network.add_norms()
+    with network.settling_norms():
+        network(faces)
+    torch.testing.assert_close(network(faces), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(network(1 - faces), plain(1 - faces), rtol=1e-4, atol=1e-5)
+    # In training mode too, where they take the moments of the batch, which is the same.
+    dropping = [layer for layer in network.modules() if isinstance(layer, nn.Dropout)]
+    for layer in dropping:
+        layer.p = 0.0
+    torch.testing.assert_close(network.train()(faces), expected, rtol=1e-4, atol=1e-5)

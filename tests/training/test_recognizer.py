@@ -329,10 +329,29 @@ def test_norms_are_learnt_with_and_folded_into_the_weights_that_are_kept(
     assert "averaged.backbone.features.1.running_var" in learnt
     kept, _ = load_recognizer(tmp_path / "run" / "recognizer.safetensors")
     assert not any("running" in name for name in kept.state_dict())
+
+
+@pytest.mark.usefixtures("_small_vgg")
+def test_norms_put_into_what_has_learnt_change_nothing_to_begin_with(
+    tmp_path: Path, faces: FaceSet, glasses: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, arch="vgg", sizes=(64,), norms=True)
+    first, _ = train_recognizer(faces, glasses, config, tmp_path / "run")
+    shown = faces.faces(torch.arange(12))
+    begun: list[torch.Tensor] = []
+
+    def break_off(network: torch.nn.Module, *_: object, **__: object) -> None:
+        assert any(isinstance(part, torch.nn.BatchNorm2d) for part in network.modules())
+        begun.append(network.eval()(shown))
+        raise BrokenOff
+
+    monkeypatch.setattr("agns.training.recognizer.Stepper", break_off)
     start = load_start(tmp_path / "run" / "best.safetensors")
-    with pytest.raises(ConfigError, match=r"norms are for training from nothing, not from .*best"):
+    with pytest.raises(BrokenOff):
         train_recognizer(faces, glasses, config, tmp_path / "again", start=start)
-    assert not (tmp_path / "again").exists()
+    expected = first(shown)
+    torch.testing.assert_close(begun[0], expected, rtol=1e-4, atol=1e-6)
+    assert expected.std() > 1e-3
 
 
 def test_the_best_weights_tell_of_the_photos_they_saw(whole: Path) -> None:

@@ -127,9 +127,6 @@ def train_recognizer(
     from agns.training.run import Provenance
 
     prepare()
-    # What has learnt to see needs neither small faces first nor norms to learn with.
-    anew = init is None and pretrained is None
-    usual = None if anew else ()
     config = recipe_for(
         arch,
         {
@@ -138,13 +135,13 @@ def train_recognizer(
             "rate": rate,
             "erased_share": erased_share,
             "frames_per_photo": frames_per_photo,
-            "sizes": _read_sizes(sizes) if sizes is not None else usual,
+            "sizes": None if sizes is None else _read_sizes(sizes),
             "validation_fraction": validation_fraction,
             "patience": patience,
-            "norms": None if anew else False,
             "frozen": freeze_backbone,
             "seed": seed,
         },
+        anew=init is None and pretrained is None,
     )
     machines = Machines(
         accelerator=accelerator, devices=devices, num_nodes=num_nodes, strategy=strategy,

@@ -1,7 +1,10 @@
 """VGG-16 (Simonyan & Zisserman 2015, configuration D): 224x224 faces to descriptors."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import TypeAlias
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
@@ -54,7 +57,7 @@ class Vgg16(nn.Module):
         """Put a batch norm after each layer with weights, in place, to learn with.
 
         Fifteen layers without any hardly learn from nothing. Weights that were loaded before no
-        longer mean the same.
+        longer mean the same, unless `settling_norms` follows.
         """
         device = next(self.parameters()).device
         for part in (self.features, self.descriptor):
@@ -66,6 +69,23 @@ class Vgg16(nn.Module):
                 elif isinstance(layer, nn.Linear):
                     layers.append(nn.BatchNorm1d(layer.out_features, device=device))
             _refill(part, layers)
+
+    @contextlib.contextmanager
+    def settling_norms(self) -> Iterator[None]:
+        """Within, let batch norms begin as what changes nothing, on the faces that pass through.
+
+        Each takes the moments of what it is given as its own, and as its scale and shift too: it
+        undoes what it does, until it has learnt otherwise. The network comes to be in evaluation
+        mode.
+        """
+        self.eval()
+        norms = [part for part in self.modules() if isinstance(part, _NORMS)]
+        hooks = [norm.register_forward_pre_hook(_settle) for norm in norms]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def fold_norms(self) -> None:
         """Fold batch norms into the layers before them, in place: plain VGG-16 is left.
@@ -85,6 +105,22 @@ class Vgg16(nn.Module):
                 else:
                     layers.append(layer)
             _refill(part, layers)
+
+
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+@torch.no_grad()
+def _settle(norm: nn.BatchNorm1d | nn.BatchNorm2d, inputs: tuple[Tensor]) -> None:
+    values = inputs[0]
+    others = [axis for axis in range(values.ndim) if axis != 1]
+    variance, mean = torch.var_mean(values, others, correction=0)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_(variance)
+    norm.bias.copy_(mean)
+    norm.weight.copy_((variance + norm.eps).sqrt())
 
 
 def _refill(part: nn.Sequential, layers: list[nn.Module]) -> None:

@@ -59,8 +59,8 @@ class RecognizerTraining:
     anew."""
 
     norms: bool = False
-    """Put a batch norm after each of VGG's layers but the head while it learns from nothing; they
-    are folded into the layers of the weights that are kept."""
+    """Put a batch norm after each of VGG's layers but the head while it learns; they are folded
+    into the layers of the weights that are kept."""
 
     frozen: bool = False
     """Train the head alone, on descriptors that the backbone computes once."""
@@ -160,8 +160,16 @@ too, and OF143's from a backbone that metric training prepared (`results/recogni
 are an estimate as yet."""
 
 
-def recipe_for(arch: str, changes: Mapping[str, object]) -> RecognizerTraining:
+def recipe_for(
+    arch: str, changes: Mapping[str, object], *, anew: bool = True
+) -> RecognizerTraining:
     """An architecture's recipe with some settings changed; those that are None stay.
+
+    Args:
+        arch: A key of `RECIPES`.
+        changes: Settings by their names.
+        anew: Whether the network learns from nothing. One that begins with a backbone that can
+            see needs no small faces first, and smaller steps.
 
     Raises:
         ConfigError: There is no such architecture, or a setting cannot be used.
@@ -169,6 +177,8 @@ def recipe_for(arch: str, changes: Mapping[str, object]) -> RecognizerTraining:
     if arch not in RECIPES:
         raise ConfigError(f"there is no recogniser {arch!r}: choose one of {', '.join(RECIPES)}")
     recipe = RECIPES[arch]
+    if recipe.sizes and not anew:
+        recipe = replace(recipe, sizes=(), rate=2e-4, epochs=6)
     if changes.get("frozen"):
         # An epoch of a head alone takes a second or two, and its descriptors do not overfit soon.
         recipe = replace(recipe, epochs=100, rate=5e-3, norms=False)

@@ -11,13 +11,13 @@ from lightning_fabric import Fabric
 from torch.nn import functional
 
 from agns.data.faces import FaceSet
-from agns.errors import ConfigError
+from agns.geometry import resize
 from agns.models.backbone import Start
 from agns.models.layers import draw_dropout_from
 from agns.models.recognizer import Recognizer, build_recognizer, load_recognizer
 from agns.models.vgg import Vgg16
 from agns.storage import RunDirectory
-from agns.training.material import augment, gather, validate, wearing_in
+from agns.training.material import Material, augment, gather, validate, wearing_in
 from agns.training.parallel import (
     Machines,
     draws_at,
@@ -77,14 +77,12 @@ def train_recognizer(
     # Refused before anything is written.
     share_of(torch.arange(config.batch), rank=rank, processes=processes)
     draws = torch.Generator().manual_seed(config.seed)
-    if config.norms and start is not None:
-        raise ConfigError(
-            f"norms are for training from nothing, not from {start.path}: set norms to False"
-        )
     recognizer = begin_recognizer(config.arch, faces.identities, start, generator=draws)
+    material = gather(faces, glasses, config, start=start, generator=draws)
     if config.norms:
         _vgg_of(recognizer).add_norms()
-    material = gather(faces, glasses, config, start=start, generator=draws)
+        if start is not None:
+            _settle_norms(recognizer, material, config, generator=draws)
     training = RecognizerRun(
         out=out, config=config, material=material, about=about, start=start,
         precision=precision_of(fabric), processes=processes,
@@ -161,6 +159,22 @@ def begin_recognizer(
     )  # fmt: skip
     start.give(recognizer)
     return recognizer
+
+
+@torch.no_grad()
+def _settle_norms(
+    recognizer: Recognizer,
+    material: Material,
+    config: RecognizerTraining,
+    *,
+    generator: torch.Generator,
+) -> None:
+    """Let norms that were put into what has learnt already change nothing to begin with."""
+    some = torch.randperm(len(material.training), generator=generator)[:64]
+    size = config.size_in(0) or recognizer.contract.size
+    faces = resize(material.faces.faces(material.training[some]), (size, size))
+    with _vgg_of(recognizer).settling_norms():
+        recognizer(faces, size=size)
 
 
 def _vgg_of(recognizer: Recognizer) -> Vgg16:
