@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agns.storage import read_json, write_text
-from agns.training.recipe import RECIPES, RecognizerTraining
+from agns.training.recipe import RecognizerTraining, recipe_for
 from agns.training.triplets import MetricTraining
 
 HEAD = """\
@@ -44,12 +44,13 @@ def command_of(config: Mapping[str, Any]) -> str:
         usual = {field.name: field.default for field in fields(MetricTraining)}
     else:
         words = [f"agns train recognizer --arch {config['arch']}", f"--faces {config['source']}"]
-        recipe = RECIPES[config["arch"]]
+        recipe = recipe_for(
+            config["arch"], {"frozen": config["frozen"]}, anew=config["start"] is None
+        )
         usual = {field.name: getattr(recipe, field.name) for field in fields(RecognizerTraining)}
         usual |= {"identities": config["identities"]}
         if config["frozen"]:
             words.append("--freeze-backbone")
-            usual |= {"epochs": 100, "rate": 5e-3}
         if config["arch"] in ("of10", "vgg10"):
             words.append("--identities 10")
         if config["start"] is not None:
