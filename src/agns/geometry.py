@@ -202,6 +202,6 @@ def resize(
     with torch.inference_mode(mode=False):
         rows = _resampling(images.shape[2], size[0]).to(images)
         columns = _resampling(images.shape[3], size[1]).to(images)
-    # Networks may compute in 16 bits; what they look at is not rounded for that.
+    # Autocast would round a face before it is averaged, and the average again.
     with torch.autocast(images.device.type, enabled=False):
         return rows @ (images @ columns.mT)

@@ -104,10 +104,19 @@ def test_l2_pool_has_the_right_gradient(generator: torch.Generator) -> None:
     assert torch.autograd.gradcheck(L2Pool(3), x.requires_grad_())
 
 
-def test_l2_pool_has_a_finite_gradient_where_a_window_is_zero() -> None:
-    x = torch.zeros(1, 1, 6, 6, requires_grad=True)
-    (gradient,) = torch.autograd.grad(L2Pool(3)(x).sum(), x)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("value", [0.0, 1e-5, 300.0])
+def test_l2_pool_has_a_finite_gradient_on_what_its_precision_can_hold(
+    value: float, dtype: torch.dtype
+) -> None:
+    x = torch.full((1, 1, 6, 6), value, dtype=dtype, requires_grad=True)
+    pooled = L2Pool(3)(x)
+    (gradient,) = torch.autograd.grad(pooled.sum(), x)
+    assert pooled.dtype == dtype
     assert gradient.isfinite().all()
+    torch.testing.assert_close(
+        pooled.float(), torch.full((1, 1, 2, 2), 3 * value), rtol=1e-2, atol=2e-6
+    )
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(1, 1, 0), (3, 2, 1), (5, 2, 2)])

@@ -45,6 +45,14 @@ def test_a_tensor_of_another_shape_is_named_with_both_shapes() -> None:
         fill(small(), tensors, Path("file"))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_not_finite_is_refused(value: float) -> None:
+    network = nn.Linear(2, 1)
+    tensors = {**network.state_dict(), "bias": torch.tensor([value])}
+    with pytest.raises(WeightsError, match="it: bias holds a number that is not finite"):
+        fill(network, tensors, Path("it"))
+
+
 def test_a_refused_file_changes_nothing() -> None:
     network = small()
     before = network[0].bias.detach().clone()

@@ -443,6 +443,19 @@ def test_networks_compute_in_16_bits_on_faces_that_are_not_rounded(
     assert half == pytest.approx(whole, rel=0.05)
 
 
+def test_whatever_follows_a_validation_loss_that_is_no_number_is_better(
+    tmp_path: Path, faces: FaceSet, glasses: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([math.nan, 2.0, math.nan])
+    monkeypatch.setattr(
+        "agns.training.recognizer.validate", lambda *_, **__: {"validation_loss": next(losses)}
+    )
+    recognizer, _ = train_recognizer(faces, glasses, replace(CONFIG, epochs=3), tmp_path / "run")
+    best, about = load_recognizer(tmp_path / "run" / "best.safetensors")
+    assert about["epoch"] == 2
+    assert torch.equal(best.backbone.embed.weight, recognizer.backbone.embed.weight)
+
+
 def test_validation_photos_are_judged_in_the_precision_of_the_steps(
     tmp_path: Path, faces: FaceSet, glasses: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,11 +97,13 @@ class L2Pool(nn.Module):
 
     def forward(self, x: Activations) -> Activations:
         """Pool; differentiable also where a whole window is zero."""
+        # In 16 bits squares of small numbers vanish, and the root's slope is infinite again.
+        whole = x.float() if x.dtype.itemsize < 4 else x
         mean = functional.avg_pool2d(
-            x * x, 3, self.stride, self.padding, count_include_pad=self.count_zeros
+            whole * whole, 3, self.stride, self.padding, count_include_pad=self.count_zeros
         )
         # The gradient of a bare root is infinite at 0, where dead channels lie.
-        return (9 * mean + 1e-12).sqrt()
+        return (9 * mean + 1e-12).sqrt().to(x.dtype)
 
 
 class SameConv2d(nn.Conv2d):

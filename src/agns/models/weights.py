@@ -23,7 +23,7 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Load tensors into a network, saying which one does not fit.
 
     Raises:
-        WeightsError: A tensor is missing, too many, or of another shape.
+        WeightsError: A tensor is missing, too many, of another shape, or not finite.
     """
     check_fit(network, tensors, path)
     network.load_state_dict(dict(tensors))
@@ -33,7 +33,7 @@ def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> 
     """Complain of the first tensor that does not fit a network, which may lie on no device.
 
     Raises:
-        WeightsError: A tensor is missing, too many, or of another shape.
+        WeightsError: A tensor is missing, too many, of another shape, or not finite.
     """
     expected = network.state_dict()
     for name in sorted(expected.keys() | tensors.keys()):
@@ -46,6 +46,8 @@ def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> 
                 f"{path}: {name} is {tuple(tensors[name].shape)}, "
                 f"expected {tuple(expected[name].shape)}"
             )
+        if not bool(tensors[name].isfinite().all()):
+            raise WeightsError(f"{path}: {name} holds a number that is not finite")
 
 
 def device_of(network: nn.Module) -> torch.device:

@@ -47,7 +47,7 @@ class Material:
 
 
 class PhotoSplit(NamedTuple):
-    """Places of photos, ascending; no two parts share a picture."""
+    """Places of photos, ascending; no picture that is tested on is in another part."""
 
     training: Int64[Tensor, " training"]
     validation: Int64[Tensor, " validation"]

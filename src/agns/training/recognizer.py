@@ -217,8 +217,10 @@ def _end_epoch(
     # Without validation photos the last are the best. A growing picture starts a new count: what
     # is lost on smaller faces says nothing of larger ones.
     grown = epoch > 0 and config.size_in(epoch - 1) != size
-    if grown or row.get("validation_loss", -math.inf) < state.best:
-        state.best, state.idle = row.get("validation_loss", math.inf), 0
+    found = row.get("validation_loss", -math.inf)
+    if epoch == 0 or grown or found < state.best:
+        # Whatever comes after what is no number is better.
+        state.best, state.idle = math.inf if math.isnan(found) else found, 0
         kept = averaged
         if config.norms:
             kept = copy.deepcopy(averaged)

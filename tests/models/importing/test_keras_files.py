@@ -97,6 +97,13 @@ def test_what_does_not_fit_is_named(of10: Path, damage: Damage, words: str) -> N
         import_weights(of10, "of10")
 
 
+def test_a_small_file_may_not_declare_any_number_of_classes(of10: Path) -> None:
+    with h5py.File(of10, "r+") as file:
+        claim("Head/Logits/kernel:0", (0, 3 * 10**7))(file["model_weights"])
+    with pytest.raises(WeightsError, match="tells 30000000 classes apart, and a recogniser 2 to"):
+        import_weights(of10, "of")
+
+
 @pytest.mark.parametrize(
     ("arch", "error", "words"),
     [

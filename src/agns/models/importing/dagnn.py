@@ -92,7 +92,10 @@ def read_dagnn(
     if last is None:
         raise WeightsError(f"{path} holds no convolution")
     classes = len(_matrix(last, values, path))
-    recognizer = Recognizer(arch, name_classes(arch, classes, identities or named(net, classes)))
+    names = name_classes(arch, classes, identities or named(net, classes))
+    # Without storage, until all is seen to fit: a small file may declare any size.
+    with torch.device("meta"):
+        recognizer = Recognizer(arch, names)
     _fill(recognizer, layers, values, path, whole=True)
     recognizer.subtract(average)
     return Imported(network=recognizer.eval(), kind=_KIND)
@@ -163,7 +166,8 @@ def _value(layer: Layer, index: int, values: dict[str, object], path: Path) -> n
 def _matrix(layer: Layer, values: dict[str, object], path: Path) -> np.ndarray:
     """Weights with the outputs first."""
     weights = _value(layer, 0, values, path)
-    return weights if layer.kind == "Linear" else rows_first(weights)
+    what = f"{layer.parameter(0)} of {layer.name}"
+    return weights if layer.kind == "Linear" else rows_first(weights, what, path)
 
 
 def _batch_norm(

@@ -12,6 +12,9 @@ from agns.models.backbone import Backbone, save_backbone
 from agns.models.dcgan import Discriminator, Generator, save_network
 from agns.models.recognizer import RECOGNIZERS, Recognizer, save_recognizer
 
+MOST_CLASSES = 100_000
+"""More than any recogniser of faces tells apart; a small file may declare any number."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
@@ -57,12 +60,17 @@ def name_classes(arch: str, count: int, identities: Sequence[str] | None) -> tup
         identities: The names given, if any.
 
     Raises:
-        WeightsError: The source tells another number apart than the architecture.
+        WeightsError: The source tells another number apart than the architecture, or one that no
+            recogniser does.
         ConfigError: The names are another number than the classes, or one stands twice.
     """
     if arch in RECOGNIZERS and RECOGNIZERS[arch][1] != count:
         raise WeightsError(
             f"the source tells {count} classes apart, and {arch} {RECOGNIZERS[arch][1]}"
+        )
+    if not 2 <= count <= MOST_CLASSES:
+        raise WeightsError(
+            f"the source tells {count} classes apart, and a recogniser 2 to {MOST_CLASSES}"
         )
     if identities is None:
         return tuple(f"class_{index:04d}" for index in range(count))
@@ -79,7 +87,8 @@ def place(
     """Load tensors into a network, naming in the complaint what the source calls them.
 
     Args:
-        network: Takes them; counters of batches seen may be left out.
+        network: Takes them; counters of batches seen may be left out. It may lie on no device:
+            room is made for it once everything fits.
         tensors: By the network's own names, in its own layout.
         names: For each of these, the source's name.
         path: Where they came from.
@@ -98,6 +107,11 @@ def place(
             )
     for name in missing(own, tensors):
         raise WeightsError(f"{path} lacks what becomes {name} {tuple(own[name].shape)}")
+    if any(tensor.is_meta for tensor in own.values()):
+        network.to_empty(device="cpu")
+        for name, tensor in network.state_dict().items():
+            if name not in tensors:
+                tensor.zero_()
     network.load_state_dict(dict(tensors), strict=False)
 
 

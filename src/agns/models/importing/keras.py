@@ -72,13 +72,16 @@ def read(path: Path, arch: str, identities: Sequence[str] | None) -> Imported:
         convention: Convention = "torch"
         if family == "of":
             pooling, convention = _tell_forms(list_settings(file, path), path, original=original)
+        # Without storage, until all is seen to fit: a small file may declare any size.
         if alone:
-            backbone = FAMILIES[family].backbone(pooling, convention)
+            with torch.device("meta"):
+                backbone = FAMILIES[family].backbone(pooling, convention)
             whole: nn.Module = nn.ModuleDict({"backbone": backbone})
             heads = []
         else:
             names = name_classes(arch, heads[-1].weights["kernel"].shape[-1], identities)
-            whole = recognizer = Recognizer(arch, names, pooling=pooling, convention=convention)
+            with torch.device("meta"):
+                whole = recognizer = Recognizer(arch, names, pooling=pooling, convention=convention)
             backbone = recognizer.backbone
         assert isinstance(backbone, OpenFace | Vgg16)
         places, orders = _arrange(backbone, body, path, original=original)

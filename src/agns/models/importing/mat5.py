@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from agns.errors import WeightsError
-from agns.models.importing.matfile import Budget, MatFile, Opaque, entries, member
+from agns.models.importing.matfile import MAX_ITEMS, Budget, MatFile, Opaque, entries, member
 
 _NUMBERS = {
     1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8",
@@ -29,6 +29,7 @@ _NARROW = (1, 2, 16)
 _ARRAY, _COMPRESSED = 14, 15
 _CELL, _STRUCT, _OBJECT, _CHAR, _SPARSE, _FUNCTION, _OPAQUE = 1, 2, 3, 4, 5, 16, 17
 _COMPLEX = 0x800
+_MOST_AXES = 32
 _HEADER = 128
 _SUBHEADER = 8
 
@@ -121,9 +122,7 @@ class _Reader:
         if kind == _OPAQUE:
             return self._opaque(view, at, depth)
         stored, data, at = self._element(view, at)
-        shape = tuple(int(size) for size in self._plain(stored, data))
-        if not shape or min(shape) < 0:
-            raise self._damaged(f"an array has the shape {shape}")
+        shape = self._shape(self._plain(stored, data))
         _, title, at = self._element(view, at)
         name = bytes(title).decode("latin-1")
         if kind == _CELL:
@@ -140,7 +139,16 @@ class _Reader:
         values = self._plain(stored, data)
         if values.size != math.prod(shape):
             raise self._damaged(f"{name or 'an array'} is {shape} and holds {values.size} numbers")
+        if not values.size:
+            # Beside a side of 0, others may be larger than those of any array.
+            shape = tuple(min(size, 1) for size in shape)
         return name, values.reshape(shape, order="F")
+
+    def _shape(self, sizes: np.ndarray) -> tuple[int, ...]:
+        """An array's shape, which the format gives as whole numbers of 32 bits."""
+        if not 1 <= sizes.size <= _MOST_AXES or not ((sizes >= 0) & (sizes < 1 << 31)).all():
+            raise self._damaged(f"an array has the shape {sizes[:_MOST_AXES].tolist()}")
+        return tuple(int(size) for size in sizes)
 
     def _plain(self, stored: int, data: memoryview) -> np.ndarray:
         if stored not in _NUMBERS:
@@ -179,7 +187,7 @@ class _Reader:
         stored, data, at = self._element(view, at)
         width = self._plain(stored, data)
         _, titles, at = self._element(view, at)
-        if width.size != 1 or width[0] < 1 or len(titles) % width[0]:
+        if width.size != 1 or not 1 <= width[0] <= MAX_ITEMS or len(titles) % width[0]:
             raise self._damaged("a struct's fields have no names")
         step = int(width[0])
         names = [

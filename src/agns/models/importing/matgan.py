@@ -102,7 +102,7 @@ def _filled(
         nonlocal at
         at += 1
         names[name] = f"matrices{{{at}}}"
-        return numbers(matrices[at - 1], names[name], path)
+        return np.atleast_2d(numbers(matrices[at - 1], names[name], path))
 
     for layer in layers:
         module = network.get_submodule(layer)

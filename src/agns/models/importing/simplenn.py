@@ -53,8 +53,12 @@ def read_simplenn(
     last = next((layer for layer in reversed(layers) if layer.kind == "conv"), None)
     if last is None:
         raise WeightsError(f"{path} holds no convolution")
-    classes = len(rows_first(numbers(last.filters, f"{last.what}'s filters", path)))
-    recognizer = Recognizer(arch, name_classes(arch, classes, identities or named(net, classes)))
+    what = f"{last.what}'s filters"
+    classes = len(rows_first(numbers(last.filters, what, path), what, path))
+    names = name_classes(arch, classes, identities or named(net, classes))
+    # Without storage, until all is seen to fit: a small file may declare any size.
+    with torch.device("meta"):
+        recognizer = Recognizer(arch, names)
     _fill(recognizer, layers, path, headless=False)
     recognizer.subtract(average)
     return Imported(network=recognizer.eval(), kind=_KIND)
@@ -127,7 +131,7 @@ def _fill(network: nn.Module, layers: list[_Layer], path: Path, *, headless: boo
             continue
         weight, bias = f"{layer.what}'s filters", f"{layer.what}'s biases"
         names[f"{name}.weight"], names[f"{name}.bias"] = weight, bias
-        kernel = rows_first(numbers(layer.filters, weight, path))
+        kernel = rows_first(numbers(layer.filters, weight, path), weight, path)
         # Were its inputs flattened already, their order would be anyone's guess.
         if kernel.shape[1] != channels:
             raise WeightsError(
@@ -143,8 +147,14 @@ def _fill(network: nn.Module, layers: list[_Layer], path: Path, *, headless: boo
     place(network, tensors, names, path)
 
 
-def rows_first(filters: np.ndarray) -> np.ndarray:
-    """Filters (height, width, channels, filters) as (filters, channels, height, width)."""
+def rows_first(filters: np.ndarray, what: str, path: Path) -> np.ndarray:
+    """Filters (height, width, channels, filters) as (filters, channels, height, width).
+
+    Raises:
+        WeightsError: They have more axes.
+    """
+    if filters.ndim > 4:
+        raise WeightsError(f"{path}: {what} have {filters.ndim} axes, expected 4")
     # MATLAB drops trailing axes of size 1.
     return filters.reshape(filters.shape + (1,) * (4 - filters.ndim)).transpose(3, 2, 0, 1)
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from agns.errors import ConfigError, WeightsError
 from agns.models.backbone import Backbone
-from agns.models.importing.imported import Imported, name_classes, place
+from agns.models.importing.imported import MOST_CLASSES, Imported, name_classes, place
 from agns.models.recognizer import RECOGNIZERS, Recognizer
 from agns.models.vgg import Vgg16
 from agns.storage import load_tensors
@@ -44,8 +44,6 @@ ZIP, LEGACY = b"PK\x03\x04", b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\
 
 GLIMPSE = 1 << 20
 """Bytes at a file's beginning in which all kinds keep the names of their tensors."""
-
-MOST_CLASSES = 100_000
 
 LIMIT = 1 << 32
 """Bytes of the largest file that is opened: the network in float64, with an optimiser's state."""
@@ -81,7 +79,7 @@ def read(path: Path, arch: str, identities: Sequence[str] | None) -> Imported:
         raise ConfigError("a backbone has no classes to be named")
     tensors = _floats(path, _state(path, _open(path)))
     average = torch.tensor(MEAN)[:, None, None]
-    # Without storage at first: what would be drawn into it is overwritten.
+    # Without storage, until all is seen to fit.
     if arch == "vgg16":
         tensors = {name: tensors[name] for name in tensors if not name.startswith(f"{HEAD}.")}
         with torch.device("meta"):
@@ -164,7 +162,9 @@ def _state(path: Path, content: Mapping[str, object]) -> dict[str, Tensor]:
         raise WeightsError(f"{path}: state_dict is a {type(inner).__name__}, not a state dict")
     state: dict[str, Tensor] = {}
     for name, tensor in inner.items():
-        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+        if not isinstance(name, str):
+            raise WeightsError(f"{path}: a tensor's name is a {type(name).__name__}, not a text")
+        if not isinstance(tensor, Tensor):
             raise WeightsError(f"{path}: {name!r} is a {type(tensor).__name__}, not a tensor")
         # DataParallel puts its own name before every other.
         state[name.removeprefix("module.")] = tensor
@@ -206,7 +206,7 @@ def _fill(
         layer, _, kind = name.rpartition(".")
         ours = "head" if layer == HEAD else prefix + LAYERS.get(layer, layer)
         own[f"{ours}.{kind}"], names[f"{ours}.{kind}"] = tensor, name
-    place(network.to_empty(device="cpu"), own, names, path)
+    place(network, own, names, path)
     with torch.no_grad():
         first = network.get_parameter(f"{prefix}features.0.weight")
         first.div_(torch.tensor(DEVIATION)[:, None, None])

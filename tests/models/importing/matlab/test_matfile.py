@@ -177,6 +177,49 @@ def test_an_absurd_shape_is_refused(tmp_path: Path, write_mat5: Write) -> None:
         load_mat(path)
 
 
+@pytest.mark.parametrize(
+    ("stored", "sizes"),
+    [
+        (9, struct.pack("<dd", float("nan"), 1)),
+        (9, struct.pack("<dd", float("inf"), 1)),
+        (9, struct.pack("<dd", 2.0**40, 0)),
+        (12, struct.pack("<qqq", 0, 1 << 62, 1 << 62)),
+        (5, struct.pack("<70i", *[1] * 70)),
+        (5, b""),
+    ],
+)
+def test_a_shape_that_no_array_has_is_refused(tmp_path: Path, stored: int, sizes: bytes) -> None:
+    body = element(6, struct.pack("<II", 6, 0)) + element(stored, sizes) + element(1, b"x")
+    path = tmp_path / "a.mat"
+    path.write_bytes(HEADER + element(14, body + element(9, struct.pack("<d", 1.0))))
+    with pytest.raises(WeightsError, match="an array has the shape"):
+        load_mat(path)
+
+
+def test_an_empty_array_is_read_whatever_its_other_sides(tmp_path: Path) -> None:
+    sizes = struct.pack("<iii", 0, (1 << 31) - 1, (1 << 31) - 1)
+    body = element(6, struct.pack("<II", 6, 0)) + element(5, sizes) + element(1, b"x")
+    path = tmp_path / "a.mat"
+    path.write_bytes(HEADER + element(14, body + element(9, b"")))
+    found = load_mat(path).variables["x"]
+    assert isinstance(found, np.ndarray)
+    assert found.size == 0
+
+
+@pytest.mark.parametrize("width", [float("nan"), float("inf"), 2.0**60])
+def test_a_field_name_of_no_length_or_any_is_refused(tmp_path: Path, width: float) -> None:
+    body = element(6, struct.pack("<II", 2, 0)) + element(5, struct.pack("<ii", 1, 1))
+    body += element(1, b"x") + element(9, struct.pack("<d", width)) + element(1, b"")
+    path = tmp_path / "a.mat"
+    path.write_bytes(HEADER + element(14, body))
+    with pytest.raises(WeightsError, match="a struct's fields have no names"):
+        load_mat(path)
+
+
+def element(kind: int, data: bytes) -> bytes:
+    return struct.pack("<II", kind, len(data)) + data + b"\0" * (-len(data) % 8)
+
+
 def test_a_reference_to_itself_is_not_followed_for_ever(tmp_path: Path, write_mat73: Write) -> None:
     path = write_mat73(tmp_path / "a.mat", {"x": 1.0})
     with h5py.File(path, "r+") as opened:

@@ -232,6 +232,16 @@ def changed(name: str, **fields: object) -> Change:
             r"\(fc7\)'s biases comes to \(5,\), expected \(12,\)",
         ),
         (lambda layers: [], "vgg", "holds no convolution"),
+        (
+            changed("conv2_1", weights=(np.ones((2, 2, 2, 2, 2)), np.ones(2))),
+            "vgg",
+            r"\(conv2_1\)'s filters have 5 axes, expected 4",
+        ),
+        (
+            changed("fc8", weights=(np.ones((1, 1, WIDTH, 1)), np.ones(1))),
+            "vgg",
+            "tells 1 classes apart, and a recogniser 2 to 100000",
+        ),
     ],
 )
 def test_other_networks_are_refused(
