@@ -227,6 +227,16 @@ def test_a_run_without_a_checkpoint_starts_its_figures_over(tmp_path: Path) -> N
     assert run.rows() == []
 
 
+@pytest.mark.parametrize("line", ['{"epoch": 1, "lo', "[1]", "3"])
+def test_a_line_of_figures_that_is_damaged_is_named(tmp_path: Path, line: str) -> None:
+    run = RunDirectory(tmp_path / "run", {"epochs": 2}, resume=False)
+    run.log({"loss": 0.5})
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as lines:
+        lines.write(f"{line}\n")
+    with pytest.raises(DataError, match=r"line 2 of .*metrics\.jsonl is damaged"):
+        run.rows()
+
+
 def test_a_line_of_figures_broken_off_by_a_kill_does_not_stop_a_resume(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path, {}, resume=False)
     run.log({"step": 1})

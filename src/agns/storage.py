@@ -220,12 +220,26 @@ class RunDirectory:
             lines.write(json.dumps(row) + "\n")
 
     def rows(self) -> list[dict[str, float]]:
-        """The figures logged so far, less a line that a killed run broke off."""
+        """The figures logged so far, less a line that a killed run broke off.
+
+        Raises:
+            DataError: Another line is no JSON object.
+        """
         path = self.path / "metrics.jsonl"
         if not path.is_file():
             return []
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        rows = []
+        for number, line in enumerate(lines, 1):
+            if line.endswith("\n"):
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    row = None
+                if not isinstance(row, dict):
+                    raise DataError(f"line {number} of {path} is damaged: it is no JSON object")
+                rows.append(row)
+        return rows
 
     def save_checkpoint(
         self, tensors: Mapping[str, Tensor], counters: Mapping[str, float | int]

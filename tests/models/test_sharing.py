@@ -339,7 +339,7 @@ def test_revision_and_token_reach_the_hub(hub: Hub, folder: Path, tmp_path: Path
 def test_what_was_downloaded_is_there_without_a_connection(
     hub: Hub, folder: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(WeightsError, match=r"is not in the local cache$"):
+    with pytest.raises(WeightsError, match=r"there is no folder .* is not in the local cache$"):
         fetch(tmp_path, local_files_only=True)
     hub.hold("ann/victim", folder / "model.safetensors")
     fetch(tmp_path)
@@ -386,7 +386,7 @@ def test_a_hub_out_of_reach_is_one_sentence(
     hub.shutdown()
     hub.server_close()
     for how, complaint in (({}, "is not in"), ({"force_download": True}, "cannot be down")):
-        with pytest.raises(WeightsError, match=rf"model\.safetensors of ann/victim {complaint}"):
+        with pytest.raises(WeightsError, match=rf"model\.safetensors of ann/victim.* {complaint}"):
             fetch(tmp_path, **how)
 
 

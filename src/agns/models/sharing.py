@@ -174,7 +174,10 @@ def find_weights(
         raise ConfigError(f"{name} on the hub has no revision {revision!r}") from error
     except LocalEntryNotFoundError as error:
         asked = "" if local_files_only else f", and the hub does not give it: {_reason(error)}"
-        raise WeightsError(f"{WEIGHTS} of {name} is not in the local cache{asked}") from error
+        raise WeightsError(
+            f"there is no folder {name} here, and {WEIGHTS} of {name} on the hub is not in the "
+            f"local cache{asked}"
+        ) from error
     except (HttpError, OfflineModeIsEnabled, ValueError) as error:
         raise WeightsError(f"{WEIGHTS} of {name} cannot be downloaded: {_reason(error)}") from error
     return Path(found)
