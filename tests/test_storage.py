@@ -10,12 +10,10 @@ from agns.storage import (
     RunDirectory,
     load_tensors,
     machine,
-    pack_optimizer,
     read_json,
     replacing,
     save_tensors,
     under,
-    unpack_optimizer,
     versions,
     write_json,
     write_text,
@@ -126,45 +124,6 @@ def test_under_strips_the_beginning_it_selects_by() -> None:
 def test_versions_name_what_decides_the_figures() -> None:
     assert versions()["torch"] == torch.__version__
     assert {"python", "platform", "agns", "numpy", "pillow", "safetensors"} <= versions().keys()
-
-
-def train(net: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> None:
-    for step in steps:
-        inputs = torch.rand(4, 3, generator=torch.Generator().manual_seed(step))
-        optimizer.zero_grad()
-        net(inputs).square().sum().backward()
-        optimizer.step()
-
-
-@pytest.mark.parametrize("kind", ["adam", "sgd", "momentum"])
-def test_a_resumed_optimiser_goes_on_bit_for_bit(tmp_path: Path, kind: str) -> None:
-    def begin() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-        net = torch.nn.Linear(3, 2)
-        with torch.no_grad():
-            for parameter in net.parameters():
-                parameter.fill_(0.1)
-        optimizer: torch.optim.Optimizer
-        if kind == "adam":
-            optimizer = torch.optim.Adam(net.parameters(), lr=0.01, betas=(0.5, 0.9))
-        else:
-            optimizer = torch.optim.SGD(net.parameters(), 0.01, 0.9 if kind == "momentum" else 0.0)
-        return net, optimizer
-
-    whole, optimizer = begin()
-    train(whole, optimizer, range(6))
-
-    first, optimizer = begin()
-    train(first, optimizer, range(3))
-    packed = {f"net.{name}": tensor for name, tensor in first.state_dict().items()}
-    save_tensors(tmp_path / "a", {**packed, **pack_optimizer(optimizer, "adam")}, {})
-
-    second, optimizer = begin()
-    tensors, _ = load_tensors(tmp_path / "a")
-    second.load_state_dict(under(tensors, "net"))
-    unpack_optimizer(optimizer, "adam", tensors)
-    train(second, optimizer, range(3, 6))
-    for name, tensor in whole.state_dict().items():
-        assert torch.equal(tensor, second.state_dict()[name])
 
 
 def test_a_run_writes_its_configuration_and_versions(tmp_path: Path) -> None:

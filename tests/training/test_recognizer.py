@@ -19,7 +19,7 @@ from agns.models.families import FAMILIES
 from agns.models.recognizer import load_recognizer
 from agns.models.vgg import Vgg16
 from agns.models.weights import average
-from agns.storage import load_tensors, read_json, versions
+from agns.storage import load_tensors, read_json, under, versions
 from agns.training.material import wearing_in
 from agns.training.parallel import Machines
 from agns.training.recipe import RecognizerTraining, photo_weights, rate_share, set_rate
@@ -441,6 +441,16 @@ def test_networks_compute_in_16_bits_on_faces_that_are_not_rounded(
     half, whole = (figures(tmp_path / run)[0]["loss"] for run in ("half", "whole"))
     assert half != whole
     assert half == pytest.approx(whole, rel=0.05)
+
+
+def test_without_validation_photos_the_last_weights_are_kept(
+    tmp_path: Path, faces: FaceSet, glasses: Pixels
+) -> None:
+    config = replace(CONFIG, validation_fraction=0.0, epochs=3)
+    recognizer, _ = train_recognizer(faces, glasses, config, tmp_path / "run")
+    last = under(load_tensors(tmp_path / "run" / "checkpoint.safetensors")[0], "averaged")
+    for name, tensor in recognizer.state_dict().items():
+        assert torch.equal(tensor, last[name]), name
 
 
 def test_whatever_follows_a_validation_loss_that_is_no_number_is_better(

@@ -219,8 +219,8 @@ def _end_epoch(
     grown = epoch > 0 and config.size_in(epoch - 1) != size
     found = row.get("validation_loss", -math.inf)
     if epoch == 0 or grown or found < state.best:
-        # Whatever comes after what is no number is better.
-        state.best, state.idle = math.inf if math.isnan(found) else found, 0
+        # After no figure at all, or one that is no number, whatever comes is better.
+        state.best, state.idle = found if math.isfinite(found) else math.inf, 0
         kept = averaged
         if config.norms:
             kept = copy.deepcopy(averaged)

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from agns.errors import DataError
 from agns.models.weights import average, fill, lay_channels_last
-from agns.storage import RunDirectory, pack_optimizer, under, unpack_optimizer
+from agns.storage import RunDirectory, under
 from agns.training.joining import join_batch_norms
+from agns.training.optimizer_state import pack_optimizer, unpack_optimizer
 from agns.training.parallel import mean_over_processes, precision_of
 from agns.training.recipe import rate_share, set_rate
 from agns.types import Images
