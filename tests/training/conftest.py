@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,25 @@ import torch
 from agns.data.eyeglasses import draw_frames
 from agns.data.faces import FaceSet
 from agns.data.synthetic import SyntheticConfig, synthetic_faces
+from agns.training.recipe import RecognizerTraining
 from agns.types import Pixels
+
+CONFIG = RecognizerTraining(arch="of", epochs=2, batch=6)
+STEPS = 2
+"""In an epoch of the 15 training photos."""
+
+
+class BrokenOff(Exception):
+    """Stands for a power cut."""
+
+
+def break_off_in_epoch_2(done: int, total: int, figures: Mapping[str, float]) -> None:
+    if done == STEPS + 1:
+        raise BrokenOff
+
+
+def figures(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture(autouse=True)

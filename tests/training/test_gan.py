@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as PilImage
+from tests.training.conftest import BrokenOff, figures
 from torch import Tensor, nn
 
 from agns.errors import ConfigError, DataError
@@ -26,17 +27,9 @@ STEPS = 4
 """In an epoch of 32 frames."""
 
 
-class BrokenOff(Exception):
-    """Stands for a power cut."""
-
-
 def break_off_in_epoch_2(done: int, total: int, figures: Mapping[str, float]) -> None:
     if done == STEPS + 2:
         raise BrokenOff
-
-
-def figures(run: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture(scope="module", autouse=True)
