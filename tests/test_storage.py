@@ -210,8 +210,22 @@ def test_a_line_of_figures_broken_off_by_a_kill_does_not_stop_a_resume(tmp_path:
     assert [json.loads(line)["step"] for line in text.splitlines()] == [1, 2]
 
 
-def test_a_checkpoint_that_is_none_is_a_weights_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("metadata", [{}, {"counters": "{"}])
+def test_a_checkpoint_that_is_none_is_a_weights_error(
+    tmp_path: Path, metadata: dict[str, str]
+) -> None:
     run = RunDirectory(tmp_path, {}, resume=False)
-    save_tensors(tmp_path / "checkpoint.safetensors", {"w": torch.zeros(1)}, {})
-    with pytest.raises(WeightsError, match="not the counters of a run"):
+    save_tensors(tmp_path / "checkpoint.safetensors", {"w": torch.zeros(1)}, metadata)
+    with pytest.raises(WeightsError, match=r"safetensors is no run's: without it, --resume begins"):
         run.load_checkpoint()
+
+
+def test_a_damaged_checkpoint_says_how_to_go_on_without_it(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path, {}, resume=False)
+    run.save_checkpoint({"w": torch.zeros(9)}, {"step": 1})
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(WeightsError, match=r"not a readable safetensors file.* begins anew"):
+        run.load_checkpoint()
+    path.unlink()
+    assert run.load_checkpoint() is None

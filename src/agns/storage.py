@@ -267,10 +267,12 @@ class RunDirectory:
             if writing:
                 (self.path / "metrics.jsonl").unlink(missing_ok=True)
             return None
-        tensors, metadata = load_tensors(path)
-        if "counters" not in metadata:
-            raise WeightsError(f"{path} holds tensors, but not the counters of a run")
-        counters: dict[str, float] = json.loads(metadata["counters"])
+        try:
+            tensors, metadata = load_tensors(path)
+            counters: dict[str, float] = json.loads(metadata["counters"])
+        except (WeightsError, KeyError, ValueError) as error:
+            reason = str(error) if isinstance(error, WeightsError) else f"{path} is no run's"
+            raise WeightsError(f"{reason}: without it, --resume begins anew") from error
         if writing:
             kept = self.rows()[: int(counters["rows"])]
             lines = "".join(json.dumps(row) + "\n" for row in kept)
