@@ -9,6 +9,8 @@ import torch
 from agns.cli import main
 from agns.data.eyeglasses import draw_frames
 from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
+from agns.evaluation import apparatus
+from agns.evaluation.controls import control_frames
 from agns.images import from_pixels, write_image
 from agns.models.dcgan import build_gan, save_network
 from agns.models.recognizer import build_recognizer, save_recognizer
@@ -130,3 +132,12 @@ def write_plan(tmp_path: Path, weights: Weights, folder: Path) -> Callable[[str]
         return path
 
     return write
+
+
+@pytest.fixture
+def few_controls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two frames of each control in place of 32, which take seconds."""
+    monkeypatch.setattr(
+        apparatus, "control_frames",
+        lambda glasses, *, count, generator: control_frames(glasses, count=2, generator=generator),
+    )  # fmt: skip

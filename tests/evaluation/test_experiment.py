@@ -8,21 +8,17 @@ from typing import cast
 
 import pytest
 import torch
-from torch import Tensor
 
-from agns.accessory.frame import place, silhouette
-from agns.accessory.placement import FIXED, Placement
 from agns.attack.config import AgnConfig
-from agns.attack.goals import Dodge, Impersonate
+from agns.attack.goals import Dodge
 from agns.data.faces import FaceSet
 from agns.errors import AttackError, ConfigError, DataError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.attack_report import AttackReport, describe
-from agns.evaluation.controls import control_frames, logits_wearing
+from agns.evaluation.controls import logits_wearing
 from agns.evaluation.experiment import Experiment
 from agns.evaluation.metrics import measure_success
 from agns.evaluation.trials import run_experiment
-from agns.geometry import warp
 from agns.images import read_image
 
 DODGE = Experiment(goal="dodge", subject="Ann", control_frames=3)
@@ -252,87 +248,3 @@ def test_a_line_describes_the_outcome(dodged: Finished, impersonated: Finished) 
     rate = dodged.report.held_out.success_rate
     assert describe(dodged.report).startswith(f"Ann dodges: {rate:.0%} of 4 held-out photos (95 %")
     assert describe(impersonated.report).startswith("Ann as Bob: ")
-
-
-@pytest.fixture(scope="module")
-def worn(
-    apparatus: Apparatus, crowd: FaceSet, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Finished, FaceSet, Tensor]:
-    """A physical attack, its photos, each of which has the frame elsewhere, and where."""
-    own = crowd.subset(crowd.of("Ann"))
-    moved = torch.eye(3).repeat(len(own), 1, 1)
-    moved[:, 0, 2] = 9 * torch.arange(len(own))
-    moved[:, 1, 2] = 60 - 7 * torch.arange(len(own))
-    out = tmp_path_factory.mktemp("worn")
-    report = run_experiment(
-        apparatus, own, replace(IMPERSONATE, physical=True),
-        replace(QUICK, jitter=2.0, brightness=0.3), out, placement=Placement(homographies=moved),
-    )  # fmt: skip
-    return Finished(report=report, out=out), own, moved
-
-
-@pytest.mark.parametrize("side", ["craft", "held_out"])
-def test_a_physical_score_is_that_of_the_frame_warped_onto_each_photo_undisturbed(
-    worn: tuple[Finished, FaceSet, Tensor], apparatus: Apparatus, side: str
-) -> None:
-    finished, own, moved = worn
-    places = torch.tensor([own.photos.index(name) for name in finished.report.photos[side]])
-    frame = place(read_image(finished.out / "frame.png")[None])[0] * silhouette()
-    probabilities = []
-    for at in places.tolist():
-        layers = warp(torch.cat([frame, silhouette()[None]])[None], moved[at], (224, 224))
-        face = own.faces(torch.tensor([at])) * (1 - layers[:, 3:]) + layers[:, :3]
-        probabilities.append(float(apparatus.victim(face).detach().softmax(1)[0, 1]))
-    found = finished.report.craft if side == "craft" else finished.report.held_out
-    assert found.mean_probability == pytest.approx(sum(probabilities) / len(places), abs=4e-5)
-
-
-def test_a_wrong_warp_would_change_the_score(
-    worn: tuple[Finished, FaceSet, Tensor], apparatus: Apparatus
-) -> None:
-    """What the test above rests on: neither the canvas' place nor another photo's will do."""
-    finished, own, moved = worn
-    places = torch.tensor([own.photos.index(name) for name in finished.report.photos["held_out"]])
-    frame = read_image(finished.out / "frame.png")[None]
-    faces = own.faces(places)
-    means = [
-        float(
-            logits_wearing(apparatus.victim, faces, frame, placement=placement)[0]
-            .softmax(1)[:, 1].mean()
-        )
-        for placement in (
-            Placement(homographies=moved[places]),
-            Placement(homographies=moved[places.flip(0)]),
-            FIXED,
-        )
-    ]  # fmt: skip
-    assert abs(means[0] - means[1]) > 1e-4
-    assert abs(means[0] - means[2]) > 1e-4
-
-
-def test_physical_controls_are_warped_too(
-    worn: tuple[Finished, FaceSet, Tensor], apparatus: Apparatus
-) -> None:
-    finished, own, moved = worn
-    places = torch.tensor([own.photos.index(name) for name in finished.report.photos["held_out"]])
-    benign = control_frames(apparatus.glasses, count=3, generator=torch.Generator().manual_seed(0))[
-        "benign"
-    ]
-    logits = logits_wearing(
-        apparatus.victim, own.faces(places), benign,
-        placement=Placement(homographies=moved[places]),
-    )  # fmt: skip
-    expected = measure_success(Impersonate(subject=0, target=1), logits).mean_probability
-    assert finished.report.controls["benign"].mean_probability == pytest.approx(expected, abs=1e-5)
-
-
-def test_a_physical_experiment_needs_a_homography_for_each_photo(
-    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
-) -> None:
-    for physical, homographies in ((True, None), (False, 5), (True, 2)):
-        where = None if homographies is None else torch.eye(3).repeat(homographies, 1, 1)
-        with pytest.raises(ConfigError, match="homography for each"):
-            run_experiment(
-                apparatus, crowd, replace(IMPERSONATE, physical=physical), QUICK, tmp_path,
-                placement=Placement(homographies=where),
-            )  # fmt: skip
