@@ -32,7 +32,7 @@ EMBEDDINGS = """\
 """
 OPTIONS = {
     "epochs", "batch", "rate", "erased_share", "frames_per_photo", "patience", "seed",
-    "identities", "photos", "margin",
+    "identities", "photos", "margin", "validation_fraction",
 }  # fmt: skip
 """Settings that have an option of the same name."""
 

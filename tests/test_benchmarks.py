@@ -56,7 +56,7 @@ def test_runs_stand_side_by_side_with_their_commands(tmp_path: Path) -> None:
     versions = {"torch": "2.13.0"}
     machine = {"processor": "Abacus", "cores": 2, "gpu": None}
     about = {"source": "lfw143", "precision": "32", "start": "emb/backbone.safetensors"}
-    recipe = replace(RECIPES["of143"], epochs=7, seed=3, sizes=(66, 96))
+    recipe = replace(RECIPES["of143"], epochs=7, seed=3, sizes=(66, 96), validation_fraction=0.0)
     small, embedding = tmp_path / "small", tmp_path / "embedding"
     config = {**asdict(recipe), **about, "identities": ["a", "b"]}
     write_json(small / "config.json", {"config": config, "versions": versions, "machine": machine})
@@ -79,6 +79,7 @@ def test_runs_stand_side_by_side_with_their_commands(tmp_path: Path) -> None:
     assert "| embedding | 80.0% | 1.2% | 21.0% | 0.900 | 600 | 10 min | not recorded |" in text
     assert (
         "- `small`: `agns train recognizer --arch of143 --faces lfw143 "
-        "--init emb/backbone.safetensors --sizes 66,96 --epochs 7 --seed 3 --out RUN`" in text
+        "--init emb/backbone.safetensors --sizes 66,96 --epochs 7 --seed 3 "
+        "--validation-fraction 0.0 --out RUN`" in text
     )
     assert "- `embedding`: `agns train metric --faces lfw143 --margin 0.3 --out RUN`" in text
