@@ -10,27 +10,12 @@ import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import HfApi, constants
+from tests.models.conftest import NAMES, RECORD
 
 from agns.errors import ConfigError, WeightsError
-from agns.models.recognizer import Recognizer, build_recognizer
+from agns.models.recognizer import Recognizer
 
-NAMES = ("Ann", "Bob", "Cyd")
-RECORD: dict[str, object] = {"source": "three friends", "scores": {"photos": 6, "accuracy": 0.75}}
 COMMIT = "c0ffee" * 6 + "c0de"
-
-
-@pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    made = build_recognizer("of", NAMES, generator=torch.Generator().manual_seed(0))
-    made.record = RECORD
-    return made.eval()
-
-
-@pytest.fixture(scope="module")
-def folder(recognizer: Recognizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("shared") / "victim"
-    recognizer.save_pretrained(path)
-    return path
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import PyTorchModelHubMixin
+from tests.models.conftest import NAMES, RECORD
 
 from agns.errors import ConfigError, WeightsError
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
@@ -15,29 +16,8 @@ from agns.models.sharing import Shareable
 from agns.models.shipped import shipped_weights
 from agns.storage import load_tensors, read_json, save_tensors
 
-NAMES = ("Ann", "Bob", "Cyd")
-RECORD: dict[str, object] = {
-    "recipe": {"arch": "of", "epochs": 2, "rate": 0.002},
-    "source": "three friends",
-    "scores": {"photos": 6, "accuracy": 0.75},
-    "training_photos": ["0a1b", "2c3d"],
-}
 NETWORKS = (Recognizer, Generator, Discriminator)
 networks = pytest.mark.parametrize("kind", NETWORKS, ids=lambda kind: kind.__name__)
-COMMIT = "c0ffee" * 6 + "c0de"
-
-
-@pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    """One that differs from a plain recogniser wherever it can."""
-    random = torch.Generator().manual_seed(0)
-    made = Recognizer("of", NAMES, pooling="same", convention="tensorflow")
-    for tensor in made.state_dict().values():
-        if tensor.is_floating_point():
-            tensor.uniform_(0.01, 0.1, generator=random)
-    made.subtract(torch.rand(3, 1, 1, generator=random))
-    made.record = RECORD
-    return made.eval()
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +27,6 @@ def shared(recognizer: Recognizer) -> dict[type[Shareable], Shareable]:
     return {
         Recognizer: recognizer, Generator: generator.eval(), Discriminator: discriminator.eval()
     }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def folder(recognizer: Recognizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("shared") / "victim"
-    recognizer.save_pretrained(path)
-    return path
 
 
 @torch.no_grad()
