@@ -17,6 +17,8 @@ TORCH_INDEX ?= $(shell test "$$(uname -s)" = Linux && ! command -v nvidia-smi >/
 PIP_FLAGS ?=
 
 PIP := .venv/bin/python -m pip --disable-pip-version-check
+# Modules are compiled when they are first imported: most of those that come along never are.
+INSTALL := $(PIP) install --no-compile -c constraints.txt $(PIP_FLAGS)
 
 .PHONY: help demo test clean
 
@@ -59,18 +61,17 @@ endef
 
 # PyTorch alone is asked for at the extra index, so that it serves no other package.
 define install_torch
-$(if $(TORCH_INDEX),$(PIP) install $(PIP_FLAGS) --retries 1 --no-deps -c constraints.txt \
-	--extra-index-url $(TORCH_INDEX) torch)
+$(if $(TORCH_INDEX),$(INSTALL) --retries 1 --no-deps --extra-index-url $(TORCH_INDEX) torch)
 endef
 
 .venv/installed: pyproject.toml constraints.txt
 	$(prepare)
 	$(install_torch)
-	$(PIP) install $(PIP_FLAGS) -c constraints.txt -e .
+	$(INSTALL) -e .
 	@rm .venv/unfinished && touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt
 	$(prepare)
 	$(install_torch)
-	$(PIP) install $(PIP_FLAGS) -c constraints.txt -e ".[dev]"
+	$(INSTALL) -e ".[dev]"
 	@rm .venv/unfinished && touch .venv/installed $@

@@ -1,3 +1,6 @@
+import contextlib
+import functools
+import io
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,8 +12,10 @@ import torch
 from agns.cli import main
 from agns.data.eyeglasses import draw_frames
 from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
-from agns.evaluation import apparatus
+from agns.evaluation import apparatus, trial
+from agns.evaluation.campaign import report
 from agns.evaluation.controls import control_frames
+from agns.evaluation.stealth import StealthScale
 from agns.images import from_pixels, write_image
 from agns.models.dcgan import build_gan, save_network
 from agns.models.recognizer import build_recognizer, save_recognizer
@@ -70,6 +75,22 @@ def agns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         return Outcome(code if isinstance(code, int) else 0, captured.out, captured.err)
 
     return run
+
+
+def call(*arguments: object) -> Outcome:
+    """Runs a command line in this process, for what several tests share."""
+    out, err, code = io.StringIO(), io.StringIO(), None
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        patch.setattr(sys, "argv", ["agns", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as leaving:
+            code = leaving.code
+    return Outcome(code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="package")
@@ -137,7 +158,31 @@ def write_plan(tmp_path: Path, weights: Weights, folder: Path) -> Callable[[str]
 @pytest.fixture
 def few_controls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two frames of each control in place of 32, which take seconds."""
-    monkeypatch.setattr(
+    score_briefly(monkeypatch)
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pictures of attacks and campaigns, which take as long as all else in a small one."""
+    draw_nothing(monkeypatch)
+
+
+def score_briefly(patch: pytest.MonkeyPatch) -> None:
+    """Two frames of each control, and 20 benign ones to measure looks by, in place of 200."""
+    patch.setattr(
         apparatus, "control_frames",
         lambda glasses, *, count, generator: control_frames(glasses, count=2, generator=generator),
     )  # fmt: skip
+    patch.setattr(apparatus, "StealthScale", functools.partial(StealthScale, benign=20))
+
+
+def draw_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Write one white pixel where a picture of an attack or a campaign would be drawn."""
+
+    def draw(path: Path, *given: object, **named: object) -> None:
+        write_image(path, torch.ones(3, 1, 1))
+
+    for name in ("draw_before_after", "draw_history"):
+        patch.setattr(trial, name, draw)
+    for name in ("draw_intervals", "draw_stealth", "draw_transfer"):
+        patch.setattr(report, name, draw)

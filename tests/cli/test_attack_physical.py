@@ -30,7 +30,7 @@ def wearer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.usefixtures("few_controls")
+@pytest.mark.usefixtures("few_controls", "no_pictures")
 @pytest.mark.parametrize("options", [(), ("--subject", "Somebody_Else")])
 def test_a_physical_attack_scores_photos_of_the_worn_frame(
     options: tuple[str, ...], agns: Run, wearer: Path, weights: Any, shop: Path,
@@ -86,7 +86,7 @@ def test_physical_misuse_is_one_sentence(
     assert complaint in done.complaint
 
 
-@pytest.mark.usefixtures("few_controls")
+@pytest.mark.usefixtures("few_controls", "no_pictures")
 @pytest.mark.parametrize("method", [("--method", "ccs16-physical"), ("--printability", 0.5)])
 def test_a_palette_is_attacked_and_scored_with(
     method: tuple[object, ...], agns: Run, tmp_path: Path, weights: Any, folder: Path, shop: Path
@@ -100,11 +100,6 @@ def test_a_palette_is_attacked_and_scored_with(
     )  # fmt: skip
     assert done.code == 0, done.err
     assert "non printability" in done.out
-    plain = agns(
-        *IMPERSONATE, "--target", "Synthetic_002", "--stop", 0.0001, "--craft", 2,
-        *weights.options, "--faces", folder, "--glasses", shop, "--out", tmp_path / "plain",
-    )  # fmt: skip
-    assert "non printability" not in plain.out
     result = read_json(out / "result.json")
     assert result["config"]["palette"] == str(palette)
     frame = read_image(out / "frame.png")[None]

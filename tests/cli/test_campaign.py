@@ -1,6 +1,7 @@
 """`agns campaign`: run, broken off, gone on with, reported."""
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
+from tests.cli.conftest import call, draw_nothing
 
 from agns.cli import campaign
 from agns.errors import AttackError, WeightsError
@@ -44,6 +46,29 @@ frames: 16
 @pytest.fixture
 def plan(write_plan: Callable[[str], Path]) -> Path:
     return write_plan(PLAN)
+
+
+@pytest.fixture(scope="module")
+def unbroken(
+    tmp_path_factory: pytest.TempPathFactory, weights: Any, folder: Path
+) -> Callable[[int], Path]:
+    """A run of the plan in one go, of so many attacks side by side."""
+
+    @functools.cache
+    def run(together: int) -> Path:
+        root = tmp_path_factory.mktemp("unbroken")
+        plan = root / "plan.yaml"
+        text = PLAN.format(recognizer=weights.recognizer, faces=folder)
+        plan.write_text(f"{text}together: {together}\n", encoding="utf-8")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AGNS_CACHE", str(root / "cache"))
+            draw_nothing(patch)
+            done = call("campaign", "run", plan, "--out", root / "out")
+        assert done.code == 0, done.err
+        assert "4 of 4 attacks have results, 0 failed" in done.out
+        return root / "out"
+
+    return run
 
 
 def figures(out: Path) -> list[object]:
@@ -81,6 +106,7 @@ def test_a_dry_run_says_what_would_run_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("few_controls")
 def test_frames_are_scored_on_the_other_recognisers_once(
     agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,8 +133,17 @@ def test_frames_are_scored_on_the_other_recognisers_once(
     assert read_json(tmp_path / "out" / "report.json")["transfers"] == told["transfers"]
 
 
-@pytest.mark.parametrize("together", [1, 2])
-@pytest.mark.parametrize("half_written", [False, True])
+def test_a_campaign_reports_its_attacks_by_method(unbroken: Callable[[int], Path]) -> None:
+    whole = unbroken(1)
+    told = read_json(whole / "report.json")
+    assert [line["attack"] for line in told["lines"]] == ["pgd", "agn"]
+    assert told["lines"][1]["against_first"] is not None
+    assert told["plan"]["attacks"][0]["method"]["bound"] == 0.12
+    assert (whole / "report.md").read_text(encoding="utf-8").count("| small |") == 2
+
+
+@pytest.mark.usefixtures("no_pictures")
+@pytest.mark.parametrize(("half_written", "together"), [(False, 1), (True, 1), (True, 2)])
 def test_a_campaign_broken_off_anywhere_ends_with_the_figures_of_an_unbroken_one(
     agns: Run,
     plan: Path,
@@ -116,19 +151,11 @@ def test_a_campaign_broken_off_anywhere_ends_with_the_figures_of_an_unbroken_one
     monkeypatch: pytest.MonkeyPatch,
     half_written: bool,
     together: int,
+    unbroken: Callable[[int], Path],
 ) -> None:
     with plan.open("a", encoding="utf-8") as file:
         file.write(f"together: {together}\n")
-    whole = tmp_path / "whole"
-    done = agns("campaign", "run", plan, "--out", whole)
-    assert done.code == 0, done.err
-    assert "4 of 4 attacks have results, 0 failed" in done.out
-    told = read_json(whole / "report.json")
-    assert [line["attack"] for line in told["lines"]] == ["pgd", "agn"]
-    assert told["lines"][1]["against_first"] is not None
-    assert told["plan"]["attacks"][0]["method"]["bound"] == 0.12
-    assert (whole / "report.md").read_text(encoding="utf-8").count("| small |") == 2
-
+    whole = unbroken(together)
     broken, attacks = tmp_path / "broken", 0
     run_trials = running.run_trials
 
@@ -164,14 +191,13 @@ def test_a_campaign_broken_off_anywhere_ends_with_the_figures_of_an_unbroken_one
     assert (same.code, "worse" in same.out) == (0, False)
 
 
-@pytest.mark.parametrize("together", [1, 2])
 def test_processes_share_a_campaign_and_one_that_is_killed_loses_nothing(
-    agns: Run, plan: Path, tmp_path: Path, together: int
+    plan: Path, tmp_path: Path, unbroken: Callable[[int], Path]
 ) -> None:
+    together = 2
     with plan.open("a", encoding="utf-8") as file:
         file.write(f"together: {together}\n")
-    whole, shared = tmp_path / "whole", tmp_path / "shared"
-    assert agns("campaign", "run", plan, "--out", whole).code == 0
+    whole, shared = unbroken(together), tmp_path / "shared"
     program = "from agns.cli import main; main()"
     command = ["campaign", "run", plan, "--out", shared, "--workers", "2"]
     running_one = subprocess.Popen(
@@ -197,6 +223,7 @@ def test_processes_share_a_campaign_and_one_that_is_killed_loses_nothing(
     assert figures(shared) == figures(whole)
 
 
+@pytest.mark.usefixtures("few_controls", "no_pictures")
 def test_a_cell_that_cannot_run_is_told_and_the_others_go_on(
     agns: Run, plan: Path, tmp_path: Path
 ) -> None:
@@ -236,6 +263,7 @@ def test_misuse_is_one_sentence(agns: Run, plan: Path, tmp_path: Path) -> None:
     assert (wrong.code, "line 11: a plan has no 'goal'" in wrong.complaint) == (2, True)
 
 
+@pytest.mark.usefixtures("few_controls", "no_pictures")
 def test_another_recogniser_under_the_same_name_is_refused(
     agns: Run, plan: Path, weights: Any, tmp_path: Path
 ) -> None:
@@ -253,6 +281,7 @@ def test_another_recogniser_under_the_same_name_is_refused(
     assert "is not the recogniser any more" in done.complaint
 
 
+@pytest.mark.usefixtures("few_controls", "no_pictures")
 def test_of_cells_that_run_together_one_that_cannot_leaves_the_others_alone(
     agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,11 +1,13 @@
 """`agns campaign` with attacks that make a few frames for many subjects."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from tests.cli.conftest import call
 
 from agns.cli.opening import in_turn
 from agns.evaluation.campaign import running
@@ -35,17 +37,35 @@ def plan(write_plan: Callable[[str], Path]) -> Path:
     return write_plan(PLAN)
 
 
+@dataclass(frozen=True)
+class Unbroken:
+    """A run of the plan by one process in one go."""
+
+    out: Path
+    told: str
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory, weights: Any, folder: Path) -> Unbroken:
+    root = tmp_path_factory.mktemp("unbroken")
+    plan = root / "plan.yaml"
+    plan.write_text(PLAN.format(recognizer=weights.recognizer, faces=folder), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AGNS_CACHE", str(root / "cache"))
+        done = call("campaign", "run", plan, "--out", root / "out")
+    assert done.code == 0, done.err
+    return Unbroken(root / "out", done.out)
+
+
 def test_frames_for_many_are_made_and_reported_like_other_attacks(
-    agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbroken: Unbroken
 ) -> None:
-    out = tmp_path / "out"
-    rehearsed = agns("campaign", "run", plan, "--out", out, "--dry-run")
+    out = unbroken.out
+    rehearsed = agns("campaign", "run", plan, "--out", tmp_path / "dry", "--dry-run")
     assert rehearsed.code == 0, rehearsed.err
     assert rehearsed.out.splitlines()[1].split()[:4] == ["small", "universal", "few", "2"]
-    done = agns("campaign", "run", plan, "--out", out)
-    assert done.code == 0, done.err
-    assert "2 of 2 attacks have results, 0 failed" in done.out
-    assert "Frames for many subjects" in done.out
+    assert "2 of 2 attacks have results, 0 failed" in unbroken.told
+    assert "Frames for many subjects" in unbroken.told
     told = read_json(out / "report.json")
     schema = read_json(Path(__file__).parents[2] / "docs" / "campaign-report.schema.json")
     jsonschema.validate(told, schema)
@@ -82,10 +102,9 @@ def test_frames_for_many_are_made_and_reported_like_other_attacks(
 
 
 def test_one_that_is_broken_off_is_made_anew(
-    agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbroken: Unbroken
 ) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    assert agns("campaign", "run", plan, "--out", whole).code == 0
+    whole, broken = unbroken.out, tmp_path / "broken"
 
     def interrupted(*given: Any, progress: Any, **named: Any) -> Any:
         def stop(done: int, *_: object) -> None:
@@ -109,15 +128,12 @@ def test_one_that_is_broken_off_is_made_anew(
         assert read_json(broken / "report.json")[name] == read_json(whole / "report.json")[name]
 
 
-@pytest.mark.parametrize("how", [(), ("--dask", "local")])
 def test_other_processes_make_the_same_frames(
-    agns: Run, plan: Path, tmp_path: Path, how: tuple[str, ...]
+    agns: Run, plan: Path, tmp_path: Path, unbroken: Unbroken
 ) -> None:
-    if how:
-        pytest.importorskip("distributed")
-    alone, shared = tmp_path / "alone", tmp_path / "shared"
-    assert agns("campaign", "run", plan, "--out", alone).code == 0
-    done = agns("campaign", "run", plan, "--out", shared, "--workers", 2, *how)
+    pytest.importorskip("distributed")
+    alone, shared = unbroken.out, tmp_path / "shared"
+    done = agns("campaign", "run", plan, "--out", shared, "--workers", 2, "--dask", "local")
     assert done.code == 0, done.err
     assert read_json(shared / "report.json")["curves"] == read_json(alone / "report.json")["curves"]
     assert len(list(shared.glob("cells/*/frames/01.png"))) == 2

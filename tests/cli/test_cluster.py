@@ -1,6 +1,5 @@
 """`agns campaign run --dask`: a campaign on a real cluster of two worker processes."""
 
-import contextlib
 import functools
 import importlib
 import os
@@ -17,8 +16,8 @@ import cloudpickle
 import psutil
 import pytest
 from distributed import Client
+from tests.cli.conftest import call, draw_nothing
 
-from agns.cli import main
 from agns.cli.opening import open_for_campaign
 from agns.data.selection import list_identities
 from agns.errors import ConfigError, DataError
@@ -71,10 +70,10 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 def whole(tmp_path_factory: pytest.TempPathFactory, plan: Path) -> list[object]:
     """The figures of one process."""
     out = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(SystemExit):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AGNS_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(sys, "argv", ["agns", "campaign", "run", str(plan), "--out", str(out)])
-        main()
+        draw_nothing(patch)
+        call("campaign", "run", plan, "--out", out)
     return figures(out)
 
 
@@ -167,6 +166,7 @@ def test_a_run_that_is_broken_off_gives_everything_back_and_goes_on_later(
     assert (done.code, figures(tmp_path)) == (0, whole), done.err
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_cells_that_run_together_do_so_on_a_cluster(
     agns: Run, plan: Path, client: Client, tmp_path: Path
 ) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.conftest import score_briefly
 
 from agns.cli import stage
-from agns.evaluation import apparatus
-from agns.evaluation.controls import control_frames
 from agns.images import read_image
 from agns.storage import read_json
 
@@ -21,10 +20,7 @@ Run = Callable[..., Any]
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two iterations, and two frames of each control."""
     monkeypatch.setattr(stage, "DEMO_FRAMES", 32)
-    monkeypatch.setattr(
-        apparatus, "control_frames",
-        lambda glasses, *, count, generator: control_frames(glasses, count=2, generator=generator),
-    )  # fmt: skip
+    score_briefly(monkeypatch)
 
 
 @pytest.fixture
