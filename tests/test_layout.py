@@ -11,6 +11,7 @@ import agns
 ROOT = Path(agns.__file__).parent
 FLOORS = {
     "errors": 0,
+    "formats": 0,
     "types": 0,
     "images": 0,
     "geometry": 0,

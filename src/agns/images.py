@@ -1,26 +1,49 @@
 """Files to [0, 1] tensors and back: the only home of uint8 pictures."""
 
 import contextlib
-import struct
+import logging
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from PIL import ExifTags, UnidentifiedImageError
 from PIL import Image as PilImage
-from PIL import ImageOps, UnidentifiedImageError
 
-from agns.errors import ConfigError, ImageContractError, UnreadableImage
+from agns.errors import AgnsError, ConfigError, ImageContractError, UnreadableImage
+from agns.formats import FORMATS, HEAD, describe, picture_format, png_damage
 from agns.storage import replacing
 from agns.types import Image, Images, Pixels
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-"""File endings, in lower case, that are taken for pictures."""
+"""File endings, in lower case, of pictures that are written; `agns.formats` has those read."""
 
+MOST_PIXELS = 89_478_485
+"""Pixels of the largest picture that is decoded: where Pillow begins to suspect an attack."""
+
+SizeCheck: TypeAlias = Callable[[int, int], None]
+"""Given a height and a width in pixels, raises what is wrong with them."""
+
+_TOO_LARGE = f"has more than {MOST_PIXELS // 10**6} million pixels: shrink it first"
+_TURNS = {
+    2: PilImage.Transpose.FLIP_LEFT_RIGHT,
+    3: PilImage.Transpose.ROTATE_180,
+    4: PilImage.Transpose.FLIP_TOP_BOTTOM,
+    5: PilImage.Transpose.TRANSPOSE,
+    6: PilImage.Transpose.ROTATE_270,
+    7: PilImage.Transpose.TRANSVERSE,
+    8: PilImage.Transpose.ROTATE_90,
+}
+# Pillow reads AVIF from 11.3 on.
+_FORMATS = [name for name in FORMATS if name != "AVIF" or find_spec("PIL.AvifImagePlugin")]
 _FILTERS = threading.Lock()
+# Pillow logs what it cannot make sense of, which would reach the terminal.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def check_images(images: torch.Tensor, *, size: tuple[int, int] | None = None) -> None:
@@ -52,59 +75,153 @@ def check_images(images: torch.Tensor, *, size: tuple[int, int] | None = None) -
         raise ImageContractError(f"expected values in [0, 1], got [{low:.4g}, {high:.4g}]")
 
 
-def read_pixels(path: Path) -> UInt8[np.ndarray, "height width 3"]:
-    """Decode a picture, turned as its EXIF data says, as RGB bytes; transparency is dropped.
+def read_pixels(path: Path, check: SizeCheck | None = None) -> UInt8[np.ndarray, "height width 3"]:
+    """Decode a picture, turned as its metadata say, as RGB bytes.
+
+    The content tells the format, one of `agns.formats.FORMATS`, whatever the file is called. Of
+    several pictures in a file the first is taken; transparency is dropped. Metadata that are
+    damaged do not turn a picture.
+
+    Args:
+        path: The file.
+        check: Given the height and the width in pixels, raises what is to be raised; called before
+            anything is decoded, so that a huge picture costs nothing.
 
     Raises:
         ConfigError: There is no such file.
-        UnreadableImage: The file does not decode as a picture.
+        UnreadableImage: The file does not decode as a picture, or has more than `MOST_PIXELS`.
     """
-    try:
-        with _opened(path) as picture:
-            turned = picture
-            if "exif" in picture.info:
-                with _pillow_quiet():
-                    turned = ImageOps.exif_transpose(picture)
+    with _opened(path) as picture:
+        _check_head(picture, path, check)
+        with _decoding(path):
+            # Only TIFF's reader turns pictures and warns of metadata while it decodes.
+            with _pillow_quiet() if picture.format == "TIFF" else contextlib.nullcontext():
+                picture.load()
+            turned = _turned(picture)
+            if turned.mode.startswith("F"):
+                raise ValueError("it holds numbers with a fraction, not bytes")
             if turned.mode.startswith("I"):
                 # Pillow would cut 16-bit grey off at 255 in place of scaling it.
                 scaled = (np.asarray(turned) / 257).clip(0, 255).round().astype(np.uint8)
                 turned = PilImage.fromarray(scaled)
-            return np.asarray(turned.convert("RGB"))
+            # Dropped here, because Pillow warns of dropping some.
+            turned.info.pop("transparency", None)
+            pixels = np.asarray(turned.convert("RGB"))
+    if check is not None:
+        check(*pixels.shape[:2])
+    return pixels
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[PilImage.Image]:
+    """A picture whose head has been read; its pixels have not."""
+    with _decoding(path):
+        with _pillow_quiet():
+            picture = PilImage.open(path, formats=_FORMATS)
+    with picture:
+        yield picture
+
+
+@contextlib.contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    """Turn what Pillow raises into a sentence.
+
+    Raises:
+        ConfigError: There is no such file.
+        UnreadableImage: Anything else went wrong.
+    """
+    try:
+        yield
     except FileNotFoundError as error:
         raise ConfigError(f"there is no picture {path}") from error
-    except UnidentifiedImageError as error:
-        raise UnreadableImage(f"{path} does not decode as a picture: unknown format") from error
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        TypeError,  # this and the next come from damaged EXIF data
-        struct.error,
-        PilImage.DecompressionBombError,
-    ) as error:
-        raise UnreadableImage(f"{path} does not decode as a picture: {error}") from error
+    except PilImage.DecompressionBombError as error:
+        raise UnreadableImage(f"{path} {_TOO_LARGE}") from error
+    # Damaged files make decoders raise nearly anything.
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror is not None:
+            raise UnreadableImage(f"{path} cannot be read: {error.strerror}") from error
+        raise UnreadableImage(
+            f"{path} does not decode as a picture: it is {_found(path, error)}"
+        ) from error
+
+
+def _found(path: Path, error: Exception) -> str:
+    """What a file is that does not decode."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+            kind = picture_format(head, path.name)
+            if kind is None:
+                return describe(head, path.name)
+            wrong = png_damage(file) if kind == "PNG" else None
+    except OSError as unread:
+        return f"unreadable ({unread.strerror})"
+    if wrong is None:
+        # Pillow's own words for a head that it cannot read name the file once more.
+        unknown = isinstance(error, UnidentifiedImageError) or not str(error)
+        wrong = "its head cannot be read" if unknown else str(error)
+    return f"a {kind} file that is damaged ({wrong}): copy or save it anew"
+
+
+def _check_head(picture: PilImage.Image, path: Path, check: SizeCheck | None) -> None:
+    """Hold the size that a picture's head tells against what is expected."""
+    width, height = picture.size
+    if width * height > MOST_PIXELS:
+        raise UnreadableImage(f"{path} {_TOO_LARGE}")
+    if check is None:
+        return
+    # A PNG may say at its end that it lies on its side; TIFF's size is that of the picture turned.
+    late = picture.format == "PNG" and "exif" not in picture.info
+    if not late and picture.format != "TIFF" and _orientation(picture) >= 5:
+        height, width = width, height
+    try:
+        check(height, width)
+    except AgnsError as error:
+        if not late:
+            raise
+        try:
+            check(width, height)
+        except AgnsError:
+            raise error from None
+
+
+def _turned(picture: PilImage.Image) -> PilImage.Image:
+    """A decoded picture as it is to be looked at."""
+    turn = _TURNS.get(_orientation(picture))
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _orientation(picture: PilImage.Image) -> int:
+    """How a picture lies, from 1 to 8 as in EXIF (tag 274), 1 where nothing can be read of it."""
+    # ImageMagick keeps EXIF data in a PNG as text: a line of the kind, one of the length, hex.
+    for kind in (None, "exif", "APP1"):
+        # Damaged metadata make Pillow raise nearly anything.
+        with contextlib.suppress(Exception), _pillow_quiet():
+            if kind is None:
+                exif = picture.getexif()
+            else:
+                lines = str(picture.info[f"Raw profile type {kind}"]).split()
+                exif = PilImage.Exif()
+                exif.load(bytes.fromhex("".join(lines[2:])))
+            if (found := exif.get(ExifTags.Base.Orientation)) is not None:
+                return int(found)
+    return 1
 
 
 @contextlib.contextmanager
 def _pillow_quiet() -> Iterator[None]:
-    """Keep Pillow from warning of damaged EXIF data, which it reads as far as it can."""
+    """Keep Pillow from warning of damaged metadata, which it reads as far as it can."""
     # Filters for warnings belong to the process, and pictures are read by several threads.
     with _FILTERS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
-def _opened(path: Path) -> PilImage.Image:
-    """A picture whose head has been read; its pixels have not."""
-    with _pillow_quiet():
-        return PilImage.open(path)
-
-
 def read_image(path: Path, *, size: tuple[int, int] | None = None) -> Image:
     """Read one picture as float32 RGB in [0, 1].
 
     Args:
-        path: A JPEG or PNG file, colour or grey.
+        path: A picture, as `read_pixels` takes it.
         size: (height, width) in pixels that the picture must have, if any.
 
     Raises:
@@ -112,13 +229,15 @@ def read_image(path: Path, *, size: tuple[int, int] | None = None) -> Image:
         UnreadableImage: The file does not decode.
         ImageContractError: The picture has another size than asked for.
     """
-    image = from_pixels(torch.from_numpy(read_pixels(path).copy()).permute(2, 0, 1)[None])[0]
-    if size is not None and tuple(image.shape[1:]) != size:
-        raise ImageContractError(
-            f"expected {path} to be {size[0]}x{size[1]} pixels, "
-            f"got {image.shape[1]}x{image.shape[2]}"
-        )
-    return image.contiguous()
+
+    def check(height: int, width: int) -> None:
+        if size is not None and (height, width) != size:
+            raise ImageContractError(
+                f"expected {path} to be {size[0]}x{size[1]} pixels, got {height}x{width}"
+            )
+
+    pixels = read_pixels(path, check).transpose(2, 0, 1).copy()
+    return torch.from_numpy(pixels).to(torch.float32).div_(255)
 
 
 def from_pixels(pixels: Pixels) -> Images:

@@ -103,10 +103,9 @@ def align(
         _align_single(sources, destination, config, source)
         return
     jobs = list_jobs(sources, destination)
-    if landmarks is not None and landmarks.is_file() and len(jobs) > 1:
-        raise ConfigError(
-            f"{landmarks} holds one face's landmarks, but there are {len(jobs)} photos"
-        )
+    photos = sum(not job.left_out for job in jobs)
+    if landmarks is not None and landmarks.is_file() and photos > 1:
+        raise ConfigError(f"{landmarks} holds one face's landmarks, but there are {photos} photos")
     with bar("Aligning") as progress:
         rows = align_folder(
             jobs,
@@ -119,7 +118,8 @@ def align(
     _summarise(rows)
     say(f"Wrote {destination / RECORD}")
     if all(row.outcome not in ("aligned", "there already") for row in rows):
-        raise FaceNotFound(f"no face was aligned to {destination}: {rows[0].detail}")
+        first = next(row for row in rows if row.outcome != "left out")
+        raise FaceNotFound(f"no face was aligned to {destination}: {first.detail}")
 
 
 def _align_single(
@@ -141,10 +141,11 @@ def _align_single(
 
 def _summarise(rows: "Sequence[Row]") -> None:
     counts = Counter(row.outcome for row in rows)
+    photos = len(rows) - counts["left out"]
     several = sum(row.faces > 1 for row in rows)
     blank = counts["no face"]
     parts = [
-        f"{counts['aligned'] + counts['there already']} of {len(rows)} photos are aligned",
+        f"{counts['aligned'] + counts['there already']} of {photos} photos are aligned",
         f"{several} of them {'shows' if several == 1 else 'show'} several faces",
         f"{blank} {'shows' if blank == 1 else 'show'} no face that was found",
         f"{counts['unreadable']} {'does' if counts['unreadable'] == 1 else 'do'} not decode",
@@ -152,4 +153,7 @@ def _summarise(rows: "Sequence[Row]") -> None:
     for outcome in ("no landmarks", "bad landmarks"):
         if counts[outcome]:
             parts.append(f"{counts[outcome]} with {outcome}")
+    if counts["left out"]:
+        first = next(row for row in rows if row.outcome == "left out")
+        parts.append(f"{counts['left out']} left out, such as {first.photo} ({first.detail})")
     say("; ".join(parts))

@@ -26,6 +26,7 @@ from agns.cli.options import (
     open_glasses,
     open_subject,
     open_victim,
+    tell_left_out,
 )
 
 if TYPE_CHECKING:
@@ -250,6 +251,7 @@ def attack(
     if physical and photos is not None:
         marked = load_marked_photos(photos, subject, skip_unmarked=skip_unmarked)
         photographs, placement = marked.faces, marked.placement
+        tell_left_out(photos, marked.left_out)
         say(f"Found the seven marks in {len(photographs)} photos")
         if marked.skipped:
             say(f"{len(marked.skipped)} photos were left out: {marked.skipped[0]}")

@@ -21,6 +21,7 @@ from agns.cli.options import (
     open_subject,
     open_victim,
     recorded_crop,
+    tell_left_out,
 )
 
 app = typer.Typer(
@@ -127,6 +128,7 @@ def enrol(
     the recogniser was trained on; half of the photos at least are not taken.
     """
     from agns.data.enrolment import write_enrolment
+    from agns.data.listing import SYSTEM_FOLDERS
     from agns.data.marked_photos import load_marked_photos
     from agns.errors import ConfigError
     from agns.training.material import split_glasses
@@ -134,10 +136,11 @@ def enrol(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is already there and not an empty folder: name another")
     subject = out.resolve().name
-    if subject[0] == "." or subject == "aligned":
+    if subject[0] == "." or subject == "aligned" or subject.casefold() in SYSTEM_FOLDERS:
         raise ConfigError(f"{out} is no identity's folder: its name becomes the identity's")
     prepare()
     marked = load_marked_photos(photos, subject, skip_unmarked=skip_unmarked)
+    tell_left_out(photos, marked.left_out)
     # The frames that recognisers are tested with stay unseen.
     benign, _ = split_glasses(open_glasses(glasses, count=None if glasses else 2000))
     with bar("Covering frames") as progress:
@@ -171,13 +174,26 @@ def list_folder(
             help="Write the mean of all photos: where features are sharp, faces are aligned.",
         ),
     ] = None,
+    left_out: Annotated[
+        bool,
+        typer.Option(
+            "--left-out",
+            help="Name what no command takes from the folder, and why, without decoding photos; "
+            "also of a folder of eyeglasses or of one person's photos.",
+        ),
+    ] = False,
 ) -> None:
     """Check a face folder: decode every photo, and count those of each identity."""
     import torch
 
     from agns.data.faces import write_classes
+    from agns.data.selection import list_left_out
     from agns.images import tile, write_image
 
+    if left_out:
+        others = list_left_out(root)
+        show(("left out", "what it is"), [(one.name, one.why) for one in others])
+        return
     options = FaceOptions(
         root=root,
         identities=identities,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from agns.cli.console import bar, prepare, say, workers
-from agns.cli.options import SeedOption, SkipOption
+from agns.cli.options import SeedOption, SkipOption, tell_left_out
 
 app = typer.Typer(help="Generate, draw or crop eyeglass frames.", no_args_is_help=True)
 
@@ -75,6 +75,7 @@ def crop(
 ) -> None:
     """Crop eyeglass pictures to 64x176: rows 53 to 117, columns 25 to 201."""
     from agns.data.eyeglasses import crop_eyeglasses
+    from agns.data.listing import list_folder
 
     seen = 0
 
@@ -93,5 +94,7 @@ def crop(
             skip_unreadable=skip_unreadable,
             progress=count,
         )
+    if names is None:
+        tell_left_out(source, list_folder(source).left_out)
     skipped = f"; {seen - written} did not decode and were skipped" if seen > written else ""
     say(f"Wrote {written} crops to {destination}{skipped}")

@@ -1,6 +1,7 @@
 """Options that several commands share, and what they stand for."""
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeAlias
 
@@ -9,9 +10,10 @@ import typer
 from agns.cli.console import bar, say, workers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from agns.data.faces import FaceSet
+    from agns.data.listing import LeftOut
     from agns.models.recognizer import Recognizer
     from agns.types import Glasses
 
@@ -153,7 +155,23 @@ def open_faces(options: FaceOptions) -> "FaceSet":
         faces = load_faces(options.root, selection, progress=progress)
     if faces.skipped:
         say(f"{len(faces.skipped)} unreadable pictures were left out, {faces.skipped[0]}")
+    tell_left_out(options.root, faces.left_out)
     return faces
+
+
+def tell_left_out(folder: Path, left_out: "Sequence[LeftOut]") -> None:
+    """Say on standard error how many files and folders were left out, and how to see them."""
+    if not left_out:
+        return
+    folders = sum(one.folder for one in left_out)
+    counts = (("file", len(left_out) - folders), ("folder", folders))
+    words = " and ".join(f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts if n)
+    was, first = "were" if len(left_out) > 1 else "was", left_out[0]
+    typer.echo(
+        f"{words} of {folder} {was} left out, such as {first.name} ({first.why}); "
+        f"agns faces list {shlex.quote(str(folder))} --left-out names all",
+        err=True,
+    )
 
 
 def open_subject(options: FaceOptions, subject: str, identities: tuple[str, ...]) -> "FaceSet":
@@ -215,6 +233,7 @@ def open_glasses(
     """
     from agns.data.eyeglass_cache import load_drawn_frames
     from agns.data.eyeglasses import EYEGLASS_COUNT, read_eyeglasses
+    from agns.data.listing import list_folder
     from agns.errors import ConfigError
 
     if folder is None:
@@ -223,7 +242,10 @@ def open_glasses(
         with bar("Drawing eyeglasses") as progress:
             return load_drawn_frames(count or EYEGLASS_COUNT, workers=workers(), progress=progress)
     with bar("Reading eyeglasses") as progress:
-        return read_eyeglasses(folder, mask=mask, names=names, progress=progress)
+        glasses = read_eyeglasses(folder, mask=mask, names=names, progress=progress)
+    if names is None:
+        tell_left_out(folder, list_folder(folder).left_out)
+    return glasses
 
 
 def attacked_crop(victim: Victim, told: int | None) -> int | None:

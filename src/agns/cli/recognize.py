@@ -59,6 +59,7 @@ class FolderAccuracy:
     not_trained_on: Accuracy
     photos_of_unknown_identities: int
     skipped: int
+    left_out: int
 
 
 def recognize(
@@ -174,4 +175,5 @@ def _measured(
         not_trained_on=accuracy(unseen),
         photos_of_unknown_identities=int((~known).sum()),
         skipped=len(faces.skipped),
+        left_out=len(faces.left_out),
     )

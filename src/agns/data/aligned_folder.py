@@ -124,7 +124,7 @@ def align_picture(
     """Align one photo to a picture.
 
     Args:
-        photo: A JPEG or PNG file.
+        photo: A picture, as `agns.images.read_pixels` takes it.
         aligned: The PNG or JPEG file to write; of several faces, the second's name ends in
             `.face2` and so on.
         config: How.
@@ -200,6 +200,8 @@ class _Work:
     def __call__(self, job: Job) -> Row:
         place = self.destination / f"{job.name}.png"
         row = functools.partial(Row, name=job.name, photo=os.path.abspath(job.photo))
+        if job.left_out:
+            return row(outcome="left out", detail=job.left_out)
         files = self.landmarks.files
         if files is not None and files.is_dir() and not (files / f"{job.name}.csv").is_file():
             return row(outcome="no landmarks", detail=f"there is no {files / job.name}.csv")

@@ -1,18 +1,17 @@
 """Which photos are to be aligned, and the record of what became of each."""
 
 import csv
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, TextIO, TypeAlias, cast, get_args
 
+from agns.data.listing import READ, list_folder, without_ending
 from agns.errors import ConfigError, DataError
-from agns.images import IMAGE_SUFFIXES
 from agns.storage import replacing
 
 Outcome: TypeAlias = Literal[
-    "aligned", "there already", "no face", "unreadable", "no landmarks", "bad landmarks"
+    "aligned", "there already", "no face", "unreadable", "no landmarks", "bad landmarks", "left out"
 ]
 
 
@@ -25,6 +24,9 @@ class Job:
 
     name: str
     """Its path among the aligned pictures, without its ending, with forward slashes."""
+
+    left_out: str = ""
+    """Why it is no photo to be aligned; it then keeps its ending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,23 +74,24 @@ def list_jobs(sources: Sequence[Path], destination: Path) -> list[Job]:
                     f"{destination} lies in {source}, or the other way round: name a folder beside"
                 )
             before = f"{source.resolve().name}/" if len(sources) > 1 else ""
-            found = [(before + str(path.relative_to(source).as_posix()), path)
-                     for path in _pictures(source)]  # fmt: skip
+            found = [(before + path.relative_to(source).as_posix(), path, why)
+                     for path, why in _walk(source)]  # fmt: skip
         else:
             if source.resolve().parent == destination.resolve():
                 raise ConfigError(f"{source} lies in {destination} itself: name a folder beside")
-            found = [(source.name, source)]
-        for place, photo in found:
-            name = place.rpartition(".")[0]
+            found = [(source.name, source, "")]
+        for place, photo, why in found:
+            name = place if why else without_ending(place)
             if name in jobs:
                 raise ConfigError(
                     f"{jobs[name].photo} and {photo} would both become {name}.png: rename one"
                 )
-            jobs[name] = Job(photo=photo, name=name)
-    if not jobs:
+            jobs[name] = Job(photo=photo, name=name, left_out=why)
+    if all(job.left_out for job in jobs.values()):
+        others = f" but {_first(jobs.values())}" if jobs else ""
         raise DataError(
-            f"expected pictures ({', '.join(IMAGE_SUFFIXES)}) in "
-            f"{', '.join(str(source) for source in sources)}, found none"
+            f"expected pictures ({READ}) in {', '.join(str(source) for source in sources)}, found "
+            f"none{others}"
         )
     return [jobs[name] for name in sorted(jobs)]
 
@@ -98,22 +101,24 @@ def _overlap(source: Path, destination: Path) -> bool:
     return one.is_relative_to(other) or other.is_relative_to(one)
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
-    """The pictures in a folder at any depth, but for hidden ones; links are followed."""
+def _first(jobs: Iterable[Job]) -> str:
+    job = min(jobs, key=lambda job: job.name)
+    return f"{job.photo} ({job.left_out})"
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
+    """What lies in a folder at any depth, and why it is no picture to align; links are followed."""
     seen: set[Path] = set()
-    for directory, folders, files in os.walk(folder, followlinks=True):
+    left = [folder]
+    while left:
         # A link to a folder around it would go round for ever.
-        if (real := Path(directory).resolve()) in seen:
-            folders.clear()
+        if (real := (directory := left.pop(0)).resolve()) in seen:
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if name[0] != ".")
-        for name in sorted(files):
-            path = Path(directory) / name
-            picture = name[0] != "." and name.lower().endswith(IMAGE_SUFFIXES)
-            # A link to nothing is kept, to be reported; a pipe would be waited for.
-            if picture and (path.is_file() or path.is_symlink()):
-                yield path
+        listing = list_folder(directory)
+        left[:0] = listing.folders
+        yield from ((path, "") for path in listing.pictures)
+        yield from ((directory / one.name, one.why) for one in listing.left_out)
 
 
 _COLUMNS = tuple(field.name for field in fields(Row))

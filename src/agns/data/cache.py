@@ -96,7 +96,8 @@ def content_key(root: Path, photos: Sequence[str], *, center_crop: int | None) -
 
 def _file_digest(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         # Decoding the file names it and says what is wrong.
         return "unreadable"
@@ -208,7 +209,7 @@ def decode_face(path: Path, *, center_crop: int | None) -> Picture:
     """Decode one picture onto the face canvas.
 
     Args:
-        path: A JPEG or PNG file.
+        path: A picture, as `agns.images.read_pixels` takes it.
         center_crop: Side in pixels of the central square that is resized to the canvas. Without
             it a picture of the canvas' size is taken as it is, one of 250x250 pixels as a
             deep-funneled photo of Labeled Faces in the Wild, of which the central 120 are
@@ -224,23 +225,24 @@ def decode_face(path: Path, *, center_crop: int | None) -> Picture:
     """
     if center_crop is not None and center_crop < 1:
         raise ConfigError(f"center_crop must be at least 1, got {center_crop}")
-    pixels = read_pixels(path)
-    height, width = pixels.shape[:2]
-    if center_crop is None and (height, width) == LFW_SIZE:
-        center_crop = LFW_CENTER
-    if center_crop is None:
-        if (height, width) != (CANVAS, CANVAS):
+
+    def check(height: int, width: int) -> None:
+        if center_crop is None and (height, width) not in (LFW_SIZE, (CANVAS, CANVAS)):
             raise DataError(
                 f"{path} has {height}x{width} pixels, expected {CANVAS}x{CANVAS}: "
                 "align the faces first, or take the centre with --center-crop SIDE"
             )
-    else:
-        if min(height, width) < center_crop:
+        if min(height, width) < (center_crop or 1):
             raise DataError(
                 f"{path} has {height}x{width} pixels, too few for --center-crop {center_crop}"
             )
-        top, left = (height - center_crop) // 2, (width - center_crop) // 2
-        square = PilImage.fromarray(pixels[top : top + center_crop, left : left + center_crop])
+
+    pixels = read_pixels(path, check)
+    height, width = pixels.shape[:2]
+    side = LFW_CENTER if center_crop is None and (height, width) == LFW_SIZE else center_crop
+    if side is not None:
+        top, left = (height - side) // 2, (width - side) // 2
+        square = PilImage.fromarray(pixels[top : top + side, left : left + side])
         pixels = np.asarray(square.resize((CANVAS, CANVAS), PilImage.Resampling.BICUBIC))
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 

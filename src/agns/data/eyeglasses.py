@@ -10,10 +10,11 @@ from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from agns.accessory.frame import FRAME_COLUMNS, FRAME_ROWS, FRAME_SIZE
+from agns.data.listing import READ, list_folder, without_ending
 from agns.data.textures import Texture, chosen, painted
 from agns.data.workers import each_in_order
 from agns.errors import ConfigError, DataError, UnreadableImage
-from agns.images import IMAGE_SUFFIXES, from_pixels, read_pixels, write_image
+from agns.images import from_pixels, read_pixels, write_image
 from agns.types import CANVAS, Pixels, Progress, silent
 
 EYEGLASS_COUNT = 16_680
@@ -115,8 +116,8 @@ def read_eyeglasses(
     """Read a folder of eyeglass pictures in the original data set's layout.
 
     Args:
-        root: Folder of PNG or JPEG pictures, each 224x224 with the glasses where a face would
-            wear them, or already cropped to 64x176.
+        root: Folder of pictures (see `agns.data.listing`), each 224x224 with the glasses where a
+            face would wear them, or already cropped to 64x176.
         names: Text file that lists the pictures to take, one name a line; all if left out.
         mask: Picture, 224x224 or 64x176; where it is black (at most 127), so is the result.
         skip_unreadable: Pass over pictures that do not decode.
@@ -173,9 +174,10 @@ def crop_eyeglasses(
     paths = _listed(source, names)
     targets: dict[str, Path] = {}
     for path in paths:
-        if path.stem in targets:
-            raise DataError(f"{targets[path.stem]} and {path} would both become {path.stem}.png")
-        targets[path.stem] = path
+        stem = without_ending(path.name)
+        if stem in targets:
+            raise DataError(f"{targets[stem]} and {path} would both become {stem}.png")
+        targets[stem] = path
     if destination.exists() and not destination.is_dir():
         raise ConfigError(f"{destination} is a file, not a folder to write crops to")
     for stem in targets:
@@ -185,7 +187,7 @@ def crop_eyeglasses(
             )
     written = 0
     for path, frame in _crops(paths, mask, progress, skip_unreadable=skip_unreadable):
-        write_image(destination / f"{path.stem}.png", from_pixels(frame[None])[0])
+        write_image(destination / f"{without_ending(path.name)}.png", from_pixels(frame[None])[0])
         written += 1
     if not written:
         raise DataError(f"none of the {len(paths)} pictures in {source} decodes")
@@ -197,18 +199,14 @@ def _listed(root: Path, names: Path | None) -> list[Path]:
     if not root.is_dir():
         raise ConfigError(f"there is no folder {root} of eyeglass pictures")
     if names is None:
-        paths = sorted(
-            path
-            for path in root.iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-        )
+        paths = list(list_folder(root).pictures)
     else:
         paths = [root / name for name in _lines(names)]
         for path in paths:
             if not path.is_file():
                 raise DataError(f"{names} lists {path.name}, but there is no file {path}")
     if not paths:
-        raise DataError(f"expected PNG or JPEG pictures in {names or root}, found none")
+        raise DataError(f"expected pictures ({READ}) in {names or root}, found none")
     return paths
 
 
@@ -243,12 +241,15 @@ def _crops(
 
 def _cropped(path: Path) -> UInt8[Tensor, "3 64 176"]:
     """Read a picture of the whole canvas, or of the crop alone, as the crop."""
-    pixels = read_pixels(path)
+
+    def check(height: int, width: int) -> None:
+        if (height, width) not in ((CANVAS, CANVAS), FRAME_SIZE):
+            raise DataError(
+                f"expected {path} to be {CANVAS}x{CANVAS} or {FRAME_SIZE[0]}x{FRAME_SIZE[1]} "
+                f"pixels, got {height}x{width}"
+            )
+
+    pixels = read_pixels(path, check)
     if pixels.shape[:2] == (CANVAS, CANVAS):
         pixels = pixels[slice(*FRAME_ROWS), slice(*FRAME_COLUMNS)]
-    elif pixels.shape[:2] != FRAME_SIZE:
-        raise DataError(
-            f"expected {path} to be {CANVAS}x{CANVAS} or {FRAME_SIZE[0]}x{FRAME_SIZE[1]} pixels, "
-            f"got {pixels.shape[0]}x{pixels.shape[1]}"
-        )
     return torch.from_numpy(pixels.transpose(2, 0, 1).copy())

@@ -1,9 +1,9 @@
 """Identity folders to labelled faces.
 
-A face folder holds one folder per identity with its pictures in it, `<root>/<Identity>/*.jpg`,
-`.jpeg` or `.png`. Where an identity has an inner folder `aligned`, its pictures are taken in
-place of the raw ones. Hidden files and files of other kinds are passed over, but for
-`photographs.json` beside them, which says what pictures are of.
+A face folder holds one folder per identity with its pictures in it, `<root>/<Identity>/*.jpg`, or
+of another format; see `agns.data.listing`. Where an identity has an inner folder `aligned`, its
+pictures are taken in place of the raw ones. `photographs.json` beside them says what pictures are
+of. `FaceSet.left_out` says what else lies there.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,14 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from agns.data.cache import cache_directory, content_key, digest, read_pictures, store_pictures
+from agns.data.listing import LeftOut
 from agns.data.photographs import read_sources
-from agns.data.selection import FaceSelection, choose_folders, list_identities, unknown_identity
+from agns.data.selection import (
+    FaceSelection,
+    choose_folders,
+    list_face_folder,
+    unknown_identity,
+)
 from agns.errors import ConfigError, DataError
 from agns.images import from_pixels
 from agns.storage import read_json, write_json
@@ -47,6 +53,9 @@ class FaceSet:
 
     skipped: tuple[str, ...] = ()
     """One sentence for each picture that was left out because it does not decode."""
+
+    left_out: tuple[LeftOut, ...] = ()
+    """What else lies in the folder, and is no picture of an identity."""
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -163,7 +172,8 @@ def load_faces(
             picture has another size than the canvas.
         UnreadableImage: A picture does not decode, and these are not to be skipped.
     """
-    folders = choose_folders(root, list_identities(root), selection)
+    found = list_face_folder(root)
+    folders = choose_folders(root, found.photos, selection)
     photos = [photo for listed in folders.values() for photo in listed]
     directory = cache_directory() if cache is None else cache
     key = content_key(root, photos, center_crop=selection.center_crop)
@@ -213,5 +223,10 @@ def load_faces(
         digests=tuple(digests),
         skipped=tuple(
             f"{photo} was left out: it does not decode as a picture" for photo in decoded.skipped
+        ),
+        left_out=tuple(
+            one
+            for one in found.left_out
+            if not selection.names or one.name.split("/")[0] in selection.names
         ),
     )

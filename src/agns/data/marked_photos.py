@@ -9,9 +9,10 @@ from agns.accessory.mark_finding import find_marks
 from agns.accessory.marks import marks_homography
 from agns.accessory.placement import Placement
 from agns.data.faces import FaceSet, faces_from_pixels
+from agns.data.listing import READ, LeftOut, list_folder
 from agns.data.photographs import read_sources
 from agns.errors import ConfigError, DataError, ImageContractError, MarksNotFound
-from agns.images import IMAGE_SUFFIXES, read_image, to_pixels
+from agns.images import read_image, to_pixels
 from agns.types import CANVAS, Points
 
 
@@ -32,6 +33,9 @@ class MarkedPhotos:
     skipped: tuple[str, ...] = ()
     """One sentence for each photo that was left out because its marks were not found."""
 
+    left_out: tuple[LeftOut, ...] = ()
+    """What else lies in the folder."""
+
 
 def load_marked_photos(folder: Path, subject: str, *, skip_unmarked: bool = False) -> MarkedPhotos:
     """Read a folder of aligned photos, and find the marks in each.
@@ -50,15 +54,12 @@ def load_marked_photos(folder: Path, subject: str, *, skip_unmarked: bool = Fals
     """
     if not folder.is_dir():
         raise ConfigError(f"there is no folder of photos {folder}")
-    paths = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "." and path.is_file()
-    )
+    listing = list_folder(folder)
+    paths = listing.pictures
     if len(paths) < 2:
         raise DataError(
-            f"expected at least two pictures ({', '.join(IMAGE_SUFFIXES)}) in {folder}, to craft "
-            f"on some and score on others, found {len(paths)}"
+            f"expected at least two pictures ({READ}) in {folder}, to craft on some and score on "
+            f"others, found {len(paths)}{listing.others}"
         )
     kept, skipped, photos, marks = [], [], [], []
     for path in paths:
@@ -98,6 +99,7 @@ def load_marked_photos(folder: Path, subject: str, *, skip_unmarked: bool = Fals
         marks=centres,
         placement=Placement(homographies=marks_homography(centres)),
         skipped=tuple(skipped),
+        left_out=listing.left_out,
     )
 
 

@@ -1,12 +1,13 @@
 """Which identities and photos of a face folder are taken."""
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agns.data.listing import READ, LeftOut, list_folder
 from agns.errors import ConfigError, DataError
-from agns.images import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,24 +49,58 @@ class FaceSelection:
             raise ConfigError(f"exclude_most must be at least 0, got {self.exclude_most}")
 
 
-def list_identities(root: Path) -> dict[str, list[str]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaceFolder:
+    """What a face folder holds."""
+
+    photos: dict[str, list[str]]
     """The photos of each identity, as paths relative to the root, all sorted by name."""
+
+    left_out: tuple[LeftOut, ...]
+    """Everything else, sorted by name; see `agns.data.listing`."""
+
+
+def list_face_folder(root: Path) -> FaceFolder:
+    """The identities of a face folder, and what in it belongs to none.
+
+    An identity is a folder with a picture in it, or in its inner folder `aligned`. Those that
+    systems and programs keep, folders without pictures, pictures beside the identities' folders and
+    folders within them are left out.
+
+    Raises:
+        ConfigError: There is no such root.
+        DataError: It holds no identity.
+    """
     if not root.is_dir():
         raise ConfigError(f"there is no folder of faces {root}")
-    folders = sorted(
-        (entry for entry in root.iterdir() if entry.is_dir() and entry.name[0] != "."),
-        key=lambda folder: folder.name,
-    )
-    if not folders:
-        raise DataError(f"expected a folder for each identity in {root}, found none")
-    listed: dict[str, list[str]] = {}
-    for folder in folders:
-        listed[folder.name] = sorted(
-            entry.relative_to(root).as_posix()
-            for entry in _source(folder).iterdir()
-            if entry.suffix.lower() in IMAGE_SUFFIXES and entry.name[0] != "." and entry.is_file()
+    photos, left_out = _listed(root)
+    if not photos:
+        first = left_out[0] if left_out else None
+        others = "" if first is None else f" but {first.name} ({first.why})"
+        raise DataError(
+            f"expected a folder of pictures for each identity in {root}, found none{others}"
         )
-    return listed
+    return FaceFolder(photos=photos, left_out=left_out)
+
+
+def _listed(root: Path) -> tuple[dict[str, list[str]], tuple[LeftOut, ...]]:
+    top = list_folder(root)
+    photos: dict[str, list[str]] = {}
+    left_out = [*top.left_out]
+    left_out += [LeftOut(path.name, "a picture in no identity's folder") for path in top.pictures]
+    for folder in top.folders:
+        inner = list_folder(_source(folder))
+        before = _source(folder).relative_to(root).as_posix()
+        left_out += [one._replace(name=f"{before}/{one.name}") for one in inner.left_out]
+        left_out += [
+            LeftOut(f"{before}/{path.name}", "a folder within an identity's", folder=True)
+            for path in inner.folders
+        ]
+        if inner.pictures:
+            photos[folder.name] = [f"{before}/{path.name}" for path in inner.pictures]
+        else:
+            left_out.append(LeftOut(before, "a folder without pictures", folder=True))
+    return photos, tuple(sorted(left_out))
 
 
 def _source(folder: Path) -> Path:
@@ -74,12 +109,29 @@ def _source(folder: Path) -> Path:
     return aligned if aligned.is_dir() else folder
 
 
+def list_identities(root: Path) -> dict[str, list[str]]:
+    """The photos of each identity; see `list_face_folder`."""
+    return list_face_folder(root).photos
+
+
+def list_left_out(root: Path) -> tuple[LeftOut, ...]:
+    """What is left out of a face folder, or of one that holds pictures and no folders.
+
+    Raises:
+        ConfigError: There is no such folder.
+    """
+    listing = list_folder(root)
+    return _listed(root)[1] if listing.folders else listing.left_out
+
+
 def choose_folders(
     root: Path, folders: Mapping[str, list[str]], selection: FaceSelection
 ) -> dict[str, list[str]]:
     """The folders that a selection takes, sorted by name."""
     for name in (*selection.names, *selection.exclude):
         if name not in folders:
+            if name in os.listdir(root) and (root / name).is_dir():
+                raise _too_few(_source(root / name), 0, 2, selection)
             raise unknown_identity(name, folders, str(root))
     left_out = {*selection.exclude, *_most(folders, selection.exclude_most)}
     if both := left_out & set(selection.names):
@@ -114,7 +166,9 @@ def _most(folders: Mapping[str, list[str]], count: int) -> list[str]:
 
 def _too_few(folder: Path, found: int, needed: int, selection: FaceSelection) -> DataError:
     if found == 0:
-        return DataError(f"expected pictures ({', '.join(IMAGE_SUFFIXES)}) in {folder}, found none")
+        return DataError(
+            f"expected pictures ({READ}) in {folder}, found none{list_folder(folder).others}"
+        )
     photos = "a single photo" if found == 1 else f"{found} photos"
     asker = "that a split needs" if selection.minimum_photos is None else "asked for"
     way_out = (
