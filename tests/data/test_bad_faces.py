@@ -7,6 +7,7 @@ import pytest
 from PIL import Image as PilImage
 
 from agns.data.faces import load_faces
+from agns.data.listing import READ
 from agns.data.selection import FaceSelection
 from agns.errors import AgnsError, ConfigError, DataError, UnreadableImage
 
@@ -43,15 +44,18 @@ def test_a_missing_root_is_refused(tmp_path: Path) -> None:
 def test_a_root_without_identities_is_refused(tmp_path: Path) -> None:
     text(tmp_path / "photo.png")
     said = complaint(tmp_path, FaceSelection(), DataError)
-    assert said == f"expected a folder for each identity in {tmp_path}, found none"
+    assert said == (
+        f"expected a folder of pictures for each identity in {tmp_path}, found none but photo.png "
+        "(a picture in no identity's folder)"
+    )
 
 
 @pytest.mark.parametrize("inner", ["", "aligned"])
-def test_an_identity_without_photos_is_refused(album: Album, inner: str) -> None:
+def test_an_identity_without_photos_is_refused_where_it_is_named(album: Album, inner: str) -> None:
     root = album(Ann=2, Bob=0 if not inner else 2)
     (root / "Bob" / inner).mkdir(exist_ok=True)
-    said = complaint(root, FaceSelection(), DataError)
-    assert said == f"expected pictures (.jpg, .jpeg, .png) in {root / 'Bob' / inner}, found none"
+    said = complaint(root, FaceSelection(names=("Bob",)), DataError)
+    assert said == f"expected pictures ({READ}) in {root / 'Bob' / inner}, found none"
 
 
 def test_an_identity_with_a_single_photo_is_refused_with_a_way_out(album: Album) -> None:

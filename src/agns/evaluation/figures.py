@@ -13,6 +13,7 @@ from torch import Tensor
 
 from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
+from agns.evaluation.lettering import legible, letter
 from agns.images import to_picture
 from agns.models.recognizer import Recognizer
 from agns.storage import replacing
@@ -20,7 +21,11 @@ from agns.types import Faces, Image, Logits
 
 
 def save_figure(figure: Figure, path: Path, *, dpi: int = 110) -> None:
-    """Write a figure as PNG, atomically; no window system is touched."""
+    """Write a figure as PNG, atomically; no window system is touched.
+
+    Words are written in whatever script they have; see `agns.evaluation.lettering`.
+    """
+    letter(figure)
     FigureCanvasAgg(figure)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=dpi)
@@ -215,7 +220,7 @@ def draw_confusion(
     axis.set_xlabel("named")
     axis.set_ylabel("is")
     if count <= 40:
-        names = [name.replace("_", " ") for name in identities]
+        names = [legible(name.replace("_", " ")) for name in identities]
         axis.set_xticks(range(count), names, rotation=90, fontsize=7, parse_math=False)
         axis.set_yticks(range(count), names, fontsize=7, parse_math=False)
         for row, column in matrix.nonzero().tolist():

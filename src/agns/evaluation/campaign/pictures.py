@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from agns.evaluation.campaign.tables import Line
 from agns.evaluation.campaign.transfer import TransferLine
 from agns.evaluation.figures import save_figure
+from agns.evaluation.lettering import legible
 
 _COLORS = ("#d1495b", "#30638e", "#edae49", "#66a182", "#8d6a9f", "#2e4057", "#8d99ae")
 
@@ -36,7 +37,7 @@ def draw_intervals(path: Path, lines: Sequence[Line]) -> None:
     )  # fmt: skip
     axis.set_yticks(
         list(places),
-        [f"{one.recognizer}, {one.goal}, {one.attack}" for one in lines],
+        [legible(f"{one.recognizer}, {one.goal}, {one.attack}") for one in lines],
         fontsize=8,
         parse_math=False,
     )
@@ -138,8 +139,9 @@ def draw_transfer(path: Path, lines: Sequence[Line], transfers: Sequence[Transfe
                 words = "" if value != value else f"{value:.0%}"
                 color = "white" if value > 0.7 else "black"
                 axis.text(column, row, words, ha="center", va="center", fontsize=8, color=color)
-        axis.set_xticks(range(len(names)), names, fontsize=7, rotation=45, parse_math=False)
-        axis.set_yticks(range(len(names)), names, fontsize=7, parse_math=False)
+        words = [legible(name) for name in names]
+        axis.set_xticks(range(len(names)), words, fontsize=7, rotation=45, parse_math=False)
+        axis.set_yticks(range(len(names)), words, fontsize=7, parse_math=False)
         axis.set_title(f"{goal}, {attack}", fontsize=8, parse_math=False)
     for axis in panels[len(kinds) :]:
         axis.set_visible(False)
