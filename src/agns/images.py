@@ -99,7 +99,9 @@ def read_pixels(path: Path, check: SizeCheck | None = None) -> UInt8[np.ndarray,
                 picture.load()
             turned = _turned(picture)
             if turned.mode.startswith("F"):
-                raise ValueError("it holds numbers with a fraction, not bytes")
+                raise UnreadableImage(
+                    f"{path} holds numbers with a fraction: save it with 8 or 16 bits a channel"
+                )
             if turned.mode.startswith("I"):
                 # Pillow would cut 16-bit grey off at 255 in place of scaling it.
                 scaled = (np.asarray(turned) / 257).clip(0, 255).round().astype(np.uint8)
@@ -116,6 +118,9 @@ def read_pixels(path: Path, check: SizeCheck | None = None) -> UInt8[np.ndarray,
 def _opened(path: Path) -> Iterator[PilImage.Image]:
     """A picture whose head has been read; its pixels have not."""
     with _decoding(path):
+        if path.exists() and not path.is_file():
+            # A pipe would be waited for.
+            raise UnreadableImage(f"{path} is no file, but a folder or a device")
         with _pillow_quiet():
             picture = PilImage.open(path, formats=_FORMATS)
     with picture:
@@ -132,6 +137,8 @@ def _decoding(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except AgnsError:
+        raise
     except FileNotFoundError as error:
         raise ConfigError(f"there is no picture {path}") from error
     except PilImage.DecompressionBombError as error:
@@ -170,9 +177,10 @@ def _check_head(picture: PilImage.Image, path: Path, check: SizeCheck | None) ->
         raise UnreadableImage(f"{path} {_TOO_LARGE}")
     if check is None:
         return
-    # A PNG may say at its end that it lies on its side; TIFF's size is that of the picture turned.
-    late = picture.format == "PNG" and "exif" not in picture.info
-    if not late and picture.format != "TIFF" and _orientation(picture) >= 5:
+    # A PNG may say at its end that it lies on its side; some releases of Pillow give a TIFF's size
+    # as it is stored, some as it is turned.
+    late = picture.format == "TIFF" or (picture.format == "PNG" and "exif" not in picture.info)
+    if not late and _orientation(picture) >= 5:
         height, width = width, height
     try:
         check(height, width)

@@ -200,8 +200,6 @@ class _Work:
     def __call__(self, job: Job) -> Row:
         place = self.destination / f"{job.name}.png"
         row = functools.partial(Row, name=job.name, photo=os.path.abspath(job.photo))
-        if job.left_out:
-            return row(outcome="left out", detail=job.left_out)
         files = self.landmarks.files
         if files is not None and files.is_dir() and not (files / f"{job.name}.csv").is_file():
             return row(outcome="no landmarks", detail=f"there is no {files / job.name}.csv")
@@ -223,11 +221,14 @@ class _Work:
 
 
 def _done(job: Job, destination: Path, record: dict[str, Row]) -> Row | None:
-    """The row of a photo whose pictures are there and not older than it is.
+    """The row of a photo whose pictures are there and not older than it is, or of no photo.
 
     Raises:
         ConfigError: The picture is there, but of another photo, or not by this folder's record.
     """
+    if job.left_out:
+        path = os.path.abspath(job.photo)
+        return Row(name=job.name, photo=path, outcome="left out", detail=job.left_out)
     row = record.get(job.name)
     if row is None or row.outcome != "aligned":
         if (there := destination / f"{job.name}.png").exists():

@@ -28,6 +28,9 @@ from agns.types import Image, Progress, silent
 LANDMARKER_VARIABLE = "AGNS_LANDMARKER"
 """Environment variable that names the landmarker's model file."""
 
+_LARGEST = 2**16
+"""Bytes of a file of landmarks at most: some 3,000 are usual."""
+
 LONGEST = 1600
 """Sides in pixels above which a picture is shrunk before faces are looked for."""
 
@@ -193,6 +196,8 @@ def read_landmarks(path: Path, *, first: int = 0) -> Float[Tensor, "68 2"]:
     """
     if not path.is_file():
         raise ConfigError(f"there is no file of landmarks {path}")
+    if (size := path.stat().st_size) > _LARGEST:
+        raise DataError(f"{path} should hold {LANDMARK_COUNT} lines of x,y, but is {size} bytes")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
         points = [tuple(map(float, line.split(","))) for line in lines if line.strip()]

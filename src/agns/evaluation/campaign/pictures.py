@@ -139,9 +139,9 @@ def draw_transfer(path: Path, lines: Sequence[Line], transfers: Sequence[Transfe
                 words = "" if value != value else f"{value:.0%}"
                 color = "white" if value > 0.7 else "black"
                 axis.text(column, row, words, ha="center", va="center", fontsize=8, color=color)
-        words = [legible(name) for name in names]
-        axis.set_xticks(range(len(names)), words, fontsize=7, rotation=45, parse_math=False)
-        axis.set_yticks(range(len(names)), words, fontsize=7, parse_math=False)
+        labels = [legible(name) for name in names]
+        axis.set_xticks(range(len(names)), labels, fontsize=7, rotation=45, parse_math=False)
+        axis.set_yticks(range(len(names)), labels, fontsize=7, parse_math=False)
         axis.set_title(f"{goal}, {attack}", fontsize=8, parse_math=False)
     for axis in panels[len(kinds) :]:
         axis.set_visible(False)
