@@ -195,6 +195,38 @@ def test_a_damaged_photo_fails_by_name_unless_it_is_to_be_skipped(
     assert "1 unreadable pictures were left out, Ann/2.png" in done.out
 
 
+def test_what_is_left_out_is_counted_and_named_on_demand(agns: Run, tmp_path: Path) -> None:
+    root = tmp_path / "people"
+    for number in range(3):
+        path = root / "Ann" / f"{number}.webp"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PilImage.new("RGB", (224, 224), (number, 0, 0)).save(path)
+    (root / "Ann" / "3.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (root / "Ann" / "4.jpg").symlink_to("nowhere")
+    (root / "__MACOSX").mkdir()
+    done = agns("faces", "list", root)
+    assert (done.code, done.out.split()[-3:]) == (0, ["0", "Ann", "3"])
+    assert done.err.splitlines()[-1] == (
+        f"2 files and 1 folder of {root} were left out, such as Ann/3.heic (HEIC, which agns does "
+        f"not read: save it as JPEG or PNG); agns faces list {root} --left-out names all"
+    )
+    named = agns("faces", "list", root, "--left-out")
+    assert named.code == 0
+    assert [line.split()[0] for line in named.out.splitlines()[1:]] == [
+        "Ann/3.heic", "Ann/4.jpg", "__MACOSX",
+    ]  # fmt: skip
+
+
+def test_what_is_left_out_of_eyeglasses_is_counted(agns: Run, shop: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "a").write_bytes((shop / "00.png").read_bytes())
+    (source / "b.mp4").write_bytes(b"\0\0\0\x14ftypisom")
+    done = agns("glasses", "crop", source, tmp_path / "crops")
+    assert (done.code, names(tmp_path / "crops")) == (0, ["a.png"])
+    assert done.err.splitlines()[-1].startswith(f"1 file of {source} was left out, such as b.mp4")
+
+
 def test_the_mean_face_is_the_mean_of_all_photos(agns: Run, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "mean.png"
     done = agns("faces", "list", folder, "--mean-face", out)

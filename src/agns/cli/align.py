@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from agns.cli.console import bar, say, workers
+from agns.cli.options import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -155,5 +156,7 @@ def _summarise(rows: "Sequence[Row]") -> None:
             parts.append(f"{counts[outcome]} with {outcome}")
     if counts["left out"]:
         first = next(row for row in rows if row.outcome == "left out")
-        parts.append(f"{counts['left out']} left out, such as {first.photo} ({first.detail})")
+        parts.append(
+            f"{counts['left out']} left out, such as {printable(first.photo)} ({first.detail})"
+        )
     say("; ".join(parts))

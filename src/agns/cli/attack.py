@@ -238,15 +238,9 @@ def attack(
         config = dataclasses.replace(config, seed=seed)
     palette_at(palette_of(config))
     experiment = Experiment(
-        goal=goal,
-        subject=subject,
-        target=target,
-        stop=stop,
-        craft=craft,
-        seed=seed,
-        physical=physical,
-        center_crop=cut,
-    )
+        goal=goal, subject=subject, target=target, stop=stop, craft=craft, seed=seed,
+        physical=physical, center_crop=cut,
+    )  # fmt: skip
     build_goal(experiment, victim.recognizer)
     if physical and photos is not None:
         marked = load_marked_photos(photos, subject, skip_unmarked=skip_unmarked)

@@ -159,6 +159,11 @@ def open_faces(options: FaceOptions) -> "FaceSet":
     return faces
 
 
+def printable(name: str) -> str:
+    """A file's name with escapes for bytes that are no text."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def tell_left_out(folder: Path, left_out: "Sequence[LeftOut]") -> None:
     """Say on standard error how many files and folders were left out, and how to see them."""
     if not left_out:
@@ -168,7 +173,7 @@ def tell_left_out(folder: Path, left_out: "Sequence[LeftOut]") -> None:
     words = " and ".join(f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts if n)
     was, first = "were" if len(left_out) > 1 else "was", left_out[0]
     typer.echo(
-        f"{words} of {folder} {was} left out, such as {first.name} ({first.why}); "
+        f"{words} of {folder} {was} left out, such as {printable(first.name)} ({first.why}); "
         f"agns faces list {shlex.quote(str(folder))} --left-out names all",
         err=True,
     )
