@@ -30,15 +30,11 @@ SizeCheck: TypeAlias = Callable[[int, int], None]
 """Given a height and a width in pixels, raises what is wrong with them."""
 
 _TOO_LARGE = f"has more than {MOST_PIXELS // 10**6} million pixels: shrink it first"
+_TURN = PilImage.Transpose
 _TURNS = {
-    2: PilImage.Transpose.FLIP_LEFT_RIGHT,
-    3: PilImage.Transpose.ROTATE_180,
-    4: PilImage.Transpose.FLIP_TOP_BOTTOM,
-    5: PilImage.Transpose.TRANSPOSE,
-    6: PilImage.Transpose.ROTATE_270,
-    7: PilImage.Transpose.TRANSVERSE,
-    8: PilImage.Transpose.ROTATE_90,
-}
+    2: _TURN.FLIP_LEFT_RIGHT, 3: _TURN.ROTATE_180, 4: _TURN.FLIP_TOP_BOTTOM, 5: _TURN.TRANSPOSE,
+    6: _TURN.ROTATE_270, 7: _TURN.TRANSVERSE, 8: _TURN.ROTATE_90,
+}  # fmt: skip
 # Pillow reads AVIF from 11.3 on.
 _FORMATS = [name for name in FORMATS if name != "AVIF" or find_spec("PIL.AvifImagePlugin")]
 _FILTERS = threading.Lock()
