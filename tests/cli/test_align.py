@@ -46,6 +46,25 @@ def test_a_folder_is_aligned_and_summed_up(agns: Run, photos: Path, tmp_path: Pa
     assert (listed.code, "Ada" in listed.out) == (0, True)
 
 
+def test_what_is_left_out_is_counted_and_on_record(agns: Run, tmp_path: Path) -> None:
+    source, marks, out = tmp_path / "photos", tmp_path / "marks", tmp_path / "aligned"
+    write_image(source / "a.png", torch.full((3, 224, 224), 0.4))
+    # The content counts, not the name; the landmarks' file is called as the whole name.
+    (source / "a.png").rename(source / "subject01.happy")
+    write_landmarks(marks / "subject01.happy.csv", POSES["canonical"].points)
+    (source / "b.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (source / "@eaDir").mkdir()
+    for _ in range(2):
+        done = agns("align", source, out, "--landmarks", marks)
+        assert done.code == 0
+        assert "1 of 1 photos are aligned" in done.out
+        assert f"2 left out, such as {source / '@eaDir'} (a folder that a system" in done.out
+    record = (out / "alignment.csv").read_text()
+    assert "b.HEIC" in record
+    assert "left out" in record
+    assert (out / "subject01.happy.png").is_file()
+
+
 def test_a_single_photo_becomes_a_single_picture(agns: Run, tmp_path: Path) -> None:
     out = tmp_path / "face.png"
     done = agns("align", PORTRAIT, out, "--export-landmarks", tmp_path / "marks")
