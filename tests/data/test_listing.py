@@ -115,3 +115,8 @@ def test_eyeglasses_and_photos_are_read_by_their_content(tmp_path: Path) -> None
 )
 def test_an_ending_is_one_of_pictures(name: str, stem: str) -> None:
     assert without_ending(name) == stem
+
+
+def test_a_folder_without_pictures_may_be_excluded(album: Album) -> None:
+    root = album(Ann=2, Bob=0)
+    assert load_faces(root, FaceSelection(exclude=("Bob",))).identities == ("Ann",)

@@ -129,9 +129,10 @@ def choose_folders(
 ) -> dict[str, list[str]]:
     """The folders that a selection takes, sorted by name."""
     for name in (*selection.names, *selection.exclude):
-        if name not in folders:
-            if name in os.listdir(root) and (root / name).is_dir():
-                raise _too_few(_source(root / name), 0, 2, selection)
+        empty = name not in folders and name in os.listdir(root) and (root / name).is_dir()
+        if empty and name in selection.names:
+            raise _too_few(_source(root / name), 0, 2, selection)
+        if name not in folders and not empty:
             raise unknown_identity(name, folders, str(root))
     left_out = {*selection.exclude, *_most(folders, selection.exclude_most)}
     if both := left_out & set(selection.names):
