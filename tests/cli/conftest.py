@@ -1,6 +1,7 @@
 import contextlib
 import functools
 import io
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -55,7 +56,14 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Draws in this process, and leaves PyTorch as it was."""
     for module in ("faces", "glasses", "options"):
         monkeypatch.setattr(f"agns.cli.{module}.workers", lambda: 1)
+    # A command ends with its process, and takes what interrupts it for good.
+    before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    hook = sys.unraisablehook
     yield
+    for number, handler in before.items():
+        if handler is not None and signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
+    sys.unraisablehook = hook
     torch.set_flush_denormal(False)
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
+from agns.cli import interrupts
+
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
@@ -72,6 +74,10 @@ def launched(machines: "Machines", out: Path, *, resume: bool) -> "Iterator[Fabr
     except AgnsError:
         # The first process says it.
         sys.exit(1)
+    except (Exception, KeyboardInterrupt):
+        if interrupts.interrupted():
+            sys.exit(interrupts.exit_code())
+        raise
 
 
 def command_line() -> str:

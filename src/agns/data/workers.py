@@ -2,11 +2,14 @@
 
 import contextlib
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 import torch
@@ -45,6 +48,11 @@ def each_in_order(
         with interrupts_held_back():
             results = pool.map(work, items, chunksize=chunk)
         yield from results
+    except KeyboardInterrupt:
+        # Nobody waits for what they have in work, of which they may know nothing.
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        raise
     except BrokenProcessPool as error:
         raise DataError(
             "a process that shared the work was killed or could not start: try again"
@@ -56,15 +64,24 @@ def each_in_order(
 def begin_quietly(threads: int = 1) -> None:
     """What a process does first: it takes its threads, and ends without a word on Ctrl-C.
 
+    It ends with the one that began it, too, even if that is killed.
+
     Args:
         threads: That PyTorch may use in it.
     """
     torch.set_num_threads(threads)
+    if (parent := multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     # A program in the background of a shell ignores Ctrl-C, and so do its processes.
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 @contextlib.contextmanager

@@ -122,6 +122,11 @@ def running(machines: Machines) -> Iterator[Fabric]:
     try:
         yield fabric
         fabric.barrier()
+    except KeyboardInterrupt:
+        # They may not have been told, and would wait for this one. They write nothing.
+        for process in getattr(fabric.strategy.launcher, "procs", ()):
+            process.kill()
+        raise
     finally:
         if distributed.is_initialized():
             distributed.destroy_process_group()
