@@ -25,6 +25,12 @@ def break_off_in_epoch_2(done: int, total: int, figures: Mapping[str, float]) ->
         raise BrokenOff
 
 
+def interrupt_amid_epoch_2(done: int, total: int, figures: Mapping[str, float]) -> None:
+    """As Ctrl-C and SIGTERM do."""
+    if done == total // 2 + 1:
+        raise KeyboardInterrupt
+
+
 def figures(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as PilImage
-from tests.training.conftest import BrokenOff, figures
+from tests.training.conftest import BrokenOff, figures, interrupt_amid_epoch_2
 from torch import Tensor, nn
 
 from agns.errors import ConfigError, DataError
@@ -20,7 +20,7 @@ from agns.models.dcgan import build_gan, load_discriminator, load_generator, sam
 from agns.storage import load_tensors, read_json, versions
 from agns.training import gan
 from agns.training.gan import GanTraining, animate, settle_statistics, train_gan
-from agns.types import Pixels
+from agns.types import Pixels, Progress
 
 CONFIG = GanTraining(epochs=2, batch=8, precision="fp32")
 STEPS = 4
@@ -102,14 +102,26 @@ def test_a_gif_shows_sheets_in_the_order_of_their_names(tmp_path: Path) -> None:
     assert seen == [0, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("break_off", "first"),
+    [(break_off_in_epoch_2, STEPS + 1), (interrupt_amid_epoch_2, STEPS + 2)],
+)
 def test_a_run_broken_off_and_resumed_ends_bit_for_bit_as_an_unbroken_one(
-    whole: Path, tmp_path: Path, glasses: Pixels
+    whole: Path,
+    tmp_path: Path,
+    glasses: Pixels,
+    break_off: Progress,
+    first: int,
 ) -> None:
-    out = tmp_path / "broken"
-    with pytest.raises(BrokenOff):
-        train_gan(glasses, CONFIG, out, source="drawn", progress=break_off_in_epoch_2)
+    out, steps = tmp_path / "broken", list[int]()
+    with pytest.raises((BrokenOff, KeyboardInterrupt)):
+        train_gan(glasses, CONFIG, out, source="drawn", progress=break_off)
     assert not (out / "generator.safetensors").exists()
-    train_gan(glasses, CONFIG, out, source="drawn", resume=True)
+    train_gan(
+        glasses, CONFIG, out, source="drawn", resume=True,
+        progress=lambda done, *_: steps.append(done),
+    )  # fmt: skip
+    assert steps[0] == first
     for name in ("generator.safetensors", "discriminator.safetensors", "checkpoint.safetensors"):
         expected, found = load_tensors(whole / name)[0], load_tensors(out / name)[0]
         assert found.keys() == expected.keys()

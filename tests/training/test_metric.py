@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.training.conftest import BrokenOff
 
 from agns.data.faces import FaceSet
 from agns.data.synthetic import SyntheticConfig, synthetic_faces
@@ -80,20 +81,30 @@ def test_frames_that_recognisers_are_tested_with_are_not_trained_with(
     assert int(dose.max()) == 28
 
 
+@pytest.mark.parametrize("interruption", [BrokenOff, KeyboardInterrupt])
 def test_a_run_broken_off_and_resumed_ends_bit_for_bit_as_an_unbroken_one(
-    whole: Path, tmp_path: Path, people: FaceSet, glasses: Pixels
+    whole: Path,
+    tmp_path: Path,
+    people: FaceSet,
+    glasses: Pixels,
+    interruption: type[BaseException],
 ) -> None:
-    class BrokenOff(Exception):
-        pass
+    steps: list[int] = []
 
     def break_off(done: int, total: int, figures: Mapping[str, float]) -> None:
         if done == total // 2 + 1:
-            raise BrokenOff
+            raise interruption
 
     out = tmp_path / "broken"
-    with pytest.raises(BrokenOff):
+    with pytest.raises(interruption):
         train_metric(people, glasses, CONFIG, out, about=ABOUT, progress=break_off)
-    train_metric(people, glasses, CONFIG, out, about=ABOUT, resume=True)
+    train_metric(
+        people, glasses, CONFIG, out, about=ABOUT, resume=True,
+        progress=lambda done, *_: steps.append(done),
+    )  # fmt: skip
+    # Only what interrupts between steps leaves them.
+    of_epoch = steps[-1] // 2
+    assert steps[0] == of_epoch + (2 if interruption is KeyboardInterrupt else 1)
     expected, found = (load_tensors(run / "backbone.safetensors")[0] for run in (whole, out))
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.training.conftest import CONFIG, STEPS, BrokenOff, break_off_in_epoch_2, figures
+from tests.training.conftest import (
+    CONFIG,
+    STEPS,
+    BrokenOff,
+    break_off_in_epoch_2,
+    figures,
+    interrupt_amid_epoch_2,
+)
 
 from agns.data.faces import FaceSet, faces_from_pixels
 from agns.data.splits import stratified_split
@@ -99,6 +106,24 @@ def test_a_run_broken_off_and_resumed_ends_bit_for_bit_as_an_unbroken_one(
     for name, tensor in expected.items():
         assert torch.equal(found[name], tensor), name
     assert found_metadata == metadata
+    assert (out / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+
+
+def test_a_run_interrupted_amid_an_epoch_goes_on_with_the_next_step_to_the_same_bits(
+    whole: Path, tmp_path: Path, faces: FaceSet, glasses: Pixels
+) -> None:
+    out, steps = tmp_path / "broken", list[int]()
+    with pytest.raises(KeyboardInterrupt):
+        train_recognizer(faces, glasses, CONFIG, out, about=ABOUT, progress=interrupt_amid_epoch_2)
+    train_recognizer(
+        faces, glasses, CONFIG, out, about=ABOUT, resume=True,
+        progress=lambda done, *_: steps.append(done),
+    )  # fmt: skip
+    assert steps[0] == STEPS + 2
+    for name in ("recognizer.safetensors", "checkpoint.safetensors"):
+        expected, found = load_tensors(whole / name)[0], load_tensors(out / name)[0]
+        assert found.keys() == expected.keys()
+        assert all(torch.equal(found[key], tensor) for key, tensor in expected.items())
     assert (out / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from agns.cli.console import bar, percent, prepare, say
+from agns.cli.interrupts import between_steps
 from agns.cli.launching import (
     AcceleratorOption,
     DevicesOption,
@@ -98,7 +99,10 @@ def train_metric(
         photographs = first_then_others(fabric, lambda: open_faces(options))
         frames = first_then_others(fabric, lambda: open_glasses(glasses, count=2000))
         about = Provenance(source=options.source, center_crop=center_crop, command=command_line())
-        with bar("Training openface") as progress:
+        with (
+            bar("Training openface") as shown,
+            between_steps(shown, processes=machines.processes) as progress,
+        ):
             _, scores, curve = train(
                 photographs, frames, config, out, fabric=fabric, about=about, resume=resume,
                 progress=progress,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from agns.cli.console import bar, percent, prepare, say
+from agns.cli.interrupts import between_steps
 from agns.cli.launching import (
     AcceleratorOption,
     DevicesOption,
@@ -189,7 +190,10 @@ def train_recognizer(
                     device=fabric.device, progress=progress,
                 )  # fmt: skip
         else:
-            with bar(f"Training {arch}") as progress:
+            with (
+                bar(f"Training {arch}") as shown,
+                between_steps(shown, processes=machines.processes) as progress,
+            ):
                 recognizer, scores = train(
                     photographs, frames, config, out, fabric=fabric, start=start, about=about,
                     resume=resume, progress=progress,
@@ -249,7 +253,7 @@ def train_gan(
         raise ConfigError("--count is for drawn frames: a folder of eyeglasses is taken whole")
     frames = open_glasses(glasses, mask=mask, names=names, count=count)
     source = "frames drawn by agns" if glasses is None else glasses.resolve().name
-    with bar("Training the generator") as progress:
+    with bar("Training the generator") as shown, between_steps(shown) as progress:
         train(frames, config, out, resume=resume, source=source, progress=progress)
     _plot(RunDirectory(out, None, resume=True), ("discriminator", "generator"))
     say(

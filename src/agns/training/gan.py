@@ -3,6 +3,7 @@
 import copy
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def train_gan(
             `generator.safetensors` and `discriminator.safetensors`.
         resume: Go on from the checkpoint in `out`, to the figures of an unbroken run.
         source: Where the frames came from, for the record.
-        progress: Told of every step.
+        progress: Told of every step; a `KeyboardInterrupt` that it raises leaves a checkpoint.
 
     Returns:
         The generator with averaged weights, and the discriminator, in evaluation mode.
@@ -131,7 +132,10 @@ def train_gan(
     }  # fmt: skip
     steps = len(glasses) // config.batch
     total = steps * config.epochs
+    names = ("discriminator", "generator", "real", "generated", "learned")
     begin, step, seconds = 0, 0, 0.0
+    order: Tensor | None = None
+    sums = dict.fromkeys(names, 0.0)
     saved = run.load_checkpoint() if resume else None
     if saved is not None:
         tensors, counters = saved
@@ -141,12 +145,34 @@ def train_gan(
             unpack_optimizer(optimizer, f"{name}_optimizer", tensors)
         random.set_state(tensors["random"])
         begin, step, seconds = int(counters["epoch"]), int(counters["step"]), counters["seconds"]
+        # Of an epoch that was interrupted.
+        order = tensors.get("order")
+        sums = {name: counters.get(f"sum_{name}", 0.0) for name in names}
+
+    def keep(epoch: int, seconds: float, amid: Mapping[str, Tensor]) -> None:
+        run.save_checkpoint(
+            {
+                **{
+                    f"{name}.{key}": tensor
+                    for name, network in networks.items()
+                    for key, tensor in network.state_dict().items()
+                },
+                **pack_optimizer(optimizers["generator"], "generator_optimizer"),
+                **pack_optimizer(optimizers["discriminator"], "discriminator_optimizer"),
+                "random": random.get_state(),
+                **amid,
+            },
+            {
+                "epoch": epoch, "step": step, "seconds": seconds,
+                **{f"sum_{name}": value for name, value in sums.items()},
+            },
+        )  # fmt: skip
 
     for epoch in range(begin, config.epochs):
-        started = time.perf_counter()
-        sums = dict.fromkeys(("discriminator", "generator", "real", "generated", "learned"), 0.0)
-        order = torch.randperm(len(glasses), generator=random)[: steps * config.batch]
-        for chosen in order.split(config.batch):
+        started, before = time.perf_counter(), step
+        if order is None:
+            order = torch.randperm(len(glasses), generator=random)[: steps * config.batch]
+        for chosen in order.split(config.batch)[step - epoch * steps :]:
             noise = config.noise * (1 - step / total)
             real = from_pixels(glasses[chosen])
             latents = sample_latents(config.batch, generator=random)
@@ -186,25 +212,18 @@ def train_gan(
                 raise DataError(f"a loss is no longer finite in epoch {epoch + 1}: lower the rates")
             for name, value in figures.items():
                 sums[name] += value / steps
-            done = step - epoch * steps
             elapsed = time.perf_counter() - started
-            progress(step, total, {**figures, "images/s": done * config.batch / elapsed})
+            speed = (step - before) * config.batch / elapsed
+            try:
+                progress(step, total, {**figures, "images/s": speed})
+            except KeyboardInterrupt:
+                keep(epoch, seconds + elapsed, {"order": order})
+                raise
         seconds += time.perf_counter() - started
         run.log({"epoch": epoch + 1, **sums})
         draw_sheet(averaged, fixed, out / "samples" / f"epoch_{epoch + 1:03d}.png")
-        run.save_checkpoint(
-            {
-                **{
-                    f"{name}.{key}": tensor
-                    for name, network in networks.items()
-                    for key, tensor in network.state_dict().items()
-                },
-                **pack_optimizer(optimizers["generator"], "generator_optimizer"),
-                **pack_optimizer(optimizers["discriminator"], "discriminator_optimizer"),
-                "random": random.get_state(),
-            },
-            {"epoch": epoch + 1, "step": step, "seconds": seconds},
-        )
+        order, sums = None, dict.fromkeys(names, 0.0)
+        keep(epoch + 1, seconds, {})
 
     settle_statistics(averaged, discriminator, glasses, batch=config.batch, random=random)
     draw_sheet(averaged, fixed, out / "samples.png")

@@ -77,7 +77,7 @@ def train_metric(
         fabric: Where to run, launched; one process on the processor by default.
         about: Where the photos come from, for the record.
         resume: Go on from the checkpoint in `out`, to the figures of an unbroken run.
-        progress: Told of every step.
+        progress: Told of every step; as `train_recognizer` takes it.
 
     Returns:
         The backbone with averaged weights; how well it verifies identities that it was not
@@ -143,8 +143,8 @@ def train_metric(
         begin, seconds = int(counters["epoch"]), counters["seconds"]
 
     for epoch in range(begin, config.epochs):
-        started, losses = time.perf_counter(), []
-        for place in range(steps):
+        started, before = time.perf_counter(), len(stepper.losses)
+        for place in range(before, steps):
             step = epoch * steps + place
             joint = draw_batch(
                 trained, config.identities, config.photos,
@@ -166,18 +166,26 @@ def train_metric(
             )  # fmt: skip
             embeddings = join_over_processes(stepper.forward(2 * images - 1).float())
             loss = triplet_loss(embeddings, labels.to(fabric.device), config.margin)
-            losses.append(stepper.take(step, loss))
+            stepper.take(step, loss)
             elapsed = time.perf_counter() - started
-            progress(
-                step + 1, steps * config.epochs,
-                {"loss": losses[-1], "images/s": len(losses) * len(joint) / elapsed},
-            )  # fmt: skip
+            speed = (place + 1 - before) * len(joint) / elapsed
+            try:
+                progress(
+                    step + 1, steps * config.epochs,
+                    {"loss": stepper.losses[-1], "images/s": speed},
+                )  # fmt: skip
+            except KeyboardInterrupt:
+                # Of several processes, each may be at a step of its own.
+                if run is not None and processes == 1:
+                    stepper.save(run, {"epoch": epoch, "seconds": seconds + elapsed})
+                raise
+        mean = stepper.end_epoch()
         if run is not None:
             scores = score_verification(compare(stepper.averaged, kept, pairs), pairs, kept)
             run.log(
                 {
                     "epoch": epoch + 1,
-                    "loss": sum(losses) / len(losses),
+                    "loss": mean,
                     "verification_accuracy": scores.accuracy,
                     "auc": scores.auc,
                     "eer": scores.eer,

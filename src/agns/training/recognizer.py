@@ -62,7 +62,8 @@ def train_recognizer(
         about: Where the photos come from, for the record.
         resume: Go on from the checkpoint in `out`, to the figures of an unbroken run on as many
             processes. (In 16-mixed the scale of the loss starts anew.)
-        progress: Told of every step, then of the tests.
+        progress: Told of every step, then of the tests. Where one process trains, a
+            `KeyboardInterrupt` that this raises leaves a checkpoint; else the last epoch's is left.
 
     Returns:
         The recogniser with the averaged weights that did best on the validation photos, and its
@@ -100,13 +101,14 @@ def train_recognizer(
 
     weights = photo_weights(faces.labels[material.training], config.balance)
     while state.epoch < config.epochs:
-        epoch, started, losses = int(state.epoch), time.perf_counter(), []
+        epoch, started, before = int(state.epoch), time.perf_counter(), len(stepper.losses)
         size = config.size_in(epoch)
         drawn = torch.multinomial(
             weights, steps * config.batch, replacement=True,
             generator=draws_at(config.seed, epoch),
         )  # fmt: skip
-        for place, joint in enumerate(material.training[drawn].split(config.batch)):
+        # A run that was interrupted has taken some of the steps.
+        for place, joint in list(enumerate(material.training[drawn].split(config.batch)))[before:]:
             step = epoch * steps + place
             batch = share_of(joint, rank=rank, processes=processes)
             images = augment(
@@ -118,15 +120,21 @@ def train_recognizer(
             draw_dropout_from(recognizer, draws_at(config.seed, epoch, place, rank, 1))
             logits = stepper.forward(images, size=size)
             loss = functional.cross_entropy(logits, faces.labels[batch].to(fabric.device))
-            losses.append(stepper.take(step, loss))
+            stepper.take(step, loss)
             elapsed = time.perf_counter() - started
-            progress(
-                step + 1,
-                steps * config.epochs,
-                {"loss": losses[-1], "images/s": len(losses) * config.batch / elapsed},
-            )
+            speed = (place + 1 - before) * config.batch / elapsed
+            try:
+                progress(
+                    step + 1, steps * config.epochs,
+                    {"loss": stepper.losses[-1], "images/s": speed},
+                )  # fmt: skip
+            except KeyboardInterrupt:
+                # Of several processes, each may be at a step of its own.
+                if run is not None and processes == 1:
+                    stepper.save(run, {**asdict(state), "seconds": state.seconds + elapsed})
+                raise
+        mean = stepper.end_epoch()
         if run is not None:
-            mean = sum(losses) / len(losses)
             with fabric.autocast():
                 _end_epoch(state, run, stepper.averaged, training, loss=mean)
             state.seconds += time.perf_counter() - started

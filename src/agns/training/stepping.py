@@ -79,6 +79,8 @@ class Stepper(Generic[_Network]):
         self.fabric, self.name, self.steps, self.epochs = fabric, name, steps, epochs
         self.rate, self.warm_up, self.averaging = rate, warm_up, averaging
         self.stages, self.slowing = tuple(stages), slowing
+        self.losses: list[float] = []
+        """Mean loss over the processes, by the steps of this epoch."""
         if fabric.world_size > 1:
             join_batch_norms(network)
         else:
@@ -109,15 +111,12 @@ class Stepper(Generic[_Network]):
         made: Tensor = self._wrapped(_Held(images), **options)
         return made
 
-    def take(self, step: int, loss: Tensor) -> float:
-        """Take one step down a loss.
+    def take(self, step: int, loss: Tensor) -> None:
+        """Take one step down a loss, and note its mean over the processes.
 
         Args:
             step: Its number, from 0.
             loss: This process's part of the joint loss, a scalar.
-
-        Returns:
-            The mean loss over the processes.
 
         Raises:
             DataError: It is no longer finite.
@@ -135,7 +134,7 @@ class Stepper(Generic[_Network]):
         if not math.isfinite(mean):
             epoch = step // self.steps + 1
             raise DataError(f"the loss is {mean} in epoch {epoch}: lower the rate")
-        return mean
+        self.losses.append(mean)
 
     def _pace(self, step: int) -> tuple[float, int]:
         """The rate at a step, and how many steps of its stage came before it."""
@@ -146,14 +145,22 @@ class Stepper(Generic[_Network]):
         return self.rate * self.slowing**stage * share, since
 
     def save(self, run: RunDirectory, counters: Mapping[str, float]) -> None:
-        """Write all that a resumed run needs."""
+        """Write all that a resumed run needs, after an epoch or after any step of it."""
         parts = {self.name: self.network, "averaged": self.averaged}
         tensors = {
             f"{part}.{key}": tensor
             for part, network in parts.items()
             for key, tensor in network.state_dict().items()
         }
+        if self.losses:
+            tensors["losses"] = torch.tensor(self.losses, dtype=torch.float64)
         run.save_checkpoint({**tensors, **pack_optimizer(self.optimizer, "optimizer")}, counters)
+
+    def end_epoch(self) -> float:
+        """Begin the next epoch's steps, and give the mean loss of this one's."""
+        mean = sum(self.losses) / len(self.losses)
+        self.losses = []
+        return mean
 
     def load(self, out: Path) -> dict[str, float] | None:
         """Go on from a run's checkpoint, and return its counters; None if there is none yet.
@@ -170,4 +177,5 @@ class Stepper(Generic[_Network]):
         fill(self.network, under(tensors, self.name), path)
         fill(self.averaged, under(tensors, "averaged"), path)
         unpack_optimizer(self.optimizer, "optimizer", tensors)
+        self.losses = tensors["losses"].tolist() if "losses" in tensors else []
         return counters
