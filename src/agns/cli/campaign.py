@@ -9,19 +9,19 @@ import typer
 
 from agns.cli.cluster import DaskOption, DaskResourcesOption, check_dask, work_on_dask
 from agns.cli.console import bar, prepare, say, show
-from agns.cli.opening import in_turn, known_identities, open_for_campaign, open_on_worker
+from agns.cli.opening import known_identities, open_for_campaign, open_on_worker
 from agns.cli.options import DeviceOption
+from agns.cli.parts import PartOption, chosen_part, ledger_of
+from agns.cli.working import share, tell, work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from agns.evaluation.campaign.cells import Cell
-    from agns.evaluation.campaign.plan import Plan
-    from agns.evaluation.campaign.rows import Standing
+    from agns.evaluation.campaign.ledger import Ledger
+    from agns.evaluation.campaign.plan import Plan, Victim
 
 app = typer.Typer(help="Run many attacks by a plan, and put them in tables.", no_args_is_help=True)
-
-LEDGER = "campaign.sqlite"
 
 OutArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The campaign's directory.", show_default=False)
@@ -35,6 +35,7 @@ def run(
     workers: Annotated[
         int, typer.Option(help="Processes that share the attacks and the cores.", min=1)
     ] = 1,
+    part: PartOption = None,
     dask: DaskOption = None,
     dask_resources: DaskResourcesOption = None,
     device: DeviceOption = "auto",
@@ -56,46 +57,57 @@ def run(
 
     The same command goes on after Ctrl-C, a crash or a power cut, and to the same figures (with as
     many threads: their number moves the last digits). Two of them may work on one directory. What a
-    process that was killed had in work is done by another.
+    process that was killed had in work is done by another. Machines that share the directory each
+    take a --part, then; tables put all parts together.
     """
+    import dataclasses
+
     from agns.cli.rehearsal import rehearse
     from agns.evaluation.campaign.cells import cells_of
-    from agns.evaluation.campaign.ledger import Ledger
-    from agns.evaluation.campaign.plan import plan_as_json
+    from agns.evaluation.campaign.parts import share_of
     from agns.evaluation.campaign.plan_file import read_plan
-    from agns.storage import versions
     from agns.training.precision import choose_device
 
     prepare()
     check_dask(dask, dask_resources, workers)
+    own = chosen_part(part)
     read = read_plan(plan)
     if dask in (None, "local"):
         # Before anything is written; workers elsewhere may have what this machine has not.
         choose_device(device)
     known = {victim.name: known_identities(victim) for victim in read.recognizers}
     cells = cells_of(read, known)
+    taken = share_of(cells, own, together=read.together)
+    names = {cell.recognizer for cell in taken}
+    # A part needs no other recognisers than its own, unless it scores on all.
+    needed = [one for one in read.recognizers if one.name in names or (taken and read.transfer)]
     if dry_run:
-        rehearse(read, cells, device)
+        rehearse(dataclasses.replace(read, recognizers=tuple(needed)), taken, device)
         return
-    ledger = Ledger(out / LEDGER)
-    ledger.begin(plan_as_json(read), cells, versions())
-    ledger.reopen(failed=retry_failed, elsewhere=reopen)
-    ledger.close()
-    _examine(read, out, cells, known, device)
-    if dask is not None:
-        opened = functools.partial(open_on_worker, plan=read, device=device)
-        work_on_dask(
-            read, out / LEDGER, dask, opened,
-            workers=min(workers, len(cells)), resources=dask_resources, tell=_tell,
-        )  # fmt: skip
+    with ledger_of(own, read, cells, out, retry_failed=retry_failed, reopen=reopen) as ledger:
+        _examine(read, needed, ledger, cells, known, device)
+        if dask is not None and taken:
+            opened = functools.partial(open_on_worker, plan=read, device=device)
+            work_on_dask(
+                read, ledger.path, dask, opened,
+                workers=min(workers, len(taken)), resources=dask_resources, tell=tell,
+            )  # fmt: skip
+        elif taken:
+            if workers > 1:
+                share(read, ledger.path, min(workers, len(taken)), device)
+            # What is left: everything, or what others had in work when they were killed.
+            work(read, ledger.path, device)
+        if read.transfer and taken:
+            _transfer(read, ledger, known, device, whole=own.of == 1)
+        standing = ledger.standing()
+    if own.of == 1:
+        report(out)
     else:
-        if workers > 1:
-            _share(read, out, min(workers, len(cells)), device)
-        # What is left: everything, or what others had in work when they were killed.
-        _work(read, out, device)
-    if read.transfer:
-        _transfer(read, out, known, device)
-    report(out)
+        # Written by each part, tables of all would be written by many at once.
+        say(
+            f"{own}: {standing.ended} of {standing.cells} attacks ended; `agns campaign report "
+            f"{out}` puts all parts in tables"
+        )
 
 
 @app.command("report")
@@ -107,7 +119,7 @@ def report(out: OutArgument) -> None:
     from agns.evaluation.campaign.report import report_campaign
     from agns.storage import write_json, write_text
 
-    findings = read_findings(out / LEDGER)
+    findings = read_findings(out)
     write_text(out / "report.md", as_markdown(findings))
     report_campaign(out, findings)
     # For programs, of which each attack's whole result is: spaces would be a third of the file.
@@ -163,7 +175,7 @@ def compare(
 
     if not 0 < level < 1:
         raise ConfigError(f"level must lie in (0, 1), got {level}")
-    first, second = (read_findings(out / LEDGER) for out in (before, after))
+    first, second = (read_findings(out) for out in (before, after))
     found = compare_findings(first, second)
     show(
         ("recogniser", "goal", "attack", ">subjects", ">before", ">after", ">by chance", ""),
@@ -185,55 +197,10 @@ def compare(
         raise typer.Exit(1)
 
 
-def _share(plan: "Plan", out: Path, count: int, device: str) -> None:
-    """Let several processes work through a campaign, and wait for them.
-
-    Where `device` leaves it open which GPU, they take them in turn.
-    """
-    import multiprocessing
-    import os
-
-    from agns.data.workers import interrupts_held_back
-
-    threads = max(1, (os.cpu_count() or 1) // count)
-    spawn = multiprocessing.get_context("spawn")
-    processes = [
-        spawn.Process(
-            target=_work_alone,
-            args=(plan, out, threads, in_turn(device, number)),
-            daemon=True,
-        )
-        for number in range(count)
-    ]
-    with interrupts_held_back():
-        for process in processes:
-            process.start()
-    for process in processes:
-        process.join()
-
-
-def _work_alone(plan: "Plan", out: Path, threads: int, device: str) -> None:
-    from agns.data.workers import begin_quietly
-
-    begin_quietly(threads)
-    prepare()
-    _work(plan, out, device, watched=False)
-
-
-def _work(plan: "Plan", out: Path, device: str, *, watched: bool = True) -> None:
-    from agns.evaluation.campaign.ledger import Ledger
-    from agns.evaluation.campaign.running import work_through
-
-    ledger = Ledger(out / LEDGER)
-    watch = {"watch": lambda cells: bar(_titles(cells))} if watched else {}
-    opened = functools.partial(open_for_campaign, plan=plan, device=device)
-    work_through(plan, ledger, out, opened, tell=_tell, **watch)
-    ledger.close()
-
-
 def _examine(
     plan: "Plan",
-    out: Path,
+    victims: "Sequence[Victim]",
+    ledger: "Ledger",
     cells: "Sequence[Cell]",
     known: "Mapping[str, Sequence[str]]",
     device: str,
@@ -241,13 +208,12 @@ def _examine(
     """Look for signs that a victim's figures cannot be trusted, once, and keep its digest."""
     from agns.errors import ConfigError
     from agns.evaluation.campaign.cells import UNIVERSAL
-    from agns.evaluation.campaign.ledger import Ledger
     from agns.evaluation.campaign.running import examine_victim
 
-    ledger = Ledger(out / LEDGER)
-    for victim in plan.recognizers:
+    out = ledger.path.parent
+    for victim in victims:
         weights = "shipped" if victim.file is None else _digest(victim.file)
-        entered = ledger.weights_of(victim.name)
+        entered = ledger.weights().get(victim.name)
         if entered not in (None, weights):
             raise ConfigError(
                 f"{victim.file} is not the recogniser any more that {out} was begun with: name "
@@ -261,7 +227,6 @@ def _examine(
                 doubts = examine_victim(opened, list(subjects) or known[victim.name])
                 progress(1, 1, {})
             ledger.enter_victim(victim.name, weights, doubts)
-    ledger.close()
 
 
 def _digest(path: Path) -> str:
@@ -271,26 +236,25 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _transfer(plan: "Plan", out: Path, known: "Mapping[str, Sequence[str]]", device: str) -> None:
-    from agns.evaluation.campaign.ledger import Ledger
+def _transfer(
+    plan: "Plan",
+    ledger: "Ledger",
+    known: "Mapping[str, Sequence[str]]",
+    device: str,
+    *,
+    whole: bool,
+) -> None:
+    """Score frames on the other recognisers: the ledger's own, or those of all parts."""
+    from agns.evaluation.campaign.parts import join_rows, join_transfers, read_ledgers
     from agns.evaluation.campaign.transfer import transfer_through
 
-    ledger = Ledger(out / LEDGER)
+    out, rows, transfers = ledger.path.parent, ledger.rows(), ledger.transfers()
+    if whole:
+        told = read_ledgers(out)
+        rows = join_rows(told)
+        transfers = join_transfers(told, rows)
     with bar("Scoring on the other recognisers") as progress:
         opened = functools.partial(open_for_campaign, plan=plan, device=device)
-        transfer_through(plan, ledger, out, opened, known, progress=progress)
-    ledger.close()
-
-
-def _titles(cells: "Sequence[Cell]") -> str:
-    first = cells[0]
-    if len(cells) == 1:
-        return first.title
-    return f"{len(cells)} at once {first.goal}, {first.attack}"
-
-
-def _tell(cell: "Cell", standing: "Standing") -> None:
-    say(
-        f"{standing.ended} of {standing.cells}: {cell.recognizer}, {cell.title}; "
-        f"{standing.minutes_left:.0f} min left"
-    )
+        transfer_through(
+            plan, ledger, out, opened, known, rows=rows, transfers=transfers, progress=progress
+        )

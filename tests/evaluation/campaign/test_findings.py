@@ -96,4 +96,4 @@ def test_a_directory_without_a_ledger_is_refused(tmp_path: Path) -> None:
     from agns.errors import ConfigError
 
     with pytest.raises(ConfigError, match="holds no campaign"):
-        read_findings(tmp_path / "campaign.sqlite")
+        read_findings(tmp_path)

@@ -178,6 +178,6 @@ def test_results_whose_ledger_is_gone_are_not_taken_for_another_plans(tmp_path: 
 
 
 def test_victims_are_kept_with_what_speaks_against_them(ledger: Ledger) -> None:
-    assert (ledger.weights_of("r"), ledger.doubts()) == (None, {})
+    assert (ledger.weights(), ledger.doubts()) == ({}, {})
     ledger.enter_victim("r", "abc", ["its range is off"])
-    assert (ledger.weights_of("r"), ledger.doubts()) == ("abc", {"r": ["its range is off"]})
+    assert (ledger.weights(), ledger.doubts()) == ({"r": "abc"}, {"r": ["its range is off"]})

@@ -8,7 +8,7 @@ from pathlib import Path
 from agns.errors import ConfigError
 from agns.evaluation.campaign.curves import CurvePoint, tabulate_curves
 from agns.evaluation.campaign.doubts import find_doubts, gather_warnings
-from agns.evaluation.campaign.ledger import Ledger
+from agns.evaluation.campaign.parts import join_rows, join_transfers, read_ledgers
 from agns.evaluation.campaign.rows import Row, TransferRow
 from agns.evaluation.campaign.tables import Line, tabulate
 from agns.evaluation.campaign.transfer import TransferLine, tabulate_transfers
@@ -81,21 +81,23 @@ class Findings:
         }
 
 
-def read_findings(path: Path) -> Findings:
-    """What a campaign's ledger holds.
+def read_findings(out: Path) -> Findings:
+    """What the ledgers of a campaign's directory hold, of parts or without, together.
 
     Raises:
-        ConfigError: There is no such file, or nothing has been entered.
-        DataError: It is no ledger.
+        ConfigError: There is none, or nothing has been entered.
+        DataError: One is no ledger, or they are not of one campaign.
     """
-    if not path.is_file():
-        raise ConfigError(f"{path.parent} holds no campaign")
-    ledger = Ledger(path)
-    try:
-        plan, versions = ledger.about()
-        return Findings(
-            plan=plan, versions=versions, rows=ledger.rows(), transferred=ledger.transfers(),
-            doubts=ledger.doubts(),
-        )  # fmt: skip
-    finally:
-        ledger.close()
+    told = read_ledgers(out)
+    if not told:
+        raise ConfigError(f"{out} holds no campaign")
+    rows = join_rows(told)
+    doubts: dict[str, Sequence[str]] = {}
+    for name in dict.fromkeys(row.cell.recognizer for row in rows):
+        for one in told:
+            if name in one.doubts:
+                doubts.setdefault(name, one.doubts[name])
+    return Findings(
+        plan=told[0].plan, versions=told[0].versions, rows=rows,
+        transferred=join_transfers(told, rows), doubts=doubts,
+    )  # fmt: skip

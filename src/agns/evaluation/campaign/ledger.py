@@ -1,7 +1,8 @@
 """The campaign's ledger: one SQLite file in which each cell is open, claimed, done or failed.
 
 Several processes may work through one ledger: a claim is taken in one transaction. A claim whose
-process is gone is open again.
+process is gone is open again. A part of a campaign has a ledger of its own, in which the cells of
+other parts are `elsewhere`.
 """
 
 import contextlib
@@ -9,13 +10,15 @@ import json
 import os
 import platform
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from agns.errors import ConfigError, DataError
 from agns.evaluation.campaign.cells import Cell
+from agns.evaluation.campaign.plan import same_plan
 from agns.evaluation.campaign.rows import Row, Standing, TransferRow
+from agns.evaluation.campaign.runs import RUNS_SCHEMA, is_running
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS campaign (plan TEXT NOT NULL, versions TEXT NOT NULL);
@@ -48,53 +51,85 @@ class Ledger:
 
     Args:
         path: The SQLite file, made when it is not there.
+        copy: What to work on in its place.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, copy: sqlite3.Connection | None = None) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._file = sqlite3.connect(path, timeout=60, isolation_level=None)
-            self._file.executescript(_SCHEMA)
+            if copy is None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                copy = sqlite3.connect(path, timeout=60, isolation_level=None)
+            self.file = copy
+            self.file.executescript(_SCHEMA + RUNS_SCHEMA)
         except sqlite3.Error as error:
             raise DataError(f"{path} cannot be used as a campaign's ledger: {error}") from error
 
     def close(self) -> None:
         """Let go of the file."""
-        self._file.close()
+        self.file.close()
 
     def begin(
-        self, plan: Mapping[str, object], cells: Sequence[Cell], versions: Mapping[str, str]
+        self,
+        plan: Mapping[str, object],
+        cells: Sequence[Cell],
+        versions: Mapping[str, str],
+        *,
+        share: Collection[Cell] | None = None,
+        beside: Collection[str] = (),
     ) -> None:
         """Enter a plan's cells, or go on with them.
+
+        Args:
+            plan: With its defaults.
+            cells: All of the plan's.
+            versions: See `agns.storage.versions`.
+            share: Those of them that are this ledger's; None for all.
+            beside: Keys of cells that other ledgers of the directory account for.
 
         Raises:
             ConfigError: The ledger is another plan's, or new beside results of an older one.
         """
         with self.at_once():
-            before = self._file.execute("SELECT plan FROM campaign").fetchone()
+            before = self.file.execute("SELECT plan FROM campaign").fetchone()
             if before is not None:
-                known = json.loads(before[0])
-                # What plans could not say yet when it was begun, they leave empty now.
-                now = {name: value for name, value in plan.items() if value or name in known}
-                if json.dumps(known, sort_keys=True) != json.dumps(now, sort_keys=True):
+                if not same_plan(json.loads(before[0]), plan):
                     raise ConfigError(
                         f"{self.path.parent} holds a campaign of another plan: name another "
                         "directory, or give the plan that it was begun with"
                     )
                 return
-            if any((self.path.parent / "cells").glob("*/result.json")):
+            left = {path.parent.name for path in (self.path.parent / "cells").glob("*/result.json")}
+            if (left if share is None else left & {cell.key for cell in share}) - set(beside):
                 raise ConfigError(
                     f"{self.path.parent} holds results of a campaign whose {self.path.name} is "
                     "gone: name another directory"
                 )
-            self._file.execute(
-                "INSERT INTO campaign VALUES (?, ?)", (json.dumps(plan), json.dumps(versions))
+            about = (json.dumps(plan), json.dumps(versions))
+            self.file.execute("INSERT INTO campaign VALUES (?, ?)", about)
+            own = set(cells if share is None else share)
+            entered = [
+                (place, cell.key, json.dumps(asdict(cell)), "open" if cell in own else "elsewhere")
+                for place, cell in enumerate(cells)
+            ]
+            self.file.executemany(
+                "INSERT INTO cells (place, key, cell, state) VALUES (?, ?, ?, ?)", entered
             )
-            self._file.executemany(
-                "INSERT INTO cells (place, key, cell) VALUES (?, ?, ?)",
-                [(place, cell.key, json.dumps(asdict(cell))) for place, cell in enumerate(cells)],
-            )
+
+    def settle(self, own: Collection[Cell], ended: Collection[Cell]) -> None:
+        """Leave to other ledgers what they have ended, and take back what they have not.
+
+        Args:
+            own: The cells that are this ledger's.
+            ended: Cells that others have the last word of.
+        """
+        with self.at_once():
+            for cell in own:
+                before, after = ("open", "elsewhere") if cell in ended else ("elsewhere", "open")
+                self.file.execute(
+                    "UPDATE cells SET state = ? WHERE key = ? AND state = ?",
+                    (after, cell.key, before),
+                )
 
     def about(self) -> tuple[dict[str, object], dict[str, str]]:
         """The plan with its defaults, and the versions that the campaign was begun with.
@@ -102,7 +137,7 @@ class Ledger:
         Raises:
             ConfigError: Nothing has been entered yet.
         """
-        row = self._file.execute("SELECT plan, versions FROM campaign").fetchone()
+        row = self.file.execute("SELECT plan, versions FROM campaign").fetchone()
         if row is None:
             raise ConfigError(f"{self.path.parent} holds no campaign")
         return json.loads(row[0]), json.loads(row[1])
@@ -118,12 +153,12 @@ class Ledger:
         """
         with self.at_once():
             self._reopen()
-            rows = self._file.execute(
+            rows = self.file.execute(
                 "SELECT cell FROM cells WHERE state = 'open' ORDER BY place"
             ).fetchall()
             still = [Cell(**json.loads(cell)) for (cell,) in rows]
             taken = tuple([cell for cell in still if cell.kind == still[0].kind][:most])
-            self._file.executemany(
+            self.file.executemany(
                 "UPDATE cells SET state = 'claimed', host = ?, process = ? WHERE key = ?",
                 [(platform.node(), os.getpid(), cell.key) for cell in taken],
             )
@@ -133,7 +168,7 @@ class Ledger:
         self, cell: Cell, result: Mapping[str, object], *, seconds: float, peak_memory_mb: float
     ) -> None:
         """Enter a cell's result."""
-        self._file.execute(
+        self.file.execute(
             "UPDATE cells SET state = 'done', result = ?, seconds = ?, peak_memory_mb = ? "
             "WHERE key = ?",
             (json.dumps(result), seconds, peak_memory_mb, cell.key),
@@ -141,20 +176,20 @@ class Ledger:
 
     def fail(self, cell: Cell, sentence: str, *, seconds: float) -> None:
         """Enter why a cell has no result."""
-        self._file.execute(
+        self.file.execute(
             "UPDATE cells SET state = 'failed', sentence = ?, seconds = ? WHERE key = ?",
             (sentence, seconds, cell.key),
         )
 
     def release(self, cell: Cell) -> None:
         """Give a claimed cell back."""
-        self._file.execute(
+        self.file.execute(
             "UPDATE cells SET state = 'open' WHERE key = ? AND state = 'claimed'", (cell.key,)
         )
 
     def rows(self) -> list[Row]:
         """All cells, in the order of the plan."""
-        found = self._file.execute(
+        found = self.file.execute(
             "SELECT cell, state, seconds, result, sentence FROM cells ORDER BY place"
         ).fetchall()
         return [
@@ -171,19 +206,18 @@ class Ledger:
         See `agns.evaluation.examination`.
         """
         with self.at_once():
-            self._file.execute(
+            self.file.execute(
                 "INSERT OR REPLACE INTO victims VALUES (?, ?, ?)",
                 (victim, weights, json.dumps(doubts)),
             )
 
-    def weights_of(self, victim: str) -> str | None:
-        """The digest of a victim that was entered; None for one that was not."""
-        row = self._file.execute("SELECT weights FROM victims WHERE name = ?", (victim,)).fetchone()
-        return None if row is None else str(row[0])
+    def weights(self) -> dict[str, str]:
+        """The digest of each victim that was entered, by its name."""
+        return dict(self.file.execute("SELECT name, weights FROM victims ORDER BY rowid"))
 
     def doubts(self) -> dict[str, list[str]]:
         """By the name of each victim that was examined."""
-        found = self._file.execute("SELECT name, doubts FROM victims ORDER BY rowid").fetchall()
+        found = self.file.execute("SELECT name, doubts FROM victims ORDER BY rowid").fetchall()
         return {name: json.loads(doubts) for name, doubts in found}
 
     def reopen(self, *, failed: bool = False, elsewhere: bool = False) -> None:
@@ -195,26 +229,27 @@ class Ledger:
         """
         with self.at_once():
             # This process has claimed none yet: what bears its number was another's.
-            self._file.execute(
+            self.file.execute(
                 "UPDATE cells SET state = 'open' WHERE state = 'claimed' AND "
                 "(? OR (host = ? AND process = ?))",
                 (elsewhere, platform.node(), os.getpid()),
             )
+            self._reopen()
             if failed:
-                self._file.execute(
+                self.file.execute(
                     "UPDATE cells SET state = 'open', sentence = NULL WHERE state = 'failed'"
                 )
 
     def enter_transfer(self, cell: Cell, victim: str, score: Mapping[str, object]) -> None:
         """Enter what a cell's frame did to another victim, or a `sentence` why nobody knows."""
-        self._file.execute(
+        self.file.execute(
             "INSERT OR REPLACE INTO transfers VALUES (?, ?, ?)",
             (cell.key, victim, json.dumps(score)),
         )
 
     def transfers(self) -> list[TransferRow]:
         """All that was entered, in the order of the plan's cells."""
-        found = self._file.execute(
+        found = self.file.execute(
             "SELECT cell, victim, score FROM transfers JOIN cells USING (key) "
             "ORDER BY place, transfers.rowid"
         ).fetchall()
@@ -232,20 +267,21 @@ class Ledger:
 
     def standing(self) -> Standing:
         """Count the cells, without reading their results."""
-        cells, ended, mean = self._file.execute(
-            "SELECT count(*), total(state IN ('done', 'failed')), avg(seconds) FROM cells"
+        cells, ended, mean = self.file.execute(
+            "SELECT count(*), total(state IN ('done', 'failed')), avg(seconds) FROM cells "
+            "WHERE state != 'elsewhere'"
         ).fetchone()
         left = (mean or 0.0) * (cells - ended) / 60
         return Standing(ended=int(ended), cells=cells, minutes_left=left)
 
     def _reopen(self) -> None:
         """Give back what processes of this machine claimed that are gone."""
-        claimed = self._file.execute(
+        claimed = self.file.execute(
             "SELECT DISTINCT process FROM cells WHERE state = 'claimed' AND host = ?",
             (platform.node(),),
         ).fetchall()
-        gone = [(platform.node(), process) for (process,) in claimed if not _runs(process)]
-        self._file.executemany(
+        gone = [(platform.node(), process) for (process,) in claimed if not is_running(process)]
+        self.file.executemany(
             "UPDATE cells SET state = 'open' WHERE state = 'claimed' AND host = ? AND process = ?",
             gone,
         )
@@ -254,23 +290,10 @@ class Ledger:
     def at_once(self) -> Iterator[None]:
         """Enter all that follows or, if something fails, nothing."""
         # Two processes never read the same open cell.
-        self._file.execute("BEGIN IMMEDIATE")
+        self.file.execute("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
-            self._file.execute("ROLLBACK")
+            self.file.execute("ROLLBACK")
             raise
-        self._file.execute("COMMIT")
-
-
-def _runs(process: int) -> bool:
-    """Whether a process of this machine is there; on Windows, where asking would end it, yes."""
-    if os.name == "nt":
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        self.file.execute("COMMIT")

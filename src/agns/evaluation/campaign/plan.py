@@ -1,6 +1,8 @@
 """What a campaign is to run."""
 
 import dataclasses
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -105,6 +107,19 @@ def plan_as_json(plan: Plan) -> dict[str, object]:
         for victim in plan.recognizers
     ]
     return written
+
+
+def same_plan(known: Mapping[str, object], plan: Mapping[str, object]) -> bool:
+    """Whether a plan is the one that a ledger was begun with.
+
+    What plans could not say yet when it was begun, they leave empty now.
+    """
+    # As JSON has them: tuples are lists there.
+    one, other = (
+        {name: json.dumps(value, sort_keys=True) for name, value in some.items() if value}
+        for some in (known, plan)
+    )
+    return one == other
 
 
 def _text(path: Path | None) -> str | None:

@@ -13,7 +13,7 @@ class Row:
 
     cell: Cell
     state: str
-    """open, claimed, done or failed."""
+    """open, claimed, done or failed; or elsewhere, if another ledger of the campaign tells."""
     seconds: float | None
     """All that the cell took, scoring included."""
     result: Mapping[str, Any] | None

@@ -15,7 +15,7 @@ from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.campaign.cells import UNIVERSAL
 from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.plan import Plan, Victim
-from agns.evaluation.campaign.rows import TransferRow
+from agns.evaluation.campaign.rows import Row, TransferRow
 from agns.evaluation.campaign.running import Opened
 from agns.evaluation.campaign.statistics import mean_interval
 from agns.evaluation.experiment import Experiment, build_goal
@@ -32,20 +32,25 @@ def transfer_through(
     open_victim: Callable[[Victim], Opened],
     known: Mapping[str, Sequence[str]],
     *,
+    rows: Sequence[Row] | None = None,
+    transfers: Sequence[TransferRow] | None = None,
     progress: Progress = silent,
 ) -> None:
     """Score each finished cell's frame on every other victim that knows its people, once.
 
     Args:
         plan: What the ledger was begun with.
-        ledger: Says what is done; takes the scores.
+        ledger: Takes the scores.
         out: The campaign's directory, with the cells' artefacts.
         open_victim: Loads what a victim needs.
         known: By each victim's name, the identities that it knows and that have photos.
+        rows: The cells; None for those of the ledger.
+        transfers: The scores that there are; None for those of the ledger.
         progress: Told after each score.
     """
-    there = {(row.cell.key, row.victim) for row in ledger.transfers() if row.score is not None}
-    done = [row for row in ledger.rows() if row.result is not None]
+    scored = ledger.transfers() if transfers is None else transfers
+    there = {(row.cell.key, row.victim) for row in scored if row.score is not None}
+    done = [row for row in (ledger.rows() if rows is None else rows) if row.result is not None]
     wanted = [
         (row, victim)
         for victim in plan.recognizers

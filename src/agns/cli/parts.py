@@ -1,0 +1,112 @@
+"""`agns campaign run --part`: which share of a plan, and in which ledger."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from agns.cli.console import say
+
+if TYPE_CHECKING:
+    from agns.evaluation.campaign.cells import Cell
+    from agns.evaluation.campaign.ledger import Ledger
+    from agns.evaluation.campaign.parts import Part
+    from agns.evaluation.campaign.plan import Plan
+
+PartOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--part",
+        metavar="K/N",
+        help="Run one of N shares of the plan, into a ledger of its own; 1/1 for the whole plan.  "
+        "[default: the task's of a Slurm job array, else the whole plan]",
+        show_default=False,
+    ),
+]
+
+
+def chosen_part(text: str | None, environment: Mapping[str, str] = os.environ) -> "Part":
+    """What was asked for, or falls to this task of a job array, which is told.
+
+    Raises:
+        ConfigError: It is no part.
+    """
+    from agns.evaluation.campaign.parts import Part, part_of_array, read_part
+
+    if text is not None:
+        return read_part(text)
+    part = part_of_array(environment) or Part(number=1, of=1)
+    if part.of > 1:
+        say(f"This task of the job array runs {part}; --part 1/1 would run the whole plan")
+    return part
+
+
+@contextlib.contextmanager
+def ledger_of(
+    part: "Part",
+    plan: "Plan",
+    cells: "Sequence[Cell]",
+    out: Path,
+    *,
+    retry_failed: bool,
+    reopen: bool,
+) -> "Iterator[Ledger]":
+    """A part's ledger, begun or gone on with, with all that is left for this run open.
+
+    Args:
+        part: Which; the one of one for the whole plan.
+        plan: The plan.
+        cells: All of its cells.
+        out: The campaign's directory.
+        retry_failed: Open what failed, too, here or in another ledger.
+        reopen: Open what a run had in work of which nobody can tell whether it is gone.
+
+    Raises:
+        ConfigError: The directory is another campaign's, or another run is at work on it.
+        DataError: A ledger there cannot be used.
+    """
+    from agns.evaluation.campaign.ledger import Ledger
+    from agns.evaluation.campaign.parts import (
+        LEDGER,
+        check_beside,
+        check_idle,
+        read_ledgers,
+        share_of,
+    )
+    from agns.evaluation.campaign.plan import plan_as_json
+    from agns.evaluation.campaign.runs import Run, at_work
+    from agns.storage import versions
+
+    own, alone = share_of(cells, part, together=plan.together), part.of > 1
+    written = plan_as_json(plan)
+    check_beside(part.ledger, read_ledgers(out, but=part.ledger), written, cells)
+    ledger = Ledger(out / part.ledger)
+    run = Run.here()
+    try:
+        # Others, which may begin now, find this run before they are asked for theirs.
+        with at_work(ledger.file, ledger.path, run, alone=alone, sure=reopen):
+            others = read_ledgers(out, but=part.ledger)
+            check_beside(part.ledger, others, written, cells)
+            if not reopen:
+                # Parts have no cells in common.
+                check_idle([one for one in others if not alone or one.path.name == LEDGER], run)
+            ledger.begin(
+                written, cells, versions(), share=own if alone else None,
+                beside={row.cell.key for other in others for row in other.rows
+                        if row.state != "elsewhere"},
+            )  # fmt: skip
+            ledger.reopen(failed=retry_failed, elsewhere=reopen or alone)
+            last = ("done",) if retry_failed else ("done", "failed")
+            ledger.settle(
+                own, {row.cell for other in others for row in other.rows if row.state in last}
+            )
+            for other in others:
+                for name, weights in other.weights.items():
+                    if name not in ledger.weights():
+                        ledger.enter_victim(name, weights, other.doubts[name])
+            yield ledger
+    finally:
+        ledger.close()
