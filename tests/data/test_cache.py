@@ -188,3 +188,27 @@ def test_the_environment_says_where_decoded_pictures_go(
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     assert cache_directory() == Path(expected)
+
+
+def test_what_another_process_has_stored_meanwhile_is_not_replaced(
+    album: Album, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = album(Ann=2)
+    load_faces(root)
+    # Another machine may have mapped it.
+    stored = only(cache, ".pixels").stat().st_ino
+    away = cache.rename(tmp_path / "away")
+    decode = pictures.decode_face
+
+    def decode_meanwhile(path: Path, *, center_crop: int | None) -> np.ndarray:
+        if away.is_dir():
+            for entry in list(away.iterdir()):
+                entry.rename(cache / entry.name)
+            away.rmdir()
+        return decode(path, center_crop=center_crop)
+
+    monkeypatch.setattr(pictures, "decode_face", decode_meanwhile)
+    monkeypatch.setattr(pictures, "WORKERS", 1)
+    assert len(load_faces(root)) == 2
+    assert only(cache, ".pixels").stat().st_ino == stored
+    assert len(names(cache)) == 2

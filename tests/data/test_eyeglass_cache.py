@@ -144,3 +144,19 @@ def test_a_cache_that_cannot_be_written_to_is_a_config_error_with_a_way_out(
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ConfigError, match="set AGNS_CACHE"):
         load_drawn_frames(3, cache=tmp_path / "file")
+
+
+def test_what_another_process_has_stored_meanwhile_is_not_replaced(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_drawn_frames(3)
+    (entry,) = cache.iterdir()
+    stored, away = entry.stat().st_ino, entry.rename(tmp_path / "away")
+
+    def draw_meanwhile(*given: int, **named: object) -> Pixels:
+        away.rename(entry)
+        return draw_frames(*given)
+
+    monkeypatch.setattr(eyeglass_cache, "draw_frames", draw_meanwhile)
+    load_drawn_frames(3)
+    assert [(one, one.stat().st_ino) for one in cache.iterdir()] == [(entry, stored)]

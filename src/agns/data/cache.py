@@ -164,7 +164,9 @@ def store_pictures(
     kept: list[str] = []
     digests: list[str] = []
     skipped: list[str] = []
-    with writable(directory):
+    record = directory / f"{key}.json"
+    damaged = record.is_file()
+    with writable(directory), contextlib.suppress(_ThereByNow):
         _sweep(directory)
         with (
             replacing(directory / f"{key}.pixels") as temporary,
@@ -183,10 +185,17 @@ def store_pictures(
                 progress(done, len(photos), {})
             if not kept:
                 raise DataError(f"none of the {len(photos)} pictures in {root} decodes")
+            if record.is_file() and not damaged:
+                raise _ThereByNow
         # Written last, so that pixels without their record count as absent.
-        write_json(
-            directory / f"{key}.json", {"photos": kept, "digests": digests, "skipped": skipped}
-        )
+        write_json(record, {"photos": kept, "digests": digests, "skipped": skipped})
+
+
+class _ThereByNow(Exception):
+    """Another process has stored the same pictures meanwhile.
+
+    It may have mapped them already: on a disk that machines share, a file that is replaced is gone.
+    """
 
 
 def _decoded(

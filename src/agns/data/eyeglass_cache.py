@@ -45,10 +45,13 @@ def load_drawn_frames(
     name = hashlib.sha256(probes).hexdigest()[:16]
     chosen = frame_mask().bool()
     if (worn := _read(directory, f"frames-{name}", count, int(chosen.sum()))) is None:
-        drawn = draw_frames(count, seed=seed, workers=workers, progress=progress)
         path = directory / f"frames-{name}-{count}.safetensors"
+        damaged = path.is_file()
+        drawn = draw_frames(count, seed=seed, workers=workers, progress=progress)
         with writable(directory):
-            save_tensors(path, {"worn": drawn[:, :, chosen]}, {"seed": str(seed)})
+            # Where another process has stored them meanwhile, a third may be reading.
+            if damaged or not path.is_file():
+                save_tensors(path, {"worn": drawn[:, :, chosen]}, {"seed": str(seed)})
         return drawn
     frames = torch.zeros(count, 3, *FRAME_SIZE, dtype=torch.uint8)
     frames[:, :, chosen] = worn
