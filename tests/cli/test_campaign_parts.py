@@ -1,19 +1,26 @@
 """`agns campaign run --part`: shares of a plan, broken off, gone on with, put together."""
 
+import hashlib
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from agns.evaluation.campaign import running
+from agns.cli import campaign, rehearsal, working
+from agns.errors import AttackError
+from agns.evaluation.campaign import running, transfer
+from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.parts import read_ledgers
 from agns.evaluation.campaign.runs import Run, at_work
-from agns.storage import read_json
+from agns.images import write_image
+from agns.storage import read_json, write_json
 
 RunCommand = Callable[..., Any]
 
@@ -37,18 +44,54 @@ def plan(write_plan: Callable[[str], Path]) -> Path:
     return write_plan(PLAN)
 
 
+@dataclass
+class Fakes:
+    """What takes the place of attacks, which take long."""
+
+    made: list[str] = field(default_factory=list)
+    """Recogniser and subject of each."""
+    before: Callable[[], None] = lambda: None
+    """What happens before each."""
+    fails: bool = False
+
+
 @pytest.fixture
-def attacks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The subjects of the attacks that are made, as `recogniser subject`."""
-    made: list[str] = []
-    run_cells = running.run_cells
+def attacks(monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    """Attacks, examinations and scores that take no time, and come to figures of their own."""
+    fakes = Fakes()
 
-    def noted(plan: Any, cells: Any, *given: Any) -> Any:
-        made.extend(f"{cell.recognizer} {cell.subject}" for cell in cells)
-        return run_cells(plan, cells, *given)
+    def share(*words: str) -> float:
+        return hashlib.sha256("-".join(words).encode()).digest()[0] / 255
 
-    monkeypatch.setattr(running, "run_cells", noted)
-    return made
+    def run_cells(_: object, cells: Sequence[Cell], __: object, folder: Path, ___: object) -> Any:
+        ended: list[object] = []
+        for cell in cells:
+            fakes.made.append(f"{cell.recognizer} {cell.subject}")
+            fakes.before()
+            rate = {"success_rate": share(cell.key), "recognized": {"success_rate": None}}
+            result = {
+                "subject": cell.subject, "seconds": 4, "reached_stop_value": True, "craft": rate,
+                "held_out": rate, "controls": {"benign": rate}, "warnings": [cell.key],
+                "stealth": {"discriminator_score": share(cell.key, "d"), "nearest_real": 0.1},
+            }  # fmt: skip
+            write_json(folder / cell.key / "result.json", result)
+            write_image(folder / cell.key / "frame.png", torch.rand(3, 64, 176))
+            ended.append(AttackError("no luck") if fakes.fails else result)
+        return ended
+
+    def score_frame(_: object, result: Any, *__: object, **___: object) -> dict[str, object]:
+        rates = {"digital": "a", "photographed": "b", "benign": "c", "bare": "d"}
+        return {
+            name: {"success_rate": share(result["warnings"][0], word)}
+            for name, word in rates.items()
+        }
+
+    monkeypatch.setattr(running, "run_cells", run_cells)
+    monkeypatch.setattr(running, "examine_victim", lambda _, subjects: ["of", *subjects])
+    monkeypatch.setattr(transfer, "score_frame", score_frame)
+    for module in (campaign, working):
+        monkeypatch.setattr(module, "open_for_campaign", lambda *_, **__: (None, str))
+    return fakes
 
 
 def told(out: Path) -> dict[str, Any]:
@@ -63,107 +106,87 @@ def told(out: Path) -> dict[str, Any]:
     return found
 
 
+def ended() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def test_parts_of_which_one_was_ended_and_begun_anew_come_to_the_report_of_an_unbroken_run(
-    agns: RunCommand,
-    plan: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    attacks: list[str],
+    agns: RunCommand, plan: Path, tmp_path: Path, attacks: Fakes
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert agns("campaign", "run", plan, "--out", whole).code == 0
-    unbroken = list(attacks)
-    attacks.clear()
+    unbroken, attacks.made = attacks.made, []
     for number in (4, 1):
         done = agns("campaign", "run", plan, "--out", parts, "--part", f"{number}/4")
         assert done.code == 0, done.err
         assert f"part {number} of 4: 1 of 1 attacks ended" in done.out
     assert not (parts / "report.json").exists()
 
-    with monkeypatch.context() as patch:
-        patch.setattr(running, "run_trials", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-        ended = agns("campaign", "run", plan, "--out", parts, "--part", "3/4")
-    assert (ended.code, ended.complaint) == (143, "interrupted by SIGTERM")
-    part = Ledger(parts / "part-3-of-4.sqlite")
-    assert [row.state for row in part.rows()].count("open") == 1
-    part.close()
+    attacks.before = ended
+    broken = agns("campaign", "run", plan, "--out", parts, "--part", "3/4")
+    assert (broken.code, broken.complaint) == (143, "interrupted by SIGTERM")
+    attacks.before = lambda: None
     for number in (2, 3):
         assert agns("campaign", "run", plan, "--out", parts, "--part", f"{number}/4").code == 0
     assert agns("campaign", "report", parts).code == 0
     assert told(parts) == told(whole)
-    assert sorted(set(attacks)) == sorted(unbroken)
-    assert len(attacks) == len(unbroken) + 1
+    assert (told(parts)["doubts"]["other"], len(told(parts)["transfers"])) == (
+        ["of", "Synthetic_000", "Synthetic_001"], 2
+    )  # fmt: skip
+    assert sorted(attacks.made) == sorted([*unbroken, attacks.made[2]])
 
-    attacks.clear()
+    attacks.made = []
     done = agns("campaign", "run", plan, "--out", parts)
     assert "4 of 4 attacks have results" in done.out
-    assert (attacks, told(parts)) == ([], told(whole))
+    assert (attacks.made, told(parts)) == ([], told(whole))
     assert agns("campaign", "compare", whole, parts).code == 0
 
 
 def test_a_run_without_a_part_does_what_no_part_has_done_and_a_part_what_it_has_not(
-    agns: RunCommand,
-    plan: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    attacks: list[str],
+    agns: RunCommand, plan: Path, tmp_path: Path, attacks: Fakes
 ) -> None:
-    plan.write_text(plan.read_text(encoding="utf-8").replace("transfer: true", ""), "utf-8")
     out = tmp_path / "out"
     assert agns("campaign", "run", plan, "--out", out, "--part", "2/3").code == 0
-    assert attacks == ["small Synthetic_001"]
-    run_trials, left = running.run_trials, 2
-
-    def breaks(*given: Any) -> Any:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return run_trials(*given)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(running, "run_trials", breaks)
-        assert agns("campaign", "run", plan, "--out", out).code == 143
-    assert attacks[1:] == ["small Synthetic_000", "other Synthetic_000"]
-    attacks.clear()
+    assert attacks.made == ["small Synthetic_001"]
+    attacks.before = lambda: ended() if len(attacks.made) == 3 else None
+    assert agns("campaign", "run", plan, "--out", out).code == 143
+    assert attacks.made[1:] == ["small Synthetic_000", "other Synthetic_000"]
     # Its share is that of the first and the last attack, of which the first is done.
     assert agns("campaign", "run", plan, "--out", out, "--part", "1/3").code == 0
-    assert attacks == ["other Synthetic_001"]
+    assert attacks.made[3:] == ["other Synthetic_001"]
     assert agns("campaign", "run", plan, "--out", out).code == 0
-    assert attacks == ["other Synthetic_001", "other Synthetic_000"]
-    assert {cell["state"] for cell in told(out)["cells"]} == {"done"}
+    assert attacks.made[4:] == ["other Synthetic_000"]
+    cells = told(out)["cells"]
+    assert [cell["state"] for cell in cells] == ["done"] * 4
+    # Each frame is scored once on the other recogniser, whichever ledger its attack is in.
+    assert sum(len(one.transfers) for one in read_ledgers(out)) == 4
 
 
 def test_what_failed_in_a_part_is_tried_again_when_asked_for(
-    agns: RunCommand, plan: Path, tmp_path: Path, attacks: list[str]
+    agns: RunCommand, plan: Path, tmp_path: Path, attacks: Fakes
 ) -> None:
-    text = plan.read_text(encoding="utf-8").replace("method: pgd, settings: {steps: 1}", "agn")
-    text = text.replace("{agn}", "{method: agn, settings: {batch: 64}}")
-    plan.write_text(text, encoding="utf-8")
-    out = tmp_path / "out"
-    assert agns("campaign", "run", plan, "--out", out, "--part", "1/2").code == 0
-    assert len(attacks) == 2
-    again = agns("campaign", "run", plan, "--out", out, "--part", "1/2")
-    assert (again.code, len(attacks)) == (0, 2)
-    agns("campaign", "run", plan, "--out", out, "--part", "1/2", "--retry-failed")
-    assert len(attacks) == 4
-    whole = agns("campaign", "run", plan, "--out", out)
-    assert "0 of 4 attacks have results, 4 failed" in whole.out
-    assert len(attacks) == 6
-    agns("campaign", "run", plan, "--out", out, "--retry-failed")
-    assert len(attacks) == 10
+    out, part = tmp_path / "out", ("--part", "1/2")
+    attacks.fails = True
+    for given, made in [(part, 2), (part, 2), ((*part, "--retry-failed"), 4), ((), 6)]:
+        done = agns("campaign", "run", plan, "--out", out, *given)
+        assert (done.code, len(attacks.made)) == (0, made)
+    assert "0 of 4 attacks have results, 4 failed" in done.out
+    attacks.fails = False
+    done = agns("campaign", "run", plan, "--out", out, "--retry-failed")
+    assert "4 of 4 attacks have results, 0 failed" in done.out
 
 
 def test_a_task_of_a_job_array_runs_its_part(
     agns: RunCommand, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    taken: list[Sequence[Cell]] = []
+    monkeypatch.setattr(rehearsal, "rehearse", lambda _, cells, __: taken.append(cells))
     for name, value in {"ID": "0", "COUNT": "4", "MIN": "0", "MAX": "3", "STEP": "1"}.items():
         monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
-    done = agns("campaign", "run", plan, "--out", tmp_path / "out", "--dry-run")
-    assert "This task of the job array runs part 1 of 4" in done.out
-    assert "1 attacks in all" in done.out
-    whole = agns("campaign", "run", plan, "--out", tmp_path / "out", "--dry-run", "--part", "1/1")
-    assert "4 attacks in all" in whole.out
+    command = ("campaign", "run", plan, "--out", tmp_path / "out", "--dry-run")
+    assert "This task of the job array runs part 1 of 4" in agns(*command).out
+    assert "array" not in agns(*command, "--part", "1/1").out
+    assert [len(cells) for cells in taken] == [1, 4]
     assert not (tmp_path / "out").exists()
 
 

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from agns.evaluation.campaign.findings import Findings, read_findings
+from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.markdown import as_markdown
 from agns.evaluation.campaign.rows import Row, TransferRow
 
@@ -97,3 +98,14 @@ def test_a_directory_without_a_ledger_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="holds no campaign"):
         read_findings(tmp_path)
+
+
+def test_parts_that_were_begun_with_different_versions_are_told(tmp_path: Path) -> None:
+    for number, version in enumerate(("2.12", "2.13", "2.13"), 1):
+        ledger = Ledger(tmp_path / f"part-{number}-of-3.sqlite")
+        ledger.begin({}, (), {"torch": version})
+        ledger.close()
+    assert read_findings(tmp_path).weaknesses[0] == (
+        "Parts were begun with different versions of torch, 2.12 in part-1-of-3.sqlite and 2.13 "
+        "in part-2-of-3.sqlite, 2.13 in part-3-of-3.sqlite: their figures may differ by that."
+    )

@@ -30,6 +30,12 @@ def ledger(tmp_path: Path) -> Ledger:
         (Run(host="a", process=os.getpid()), Run(host="a", process=os.getpid()), False),
         (Run(host="b", process=GONE), Run(host="a", process=1), True),
         (Run(host="b", process=1, job="7"), Run(host="a", process=1, job="7", restart=1), False),
+        # Its number may be another's by now.
+        (
+            Run(host="a", process=os.getppid(), job="7"),
+            Run(host="a", process=1, job="7", restart=1),
+            False,
+        ),
         (Run(host="b", process=1, job="7"), Run(host="a", process=1, job="7"), True),
         (Run(host="b", process=1, job="7"), Run(host="a", process=1, job="8", restart=1), True),
     ],

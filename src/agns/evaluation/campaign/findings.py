@@ -8,7 +8,7 @@ from pathlib import Path
 from agns.errors import ConfigError
 from agns.evaluation.campaign.curves import CurvePoint, tabulate_curves
 from agns.evaluation.campaign.doubts import find_doubts, gather_warnings
-from agns.evaluation.campaign.parts import join_rows, join_transfers, read_ledgers
+from agns.evaluation.campaign.parts import Told, join_rows, join_transfers, read_ledgers
 from agns.evaluation.campaign.rows import Row, TransferRow
 from agns.evaluation.campaign.tables import Line, tabulate
 from agns.evaluation.campaign.transfer import TransferLine, tabulate_transfers
@@ -30,6 +30,8 @@ class Findings:
     transferred: Sequence[TransferRow] = ()
     doubts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """What speaks against each victim that was examined, by its name."""
+    differences: Sequence[str] = ()
+    """In words, what parts were begun with that the first was not."""
 
     @functools.cached_property
     def lines(self) -> list[Line]:
@@ -50,7 +52,8 @@ class Findings:
     def weaknesses(self) -> list[str]:
         """In words, what makes the figures weaker than they look."""
         examined = [f"{name}: {one}." for name, some in self.doubts.items() for one in some]
-        return examined + find_doubts(self.lines, self.rows) + gather_warnings(self.rows)
+        found = find_doubts(self.lines, self.rows) + gather_warnings(self.rows)
+        return [*self.differences, *examined, *found]
 
     @property
     def failures(self) -> list[Row]:
@@ -99,5 +102,24 @@ def read_findings(out: Path) -> Findings:
                 doubts.setdefault(name, one.doubts[name])
     return Findings(
         plan=told[0].plan, versions=told[0].versions, rows=rows,
-        transferred=join_transfers(told, rows), doubts=doubts,
+        transferred=join_transfers(told, rows), doubts=doubts, differences=_differences(told),
     )  # fmt: skip
+
+
+def _differences(told: Sequence[Told]) -> list[str]:
+    """By name of a version, in which ledgers it is another than in the first."""
+    first = told[0]
+    found = []
+    for name, version in first.versions.items():
+        others = {
+            one.path.name: one.versions[name]
+            for one in told[1:]
+            if one.versions.get(name, version) != version
+        }
+        if others:
+            listed = ", ".join(f"{other} in {file}" for file, other in others.items())
+            found.append(
+                f"Parts were begun with different versions of {name}, {version} in "
+                f"{first.path.name} and {listed}: their figures may differ by that."
+            )
+    return found

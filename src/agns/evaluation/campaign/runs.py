@@ -45,9 +45,11 @@ class Run:
 
         One on another machine cannot be asked. But before Slurm begins a job anew, it ends it.
         """
-        if self.host == here.host:
-            return self.process != here.process and is_running(self.process)
-        return not (self.job and self.job == here.job and self.restart < here.restart)
+        if self.job and self.job == here.job and self.restart < here.restart:
+            return False
+        if self.host != here.host:
+            return True
+        return self.process != here.process and is_running(self.process)
 
     def refusal(self, path: Path) -> str:
         """Why nobody else may work on its ledger, in a sentence."""
