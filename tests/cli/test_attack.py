@@ -1,5 +1,7 @@
 """`agns attack`: one attack, and what is refused before it begins."""
 
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -141,21 +143,27 @@ def test_a_swapped_generator_and_discriminator_are_told_apart(
 
 
 @pytest.mark.usefixtures("few_controls", "no_pictures")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_ctrl_c_says_that_scoring_begins_and_how_to_leave(
-    agns: Run, tmp_path: Path, options: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+    agns: Run,
+    tmp_path: Path,
+    options: tuple[object, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    code: int,
 ) -> None:
     steps_of = trial.steps_of
 
     def pressed(*given: Any, progress: Any, **named: Any) -> Any:
         def press(*_: object) -> None:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), number)
 
         return steps_of(*given, progress=press, **named)
 
     monkeypatch.setattr(trial, "steps_of", pressed)
     out = tmp_path / "attack"
     done = agns(*IMPERSONATE, "--target", "Synthetic_002", *options, "--out", out)
-    assert done.code == 130
+    assert done.code == code
     first, *_ = done.out.splitlines()
     assert first.startswith("Interrupted: scoring the best frame so far")
     assert read_json(out / "result.json")["stopped_because"] == "interrupted"

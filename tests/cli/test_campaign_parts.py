@@ -14,6 +14,7 @@ import torch
 
 from agns.cli import campaign, rehearsal, working
 from agns.errors import AttackError
+from agns.evaluation.campaign import report as campaign_report
 from agns.evaluation.campaign import running, transfer
 from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.ledger import Ledger
@@ -89,6 +90,8 @@ def attacks(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     monkeypatch.setattr(running, "run_cells", run_cells)
     monkeypatch.setattr(running, "examine_victim", lambda _, subjects: ["of", *subjects])
     monkeypatch.setattr(transfer, "score_frame", score_frame)
+    # Pictures take longest, and are made from the same findings.
+    monkeypatch.setattr(campaign_report, "report_campaign", lambda *_: None)
     for module in (campaign, working):
         monkeypatch.setattr(module, "open_for_campaign", lambda *_, **__: (None, str))
     return fakes
