@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import platform
-import re
 import sys
 import uuid
 from collections.abc import Iterator, Mapping
@@ -26,7 +25,8 @@ def replacing(path: Path) -> Iterator[Path]:
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    # Of a long name a part: with more the file system would refuse it.
+    temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
         with temporary.open("rb+") as written:
@@ -37,16 +37,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write UTF-8 text atomically; bytes of file names that are no text come as escapes."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: object, *, indent: int = 2) -> None:
     """Write JSON atomically, `indent` spaces a level; dataclasses are objects, paths strings."""
     text = json.dumps(content, indent=indent, default=_plain, ensure_ascii=False, allow_nan=False)
-    # File names that are no text are written as JSON's escapes for their bytes.
-    write_text(path, re.sub("[\ud800-\udfff]", lambda at: f"\\u{ord(at[0]):04x}", text) + "\n")
+    write_text(path, text + "\n")
 
 
 def _plain(value: object) -> object:
@@ -100,11 +99,22 @@ def save_tensors(
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def named_in_utf8(path: Path) -> Iterator[str]:
+    """Give a name for a file to libraries that take UTF-8 alone, which Linux does not ask for."""
+    if str(path).encode(errors="ignore").decode() == str(path):
+        yield str(path)
+    else:
+        with path.open("rb") as file:
+            yield f"/dev/fd/{file.fileno()}"
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[str]:
     if not path.is_file():
         raise ConfigError(f"there is no weight file {path}")
     try:
-        yield
+        with named_in_utf8(path) as name:
+            yield name
     except (OSError, safetensors.SafetensorError) as error:
         raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
 
@@ -116,14 +126,14 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ConfigError: There is no such file.
         WeightsError: The file is not safetensors, or is cut short.
     """
-    with _reading(path), safetensors.safe_open(path, framework="pt") as opened:
+    with _reading(path) as name, safetensors.safe_open(name, framework="pt") as opened:
         tensors = {name: opened.get_tensor(name) for name in opened.keys()}
         return tensors, dict(opened.metadata() or {})
 
 
 def read_metadata(path: Path) -> dict[str, str]:
     """Read what a safetensors file says beside its tensors, and not these; as `load_tensors`."""
-    with _reading(path), safetensors.safe_open(path, framework="pt") as opened:
+    with _reading(path) as name, safetensors.safe_open(name, framework="pt") as opened:
         return dict(opened.metadata() or {})
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from agns.cli.console import bar, say, workers
-from agns.cli.options import printable
+from agns.cli.given import given
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ def align(
         raise ConfigError(f"there is no file or folder of landmarks {landmarks}")
     if all_faces and central:
         raise ConfigError("give --all-faces or --central, not both")
-    if landmarks is None and first_pixel:
+    if landmarks is None and "first_pixel" in given():
         raise ConfigError("--first-pixel belongs to --landmarks")
     if landmarks is not None and (landmarker is not None or all_faces or central):
         raise ConfigError(
@@ -156,7 +156,5 @@ def _summarise(rows: "Sequence[Row]") -> None:
             parts.append(f"{counts[outcome]} with {outcome}")
     if counts["left out"]:
         first = next(row for row in rows if row.outcome == "left out")
-        parts.append(
-            f"{counts['left out']} left out, such as {printable(first.photo)} ({first.detail})"
-        )
+        parts.append(f"{counts['left out']} left out, such as {first.photo} ({first.detail})")
     say("; ".join(parts))

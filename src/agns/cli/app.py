@@ -19,9 +19,11 @@ from agns.cli import (
     train,
     universal,
 )
+from agns.cli.given import Command, Group
 
 app = typer.Typer(
     name="agns",
+    cls=Group,
     help="Measure how far eyeglasses can fool a face recogniser that you are allowed to test.",
     no_args_is_help=True,
     add_completion=False,
@@ -29,9 +31,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("demo")(demo.demo)
-app.command("align")(align.align)
+app.command("align", cls=Command)(align.align)
 app.command("recognize")(recognize.recognize)
-app.command("attack")(attack.attack)
+app.command("attack", cls=Command)(attack.attack)
 app.command("universal")(universal.universal)
 app.command("survive")(survive.survive)
 app.add_typer(campaign.app, name="campaign")

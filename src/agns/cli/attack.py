@@ -9,6 +9,7 @@ import typer
 
 from agns.cli.attack_tables import show_report
 from agns.cli.console import bar, prepare, say
+from agns.cli.given import given
 from agns.cli.options import (
     CenterCropOption,
     DeviceOption,
@@ -23,6 +24,7 @@ from agns.cli.options import (
     SkipOption,
     Victim,
     attacked_crop,
+    check_faces_options,
     open_glasses,
     open_subject,
     open_victim,
@@ -174,16 +176,17 @@ def attack(
 
     prepare()
     if physical:
-        if photos is None or faces is not None or center_crop is not None:
+        if photos is None or faces is not None or center_crop is not None or skip_unreadable:
             raise ConfigError(
                 "a physical attack is made on photos of somebody who wears the marked frame: give "
-                "--photos, without --faces and --center-crop"
+                "--photos, without --faces, --center-crop and --skip-unreadable"
             )
         if not photos.is_dir():
             raise ConfigError(f"there is no folder of photos {photos}")
         subject = subject or Path(os.path.abspath(photos)).name  # Not where a link leads.
     elif photos is not None or skip_unmarked:
         raise ConfigError("--photos and --skip-unmarked belong to --physical")
+    check_faces_options(faces, center_crop, skip_unreadable=skip_unreadable)
     if subject is None:
         raise ConfigError("name who wears the eyeglasses with --subject")
     usual = PHYSICAL if physical else AgnConfig()
@@ -219,14 +222,11 @@ def attack(
         # Of the others, descents alone know how to disturb frames.
         disturbs = isinstance(METHODS[method], DescentConfig)
         shared = {"seed", "jitter", "brightness"} if disturbs else {"seed"}
-        names = [name for name in dataclasses.asdict(agn) if name not in shared]
-        changed = [name for name in names if getattr(agn, name) != getattr(usual, name)]
-        files = {"generator": generator, "discriminator": discriminator}
-        if method != "ccs16-physical":
-            files["palette"] = palette
-        changed += [name for name, file in files.items() if file is not None]
-        if changed:
-            option = changed[0].replace("_", "-")
+        if method == "ccs16-physical":
+            shared |= {"palette"}
+        own = {*dataclasses.asdict(agn), "generator", "discriminator"} - shared
+        if of_agn := [name for name in given() if name in own]:
+            option = of_agn[0].replace("_", "-")
             raise ConfigError(f"--{option} has no part in --method {method}")
     config = {**METHODS, "agn": agn}[method]
     if isinstance(config, DescentConfig):

@@ -9,6 +9,7 @@ import typer
 
 from agns.cli.cluster import DaskOption, DaskResourcesOption, check_dask, work_on_dask
 from agns.cli.console import bar, prepare, say, show
+from agns.cli.given import Command
 from agns.cli.opening import known_identities, open_for_campaign, open_on_worker
 from agns.cli.options import DeviceOption
 from agns.cli.parts import PartOption, chosen_part, ledger_of
@@ -28,7 +29,7 @@ OutArgument = Annotated[
 ]
 
 
-@app.command("run")
+@app.command("run", cls=Command)
 def run(
     plan: Annotated[Path, typer.Argument(metavar="PLAN", help="A YAML file.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory of the campaign.")],
@@ -69,7 +70,7 @@ def run(
     from agns.training.precision import choose_device
 
     prepare()
-    check_dask(dask, dask_resources, workers)
+    check_dask(dask, dask_resources)
     own = chosen_part(part)
     read = read_plan(plan)
     if dask in (None, "local"):

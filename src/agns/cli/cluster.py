@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from agns.cli.console import say
+from agns.cli.given import given
 
 if TYPE_CHECKING:
     from agns.evaluation.campaign.cells import Cell
@@ -37,7 +38,7 @@ DaskResourcesOption: TypeAlias = Annotated[
 ]
 
 
-def check_dask(address: str | None, resources: list[str] | None, workers: int) -> None:
+def check_dask(address: str | None, resources: list[str] | None) -> None:
     """Refuse options that do not go together, before anything is computed.
 
     Raises:
@@ -49,7 +50,7 @@ def check_dask(address: str | None, resources: list[str] | None, workers: int) -
         if resources:
             raise ConfigError("--dask-resources belongs to --dask")
         return
-    if address != "local" and workers != 1:
+    if address != "local" and "workers" in given():
         raise ConfigError(
             f"--workers starts processes here, and {address} has workers: leave it out, or give "
             "--dask local"

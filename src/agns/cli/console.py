@@ -4,11 +4,14 @@ Rich is imported where it is used, so that help comes at once.
 """
 
 import contextlib
+import io
+import math
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -20,9 +23,47 @@ MINUTE = 60.0
 """Seconds between two lines about a loop where output is a file, as on a cluster."""
 
 
-def say(sentence: str) -> None:
-    """Print a sentence as it is, without wrapping or markup."""
-    typer.echo(sentence)
+_STEERING = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Control characters, those that turn the direction of writing, and bytes that are no text."""
+
+
+def plain(text: str) -> str:
+    """Text on one line that cannot steer a terminal: letters that could come as escapes."""
+    return _STEERING.sub(lambda at: at[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def accept_every_name() -> None:
+    """Let output that lacks a letter of a name, as Latin-1 does most, take an escape for it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def say(sentence: str, *, aside: bool = False) -> None:
+    """Print a sentence on one line, without wrapping or markup.
+
+    Args:
+        sentence: It may hold names of any kind.
+        aside: Print it on standard error, where standard output is for a program to read.
+    """
+    typer.echo(plain(sentence), err=aside)
+
+
+def print_json(content: object) -> None:
+    """Print content as JSON that every reader takes: numbers that are not finite become null."""
+    import json
+
+    typer.echo(json.dumps(_finite(content), indent=2, allow_nan=False))
+
+
+def _finite(content: object) -> object:
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 @contextlib.contextmanager
@@ -31,6 +72,7 @@ def bar(title: str) -> "Iterator[Progress]":
 
     Where output is a file, a line a minute and, at the end, the finished bar.
     """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -41,15 +83,18 @@ def bar(title: str) -> "Iterator[Progress]":
     )
     from rich.table import Column
 
+    title = plain(title)
+    # On a narrow terminal the figures give way, not the title.
+    width = Column(min_width=cell_len(title), no_wrap=True)
     columns = (
-        # On a narrow terminal the figures give way, not the title.
-        TextColumn("{task.description}", table_column=Column(min_width=len(title), no_wrap=True)),
+        # Names are no markup, whatever brackets they have.
+        TextColumn("{task.description}", markup=False, table_column=width),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[figures]}", table_column=Column(max_width=24, no_wrap=True)),
     )
-    console = Console(file=sys.stderr, highlight=False)
+    console = Console(stderr=True, highlight=False)
     with Progress(*columns, console=console) as bars:
         task = bars.add_task(title, total=None, figures="", visible=False)
         begun = told = time.monotonic()
@@ -63,7 +108,7 @@ def bar(title: str) -> "Iterator[Progress]":
                 told = now
                 left = (now - begun) / 60 * (total / max(1, done) - 1)
                 line = (f"{title}: {done} of {total}", f"about {left:.0f} min left", text)
-                typer.echo(", ".join(filter(None, line)), err=True)
+                say(", ".join(filter(None, line)), aside=True)
 
         yield progress
         # A loop that reached its aim early is done all the same.
@@ -74,14 +119,17 @@ def show(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; columns whose heads begin with `>` are aligned to the right."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in head:
         name = column.removeprefix(">")
-        made.add_column(name, justify="right" if column != name else "left", overflow="fold")
+        side: Literal["left", "right"] = "left" if column == name else "right"
+        made.add_column(Text(plain(name)), justify=side, overflow="fold")
     for row in rows:
-        made.add_row(*row)
-    Console(highlight=False, markup=False).print(made)
+        # As text, in which neither brackets nor :words: between colons mean anything.
+        made.add_row(*(Text(plain(cell)) for cell in row))
+    Console(highlight=False).print(made)
 
 
 def percent(share: float | None) -> str:

@@ -20,7 +20,6 @@ from agns.cli.options import (
     open_glasses,
     open_subject,
     open_victim,
-    printable,
     recorded_crop,
     tell_left_out,
 )
@@ -193,7 +192,7 @@ def list_folder(
 
     if left_out:
         others = list_left_out(root)
-        show(("left out", "what it is"), [(printable(one.name), one.why) for one in others])
+        show(("left out", "what it is"), [(one.name, one.why) for one in others])
         return
     options = FaceOptions(
         root=root,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, no_type_check
 
 import typer
 
-from agns.cli.console import bar, prepare, say, show
+from agns.cli.console import bar, prepare, print_json, say, show
 
 app = typer.Typer(help="List the networks; show one; bring in weights of other systems.")
 
@@ -18,15 +18,17 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="A list of objects instead.")] = False,
 ) -> None:
     """List the networks: parameters, input size and range, classes."""
-    if context.invoked_subcommand is not None:
-        return
-    import json
+    from agns.errors import ConfigError
 
+    if context.invoked_subcommand is not None:
+        if as_json:
+            raise ConfigError("--json belongs to the list of networks: leave it out")
+        return
     from agns.models.catalogue import list_networks
 
     networks = list_networks()
     if as_json:
-        typer.echo(json.dumps(networks, indent=2))
+        print_json(networks)
         return
     rows = [
         (
@@ -113,7 +115,8 @@ def show_network(
         rows += [(name, entries)] if entries else []
     show(("", str(file)), rows)
     say("")
-    say(layer_table(network, depth=depth))
+    for line in layer_table(network, depth=depth).splitlines():
+        say(line)
     if graph is not None:
         draw_graph(graph_source(network, file.name), graph)
         say(f"Wrote {graph}")

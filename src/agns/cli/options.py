@@ -122,8 +122,12 @@ class FaceOptions:
         return f"{self.root.resolve().name}{crop}"
 
 
-def open_faces(options: FaceOptions) -> "FaceSet":
+def open_faces(options: FaceOptions, *, quiet: bool = False) -> "FaceSet":
     """Faces of a folder, or drawn ones for training and testing.
+
+    Args:
+        options: Which.
+        quiet: Leave it to the caller to say which pictures were left out.
 
     Raises:
         ConfigError: Options of a folder without one.
@@ -134,10 +138,9 @@ def open_faces(options: FaceOptions) -> "FaceSet":
     from agns.errors import ConfigError
 
     if options.root is None:
-        if options.names or options.minimum_photos is not None or options.center_crop is not None:
-            raise ConfigError(
-                "--name, --minimum-photos and --center-crop belong to a face folder: give --faces"
-            )
+        if options.names or options.minimum_photos is not None:
+            raise ConfigError("--name and --minimum-photos belong to a face folder: give --faces")
+        check_faces_options(None, options.center_crop, skip_unreadable=options.skip_unreadable)
         identities = 10 if options.identities is None else options.identities
         config = SyntheticConfig(identities=identities, photos=SYNTHETIC_TRAINING_PHOTOS)
         with bar("Drawing faces") as progress:
@@ -153,15 +156,10 @@ def open_faces(options: FaceOptions) -> "FaceSet":
     )
     with bar("Reading faces") as progress:
         faces = load_faces(options.root, selection, progress=progress)
-    if faces.skipped:
-        say(f"{len(faces.skipped)} unreadable pictures were left out, {faces.skipped[0]}")
+    for sentence in () if quiet else faces.skipped:
+        say(sentence)
     tell_left_out(options.root, faces.left_out)
     return faces
-
-
-def printable(name: str) -> str:
-    """A file's name with escapes for bytes that are no text."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def tell_left_out(folder: Path, left_out: "Sequence[LeftOut]") -> None:
@@ -172,11 +170,27 @@ def tell_left_out(folder: Path, left_out: "Sequence[LeftOut]") -> None:
     counts = (("file", len(left_out) - folders), ("folder", folders))
     words = " and ".join(f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts if n)
     was, first = "were" if len(left_out) > 1 else "was", left_out[0]
-    typer.echo(
-        f"{words} of {folder} {was} left out, such as {printable(first.name)} ({first.why}); "
+    say(
+        f"{words} of {folder} {was} left out, such as {first.name} ({first.why}); "
         f"agns faces list {shlex.quote(str(folder))} --left-out names all",
-        err=True,
+        aside=True,
     )
+
+
+def check_faces_options(
+    root: Path | None, center_crop: int | None, *, skip_unreadable: bool
+) -> None:
+    """Refuse what says how to read a face folder, where there is none.
+
+    Raises:
+        ConfigError: Faces are drawn.
+    """
+    from agns.errors import ConfigError
+
+    if root is None and (center_crop is not None or skip_unreadable):
+        raise ConfigError(
+            "--center-crop and --skip-unreadable belong to a face folder: give --faces"
+        )
 
 
 def open_subject(options: FaceOptions, subject: str, identities: tuple[str, ...]) -> "FaceSet":

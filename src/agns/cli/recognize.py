@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agns.cli.console import percent, prepare, say, show
+from agns.cli.console import percent, prepare, print_json, say, show
 from agns.cli.options import (
     CenterCropOption,
     FaceOptions,
@@ -59,7 +59,16 @@ class FolderAccuracy:
     not_trained_on: Accuracy
     photos_of_unknown_identities: int
     skipped: int
-    left_out: int
+    left_out: tuple[str, ...]
+    """A sentence for each picture that does not decode, and for each file that is no picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """One photo that was skipped, and why."""
+
+    path: str
+    left_out: str
 
 
 def recognize(
@@ -73,8 +82,7 @@ def recognize(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
     """Say whom a recogniser sees in photos, or how often it is right on a face folder."""
-    import json
-
+    from agns.errors import UnreadableImage
     from agns.models.recognizer import freeze
     from agns.models.weights import photos_seen
 
@@ -83,21 +91,32 @@ def recognize(
     frozen = freeze(victim.recognizer)
     crop = recorded_crop(victim.metadata) if center_crop is None else center_crop
     seen = photos_seen(victim.metadata)
-    results: list[Choices | FolderAccuracy] = []
+    results: list[Choices | FolderAccuracy | LeftOut] = []
+    bad: UnreadableImage | None = None
     for path in paths:
         if path.is_dir():
             options = FaceOptions(root=path, center_crop=crop, skip_unreadable=skip_unreadable)
             results.append(_measured(frozen, options, seen))
-        else:
+            continue
+        try:
             results.append(_first_choices(frozen, path, crop, top))
+        except UnreadableImage as error:
+            if not skip_unreadable:
+                raise
+            bad = error
+            results.append(LeftOut(str(path), str(error)))
+    if bad is not None and all(isinstance(result, LeftOut) for result in results):
+        raise bad
     if as_json:
-        typer.echo(json.dumps([asdict(result) for result in results], indent=2))
+        print_json([asdict(result) for result in results])
         return
     for result in results:
         say(result.path)
         if isinstance(result, Choices):
             rows = [(choice.identity, f"{choice.probability:.3f}") for choice in result.top]
             show(("identity", ">probability"), rows)
+        elif isinstance(result, LeftOut):
+            say(f"Left out: {result.left_out}")
         else:
             _show_folder(result)
 
@@ -114,6 +133,8 @@ def _show_folder(result: FolderAccuracy) -> None:
             f"{result.photos_of_unknown_identities} photos of identities that the recogniser "
             "does not know were left out."
         )
+    for sentence in result.left_out[: result.skipped]:
+        say(sentence)
 
 
 def _first_choices(recognizer: "Recognizer", path: Path, crop: int | None, top: int) -> Choices:
@@ -143,7 +164,7 @@ def _measured(
     from agns.errors import DataError
     from agns.training.recognizer_scores import balanced_accuracy, classify
 
-    faces = open_faces(options)
+    faces = open_faces(options, quiet=True)
     classes = [
         recognizer.identities.index(name) if name in recognizer.identities else -1
         for name in faces.identities
@@ -175,5 +196,8 @@ def _measured(
         not_trained_on=accuracy(unseen),
         photos_of_unknown_identities=int((~known).sum()),
         skipped=len(faces.skipped),
-        left_out=len(faces.left_out),
+        left_out=(
+            *faces.skipped,
+            *(f"{one.name} was left out: {one.why}" for one in faces.left_out),
+        ),
     )

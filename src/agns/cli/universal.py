@@ -19,6 +19,7 @@ from agns.cli.options import (
     SeedOption,
     SkipOption,
     attacked_crop,
+    check_faces_options,
     open_victim,
 )
 
@@ -93,6 +94,7 @@ def universal(
         agn=dataclasses.replace(UNIVERSAL_AGN, kappa=kappa, precision=precision),
         seed=seed,
     )
+    check_faces_options(faces, center_crop, skip_unreadable=skip_unreadable)
     check_results_directory(out)
     victim = open_victim(recognizer, device)
     cut = attacked_crop(victim, center_crop)

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from agns.data.alignment import POSES, align
-from agns.data.alignment_jobs import Job, Row, append_row, read_record, write_record
+from agns.data.alignment_jobs import FACE, Job, Row, append_row, read_record, write_record
 from agns.data.landmarks import Landmarker, MediaPipeLandmarker, read_landmarks, write_landmarks
 from agns.data.workers import each_in_order
 from agns.errors import ConfigError, DataError, FaceNotFound, UnreadableImage
@@ -27,9 +27,6 @@ from agns.storage import read_json, versions, write_json
 from agns.types import Image, Progress, silent
 
 Choice: TypeAlias = Literal["largest", "central", "all"]
-
-FACE = ".face"
-"""What stands before the number of a photo's second face and further ones."""
 
 RECORD = "alignment.csv"
 SETTINGS = "alignment.json"
@@ -246,7 +243,7 @@ def _done(job: Job, destination: Path, record: dict[str, Row]) -> Row | None:
         changed = job.photo.stat().st_mtime
     except OSError:
         return None
-    for name in row.written.split(";"):
+    for name in row.pictures:
         path = destination / name
         if not path.is_file() or path.stat().st_mtime < changed:
             return None

@@ -14,6 +14,9 @@ Outcome: TypeAlias = Literal[
     "aligned", "there already", "no face", "unreadable", "no landmarks", "bad landmarks", "left out"
 ]
 
+FACE = ".face"
+"""What stands before the number of a photo's second face and further ones."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
@@ -44,6 +47,20 @@ class Row:
 
     detail: str = ""
     """What was wrong, in words."""
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The aligned pictures one by one."""
+        # Their names follow from the photo's, which may have semicolons in it.
+        found = [picture_name(self.name)]
+        while len(joined := ";".join(found)) < len(self.written):
+            found.append(picture_name(self.name, len(found) + 1))
+        return tuple(found) if joined == self.written else (self.written,)
+
+
+def picture_name(name: str, number: int = 1) -> str:
+    """What an aligned picture is called: the name of its photo, and which of its faces it is."""
+    return f"{name}{'' if number == 1 else f'{FACE}{number}'}.png"
 
 
 def list_jobs(sources: Sequence[Path], destination: Path) -> list[Job]:

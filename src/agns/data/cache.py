@@ -17,7 +17,7 @@ from torch import Tensor
 
 from agns.errors import AgnsError, ConfigError, DataError, UnreadableImage
 from agns.images import read_pixels
-from agns.storage import read_json, replacing, write_json
+from agns.storage import named_in_utf8, read_json, replacing, write_json
 from agns.types import CANVAS, Progress
 
 LFW_SIZE = (250, 250)
@@ -115,9 +115,10 @@ def read_pictures(directory: Path, key: str) -> CachedPictures | None:
             return None
         # A private map: read-only memory would make torch warn, and writing must not reach the
         # file.
-        flat = torch.from_file(
-            str(path), shared=False, size=len(photos) * PICTURE_BYTES, dtype=torch.uint8
-        )
+        with named_in_utf8(path) as name:
+            flat = torch.from_file(
+                name, shared=False, size=len(photos) * PICTURE_BYTES, dtype=torch.uint8
+            )
     except (DataError, OSError, RuntimeError):
         return None
     pixels = flat.view(len(photos), 3, CANVAS, CANVAS)

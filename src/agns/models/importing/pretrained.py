@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import safetensors
-
 from agns.data.assets import ASSETS, Transport, fetch, send
 from agns.data.cache import cache_directory
-from agns.errors import ConfigError
+from agns.errors import ConfigError, WeightsError
 from agns.models.importing import import_weights, torchvision
 from agns.models.importing.imported import Imported
+from agns.storage import read_metadata
 from agns.types import Progress, silent
 
 PRETRAINED: Mapping[str, str] = {"imagenet": "vgg16-imagenet"}
@@ -75,7 +74,7 @@ def _is_whole(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        with safetensors.safe_open(path, framework="pt"):
-            return True
-    except (OSError, safetensors.SafetensorError):
+        read_metadata(path)
+    except WeightsError:
         return False
+    return True
