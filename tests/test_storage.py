@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -229,3 +230,23 @@ def test_a_damaged_checkpoint_says_how_to_go_on_without_it(tmp_path: Path) -> No
         run.load_checkpoint()
     path.unlink()
     assert run.load_checkpoint() is None
+
+
+def test_a_name_as_long_as_the_file_system_takes_is_written(tmp_path: Path) -> None:
+    for name in ("a" * 255, "\U0001f576" * 63):
+        write_text(tmp_path / name, "text")
+        assert (tmp_path / name).read_text(encoding="utf-8") == "text"
+
+
+def test_tensors_in_a_folder_whose_name_is_no_text_read_back(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xe9") / "a.safetensors"
+    save_tensors(path, {"a": torch.ones(3)}, {"of": "b"})
+    tensors, metadata = load_tensors(path)
+    assert (tensors["a"].tolist(), metadata) == ([1, 1, 1], {"of": "b"})
+
+
+def test_names_that_are_no_text_are_written_as_escapes(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.html", "\udce9 \u5f35")
+    assert (tmp_path / "a.html").read_text(encoding="utf-8") == "\\udce9 \u5f35"
+    write_json(tmp_path / "a.json", {"\udce9": "\\ \udce9"})
+    assert read_json(tmp_path / "a.json") == {"\udce9": "\\ \udce9"}

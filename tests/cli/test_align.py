@@ -113,6 +113,7 @@ def test_photos_without_any_face_are_a_failure(agns: Run, tmp_path: Path) -> Non
         (["{photos}/gone", "{out}"], "there is no picture or folder"),
         (["{photos}", "{out}", "--landmarks", "{out}"], "there is no file or folder of landmarks"),
         (["{photos}", "{out}", "--first-pixel", "1"], "belongs to --landmarks"),
+        (["{photos}", "{out}", "--first-pixel", "0"], "belongs to --landmarks"),
         (["{photos}", "{out}.png"], "one photo alone"),
         (["{photos}", "{out}", "--all-faces", "--central"], "not both"),
         (["{photos}", "{out}", "--landmarker", "{photos}/none.task"], "no landmarker model"),

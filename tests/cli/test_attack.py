@@ -73,6 +73,7 @@ def test_an_attack_leaves_its_result_and_tells_what_it_is_worth(
         ((*DODGE, "--discriminator-rate", "inf"), "finite and at least 0"),
         ((*DODGE, "--stop", 1), "stop value must lie in (0, 1), got 1"),
         ((*DODGE, "--craft", 0), "craft must be at least 1, got 0"),
+        ((*DODGE, "--physical", "--photos", ".", "--skip-unreadable"), "without --faces"),
         ((*DODGE, "--recognizer", "none"), "there is no weight file none"),
         ((*DODGE, "--generator", "none"), "there is no weight file none"),
         ((*DODGE, "--glasses", "none"), "no folder none of eyeglass pictures"),
@@ -225,6 +226,11 @@ def test_frames_that_nobody_crafted_are_a_method_too(
         ("benign", "--kappa", 0.5),
         ("ccs16", "--palette", "own.csv"),
         ("ccs16-physical", "--printability", 0.5),
+        # Given is given, also with the value that it would have anyway.
+        ("pgd", "--kappa", 0.25),
+        ("ccs16", "--precision", "auto"),
+        ("solid", "--jitter", 0),
+        ("noise", "--samples", 32),
     ],
 )
 def test_an_option_that_the_method_has_no_use_for_is_refused(
@@ -249,3 +255,13 @@ def test_photos_cut_otherwise_than_those_trained_on_are_refused(
         f"{seen} was trained on photos cut to 100: of photos cut to 90 nobody could tell "
         "which it has seen, so leave out --center-crop",
     )
+
+
+@pytest.mark.parametrize("option", [("--skip-unreadable",), ("--center-crop", 224)])
+@pytest.mark.parametrize("command", [DODGE, ("universal",)])
+def test_what_says_how_to_read_a_folder_is_refused_without_one(
+    agns: Run, tmp_path: Path, option: tuple[object, ...], command: tuple[str, ...]
+) -> None:
+    done = agns(*command, *option, "--out", tmp_path / "attack")
+    assert done.code == 2
+    assert done.complaint.endswith("belong to a face folder: give --faces")

@@ -113,6 +113,20 @@ def test_ctrl_c_leaves_130_without_a_traceback(
     assert done.complaint == "interrupted"
 
 
+def test_what_a_command_line_gets_wrong_cannot_steer_the_terminal(
+    agns: Callable[..., Any],
+) -> None:
+    for arguments in (("\x1b[31m",), ("--\x1b[31m",), ("recognize", "-\x1b[31m")):
+        done = agns(*arguments)
+        assert (done.code, "\x1b" in done.err, "\\x1b" in done.err) == (2, False, True)
+
+
+def test_json_is_refused_where_another_command_prints_the_rest(agns: Callable[..., Any]) -> None:
+    done = agns("models", "--json", "show", "none.safetensors")
+    assert (done.code, done.out) == (2, "")
+    assert "--json belongs to the list" in done.complaint
+
+
 def test_a_full_disk_is_one_sentence(
     agns: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -351,6 +351,8 @@ def test_misuse_is_one_sentence(
         assert given.complaint == f"--dask-resources should be NAME=NUMBER, as GPU=1, got {wrong}"
     both = agns(*command, "--dask", "tcp://10.0.0.5:8786", "--workers", "2")
     assert (both.code, "give --dask local" in both.complaint) == (2, True)
+    usual = agns(*command, "--dask", "tcp://10.0.0.5:8786", "--workers", "1")
+    assert usual.complaint == both.complaint
     monkeypatch.setitem(sys.modules, "distributed", None)
     missing = agns(*command, "--dask", "local")
     assert (missing.code, missing.complaint.endswith("pip install 'agns[cluster]'")) == (2, True)

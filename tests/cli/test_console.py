@@ -1,9 +1,13 @@
 """Progress bars: what is left on the terminal."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from agns.cli import console
-from agns.cli.console import bar
+from agns.cli.console import bar, print_json, say, show
+from agns.cli.launching import command
 
 
 def test_a_loop_that_ends_early_leaves_a_full_bar(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,3 +51,69 @@ def test_a_loop_that_reports_nothing_leaves_nothing(capsys: pytest.CaptureFixtur
     with bar("Trying"):
         pass
     assert capsys.readouterr().err.strip() == ""
+
+
+ODD = "[red]a[/] :heart: {} %s \x1b[31m\n\u202e\udce9"
+PLAIN = r"[red]a[/] :heart: {} %s \x1b[31m\n\u202e\udce9"
+
+
+def test_a_sentence_stays_on_one_line_and_steers_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say(ODD)
+    assert capsys.readouterr().out == f"{PLAIN}\n"
+
+
+def test_a_name_is_no_markup_in_the_title_of_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with bar(ODD) as progress:
+        progress(1, 1, {})
+    assert PLAIN in capsys.readouterr().err
+
+
+def test_a_name_is_no_markup_in_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    show((f">{ODD}", "identity"), [("1", ODD)])
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.startswith(PLAIN)
+    assert row.split(maxsplit=1) == ["1", PLAIN]
+
+
+def test_letters_of_other_scripts_are_printed_as_they_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = "\u5f35\u5049 \u0645\u064a\u200c\u0646 \U0001f469\u200d\U0001f680"
+    say(name)
+    assert capsys.readouterr().out == f"{name}\n"
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "20"])
+def test_the_narrowest_terminal_breaks_no_number(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    show(("identity", ">photos"), [("somebody with a name", "134,301,514")])
+    assert "134,301,514" in capsys.readouterr().out
+
+
+def test_a_table_in_a_file_is_not_folded(capsys: pytest.CaptureFixture[str]) -> None:
+    show(("identity", ">photos"), [("n" * 300, "1")])
+    assert "n" * 300 in capsys.readouterr().out
+
+
+def test_numbers_that_are_not_finite_are_null_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json([{"a": float("nan"), "b": (float("-inf"), 0.5)}])
+    assert json.loads(capsys.readouterr().out) == [{"a": None, "b": [None, 0.5]}]
+
+
+@pytest.mark.parametrize(
+    ("word", "quoted"),
+    [
+        ("a b", "'a b'"),
+        ("it's", "'it'\"'\"'s'"),
+        (Path("-x"), "./-x"),
+        ("a\n\udce9", r"$'\x61\x0a\xe9'"),
+    ],
+)
+def test_a_command_line_is_one_that_a_shell_takes(word: object, quoted: str) -> None:
+    assert command("recognize", word) == f"agns recognize {quoted}"

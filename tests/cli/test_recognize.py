@@ -1,7 +1,9 @@
 """`agns recognize`: whom a recogniser sees in photos and folders."""
 
+import io
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,3 +160,59 @@ def test_a_generator_does_not_recognise(agns: Run, weights: Any, folder: Path) -
     done = agns("recognize", folder, "--recognizer", weights.generator)
     assert done.code == 1
     assert done.complaint == f"{weights.generator} holds no recogniser written by agns"
+
+
+@pytest.fixture
+def partly_broken(tmp_path: Path, folder: Path) -> Path:
+    """A face folder with two pictures that do not decode."""
+    root = tmp_path / "faces"
+    shutil.copytree(folder, root)
+    for name in ("Synthetic_000/a.png", "Synthetic_001/b [red].jpg"):
+        (root / name).write_text("not a picture", encoding="utf-8")
+    return root
+
+
+def test_json_is_alone_and_names_every_picture_left_out(
+    agns: Run, weights: Any, partly_broken: Path
+) -> None:
+    done = agns(
+        "recognize", partly_broken, "--recognizer", weights.recognizer, "--skip-unreadable",
+        "--json",
+    )  # fmt: skip
+    (found,) = json.loads(done.out)
+    assert (done.code, found["skipped"], len(found["left_out"])) == (0, 2, 2)
+    for sentence, name in zip(found["left_out"], ("a.png", "b [red].jpg"), strict=True):
+        assert name in sentence
+
+
+def test_every_picture_left_out_is_named_without_json_too(
+    agns: Run, weights: Any, partly_broken: Path
+) -> None:
+    done = agns("recognize", partly_broken, "--recognizer", weights.recognizer, "--skip-unreadable")
+    assert sum(name in done.out for name in ("a.png", "b [red].jpg")) == 2
+
+
+def test_a_photo_that_does_not_decode_is_left_out_like_those_of_folders(
+    agns: Run, weights: Any, partly_broken: Path
+) -> None:
+    good = partly_broken / "Synthetic_000/Synthetic_000_0001.png"
+    bad = partly_broken / "Synthetic_000/a.png"
+    call = ("recognize", "--recognizer", weights.recognizer, "--skip-unreadable", "--json")
+    first, second = json.loads(agns(*call, bad, good).out)
+    assert (first["path"], str(bad) in first["left_out"]) == (str(bad), True)
+    assert second["path"] == str(good)
+    alone = agns(*call, bad)
+    assert (alone.code, alone.out, str(bad) in alone.complaint) == (1, "", True)
+
+
+def test_output_that_lacks_a_names_letters_gets_escapes(
+    agns: Run, tmp_path: Path, weights: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = tmp_path / "\u5f35 \xe9.png"
+    shutil.copy(folder / "Synthetic_001" / "Synthetic_001_0001.png", photo)
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="latin-1"))
+    done = agns("recognize", photo, "--recognizer", weights.recognizer)
+    sys.stdout.flush()
+    assert done.code == 0
+    assert written.getvalue().splitlines()[0].endswith(b"\\u5f35 \xe9.png")

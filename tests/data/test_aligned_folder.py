@@ -316,3 +316,24 @@ def test_another_table_is_not_taken_for_a_record(tmp_path: Path) -> None:
     (tmp_path / "record.csv").write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match="not a record of alignment"):
         read_record(tmp_path / "record.csv")
+
+
+@pytest.mark.parametrize("name", ["a", "A;b/c;d", "a.png;a", ";"])
+def test_the_pictures_of_a_photo_are_told_apart_whatever_its_name(name: str) -> None:
+    names = tuple(f"{name}{which}.png" for which in ("", ".face2", ".face3"))
+    for count in (1, 2, 3):
+        row = Row(name=name, photo="a", outcome="aligned", written=";".join(names[:count]))
+        assert row.pictures == names[:count]
+
+
+def test_a_photo_with_a_semicolon_in_its_name_is_aligned_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(tmp_path / "photos/Ada/a;b.png", torch.rand(3, 224, 224))
+    write_landmarks(tmp_path / "marks.csv", POSES["canonical"].points)
+    out, source = tmp_path / "out", LandmarkSource(files=tmp_path / "marks.csv")
+    jobs = list_jobs([tmp_path / "photos"], out)
+    align_folder(jobs, out, CONFIG, source)
+    # Were the photo aligned once more, nothing would do it.
+    monkeypatch.setattr("agns.data.aligned_folder.align_picture", None)
+    assert outcomes(align_folder(jobs, out, CONFIG, source)) == {"Ada/a;b": "aligned"}

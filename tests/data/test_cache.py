@@ -212,3 +212,12 @@ def test_what_another_process_has_stored_meanwhile_is_not_replaced(
     assert len(load_faces(root)) == 2
     assert only(cache, ".pixels").stat().st_ino == stored
     assert len(names(cache)) == 2
+
+
+def test_a_cache_whose_path_is_no_text_is_read_back(
+    album: Album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, root = tmp_path / os.fsdecode(b"\xe9"), album(Ann=2, Bob=2)
+    decoded = load_faces(root, cache=cache).pixels
+    forbid_decoding(monkeypatch)
+    assert torch.equal(load_faces(root, cache=cache).pixels, decoded)

@@ -116,20 +116,31 @@ def bar(title: str) -> "Iterator[Progress]":
 
 
 def show(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; columns whose heads begin with `>` are aligned to the right."""
+    """Print a table; columns whose heads begin with `>` are aligned to the right.
+
+    A terminal too narrow for it folds words, but breaks no number; elsewhere nothing is folded.
+    """
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     made = Table(box=None, pad_edge=False, header_style="bold")
-    for column in head:
-        name = column.removeprefix(">")
-        side: Literal["left", "right"] = "left" if column == name else "right"
-        made.add_column(Text(plain(name)), justify=side, overflow="fold")
-    for row in rows:
+    least, most = 0, 0
+    for place, column in enumerate(head):
+        name = plain(column.removeprefix(">"))
+        cells = max((cell_len(plain(row[place])) for row in rows), default=0)
+        word = max(map(cell_len, name.split()), default=0)
+        side: Literal["left", "right"] = "right" if column.startswith(">") else "left"
+        narrow = max(cells, word) if side == "right" else min(8, cells)
         # As text, in which neither brackets nor :words: between colons mean anything.
+        made.add_column(Text(name), justify=side, overflow="fold", min_width=narrow)
+        least, most = least + narrow + 2, most + max(cells, cell_len(name)) + 2
+    for row in rows:
         made.add_row(*(Text(plain(cell)) for cell in row))
-    Console(highlight=False).print(made)
+    console = Console(highlight=False)
+    console.width = max(console.width, least) if console.is_terminal else most
+    console.print(made)
 
 
 def percent(share: float | None) -> str:

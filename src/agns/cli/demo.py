@@ -69,7 +69,8 @@ def _choose() -> tuple[Chosen, bool]:
     from agns.cli.demonstrations import PARTS
 
     names: tuple[Chosen, ...] = get_args(Chosen)
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    # A stream that the shell has closed is None.
+    if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout)):
         return "all", False
     for number, name in enumerate(names, 1):
         title = PARTS[name].title if name in PARTS else "all of the digital ones, with a report"

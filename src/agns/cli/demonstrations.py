@@ -1,13 +1,13 @@
 """The parts of `agns demo`: each says what will happen, does it, and says what was seen."""
 
 import dataclasses
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agns.cli.console import bar, percent, say
+from agns.cli.launching import command
 from agns.cli.options import FaceOptions, open_faces, recorded_crop
 from agns.cli.stage import Stage
 from agns.errors import ConfigError
@@ -52,8 +52,8 @@ def show_part(part: Part, stage: Stage) -> None:
     for sentence in seen:
         say(sentence)
     say("By hand, with all drawn eyeglasses:")
-    for command in commands:
-        say(f"  {command}")
+    for line in commands:
+        say(f"  {line}")
 
 
 def _recognise(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
@@ -215,11 +215,6 @@ def _physical(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
         ),
     ]  # fmt: skip
     return _seen(report, out), commands
-
-
-def command(*words: object) -> str:
-    """A command line that a shell takes as it is."""
-    return shlex.join(["agns", *map(str, words)])
 
 
 def _seen(report: "AttackReport", out: Path) -> tuple[str, str, str]:

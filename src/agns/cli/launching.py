@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from agns.cli import interrupts
+from agns.cli.console import plain
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -82,4 +83,18 @@ def launched(machines: "Machines", out: Path, *, resume: bool) -> "Iterator[Fabr
 
 def command_line() -> str:
     """How this command was called, for the record."""
-    return shlex.join(["agns", *sys.argv[1:]])
+    return command(*sys.argv[1:])
+
+
+def command(*words: object) -> str:
+    """A command line that a shell takes as it is, whatever names are in it."""
+    return " ".join(["agns", *map(_quoted, words)])
+
+
+def _quoted(word: object) -> str:
+    # A path must not pass for an option.
+    text = f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
+    if plain(text) == text:
+        return shlex.quote(text)
+    # What cannot be printed as it is, shells take byte by byte.
+    return "$'" + "".join(f"\\x{byte:02x}" for byte in os.fsencode(text)) + "'"

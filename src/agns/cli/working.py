@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agns.cli.console import bar, prepare, say
+from agns.cli.console import accept_every_name, bar, prepare, say
 from agns.cli.opening import in_turn, open_for_campaign
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def _work_alone(plan: "Plan", path: Path, threads: int, device: str) -> None:
     from agns.data.workers import begin_quietly
 
     begin_quietly(threads)
+    accept_every_name()
     prepare()
     work(plan, path, device, watched=False)
 
