@@ -12,10 +12,12 @@ ROOT = Path(agns.__file__).parent
 FLOORS = {
     "errors": 0,
     "formats": 0,
+    "file_kinds": 0,
     "types": 0,
     "images": 0,
     "geometry": 0,
     "storage": 0,
+    "writing": 0,
     "accessory": 1,
     "data": 2,
     "models": 3,

@@ -2,12 +2,10 @@
 
 import contextlib
 import dataclasses
-import errno
 import json
 import os
 import platform
 import sys
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,29 +15,10 @@ import torch
 from torch import Tensor
 
 from agns.errors import ConfigError, DataError, WeightsError
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside `path` that takes its place once written in full."""
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Of a long name a part: with more the file system would refuse it.
-    temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically; bytes of file names that are no text come as escapes."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+from agns.file_kinds import SAFETENSORS, file_kind
+from agns.writing import replacing as replacing
+from agns.writing import write_text as write_text
+from agns.writing import writing
 
 
 def write_json(path: Path, content: object, *, indent: int = 2) -> None:
@@ -116,7 +95,26 @@ def _reading(path: Path) -> Iterator[str]:
         with named_in_utf8(path) as name:
             yield name
     except (OSError, safetensors.SafetensorError) as error:
-        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+        raise WeightsError(_unreadable(path, error)) from error
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    """Why a file does not read as safetensors, in words."""
+    try:
+        kind = file_kind(path)
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            size = file.seek(0, os.SEEK_END)
+    except OSError as failure:
+        return f"{path} cannot be read: {failure.strerror or failure}"
+    if kind not in (SAFETENSORS, None):
+        advice = kind.advice or "`agns models import` brings in weights of other systems"
+        return f"{path} is {kind.words}, not a safetensors file: {advice}"
+    if kind is None:
+        return f"{path} is not a safetensors file: its beginning is of no known kind"
+    if size < 8 + length or "not fully covered" in str(error):
+        return f"{path} is cut short at {size} bytes: download or copy it anew"
+    return f"{path} is not a readable safetensors file: {error}"
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -226,7 +224,8 @@ class RunDirectory:
 
     def log(self, row: Mapping[str, float]) -> None:
         """Append one line of figures to `metrics.jsonl`."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as lines:
+        path = self.path / "metrics.jsonl"
+        with writing(path), path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(row) + "\n")
 
     def rows(self) -> list[dict[str, float]]:

@@ -42,7 +42,7 @@ def test_a_resumed_optimiser_goes_on_bit_for_bit(tmp_path: Path, kind: str) -> N
     second, optimizer = begin()
     tensors, _ = load_tensors(tmp_path / "a")
     second.load_state_dict(under(tensors, "net"))
-    unpack_optimizer(optimizer, "adam", tensors)
+    unpack_optimizer(optimizer, "adam", tensors, tmp_path / "a")
     train(second, optimizer, range(3, 6))
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, second.state_dict()[name])

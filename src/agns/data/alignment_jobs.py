@@ -8,7 +8,7 @@ from typing import Literal, TextIO, TypeAlias, cast, get_args
 
 from agns.data.listing import READ, list_folder, without_ending
 from agns.errors import ConfigError, DataError
-from agns.storage import replacing
+from agns.writing import replacing, writing
 
 Outcome: TypeAlias = Literal[
     "aligned", "there already", "no face", "unreadable", "no landmarks", "bad landmarks", "left out"
@@ -156,7 +156,7 @@ def write_record(path: Path, rows: Iterable[Row]) -> None:
 
 def append_row(path: Path, row: Row) -> None:
     """Add a line to a record that is there."""
-    with _open(path, "a") as file:
+    with writing(path), _open(path, "a") as file:
         csv.writer(file).writerow(_cells(row))
 
 

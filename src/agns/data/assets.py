@@ -1,6 +1,5 @@
 """Named downloads: each of a known size and SHA-256, kept in the cache once it is whole."""
 
-import contextlib
 import hashlib
 import http.client
 import os
@@ -8,15 +7,16 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 from agns import __version__
-from agns.data.cache import cache_directory
+from agns.data.cache import cache_directory, writable
 from agns.errors import ConfigError, DataError
 from agns.types import Progress, silent
+from agns.writing import writing
 
 CHUNK = 1 << 20
 MEGABYTE = 1_000_000
@@ -119,7 +119,7 @@ def fetch(
 
     Raises:
         ConfigError: There is no such asset, or the directory cannot be written to.
-        DataError: The network fails for good, or gives something else.
+        DataError: The network fails for good, or gives something else, or the disk is full.
     """
     if name not in assets:
         raise ConfigError(f"there is no download {name!r}: choose one of {', '.join(assets)}")
@@ -127,7 +127,7 @@ def fetch(
     directory = cache_directory() / "assets" if directory is None else directory
     path = directory / urllib.parse.urlsplit(asset.url).path.rpartition("/")[2]
     part = path.with_name(f"{path.name}.part")
-    with _writable(directory):
+    with writable(directory, "downloads"):
         directory.mkdir(parents=True, exist_ok=True)
         if _fault(path, asset) is None:
             return path
@@ -198,7 +198,7 @@ def _go_on(asset: Asset, part: Path, there: int, progress: Progress, transport: 
         at = there if answer.status == 206 else 0
         _check_answer(asset, answer, at)
         received, started = 0, time.monotonic()
-        with part.open("ab" if at else "wb") as file:
+        with writing(part), part.open("ab" if at else "wb") as file:
             while chunk := _receive(answer):
                 page = at == 0 and chunk.lstrip()[:5].lower() in (b"<!doc", b"<html")
                 if page or at + len(chunk) > asset.size:
@@ -269,15 +269,3 @@ def _page(asset: Asset) -> str:
         f"{asset.url} gives a web page in place of the file: a proxy or a sign-in page may stand "
         "in between"
     )
-
-
-@contextlib.contextmanager
-def _writable(directory: Path) -> Iterator[None]:
-    """Turn what goes wrong on the disk into a sentence with a way out."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(
-            f"downloads cannot be kept in {directory}: {error} "
-            "(set AGNS_CACHE to a folder with room that can be written to)"
-        ) from error

@@ -1,6 +1,7 @@
 """Pictures decoded once into a memory-mapped file, keyed by the content of their sources."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import time
@@ -258,19 +259,25 @@ def decode_face(path: Path, *, center_crop: int | None) -> Picture:
 
 
 @contextlib.contextmanager
-def writable(directory: Path) -> Iterator[None]:
+def writable(directory: Path, what: str = "decoded pictures") -> Iterator[None]:
     """Turn what goes wrong while writing there into a sentence with a way out.
+
+    Args:
+        directory: In the cache.
+        what: Is kept there.
 
     Raises:
         ConfigError: The directory cannot be written to.
+        DataError: It could be, until the disk or a quota was full.
     """
     try:
         yield
     except AgnsError:
         raise
     except OSError as error:
-        raise ConfigError(
-            f"decoded pictures cannot be kept in {directory}: {error} "
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        raise (DataError if full else ConfigError)(
+            f"{what} cannot be kept in {directory}: {error} "
             "(set AGNS_CACHE to a folder with room that can be written to)"
         ) from error
 

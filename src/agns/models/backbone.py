@@ -12,7 +12,7 @@ from agns.models.layers import Convention, Pooling
 from agns.models.openface import OpenFace
 from agns.models.recognizer import Recognizer, load_recognizer
 from agns.models.vgg import Vgg16
-from agns.models.weights import fill, photos_seen
+from agns.models.weights import fill, photos_seen, read_average
 from agns.storage import load_tensors, save_tensors, under
 
 
@@ -97,7 +97,7 @@ def _load(path: Path) -> tuple[Backbone, dict[str, object], Recognizer | None]:
     if family not in ("of", "vgg"):
         raise WeightsError(f"{path} holds a backbone of the unknown family {family!r}")
     network = OpenFace(pooling=pooling, convention=convention) if family == "of" else Vgg16()
-    average = tensors.pop("average", None)
+    average = read_average(tensors, path)
     fill(network, under(tensors, "backbone"), path)
     backbone = Backbone(
         network=network.eval(), pooling=pooling, convention=convention, average=average

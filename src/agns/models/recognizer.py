@@ -19,7 +19,7 @@ from agns.images import check_images
 from agns.models.families import FAMILIES
 from agns.models.layers import Convention, Pooling
 from agns.models.sharing import Shareable, read_content
-from agns.models.weights import check_fit, device_of, draw_weights, lay_channels_last
+from agns.models.weights import device_of, draw_weights, fill, lay_channels_last, read_average
 from agns.storage import load_tensors, save_tensors
 from agns.types import CANVAS, Images, Logits
 
@@ -268,11 +268,10 @@ def load_recognizer(path: Path) -> tuple[Recognizer, dict[str, object]]:
                 pooling="same" if content["pooling"] == "same" else "strided",
                 convention="tensorflow" if port else "torch",
             )
-        recognizer.subtract(tensors.get("average"))
+        recognizer.subtract(read_average(tensors, path))
     except (KeyError, ConfigError) as error:
         raise WeightsError(f"{path} has unusable metadata: {error}") from error
-    check_fit(recognizer, tensors, path)
-    recognizer.to_empty(device="cpu").load_state_dict(tensors)
+    fill(recognizer, tensors, path)
     own = recognizer.specification()
     recognizer.record = {name: value for name, value in content.items() if name not in own}
     return recognizer.eval(), content

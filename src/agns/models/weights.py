@@ -22,20 +22,31 @@ def count_parameters(network: nn.Module) -> int:
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Load tensors into a network, saying which one does not fit.
 
+    A network that lies on no device comes to lie on the CPU.
+
     Raises:
-        WeightsError: A tensor is missing, too many, of another shape, or not finite.
+        WeightsError: As `fitting` raises it.
     """
-    check_fit(network, tensors, path)
-    network.load_state_dict(dict(tensors))
+    fitted = fitting(network, tensors, path)
+    if any(tensor.is_meta for tensor in network.state_dict().values()):
+        network.to_empty(device="cpu")
+    network.load_state_dict(fitted)
 
 
-def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Complain of the first tensor that does not fit a network, which may lie on no device.
+def fitting(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """Tensors in a network's own types, or a complaint of the first that does not fit.
+
+    Args:
+        network: May lie on no device.
+        tensors: By its names; numbers with a point of any width are taken for its own.
+        path: Where they came from.
 
     Raises:
-        WeightsError: A tensor is missing, too many, of another shape, or not finite.
+        WeightsError: A tensor is missing, too many, of another shape, of a type that holds no
+            weights, or not finite.
     """
     expected = network.state_dict()
+    fitted = {}
     for name in sorted(expected.keys() | tensors.keys()):
         if name not in tensors:
             raise WeightsError(f"{path} lacks the tensor {name}")
@@ -46,8 +57,54 @@ def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> 
                 f"{path}: {name} is {tuple(tensors[name].shape)}, "
                 f"expected {tuple(expected[name].shape)}"
             )
-        if not bool(tensors[name].isfinite().all()):
-            raise WeightsError(f"{path}: {name} holds a number that is not finite")
+        fitted[name] = as_type(tensors[name], expected[name].dtype, f"{path}: {name}")
+    return fitted
+
+
+def as_type(tensor: Tensor, dtype: torch.dtype, what: str) -> Tensor:
+    """A tensor in the type that a network keeps it in, if it can be.
+
+    Weights may come in any width, from 8 bits to 64. Whole numbers in their place are what
+    quantisation leaves, and mean nothing without its scales.
+
+    Args:
+        tensor: Dense or not.
+        dtype: The network's own.
+        what: Names the tensor in the complaint.
+
+    Raises:
+        WeightsError: It holds no weights, or a number that is not finite in that type.
+    """
+    own = str(tensor.dtype).removeprefix("torch.")
+    if tensor.layout != torch.strided or tensor.is_quantized:
+        raise WeightsError(f"{what} is {own}, {tensor.layout}, and weights are plain and dense")
+    # Counters of batches seen are whole, and some scripts save them as they save all else.
+    wanted = "numbers with a point" if dtype.is_floating_point else "whole numbers"
+    whole = not tensor.is_floating_point() and not tensor.is_complex()
+    if tensor.is_complex() or tensor.dtype == torch.bool or (whole and dtype.is_floating_point):
+        raise WeightsError(
+            f"{what} is {own}, and weights are {wanted}: save it as float32, float16 or bfloat16"
+        )
+    if not dtype.is_floating_point and whole:
+        return tensor.to(dtype)
+    try:
+        wide = tensor.to(dtype if dtype.is_floating_point else torch.float64)
+        finite = bool(wide.isfinite().all())
+    except (RuntimeError, TypeError) as error:
+        raise WeightsError(f"{what} is {own}, which PyTorch cannot read as {dtype}") from error
+    if not finite:
+        raise WeightsError(f"{what} holds a number that is not finite")
+    return wide.to(dtype)
+
+
+def read_average(tensors: Mapping[str, Tensor], path: Path) -> Tensor | None:
+    """The average face among a file's tensors, if there is one.
+
+    Raises:
+        WeightsError: As `as_type` raises it.
+    """
+    average = tensors.get("average")
+    return None if average is None else as_type(average, torch.float32, f"{path}: average")
 
 
 def device_of(network: nn.Module) -> torch.device:

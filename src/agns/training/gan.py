@@ -12,7 +12,7 @@ from PIL import Image as PilImage
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agns.errors import ConfigError, DataError
+from agns.errors import ConfigError, DataError, WeightsError
 from agns.images import from_pixels, read_pixels, tile, write_image
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
 from agns.models.weights import average, fill, lay_channels_last
@@ -107,6 +107,7 @@ def train_gan(
     Raises:
         ConfigError: There are fewer frames than a batch, or the directory holds another run.
         DataError: A loss is no longer finite.
+        WeightsError: The checkpoint is damaged, or of another network.
     """
     if len(glasses) < config.batch:
         raise ConfigError(f"a batch of {config.batch} needs as many frames, got {len(glasses)}")
@@ -139,11 +140,15 @@ def train_gan(
     saved = run.load_checkpoint() if resume else None
     if saved is not None:
         tensors, counters = saved
+        path = out / "checkpoint.safetensors"
         for name, filled in networks.items():
-            fill(filled, under(tensors, name), out / "checkpoint.safetensors")
+            fill(filled, under(tensors, name), path)
         for name, optimizer in optimizers.items():
-            unpack_optimizer(optimizer, f"{name}_optimizer", tensors)
-        random.set_state(tensors["random"])
+            unpack_optimizer(optimizer, f"{name}_optimizer", tensors, path)
+        try:
+            random.set_state(tensors["random"])
+        except (KeyError, RuntimeError, TypeError) as error:
+            raise WeightsError(f"{path} holds no state of the draws: {error}") from error
         begin, step, seconds = int(counters["epoch"]), int(counters["step"]), counters["seconds"]
         # Of an epoch that was interrupted.
         order = tensors.get("order")

@@ -176,6 +176,6 @@ class Stepper(Generic[_Network]):
         path = out / "checkpoint.safetensors"
         fill(self.network, under(tensors, self.name), path)
         fill(self.averaged, under(tensors, "averaged"), path)
-        unpack_optimizer(self.optimizer, "optimizer", tensors)
+        unpack_optimizer(self.optimizer, "optimizer", tensors, path)
         self.losses = tensors["losses"].tolist() if "losses" in tensors else []
         return counters

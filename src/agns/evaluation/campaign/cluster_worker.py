@@ -20,6 +20,7 @@ from agns.evaluation.campaign.plan import Plan, Victim
 from agns.evaluation.campaign.running import Opened, peak_memory_mb, run_cells
 from agns.storage import versions
 from agns.types import Progress
+from agns.writing import replacing
 
 _KEPT = 2
 """Victims that a process keeps; cells of one come together."""
@@ -150,7 +151,8 @@ def _open_once(
                 _opened[key] = open_victim(victim)
             else:
                 file = scratch / "recognizer.safetensors"
-                file.write_bytes(weights)
+                with replacing(file) as temporary:
+                    temporary.write_bytes(weights)
                 apparatus, photos = open_victim(dataclasses.replace(victim, file=file))
                 # Results name it as in a run without a cluster.
                 named = dataclasses.replace(apparatus, recognizer_name=str(victim.file))

@@ -63,7 +63,7 @@ class Ledger:
             self.file = copy
             self.file.executescript(_SCHEMA + RUNS_SCHEMA)
         except sqlite3.Error as error:
-            raise DataError(f"{path} cannot be used as a campaign's ledger: {error}") from error
+            raise self._unusable(error) from error
 
     def close(self) -> None:
         """Let go of the file."""
@@ -242,10 +242,11 @@ class Ledger:
 
     def enter_transfer(self, cell: Cell, victim: str, score: Mapping[str, object]) -> None:
         """Enter what a cell's frame did to another victim, or a `sentence` why nobody knows."""
-        self.file.execute(
-            "INSERT OR REPLACE INTO transfers VALUES (?, ?, ?)",
-            (cell.key, victim, json.dumps(score)),
-        )
+        with self.at_once():
+            self.file.execute(
+                "INSERT OR REPLACE INTO transfers VALUES (?, ?, ?)",
+                (cell.key, victim, json.dumps(score)),
+            )
 
     def transfers(self) -> list[TransferRow]:
         """All that was entered, in the order of the plan's cells."""
@@ -289,11 +290,18 @@ class Ledger:
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
         """Enter all that follows or, if something fails, nothing."""
-        # Two processes never read the same open cell.
-        self.file.execute("BEGIN IMMEDIATE")
         try:
+            # Two processes never read the same open cell.
+            self.file.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self.file.execute("ROLLBACK")
+            self.file.execute("COMMIT")
+        except BaseException as error:
+            # Where the disk is full, SQLite may have taken all back itself.
+            if self.file.in_transaction:
+                self.file.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise self._unusable(error) from error
             raise
-        self.file.execute("COMMIT")
+
+    def _unusable(self, error: sqlite3.Error) -> DataError:
+        return DataError(f"{self.path} cannot be used as a campaign's ledger: {error}")

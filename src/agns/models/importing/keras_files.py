@@ -171,7 +171,8 @@ def _weight(group: "h5py.Group", name: str, path: Path) -> Weight:
 
     data = _follow(group, name, path)
     if not isinstance(data, h5py.Dataset) or data.dtype.kind != "f" or data.shape is None:
-        raise WeightsError(f"{path}: {name} is no tensor of floating-point numbers")
+        kind = data.dtype if isinstance(data, h5py.Dataset) else "a group"
+        raise WeightsError(f"{path}: {name} is {kind}, no tensor of floating-point numbers")
     if data.external is not None or data.is_virtual:
         raise WeightsError(f"{path}: {name} lies in another file")
     # Keras does not compress; a shape without its numbers would be filled from nothing.

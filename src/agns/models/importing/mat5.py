@@ -28,6 +28,7 @@ _TEXTS = {1: "latin-1", 2: "utf-8", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: 
 _NARROW = (1, 2, 16)
 _ARRAY, _COMPRESSED = 14, 15
 _CELL, _STRUCT, _OBJECT, _CHAR, _SPARSE, _FUNCTION, _OPAQUE = 1, 2, 3, 4, 5, 16, 17
+_DOUBLE, _SINGLE = 6, 7
 _COMPLEX = 0x800
 _MOST_AXES = 32
 _HEADER = 128
@@ -137,6 +138,10 @@ class _Reader:
         if kind == _CHAR:
             return name, self._text(stored, data, shape)
         values = self._plain(stored, data)
+        if kind in (_DOUBLE, _SINGLE) and values.dtype.kind != "f":
+            # Whole numbers of these classes are kept in as few bytes as hold them.
+            self.budget.take(8 * values.size)
+            values = values.astype(np.float64)
         if values.size != math.prod(shape):
             raise self._damaged(f"{name or 'an array'} is {shape} and holds {values.size} numbers")
         if not values.size:

@@ -175,8 +175,10 @@ def to_tensor(array: np.ndarray, what: str, path: Path) -> Tensor:
     """A float32 copy in rows-first layout.
 
     Raises:
-        WeightsError: A number in it is not finite.
+        WeightsError: It holds whole numbers, as quantisation does, or one that is not finite.
     """
+    if array.dtype.kind != "f":
+        raise WeightsError(f"{path}: {what} is {array.dtype}, and weights are single or double")
     with np.errstate(over="ignore"):
         plain = np.array(array, dtype=np.float32, order="C")
     if not np.isfinite(plain.sum(dtype=np.float64)):
