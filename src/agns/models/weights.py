@@ -78,20 +78,19 @@ def as_type(tensor: Tensor, dtype: torch.dtype, what: str) -> Tensor:
     own = str(tensor.dtype).removeprefix("torch.")
     if tensor.layout != torch.strided or tensor.is_quantized:
         raise WeightsError(f"{what} is {own}, {tensor.layout}, and weights are plain and dense")
-    # Counters of batches seen are whole, and some scripts save them as they save all else.
-    wanted = "numbers with a point" if dtype.is_floating_point else "whole numbers"
     whole = not tensor.is_floating_point() and not tensor.is_complex()
-    if tensor.is_complex() or tensor.dtype == torch.bool or (whole and dtype.is_floating_point):
+    unfit = tensor.is_complex() or tensor.dtype == torch.bool
+    if unfit or (whole and dtype.is_floating_point):
         raise WeightsError(
-            f"{what} is {own}, and weights are {wanted}: save it as float32, float16 or bfloat16"
+            f"{what} is {own}, and no numbers with a point: save it as float32 or float16"
         )
-    if not dtype.is_floating_point and whole:
-        return tensor.to(dtype)
     try:
-        wide = tensor.to(dtype if dtype.is_floating_point else torch.float64)
+        # Counters are whole, though some scripts save them as they save all else; 8 bits with a
+        # point know no test of their own.
+        wide = tensor.to(dtype if whole or dtype.is_floating_point else torch.float64)
         finite = bool(wide.isfinite().all())
     except (RuntimeError, TypeError) as error:
-        raise WeightsError(f"{what} is {own}, which PyTorch cannot read as {dtype}") from error
+        raise WeightsError(f"{what} is {own}, which PyTorch does not turn into {dtype}") from error
     if not finite:
         raise WeightsError(f"{what} holds a number that is not finite")
     return wide.to(dtype)

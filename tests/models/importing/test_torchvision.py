@@ -254,10 +254,15 @@ def test_a_compressed_archive_is_refused(tmp_path: Path, file: Path) -> None:
 
 
 def test_other_files_are_not_taken_for_it(tmp_path: Path) -> None:
-    save_zip({"weight": torch.zeros(2)}, tmp_path / "file")
     (tmp_path / "words").write_text("features.0.weight")
-    for path in (tmp_path, tmp_path / "file", tmp_path / "words"):
+    for path in (tmp_path, tmp_path / "words"):
         assert not torchvision.recognises(path)
+
+
+def test_of_another_network_it_is_told_what_its_tensors_are_called(tmp_path: Path) -> None:
+    save_zip({"layer.weight": torch.zeros(2)}, tmp_path / "file")
+    with pytest.raises(WeightsError, match=r"called features\.0\.weight .*holds layer\.weight"):
+        import_weights(tmp_path / "file", "vgg16")
 
 
 @pytest.mark.parametrize(

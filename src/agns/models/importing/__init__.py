@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from agns.errors import AgnsError, ConfigError, WeightsError
+from agns.file_kinds import file_kind
 from agns.models.importing import keras, keras_files, openface, tensorflow, torchvision
 from agns.models.importing.imported import Imported
 from agns.models.importing.matlab import is_mat, read_matlab
@@ -66,7 +67,11 @@ def import_weights(source: Path, arch: str, identities: Sequence[str] | None = N
         if kind.recognises(source):
             return kind.read(source, arch, identities)
     known = "; ".join(kind.name for kind in SOURCES)
-    raise WeightsError(f"{source} is none of the kinds that can be imported: {known}")
+    held = file_kind(source) if source.is_file() else None
+    if held is not None and held.advice:
+        raise WeightsError(f"{source} is {held}")
+    what = "none" if held is None else f"{held.words}, and none"
+    raise WeightsError(f"{source} is {what} of the kinds that can be imported: {known}")
 
 
 def _is_own(source: Path) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from agns.errors import WeightsError
+from agns.file_kinds import HDF5
 from agns.models.importing.keras_layers import PARTS, Layer, Weight
 
 if TYPE_CHECKING:
@@ -23,16 +24,13 @@ if TYPE_CHECKING:
 Settings: TypeAlias = dict[str, dict[str, object]]
 """The settings of layers, by name."""
 
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
-"""How HDF5 begins; MATLAB's files have it behind a header of their own."""
-
 
 def recognises(path: Path) -> bool:
     """Whether it is an HDF5 file without a header of another program."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return file.read(len(SIGNATURE)) == SIGNATURE
+        return file.read(len(HDF5)) == HDF5
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from agns.errors import WeightsError
+from agns.file_kinds import HDF5
 
 MAX_BYTES = 2**31
 """Most that one file may unpack to: twice VGG-Face in single precision, and then some."""
@@ -22,8 +23,6 @@ MAX_ITEMS = 1_000_000
 """Most arrays, cells and fields that one file may hold."""
 MAX_DEPTH = 32
 """Most structs and cells within one another."""
-
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,11 +109,11 @@ def _format(path: Path) -> str | None:
         return None
     with path.open("rb") as opened:
         head = opened.read(520)
-    if head[512:520] == _HDF5:
+    if head[512:520] == HDF5:
         return "7.3" if head.startswith(b"MATLAB") else None
     if len(head) >= 128 and head[124:128] in (b"\x00\x01IM", b"\x01\x00MI"):
         return "5"
-    return "7.3" if head.startswith(_HDF5) and _marked(path) else None
+    return "7.3" if head.startswith(HDF5) and _marked(path) else None
 
 
 def _marked(path: Path) -> bool:

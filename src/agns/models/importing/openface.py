@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from agns.errors import ConfigError, WeightsError
+from agns.file_kinds import TEXT, file_kind
 from agns.models.backbone import Backbone
 from agns.models.importing.imported import Imported, place
 from agns.models.openface import OpenFace
@@ -117,8 +118,10 @@ def _numbers(path: Path, shape: Sequence[int]) -> Tensor:
             content = file.read(limit + 1)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error}") from error
-    if content.lstrip()[:1] == b"<":
-        raise WeightsError(f"{path} is a web page, not a file of numbers")
+    kind = file_kind(path)
+    if kind not in (TEXT, None):
+        advice = f": {kind.advice}" if kind.advice else ""
+        raise WeightsError(f"{path} is {kind.words}, not a file of numbers{advice}")
     wanted = f"expected {expected} for {tuple(shape)}"
     if len(content) > limit:
         raise WeightsError(f"{path} has more than {limit} bytes of numbers, {wanted}")
