@@ -113,7 +113,9 @@ def test_cut_off_weights_are_a_weights_error(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "weights.safetensors"
     save_tensors(path, {"a": torch.zeros(100)}, {})
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(WeightsError, match=r"weights\.safetensors is not a readable"):
+    with pytest.raises(
+        WeightsError, match=r"weights\.safetensors is (not a readable|an empty|cut)"
+    ):
         load_tensors(path)
 
 
@@ -148,6 +150,7 @@ def test_a_file_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_resuming_where_no_run_is_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match="no run to resume"):
         RunDirectory(tmp_path / "none", {"seed": 3}, resume=True)
 
@@ -217,7 +220,9 @@ def test_a_checkpoint_that_is_none_is_a_weights_error(
 ) -> None:
     run = RunDirectory(tmp_path, {}, resume=False)
     save_tensors(tmp_path / "checkpoint.safetensors", {"w": torch.zeros(1)}, metadata)
-    with pytest.raises(WeightsError, match=r"safetensors is no run's: without it, --resume begins"):
+    with pytest.raises(
+        WeightsError, match=r"safetensors is no run's \(without it, --resume begins"
+    ):
         run.load_checkpoint()
 
 

@@ -171,8 +171,7 @@ def warp(
     )
 
 
-@functools.lru_cache(maxsize=32)
-def _resampling(source: int, destination: int) -> Float[Tensor, "destination source"]:
+def _triangles(source: int, destination: int) -> Float[Tensor, "destination source"]:
     """Weights of an antialiased linear (triangle) filter, rows summing to 1."""
     scale = source / destination
     reach = max(scale, 1.0)
@@ -180,6 +179,9 @@ def _resampling(source: int, destination: int) -> Float[Tensor, "destination sou
     distance = (torch.arange(source, dtype=torch.float64)[None] - centres[:, None]).abs()
     weights = (1 - distance / reach).clamp_min(0)
     return (weights / weights.sum(1, keepdim=True)).float()
+
+
+_resampling = functools.lru_cache(maxsize=32)(_triangles)
 
 
 def resize(
@@ -198,10 +200,14 @@ def resize(
     """
     if tuple(images.shape[2:]) == size:
         return images
-    # A tensor made in inference mode could not take part in a later backward pass.
-    with torch.inference_mode(mode=False):
-        rows = _resampling(images.shape[2], size[0]).to(images)
-        columns = _resampling(images.shape[3], size[1]).to(images)
+    sides = [(images.shape[2], size[0]), (images.shape[3], size[1])]
+    if torch.compiler.is_compiling():
+        # Traced, they become a part of the graph; neither the cache nor the mode could.
+        rows, columns = (_triangles(*side).to(images) for side in sides)
+    else:
+        # A tensor made in inference mode could not take part in a later backward pass.
+        with torch.inference_mode(mode=False):
+            rows, columns = (_resampling(*side).to(images) for side in sides)
     # Autocast would round a face before it is averaged, and the average again.
     with torch.autocast(images.device.type, enabled=False):
         return rows @ (images @ columns.mT)

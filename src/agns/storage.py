@@ -113,7 +113,7 @@ def _unreadable(path: Path, error: Exception) -> str:
     if kind is None:
         return f"{path} is not a safetensors file: its beginning is of no known kind"
     if size < 8 + length or "not fully covered" in str(error):
-        return f"{path} is cut short at {size} bytes: download or copy it anew"
+        return f"{path} is not a readable safetensors file: it is cut short at {size} bytes"
     return f"{path} is not a readable safetensors file: {error}"
 
 
@@ -166,12 +166,14 @@ class RunDirectory:
         path: The directory; made if it is not there.
         config: The resolved configuration, seed included, as plain values; None to read a run
             that is there, whatever its configuration.
-        resume: Go on from the checkpoint in it, which must come from the same configuration.
+        resume: Go on from the checkpoint in it, which must come from the same configuration; a
+            directory that is empty, or not there, begins one.
         command: The command line, for the record alone.
 
     Raises:
-        ConfigError: The directory already holds a run and `resume` is off, holds none though
-            `resume` is on, or holds one of another configuration.
+        ConfigError: The directory already holds a run and `resume` is off, holds something else
+            though `resume` is on, or holds a run of another configuration.
+        DataError: What it says of its configuration is damaged.
     """
 
     def __init__(
@@ -185,9 +187,11 @@ class RunDirectory:
         self.check(path, resume=resume)
         self.path = path
         written = path / "config.json"
+        if config is None and not written.is_file():
+            raise ConfigError(f"there is no run in {path}")
         if config is not None:
             plain = json.loads(json.dumps(config, default=_plain))
-            if resume:
+            if written.is_file():
                 self._compare(read_json(written).get("config"), plain)
             else:
                 about = {"versions": versions(), "machine": machine()}
@@ -199,14 +203,17 @@ class RunDirectory:
         """Refuse a directory early, before anything is computed for it.
 
         Raises:
-            ConfigError: It already holds a run and `resume` is off, holds none though `resume`
-                is on, or is a file.
+            ConfigError: It already holds a run and `resume` is off, holds something else though
+                `resume` is on, or is a file.
         """
         if path.exists() and not path.is_dir():
             raise ConfigError(f"{path} is a file, not a directory to keep a run in")
         there = (path / "config.json").is_file()
-        if resume and not there:
-            raise ConfigError(f"there is no run to resume in {path}")
+        if resume and not there and path.is_dir() and any(path.iterdir()):
+            raise ConfigError(
+                f"there is no run to resume in {path}, which holds other files: name the run's "
+                "directory, or an empty one to begin"
+            )
         if there and not resume:
             raise ConfigError(
                 f"{path} already holds a run: name another directory, or go on with --resume"
@@ -281,7 +288,7 @@ class RunDirectory:
             counters: dict[str, float] = json.loads(metadata["counters"])
         except (WeightsError, KeyError, ValueError) as error:
             reason = str(error) if isinstance(error, WeightsError) else f"{path} is no run's"
-            raise WeightsError(f"{reason}: without it, --resume begins anew") from error
+            raise WeightsError(f"{reason} (without it, --resume begins anew)") from error
         if writing:
             kept = self.rows()[: int(counters["rows"])]
             lines = "".join(json.dumps(row) + "\n" for row in kept)

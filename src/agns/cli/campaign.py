@@ -210,10 +210,11 @@ def _examine(
     from agns.errors import ConfigError
     from agns.evaluation.campaign.cells import UNIVERSAL
     from agns.evaluation.campaign.running import examine_victim
+    from agns.models.sharing import locate_weights
 
     out = ledger.path.parent
     for victim in victims:
-        weights = "shipped" if victim.file is None else _digest(victim.file)
+        weights = "shipped" if victim.file is None else _digest(locate_weights(victim.file))
         entered = ledger.weights().get(victim.name)
         if entered not in (None, weights):
             raise ConfigError(

@@ -90,7 +90,12 @@ def import_(
 
 @app.command("show")
 def show_network(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Safetensors file of a network.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A network's file or folder, or owner/name on the hub."
+        ),
+    ],
     graph: Annotated[
         Path | None,
         typer.Option(
@@ -103,12 +108,13 @@ def show_network(
     """Show a network: what it is, how it came about, its layers, and if asked its graph."""
     from agns.models.diagram import graph_source
     from agns.models.graph import check_drawing, draw_graph
+    from agns.models.sharing import locate_weights
     from agns.models.summary import figures, layer_table, read_network, recorded, specified
 
     prepare()
     if graph is not None:
         check_drawing(graph)
-    network, record = read_network(file)
+    network, record = read_network(locate_weights(file))
     rows = [*specified(network), *recorded(record)]
     for name in ("recipe", "scores"):
         entries = ", ".join(f"{entry} {value}" for entry, value in figures(record, name))

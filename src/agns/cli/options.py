@@ -55,7 +55,8 @@ RecognizerOption: TypeAlias = Annotated[
     typer.Option(
         "--recognizer",
         metavar="FILE",
-        help="Recogniser to use.  [default: the one that comes with agns]",
+        help="Recogniser to use: a file, a folder of save_pretrained, or owner/name on the "
+        "Hugging Face hub.  [default: the one that comes with agns]",
     ),
 ]
 GlassesOption: TypeAlias = Annotated[
@@ -226,6 +227,7 @@ def open_victim(path: Path | None, device: str = "cpu") -> Victim:
     import torch
 
     from agns.models.recognizer import load_recognizer
+    from agns.models.sharing import locate_weights
     from agns.models.shipped import shipped_weights
     from agns.training.precision import choose_device
 
@@ -233,7 +235,7 @@ def open_victim(path: Path | None, device: str = "cpu") -> Victim:
     if place.type == "cuda":
         # Convolutions would round to ten bits: figures are to differ in their last digits alone.
         torch.backends.cudnn.allow_tf32 = False
-    source = path or shipped_weights("of10_synthetic")
+    source = shipped_weights("of10_synthetic") if path is None else locate_weights(path)
     recognizer, metadata = load_recognizer(source)
     return Victim(recognizer.to(place), source.name if path is None else str(path), metadata)
 

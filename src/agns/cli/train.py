@@ -43,7 +43,11 @@ ResumeOption = Annotated[
 ]
 InitOption = Annotated[
     Path | None,
-    typer.Option("--init", metavar="FILE", help="Backbone or recogniser to begin with."),
+    typer.Option(
+        "--init",
+        metavar="FILE",
+        help="Backbone or recogniser to begin with: a file or folder, or owner/name on the hub.",
+    ),
 ]
 OF_RECIPE = "  [default: the architecture's recipe]"
 
@@ -120,6 +124,7 @@ def train_recognizer(
     from agns.models.backbone import load_start
     from agns.models.importing.pretrained import imagenet_backbone
     from agns.models.recognizer import RECOGNIZERS
+    from agns.models.sharing import locate_weights
     from agns.storage import RunDirectory
     from agns.training.head import train_head
     from agns.training.parallel import Machines, first_then_others
@@ -152,7 +157,7 @@ def train_recognizer(
         raise ConfigError("begin with --init or with --pretrained, not with both")
     if pretrained is not None and RECOGNIZERS.get(arch, (arch,))[0] != "vgg":
         raise ConfigError(f"--pretrained {pretrained} is a VGG-16, which {arch} has no use for")
-    start = None if init is None else load_start(init)
+    start = None if init is None else load_start(locate_weights(init))
     if freeze_backbone:
         if init is None and pretrained is None:
             raise ConfigError(

@@ -12,7 +12,7 @@ from agns.models.layers import Convention, Pooling
 from agns.models.openface import OpenFace
 from agns.models.recognizer import Recognizer, load_recognizer
 from agns.models.vgg import Vgg16
-from agns.models.weights import fill, photos_seen, read_average
+from agns.models.weights import fill, photos_seen, plain_state, read_average
 from agns.storage import load_tensors, save_tensors, under
 
 
@@ -54,7 +54,7 @@ def save_backbone(
         "convention": backbone.convention,
         **(metadata or {}),
     }
-    tensors = {f"backbone.{name}": value for name, value in backbone.network.state_dict().items()}
+    tensors = {f"backbone.{name}": value for name, value in plain_state(backbone.network).items()}
     if backbone.average is not None:
         tensors["average"] = backbone.average
     save_tensors(

@@ -13,7 +13,7 @@ from agns.accessory.frame import frame_mask
 from agns.errors import WeightsError
 from agns.models.layers import Convention, SameConv2d, SameConvTranspose2d, norm_epsilon
 from agns.models.sharing import Shareable, read_content
-from agns.models.weights import device_of, draw_gan_weights, fill
+from agns.models.weights import device_of, draw_gan_weights, fill, plain_state
 from agns.storage import load_tensors, save_tensors
 from agns.types import Frames, Latents
 
@@ -241,7 +241,7 @@ def save_network(
     content = {**about, **network.specification()}
     kind = "agns-generator-1" if drawing else "agns-discriminator-1"
     metadata = {"format": kind, **{name: json.dumps(value) for name, value in content.items()}}
-    save_tensors(path, network.state_dict(), metadata, half=half)
+    save_tensors(path, plain_state(network), metadata, half=half)
 
 
 _Network = TypeVar("_Network", Generator, Discriminator)

@@ -19,7 +19,15 @@ from agns.images import check_images
 from agns.models.families import FAMILIES
 from agns.models.layers import Convention, Pooling
 from agns.models.sharing import Shareable, read_content
-from agns.models.weights import device_of, draw_weights, fill, lay_channels_last, read_average
+from agns.models.weights import (
+    device_of,
+    draw_weights,
+    fill,
+    lay_channels_last,
+    plain_state,
+    read_average,
+    unwrapped,
+)
 from agns.storage import load_tensors, save_tensors
 from agns.types import CANVAS, Images, Logits
 
@@ -218,7 +226,7 @@ def freeze(recognizer: Recognizer) -> Recognizer:
 
 def save_recognizer(
     path: Path,
-    recognizer: Recognizer,
+    recognizer: nn.Module,
     metadata: Mapping[str, object] | None = None,
     *,
     half: bool = False,
@@ -227,20 +235,28 @@ def save_recognizer(
 
     Args:
         path: A safetensors file.
-        recognizer: What to save.
+        recognizer: What to save, compiled or not.
         metadata: More to keep beside, as JSON values: recipe, figures, training photos.
         half: As `save_tensors` takes it.
 
     Raises:
-        ConfigError: Its batch norms were folded away.
+        ConfigError: It is no recogniser, its batch norms were folded away, or a layer was
+            exchanged for another.
     """
+    recognizer = unwrapped(recognizer)
+    if not isinstance(recognizer, Recognizer):
+        raise ConfigError(f"expected a recogniser to save, got a {type(recognizer).__name__}")
+    state = plain_state(recognizer)
     with torch.device("meta"):
         whole = Recognizer(recognizer.arch, recognizer.identities)
-    if not whole.state_dict().keys() <= recognizer.state_dict().keys():
+    lacking = sorted(whole.state_dict().keys() - state.keys())
+    if any(name.endswith("running_mean") for name in lacking):
         raise ConfigError("a frozen recogniser cannot be saved: save what it was made from")
+    if lacking:
+        raise ConfigError(f"the recogniser cannot be saved: it has no {lacking[0]} any more")
     content = {**(metadata or {}), **recognizer.specification()}
     about = {"format": "agns-recognizer-1", **{k: json.dumps(v) for k, v in content.items()}}
-    save_tensors(path, recognizer.state_dict(), about, half=half)
+    save_tensors(path, state, about, half=half)
 
 
 def load_recognizer(path: Path) -> tuple[Recognizer, dict[str, object]]:

@@ -6,6 +6,7 @@ ever unpickled: a repository that holds only `pytorch_model.bin` is refused.
 """
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -116,6 +117,30 @@ class Shareable(PyTorchModelHubMixin, ABC, library_name="agns", tags=["adversari
         return ModelCard(write_card(self, repo_id=repo_id, license=license))
 
 
+def locate_weights(source: Path) -> Path:
+    """The safetensors file of a network that a command line or a plan names.
+
+    Args:
+        source: A file, a folder that `save_pretrained` wrote, or a repository on the hub as
+            owner/name; a name that could lie in a folder that is here is not asked for there.
+
+    Raises:
+        ConfigError: There is none of these, or the repository is not open.
+        WeightsError: It holds no safetensors weights, or the download failed.
+    """
+    name = source.as_posix()
+    there = source.exists()
+    of_hub = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) and source.suffix != ".safetensors"
+    if not there and (not of_hub or source.parent.exists()):
+        others = f": nor is it a folder with {WEIGHTS}, or a name on the hub (owner/name)"
+        more = "" if source.suffix == ".safetensors" else others
+        raise ConfigError(f"there is no weight file {source}{more}")
+    return find_weights(
+        source if there else name,
+        force_download=False, token=None, cache_dir=None, local_files_only=False, revision=None,
+    )  # fmt: skip
+
+
 def find_weights(
     source: str | Path,
     *,
@@ -180,6 +205,8 @@ def find_weights(
         ) from error
     except (HttpError, OfflineModeIsEnabled, ValueError) as error:
         raise WeightsError(f"{WEIGHTS} of {name} cannot be downloaded: {_reason(error)}") from error
+    except OSError as error:
+        raise WeightsError(f"{WEIGHTS} of {name} cannot be kept in the cache: {error}") from error
     return Path(found)
 
 

@@ -9,6 +9,37 @@ from torch import Tensor, nn
 
 from agns.errors import WeightsError
 
+WRAPPERS = frozenset(
+    {
+        "module",  # DataParallel, DistributedDataParallel, DeepSpeed, AveragedModel
+        "_module",  # Opacus
+        "_orig_mod",  # torch.compile
+        "_fsdp_wrapped_module", "_fpw_module",  # FSDP, and FairScale's
+        "_checkpoint_wrapped_module",  # activation checkpointing
+        "_forward_module", "_original_module",  # Fabric
+    }
+)  # fmt: skip
+"""Names that wrappers of networks put into those of the tensors, before them or within."""
+
+
+def plain_name(name: str) -> str:
+    """A tensor's name without what wrappers put into it."""
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
+
+
+def plain_state(network: nn.Module) -> dict[str, Tensor]:
+    """A network's tensors by their own names, whatever is wrapped around it or its parts."""
+    return {plain_name(name): tensor for name, tensor in network.state_dict().items()}
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The network within torch.compile, DataParallel and their like."""
+    while inner := next(
+        (network._modules[name] for name in WRAPPERS & network._modules.keys()), None
+    ):
+        network = inner
+    return network
+
 
 def count_parameters(network: nn.Module) -> int:
     """Parameters and moving statistics; the counters of batches seen are left out."""

@@ -248,7 +248,7 @@ BIASES = ["0"] * 64
     ("content", "sentence"),
     [
         (",".join(BIASES[1:]), r"conv1_b\.csv holds 63 numbers, expected 64 for \(64,\)"),
-        ("", r"conv1_b\.csv holds 0 numbers, expected 64"),
+        ("", r"conv1_b\.csv is an empty file, not a file of numbers"),
         ("0," * 10**6, r"conv1_b\.csv has more than 2048 bytes of numbers, expected 64"),
         (",".join([*BIASES[1:], "nan"]), r"conv1_b\.csv holds a number that is not finite"),
         (",".join([*BIASES[1:], "1e39"]), r"conv1_b\.csv holds a number that is not finite"),

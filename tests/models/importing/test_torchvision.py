@@ -20,6 +20,7 @@ from agns.errors import ConfigError, WeightsError
 from agns.models.backbone import load_backbone
 from agns.models.families import FAMILIES
 from agns.models.importing import import_weights, torchvision
+from agns.models.importing.state_dicts import read_state
 from agns.models.vgg import Vgg16
 
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
@@ -159,6 +160,102 @@ def test_what_training_scripts_wrap_around_a_state_dict_is_taken_off(
         assert torch.equal(unwrapped.state_dict()[name], tensor), name
 
 
+def named(state: State, rename: Callable[[str], str]) -> State:
+    return {rename(name): tensor for name, tensor in state.items()}
+
+
+def within(name: str, wrapper: str) -> str:
+    return name.replace(".", f".{wrapper}.", 1)
+
+
+OPTIMISER = {"state": {0: {"exp_avg": torch.ones(2), "step": torch.ones(())}}, "param_groups": []}
+HABITS: dict[str, Callable[[State], object]] = {
+    "DataParallel within": lambda state: named(state, lambda name: within(name, "module")),
+    "compiled": lambda state: named(state, "_orig_mod.{}".format),
+    "both": lambda state: named(state, "module._orig_mod.{}".format),
+    "FSDP": lambda state: named(
+        state, lambda name: "_fsdp_wrapped_module." + within(name, "_checkpoint_wrapped_module")
+    ),
+    "SWA": lambda state: {"n_averaged": torch.tensor(4), **named(state, "module.{}".format)},
+    "Lightning": lambda state: {
+        "epoch": 3, "global_step": 9, "pytorch-lightning_version": "2.4.0", "loops": {"fit": {}},
+        "state_dict": {**named(state, "model.{}".format), "loss.weight": torch.ones(7)},
+        "optimizer_states": [OPTIMISER],
+    },
+    "a name of their own": lambda state: {"net": named(state, "net.backbone.{}".format)},
+    "model": lambda state: {"model": state, "optimizer": OPTIMISER},
+    "model_state_dict": lambda state: {"model_state_dict": state, "loss": np.float64(0.5)},
+    "EMA": lambda state: {"ema": named(state, "module.{}".format), "best": np.float32(0.9)},
+    "DeepSpeed": lambda state: {"module": state, "optimizer": None, "ds_config": {"a": 1}},
+    "a pair": lambda state: (state, OPTIMISER),
+    "NumPy's draws": lambda state: {"model": state, "rng": np.zeros(4, np.uint32)},
+    "NumPy's arrays": lambda state: {name: tensor.numpy() for name, tensor in state.items()},
+    "counted": lambda state: {**state, "step": torch.tensor(3)},
+    "parts": lambda state: {
+        part: {
+            name.removeprefix(f"{part}."): tensor
+            for name, tensor in state.items() if name.startswith(part)
+        }
+        for part in ("features", "classifier")
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("habit", HABITS)
+@pytest.mark.parametrize("save", [save_zip, save_legacy])
+def test_however_a_script_saves_a_network_it_is_read(
+    tmp_path: Path, state: State, habit: str, save: Save
+) -> None:
+    save(HABITS[habit](state), tmp_path / "file")
+    read = read_state(tmp_path / "file", "features.", torchvision.OWN)
+    assert read.keys() == state.keys()
+    assert all(torch.equal(read[name], tensor) for name, tensor in state.items())
+
+
+def test_wrappers_are_taken_off_in_safetensors_too(tmp_path: Path, state: State) -> None:
+    save_safetensors(named(state, "_orig_mod.net.{}".format), tmp_path / "file")
+    assert read_state(tmp_path / "file", "features.", torchvision.OWN).keys() == state.keys()
+
+
+@pytest.mark.parametrize(
+    ("wrap", "sentence"),
+    [
+        (lambda state: {"model": state, "ema": dict(state)}, "2 networks, under model and ema: "),
+        (lambda state: {**state, **named(state, "m.{}".format)}, "2 networks, under no name and m"),
+        (
+            lambda state: {**state, "module.features.0.bias": state["features.0.bias"]},
+            r"features\.0\.bias twice, as features\.0\.bias and module\.features\.0\.bias",
+        ),
+        (
+            lambda state: {"model": {**state, "attention.weight": torch.ones(2)}},
+            r"holds model\.attention\.weight, which the network does not have",
+        ),
+        (lambda state: {"_flat_param": torch.ones(9)}, "flat parts of FSDP"),
+        (lambda state: {"epoch": 3}, "it holds no tensors"),
+    ],
+)
+def test_what_is_ambiguous_or_no_such_network_is_refused(
+    tmp_path: Path, state: State, wrap: Callable[[State], object], sentence: str
+) -> None:
+    save_zip(wrap(state), tmp_path / "file")
+    with pytest.raises(WeightsError, match=sentence):
+        import_weights(tmp_path / "file", "vgg16")
+
+
+def test_a_container_within_itself_ends(tmp_path: Path, state: State) -> None:
+    around: dict[str, object] = {"model": state}
+    around["self"] = around
+    save_zip(around, tmp_path / "file")
+    assert read_state(tmp_path / "file", "features.", torchvision.OWN).keys() == state.keys()
+
+
+@pytest.mark.parametrize("kind", ["O", "V8", "U4"])
+def test_of_numpy_only_plain_numbers_are_taken(tmp_path: Path, state: State, kind: str) -> None:
+    save_zip({**state, "more": np.zeros(2, kind)}, tmp_path / "file")
+    with pytest.raises(WeightsError, match="cannot be read as a state dict"):
+        import_weights(tmp_path / "file", "vgg16")
+
+
 def test_classes_without_names_are_numbered(file: Path) -> None:
     recognizer = import_weights(file, "vgg").network
     assert recognizer.identities[:2] == ("class_0000", "class_0001")
@@ -181,11 +278,11 @@ WHOLE, ENDLESS = torch.zeros(4, 3, 3, 3).int(), torch.zeros(1).expand(10**6, 10*
         ("features.0.weight", None, r"lacks what becomes features\.0\.weight \(4, 3, 3, 3\)"),
         ("features.1.weight", torch.zeros(4), r"holds features\.1\.weight, which the network"),
         ("classifier.0.weight", torch.zeros(2, 3), r"comes to \(2, 3\), expected \(16, 147\)"),
-        ("features.0.weight", WHOLE, r"features\.0\.weight is torch\.int32"),
+        ("features.0.weight", WHOLE, r"features\.0\.weight is int32"),
         ("features.2.bias", torch.tensor(torch.inf), r"\.2\.bias holds a number that is"),
         ("classifier.0.weight", ENDLESS, r"is \(1000000, 1000000\), larger than its storage"),
         ("features.0.bias", [1, 2], r"'features\.0\.bias' is a list, not a tensor"),
-        ("features.0.bias", torch.zeros(4).to_sparse(), r"\.0\.bias is torch.float32, torch.sp"),
+        ("features.0.bias", torch.zeros(4).to_sparse(), r"\.0\.bias is float32, torch.sp"),
     ],
 )  # fmt: skip
 def test_a_tensor_that_does_not_fit_is_named(

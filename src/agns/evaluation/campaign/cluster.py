@@ -33,6 +33,7 @@ from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.plan import Plan, Victim
 from agns.evaluation.campaign.rows import Standing
 from agns.evaluation.campaign.running import Opened
+from agns.models.sharing import locate_weights
 from agns.storage import read_json, replacing, versions
 
 RETRIES = 2
@@ -222,7 +223,7 @@ class _Desk:
             self._weights = {name: kept for name, kept in self._weights.items() if name in used}
             digest, future = "", None
             if victim.file is not None:
-                content = victim.file.read_bytes()
+                content = locate_weights(victim.file).read_bytes()
                 digest = hashlib.sha256(content).hexdigest()
                 future = self.client.scatter(content, broadcast=True, hash=False)
             self._weights[victim.name] = digest, future

@@ -126,6 +126,8 @@ class _Reader(NodeReader):
             for name in ("file", "faces")
         )
         usual = "shipped" if file is None else file.parent.name or file.stem
+        if file is not None and file.suffix != ".safetensors":
+            usual = file.name  # of a folder, or on the hub
         name = self.text(fields["name"], "name") if "name" in fields else usual
         return Victim(name=name, file=file, faces=faces)
 

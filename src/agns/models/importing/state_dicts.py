@@ -25,19 +25,8 @@ from torch import Tensor
 
 from agns.errors import WeightsError
 from agns.file_kinds import TORCH_LEGACY, ZIP, is_safetensors
+from agns.models.weights import plain_name
 from agns.storage import load_tensors
-
-WRAPPERS = frozenset(
-    {
-        "module",  # DataParallel, DistributedDataParallel, DeepSpeed, AveragedModel
-        "_module",  # Opacus
-        "_orig_mod",  # torch.compile
-        "_fsdp_wrapped_module", "_fpw_module",  # FSDP, and FairScale's
-        "_checkpoint_wrapped_module",  # activation checkpointing
-        "_forward_module", "_original_module",  # Fabric
-    }
-)  # fmt: skip
-"""Names that wrappers of networks put into those of the tensors."""
 
 LIMIT = 1 << 32
 """Bytes of the largest file that is opened: the network in float64, with an optimiser's state."""
@@ -59,7 +48,7 @@ def read_state(path: Path, first: str, own: re.Pattern[str]) -> dict[str, Tensor
             several; or a tensor stands twice, or beside the network's where it has no place.
     """
     entries = [
-        _Entry(parts=parts, name=_plain(parts), value=value)
+        _Entry(parts=parts, name=plain_name(".".join(parts)), value=value)
         for parts, value in _walk(open_state(path), (), own, set())
     ]
     networks: dict[str, dict[str, _Entry]] = defaultdict(dict)
@@ -121,16 +110,12 @@ class _Entry:
         return ".".join(self.parts)
 
 
-def _plain(parts: tuple[str, ...]) -> str:
-    return ".".join(part for part in ".".join(parts).split(".") if part not in WRAPPERS)
-
-
 def _walk(
     value: object, parts: tuple[str, ...], own: re.Pattern[str], seen: set[int]
 ) -> Iterator[tuple[tuple[str, ...], object]]:
     """All values with their keys, those of containers within one another too."""
     contains = isinstance(value, Mapping | list | tuple)
-    if not contains or (len(parts) > 0 and own.search(_plain(parts))):
+    if not contains or (len(parts) > 0 and own.search(plain_name(".".join(parts)))):
         yield parts, value
         return
     # A file may hold a container within itself, or many times.
