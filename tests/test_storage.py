@@ -152,7 +152,29 @@ def test_a_file_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
 def test_resuming_where_no_run_is_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match="no run to resume"):
-        RunDirectory(tmp_path / "none", {"seed": 3}, resume=True)
+        RunDirectory(tmp_path, {"seed": 3}, resume=True)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_resuming_before_anything_was_written_begins(tmp_path: Path, *, there: bool) -> None:
+    path = tmp_path / "run"
+    if there:
+        path.mkdir()
+    RunDirectory(path, {"seed": 3}, resume=True)
+    assert read_json(path / "config.json")["config"] == {"seed": 3}
+    assert RunDirectory(path, {"seed": 3}, resume=True).load_checkpoint() is None
+
+
+def test_a_run_to_be_read_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no run in"):
+        RunDirectory(tmp_path / "none", None, resume=True)
+
+
+@pytest.mark.parametrize("text", ["", '{"config": {"se', '{"config": 3}'])
+def test_a_damaged_configuration_is_told_with_what_to_do(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(DataError, match=r"config\.json .*: name another directory"):
+        RunDirectory(tmp_path, {"seed": 3}, resume=True)
 
 
 @pytest.mark.parametrize("now", [{"seed": 4, "sizes": (1, 2)}, {"sizes": (1, 2)}])

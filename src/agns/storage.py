@@ -192,7 +192,11 @@ class RunDirectory:
         if config is not None:
             plain = json.loads(json.dumps(config, default=_plain))
             if written.is_file():
-                self._compare(read_json(written).get("config"), plain)
+                try:
+                    before = read_json(written)
+                except DataError as error:
+                    raise DataError(f"{error}: name another directory, or remove it") from error
+                self._compare(before.get("config"), plain)
             else:
                 about = {"versions": versions(), "machine": machine()}
                 called = {"command": command} if command else {}
@@ -221,7 +225,9 @@ class RunDirectory:
 
     def _compare(self, before: object, now: Mapping[str, object]) -> None:
         if not isinstance(before, dict):
-            raise DataError(f"{self.path / 'config.json'} holds no configuration")
+            raise DataError(
+                f"{self.path / 'config.json'} holds no configuration: name another directory"
+            )
         for name in sorted(before.keys() | now.keys()):
             if before.get(name) != now.get(name):
                 raise ConfigError(

@@ -56,10 +56,10 @@ def test_a_recogniser_is_trained_on_a_folder(
 def test_resuming_where_no_run_is_is_misuse_before_any_face_is_read(
     agns: Run, tmp_path: Path
 ) -> None:
-    done = agns("train", "recognizer", "--out", tmp_path / "none", "--resume", "--faces", "nowhere")
+    (tmp_path / "notes.txt").write_text("mine")
+    done = agns("train", "recognizer", "--out", tmp_path, "--resume", "--faces", "nowhere")
     assert (done.code, done.out) == (2, "")
-    assert done.complaint == f"there is no run to resume in {tmp_path / 'none'}"
-    assert not (tmp_path / "none").exists()
+    assert done.complaint.startswith(f"there is no run to resume in {tmp_path}")
 
 
 @pytest.mark.parametrize("command", ["recognizer", "gan"])

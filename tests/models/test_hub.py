@@ -14,6 +14,7 @@ from tests.models.conftest import NAMES, RECORD
 
 from agns.errors import ConfigError, WeightsError
 from agns.models.recognizer import Recognizer
+from agns.models.sharing import locate_weights
 
 COMMIT = "c0ffee" * 6 + "c0de"
 
@@ -209,3 +210,29 @@ def test_pushing_uploads_what_can_be_read_again(
     again = Recognizer.from_pretrained(uploaded)
     assert torch.equal(answer(again), answer(recognizer))
     assert again.record == RECORD
+
+
+def test_a_command_line_may_name_a_repository(
+    hub: Hub, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    hub.hold("ann/victim", folder / "model.safetensors")
+    found = locate_weights(Path("ann/victim"))
+    assert found.read_bytes() == (folder / "model.safetensors").read_bytes()
+
+
+def test_a_command_line_may_name_a_folder_or_a_file(hub: Hub, folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    assert locate_weights(folder) == locate_weights(weights) == weights
+    assert hub.asked == []
+
+
+@pytest.mark.parametrize("name", ["none", "none/it.safetensors", "a/b/c", "here/none"])
+def test_what_is_nowhere_is_told_without_asking_the_hub(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    with pytest.raises(ConfigError, match=f"there is no weight file {name}"):
+        locate_weights(Path(name))
+    assert hub.asked == []
