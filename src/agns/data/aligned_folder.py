@@ -6,10 +6,11 @@ is written again only if its photo is newer.
 """
 
 import functools
+import hashlib
+import importlib
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -19,7 +20,8 @@ from torch import Tensor
 
 from agns.data.alignment import POSES, align
 from agns.data.alignment_jobs import FACE, Job, Row, append_row, read_record, write_record
-from agns.data.landmarks import Landmarker, MediaPipeLandmarker, read_landmarks, write_landmarks
+from agns.data.landmark_finding import FINDERS, Finder, load_landmarker
+from agns.data.landmarks import Landmarker, read_landmarks, write_landmarks
 from agns.data.workers import each_in_order
 from agns.errors import ConfigError, DataError, FaceNotFound, UnreadableImage
 from agns.images import read_image, write_image
@@ -52,8 +54,11 @@ class AlignConfig:
 class LandmarkSource:
     """Where landmarks come from, and where they go besides."""
 
+    finder: Finder = "mediapipe"
+    """What finds them."""
+
     model: Path | None = None
-    """MediaPipe's model file, for finding them."""
+    """Its model file."""
 
     files: Path | None = None
     """In place of finding them: a folder with a CSV file for each photo, or the one file."""
@@ -88,8 +93,8 @@ def align_folder(
         A row for each job, in their order.
 
     Raises:
-        ConfigError: The folder holds pictures aligned with other settings, MediaPipe is missing,
-            or `workers` is negative.
+        ConfigError: The folder holds pictures aligned with other settings, the finder is not
+            installed, or `workers` is negative.
         DataError: The model cannot be used, or a process broke down.
     """
     if workers < 0:
@@ -132,7 +137,7 @@ def align_picture(
         How many faces were found, and the pictures written.
 
     Raises:
-        ConfigError: There is no such photo or file of landmarks, or MediaPipe is missing.
+        ConfigError: There is no such photo or file of landmarks, or the finder is not installed.
         UnreadableImage: The photo does not decode.
         FaceNotFound: There is no face in it.
         DataError: The landmarks cannot be those of a face.
@@ -177,13 +182,15 @@ def _find(
 
 
 def _landmarker(landmarks: LandmarkSource) -> Landmarker:
-    """The model, loaded once in each process."""
     if landmarks.model is None:
         raise ConfigError("without files of landmarks, a landmarker's model is needed")
-    return _loaded(landmarks.model)
+    return load_landmarker(landmarks.finder, landmarks.model)
 
 
-_loaded = functools.lru_cache(maxsize=1)(MediaPipeLandmarker)
+@functools.lru_cache(maxsize=1)
+def _digest(model: Path) -> str:
+    with model.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,15 +266,21 @@ def _check_settings(destination: Path, config: AlignConfig, landmarks: LandmarkS
     if destination.exists() and not destination.is_dir():
         raise ConfigError(f"{destination} is a file, not a folder for aligned pictures")
     path = destination / SETTINGS
-    settings: dict[str, object] = {**asdict(config), "landmarks": "found by MediaPipe"}
+    settings: dict[str, object] = {**asdict(config)}
+    finder = {}
     if landmarks.files is not None:
         settings["landmarks"] = f"from files that count pixels from {landmarks.first}"
+    elif landmarks.model is not None:
+        settings["landmarks"] = f"found by {FINDERS[landmarks.finder].title}"
+        settings["model"] = _digest(landmarks.model)
+        finder[landmarks.finder] = str(importlib.import_module(landmarks.finder).__version__)
     if path.is_file():
         before = read_json(path).get("config")
-        if before != settings:
+        # Records of earlier versions do not say which model it was.
+        unsaid = {"model"} - before.keys() if isinstance(before, dict) else set()
+        if before != {name: value for name, value in settings.items() if name not in unsaid}:
             raise ConfigError(
                 f"{destination} holds pictures aligned with other settings ({before}): "
                 "name another folder"
             )
-    finder = {} if landmarks.model is None else {"mediapipe": version("mediapipe")}
     write_json(path, {"config": settings, "versions": {**versions(), **finder}})
