@@ -1,5 +1,6 @@
 import io
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,10 +37,11 @@ PLACED = {
 """Where the marks' centres are in the six photos, placed by eye on a 14-fold enlargement."""
 
 
-@real_photos
 @pytest.mark.parametrize("number", PLACED)
-def test_the_marks_of_a_real_photo_are_found_where_a_person_puts_them(number: int) -> None:
-    path = PHYSICAL / f"aligned_vgg_ms{number}.png"
+def test_the_marks_of_a_real_photo_are_found_where_a_person_puts_them(
+    number: int, data_path: Callable[[str], Path]
+) -> None:
+    path = data_path(f"data/agns/physical/aligned_vgg_ms{number}.png")
     found = find_marks(read_image(path), name=str(path))
     off = (found.centres - torch.tensor(PLACED[number])).norm(dim=1)
     assert float(off.max()) <= 0.75

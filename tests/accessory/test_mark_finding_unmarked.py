@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,6 @@ from agns.data.synthetic import SyntheticConfig, draw_faces
 from agns.errors import MarksNotFound
 from agns.images import from_pixels, read_image
 
-LFW = Path(__file__).resolve().parents[2].parent / "shared/data/lfw143"
-
 
 def test_no_marks_are_made_up_on_drawn_faces() -> None:
     pixels, _ = draw_faces(SyntheticConfig(identities=10, photos=5, seed=1))
@@ -17,9 +16,8 @@ def test_no_marks_are_made_up_on_drawn_faces() -> None:
             find_marks(face)
 
 
-@pytest.mark.skipif(not LFW.is_dir(), reason=f"needs the photos in {LFW}")
-def test_no_marks_are_made_up_on_a_hundred_real_faces() -> None:
-    paths = sorted(LFW.rglob("*.jpg"))[::41][:100]
+def test_no_marks_are_made_up_on_a_hundred_real_faces(data_path: Callable[[str], Path]) -> None:
+    paths = sorted(data_path("data/lfw143").rglob("*.jpg"))[::41][:100]
     assert len(paths) == 100
     for path in paths:
         with pytest.raises(MarksNotFound):

@@ -12,20 +12,18 @@ from agns.accessory.wear import wear
 from agns.errors import DataError
 from agns.geometry import transform_points, warp
 
-RELEASED = (
-    Path(__file__).resolve().parents[2].parent / "shared/data/agns/eyeglass_marks_centers.mat"
-)
-
 
 def canvas_marks() -> torch.Tensor:
     return torch.tensor(MARKS, dtype=torch.float64)
 
 
-@pytest.mark.skipif(not RELEASED.is_file(), reason=f"needs the released marks {RELEASED}")
-def test_the_marks_are_the_released_ones_counted_from_zero() -> None:
+def test_the_marks_are_the_released_ones_counted_from_zero(
+    data_path: Callable[[str], Path],
+) -> None:
     from scipy.io import loadmat
 
-    tables = [table for name, table in loadmat(RELEASED).items() if not name.startswith("__")]
+    released_file = data_path("data/agns/eyeglass_marks_centers.mat")
+    tables = [table for name, table in loadmat(released_file).items() if not name.startswith("__")]
     (released,) = (torch.from_numpy(table.astype(float)) for table in tables)
     assert torch.equal(released - 1, canvas_marks())
 

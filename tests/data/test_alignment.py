@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,7 @@ from torch import Tensor
 from agns.data.alignment import POSES, align, alignment
 from agns.errors import DataError
 from agns.geometry import transform_points
-from agns.images import read_image
-
-AGNS = Path(__file__).parents[2].parent / "shared/data/agns"
+from agns.images import read_image, to_picture
 
 
 def turned(points: Tensor, degrees: float, scale: float, shift: tuple[float, float]) -> Tensor:
@@ -32,8 +31,8 @@ def waves(x: Tensor, y: Tensor) -> Tensor:
     )
 
 
-def supplied(name: str) -> Tensor:
-    return torch.from_numpy(np.loadtxt(AGNS / name, delimiter=",", dtype=np.float32)) - 1
+def counted_from_0(path: Path) -> Tensor:
+    return torch.from_numpy(np.loadtxt(path, delimiter=",", dtype=np.float32)) - 1
 
 
 @pytest.mark.parametrize("name", POSES)
@@ -105,20 +104,24 @@ def test_a_picture_of_a_single_row_is_refused() -> None:
         align(torch.zeros(3, 1, 100), POSES["canonical"].points)
 
 
-def test_the_poses_are_those_that_the_original_publishes() -> None:
-    supplied_pose = supplied("canonical_pose_marks.csv")
-    assert torch.equal(POSES["canonical"].points, supplied_pose + 2)
+def test_the_poses_are_those_that_the_original_publishes(data_path: Callable[[str], Path]) -> None:
+    published = counted_from_0(data_path("data/agns/canonical_pose_marks.csv"))
+    assert torch.equal(POSES["canonical"].points, published + 2)
     scipy_io = pytest.importorskip("scipy.io")
-    info = scipy_io.loadmat(AGNS / "openface_alignment_info.mat")["align_info"][0, 0]
+    info = scipy_io.loadmat(data_path("data/agns/openface_alignment_info.mat"))
+    info = info["align_info"][0, 0]
     assert POSES["openface"].points.tolist() == info["points"].tolist()
     assert set(POSES["openface"].used) == {int(index) - 1 for index in info["indices"].ravel()}
     assert POSES["openface"].size == int(info["dim"][0, 0])
 
 
-def test_the_portrait_is_aligned_as_the_original_code_aligned_it() -> None:
-    portrait = read_image(AGNS / "portrait/brad_pitt.jpg")
-    aligned = align(portrait, supplied("portrait/Fast_Marks_brad_pitt.jpg.csv"))
-    reference = read_image(AGNS / "portrait/aligned_vgg_brad_pitt.jpg")
+def test_the_portrait_is_aligned_as_the_original_code_aligned_it(
+    data_path: Callable[[str], Path],
+) -> None:
+    folder = data_path("data/agns/portrait")
+    landmarks = counted_from_0(folder / "Fast_Marks_brad_pitt.jpg.csv")
+    aligned = align(read_image(folder / "brad_pitt.jpg"), landmarks)
+    reference = read_image(folder / "aligned_vgg_brad_pitt.jpg")
     difference = (aligned - reference)[:, 8:216, 8:216].abs().mean()
     # A shift by one pixel more either way costs twice as much.
     assert float(difference) < 0.03
@@ -127,16 +130,14 @@ def test_the_portrait_is_aligned_as_the_original_code_aligned_it() -> None:
         assert (moved - reference)[:, 8:216, 8:216].abs().mean() > difference
 
 
-def test_pillow_and_aligning_agree_on_where_pixels_come_from() -> None:
-    portrait = AGNS / "portrait/brad_pitt.jpg"
-    landmarks = supplied("portrait/Fast_Marks_brad_pitt.jpg.csv")
+def test_pillow_and_aligning_agree_on_where_pixels_come_from(astronaut: Tensor) -> None:
+    landmarks = turned(POSES["canonical"].points, 12, 0.9, (140, 30))
     back = torch.linalg.inv(alignment(landmarks))
     # Pillow puts a pixel's centre half a pixel inside it.
     shift = torch.tensor([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     coefficients = (shift @ back @ torch.linalg.inv(shift))[:2].flatten().tolist()
-    with PilImage.open(portrait) as picture:
-        warped = picture.convert("RGB").transform(
-            (224, 224), PilImage.Transform.AFFINE, coefficients, PilImage.Resampling.BICUBIC
-        )
+    warped = to_picture(astronaut).transform(
+        (224, 224), PilImage.Transform.AFFINE, coefficients, PilImage.Resampling.BICUBIC
+    )
     reference = torch.from_numpy(np.asarray(warped).copy()).permute(2, 0, 1) / 255
-    assert (align(read_image(portrait), landmarks) - reference).abs().mean() < 0.02
+    assert (align(astronaut, landmarks) - reference).abs().mean() < 0.02

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,6 @@ from agns.data.synthetic import SyntheticConfig, synthetic_faces
 from agns.errors import ConfigError, DataError, MarksNotFound
 from agns.geometry import transform_points, warp
 from agns.images import read_image, write_image
-
-PHYSICAL = Path(__file__).parents[2].parent / "shared/data/agns/physical"
 
 MOVED = torch.tensor(
     [
@@ -55,8 +54,8 @@ def test_each_photo_tells_where_its_frame_is(folder: Path) -> None:
     assert marked.faces.photos == ("0.png", "1.png", "2.png")
 
 
-def test_a_frame_covers_the_worn_one_on_real_photos() -> None:
-    marked = load_marked_photos(PHYSICAL, "Somebody")
+def test_a_frame_covers_the_worn_one_on_real_photos(data_path: Callable[[str], Path]) -> None:
+    marked = load_marked_photos(data_path("data/agns/physical"), "Somebody")
     photos = torch.arange(len(marked.faces))
     faces = marked.faces.faces(photos)
     painted = marked.placement.wear(faces, torch.full((1, 3, 64, 176), 1.0), photos)

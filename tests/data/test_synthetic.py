@@ -7,6 +7,7 @@ import pytest
 import torch
 from matplotlib.path import Path as Polygon
 
+from agns.data.alignment import POSES
 from agns.data.faces import load_faces
 from agns.data.synthetic import (
     SyntheticConfig,
@@ -18,7 +19,6 @@ from agns.data.synthetic import (
 )
 from agns.errors import ConfigError
 
-CANONICAL = Path(__file__).parents[2].parent / "shared/data/agns/canonical_pose_marks.csv"
 SMALL = SyntheticConfig(identities=3, photos=2)
 JAW, BROWS, NOSE = range(17), range(17, 27), range(27, 36)
 LEFT_EYE, RIGHT_EYE, MOUTH, LIPS = range(36, 42), range(42, 48), range(48, 68), range(48, 60)
@@ -37,10 +37,7 @@ def portraits() -> tuple[Pictures, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def canonical() -> np.ndarray:
-    if not CANONICAL.is_file():
-        pytest.skip(f"the marks of the canonical pose are not at {CANONICAL}")
-    # The original counts pixels from 1.
-    return np.loadtxt(CANONICAL, delimiter=",") - 1
+    return POSES["canonical"].points.numpy()
 
 
 def test_a_photo_is_the_same_for_the_same_seed_identity_and_number(
