@@ -44,7 +44,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reasons = [report.longrepr[2] for report in terminalreporter.getreports("skipped")]
     lacking = [reason.partition(LACKING)[2] for reason in reasons if LACKING in reason]
     if lacking:
-        terminalreporter.section(f"{len(lacking)} tests skipped: {DATA_VARIABLE} is not set")
+        terminalreporter.section(f"skipped because {DATA_VARIABLE} is not set: {len(lacking)}")
         for path, count in sorted(Counter(lacking).items()):
             terminalreporter.line(f"{count:4} need {path}")
 

@@ -33,7 +33,7 @@ def test_tests_without_their_data_are_skipped_counted_and_named(suite: pytest.Py
     done.assert_outcomes(passed=1, skipped=2)
     done.stdout.fnmatch_lines(
         [
-            "* 2 tests skipped: AGNS_TEST_DATA is not set *",
+            "* skipped because AGNS_TEST_DATA is not set: 2 *",
             "   2 need data/face.jpg",
             "SKIPPED*this test needs data/face.jpg",
         ]
