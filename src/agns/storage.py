@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -159,6 +160,10 @@ def machine() -> dict[str, object]:
     return {"processor": name, "cores": os.cpu_count(), "gpu": gpu}
 
 
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
 class RunDirectory:
     """What a run writes: resolved configuration, versions, figures, checkpoint, weights.
 
@@ -169,6 +174,8 @@ class RunDirectory:
         resume: Go on from the checkpoint in it, which must come from the same configuration; a
             directory that is empty, or not there, begins one.
         command: The command line, for the record alone.
+        origin: What a resumed run may call otherwise, such as the folder of its photos, which are
+            known by content; it stands beside the configuration.
 
     Raises:
         ConfigError: The directory already holds a run and `resume` is off, holds something else
@@ -183,6 +190,7 @@ class RunDirectory:
         *,
         resume: bool,
         command: str = "",
+        origin: Mapping[str, object] | None = None,
     ) -> None:
         self.check(path, resume=resume)
         self.path = path
@@ -190,17 +198,20 @@ class RunDirectory:
         if config is None and not written.is_file():
             raise ConfigError(f"there is no run in {path}")
         if config is not None:
-            plain = json.loads(json.dumps(config, default=_plain))
+            # Names may be encoded otherwise on another system.
+            plain = json.loads(_composed(json.dumps(config, default=_plain, ensure_ascii=False)))
+            beside = dict(origin or {})
             if written.is_file():
                 try:
                     before = read_json(written)
                 except DataError as error:
                     raise DataError(f"{error}: name another directory, or remove it") from error
-                self._compare(before.get("config"), plain)
+                text = json.dumps(before.get("config"), ensure_ascii=False)
+                self._compare(json.loads(_composed(text)), plain, beside)
             else:
                 about = {"versions": versions(), "machine": machine()}
                 called = {"command": command} if command else {}
-                write_json(written, {"config": plain, **called, **about})
+                write_json(written, {"config": {**plain, **beside}, **called, **about})
 
     @staticmethod
     def check(path: Path, *, resume: bool) -> None:
@@ -223,12 +234,14 @@ class RunDirectory:
                 f"{path} already holds a run: name another directory, or go on with --resume"
             )
 
-    def _compare(self, before: object, now: Mapping[str, object]) -> None:
+    def _compare(
+        self, before: object, now: Mapping[str, object], beside: Mapping[str, object]
+    ) -> None:
         if not isinstance(before, dict):
             raise DataError(
                 f"{self.path / 'config.json'} holds no configuration: name another directory"
             )
-        for name in sorted(before.keys() | now.keys()):
+        for name in sorted((before.keys() | now.keys()) - beside.keys()):
             if before.get(name) != now.get(name):
                 raise ConfigError(
                     f"the run in {self.path} had {name} = {before.get(name)!r}, "

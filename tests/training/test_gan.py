@@ -150,7 +150,7 @@ def test_resuming_with_other_settings_is_refused(
 
 
 def test_resuming_on_another_number_of_frames_is_refused(whole: Path, glasses: Pixels) -> None:
-    with pytest.raises(ConfigError, match="had frames = 32, not 30"):
+    with pytest.raises(ConfigError, match="2 of its 32 frames are not there, and 0 are"):
         train_gan(glasses[:30], CONFIG, whole, source="drawn", resume=True)
 
 

@@ -104,17 +104,15 @@ def _recognise(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
 
 def _unseen(photos: "FaceSet", stage: Stage) -> "FaceSet":
     """Those photos that the recogniser was not trained on."""
-    import torch
-
+    from agns.data.twins import were_seen
     from agns.models.weights import photos_seen
 
-    seen = photos_seen(stage.victim.metadata)
-    fresh = [at for at, digest in enumerate(photos.digests) if digest not in seen]
-    if not fresh:
+    fresh = (~were_seen(photos, photos_seen(stage.victim.metadata))).nonzero()[:, 0]
+    if not len(fresh):
         raise ConfigError(
             f"the recogniser was trained on every photo in {stage.faces}: give others"
         )
-    return photos.subset(torch.tensor(fresh))
+    return photos.subset(fresh)
 
 
 def _generate(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:

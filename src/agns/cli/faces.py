@@ -201,6 +201,7 @@ def list_folder(
         names=tuple(name or ()),
         center_crop=center_crop,
         skip_unreadable=skip_unreadable,
+        to_split=False,
     )
     faces = open_faces(options)
     counts = torch.bincount(faces.labels, minlength=len(faces.identities)).tolist()

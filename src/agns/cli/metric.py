@@ -26,6 +26,7 @@ from agns.cli.options import (
     SkipOption,
     open_faces,
     open_glasses,
+    say_saved_anew,
 )
 
 
@@ -70,6 +71,7 @@ def train_metric(
     same --seed tests on. Give backbone.safetensors to its --init.
     """
     from agns.data.faces import read_classes
+    from agns.data.twins import count_saved_anew, find_twins
     from agns.evaluation.figures import draw_losses, draw_roc
     from agns.storage import RunDirectory
     from agns.training.metric import train_metric as train
@@ -120,4 +122,5 @@ def train_metric(
             f"accuracy {percent(scores.accuracy)} (standard error {percent(scores.standard_error)}"
             f", {scores.folds} folds), EER {percent(scores.eer)}, AUC {scores.auc:.3f}."
         )
+        say_saved_anew(count_saved_anew(photographs, find_twins(photographs)))
         say(f"Wrote {out / 'backbone.safetensors'} and {out / 'roc.png'}")

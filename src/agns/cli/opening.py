@@ -29,7 +29,7 @@ def known_identities(victim: "Victim") -> tuple[str, ...]:
     if victim.faces is None:
         return identities
     listed = list_identities(victim.faces)
-    return tuple(name for name in identities if name in listed)
+    return tuple(name for name in identities if listed.get(name))
 
 
 def open_for_campaign(victim: "Victim", plan: "Plan", device: str = "auto") -> "Opened":
@@ -84,11 +84,12 @@ def open_crowd(options: FaceOptions, known: tuple[str, ...]) -> "FaceSet":
         )
         with bar(f"Drawing {len(known)} people") as progress:
             return synthetic_faces(config, workers=workers(), progress=progress)
-    there = set(list_identities(options.root))
-    names = tuple(name for name in known if name in there)
+    listed = list_identities(options.root)
+    names = tuple(name for name in known if listed.get(name))
     if len(names) < 2:
         raise ConfigError(
             f"{options.root} holds {len(names)} of the recogniser's {len(known)} identities, but a "
             "universal attack needs two: name the recogniser of these faces with --recognizer"
         )
-    return open_faces(dataclasses.replace(options, names=names))
+    # Who has too few photos to split is left out of the attack, and told.
+    return open_faces(dataclasses.replace(options, names=names, to_split=False))

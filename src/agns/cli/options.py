@@ -112,6 +112,8 @@ class FaceOptions:
     exclude_most: int = 0
     center_crop: int | None = None
     skip_unreadable: bool = False
+    to_split: bool = True
+    """As `FaceSelection` takes it."""
 
     @property
     def source(self) -> str:
@@ -154,11 +156,14 @@ def open_faces(options: FaceOptions, *, quiet: bool = False) -> "FaceSet":
         exclude_most=options.exclude_most,
         center_crop=options.center_crop,
         skip_unreadable=options.skip_unreadable,
+        to_split=options.to_split,
     )
     with bar("Reading faces") as progress:
         faces = load_faces(options.root, selection, progress=progress)
     for sentence in () if quiet else faces.skipped:
         say(sentence)
+    if blank := faces.without_photos:
+        say(f"{len(blank)} identities without photos were left out: {blank[0]}", aside=True)
     tell_left_out(options.root, faces.left_out)
     return faces
 
@@ -191,6 +196,15 @@ def check_faces_options(
     if root is None and (center_crop is not None or skip_unreadable):
         raise ConfigError(
             "--center-crop and --skip-unreadable belong to a face folder: give --faces"
+        )
+
+
+def say_saved_anew(count: int) -> None:
+    """Tell how many photos are another one saved anew, if any are."""
+    if count:
+        say(
+            f"{count} of the photos look like another one saved anew: such copies were kept on one "
+            "side of every split."
         )
 
 

@@ -95,7 +95,9 @@ def recognize(
     bad: UnreadableImage | None = None
     for path in paths:
         if path.is_dir():
-            options = FaceOptions(root=path, center_crop=crop, skip_unreadable=skip_unreadable)
+            options = FaceOptions(
+                root=path, center_crop=crop, skip_unreadable=skip_unreadable, to_split=False
+            )
             results.append(_measured(frozen, options, seen))
             continue
         try:
@@ -161,6 +163,7 @@ def _measured(
 ) -> FolderAccuracy:
     import torch
 
+    from agns.data.twins import were_seen
     from agns.errors import DataError
     from agns.training.recognizer_scores import balanced_accuracy, classify
 
@@ -186,7 +189,7 @@ def _measured(
             int(some.sum()), float(right), balanced_accuracy(predicted[some], labels[some])
         )
 
-    unseen = torch.tensor([digest not in seen for digest in chosen.digests])
+    unseen = ~were_seen(chosen, seen)
     whole = accuracy(torch.ones_like(unseen))
     return FolderAccuracy(
         path=str(options.root),

@@ -61,7 +61,7 @@ def _held_out(victim: "Victim", apparatus: "Apparatus", craft: int) -> float:
     if victim.faces is None:
         return max(SYNTHETIC_FRESH_PHOTOS - craft, SYNTHETIC_FRESH_PHOTOS / 2)
     listed = list_identities(victim.faces)
-    known = [len(listed[name]) for name in apparatus.recognizer.identities if name in listed]
+    known = [len(listed[name]) for name in apparatus.recognizer.identities if listed.get(name)]
     seen = len(apparatus.photos_seen)
     fresh = sum(known) - (seen or craft * len(known))
     return max(1, fresh) / len(known)

@@ -53,7 +53,7 @@ class Stage:
         if self.faces is None:
             return identities
         listed = list_identities(self.faces)
-        known = tuple(name for name in identities if name in listed)
+        known = tuple(name for name in identities if listed.get(name))
         if len(known) < 2:
             raise ConfigError(
                 f"{self.faces} holds {len(known)} of the recogniser's {len(identities)} "

@@ -20,8 +20,9 @@ from agns.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from agns.data.faces import FaceSet
     from agns.evaluation.survival import SurvivalPoint
 
 
@@ -52,6 +53,7 @@ def survive(
     import torch
 
     from agns.data.camera import AXES
+    from agns.data.twins import were_seen
     from agns.errors import ConfigError
     from agns.evaluation.controls import control_frames
     from agns.evaluation.experiment import Experiment, build_goal
@@ -74,18 +76,14 @@ def survive(
         seed=seed,
     )
     goal = build_goal(experiment, victim.recognizer)
-    options = FaceOptions(root=faces, center_crop=_center_crop(report, victim.metadata))
+    options = FaceOptions(
+        root=faces, center_crop=_center_crop(report, victim.metadata), to_split=False
+    )
     own = open_subject(options, subject, victim.recognizer.identities)
-    places = {name: place for place, name in enumerate(own.photos)}
     held_out = _held_out(report, result)
-    if missing := [name for name in held_out if name not in places]:
-        raise ConfigError(
-            f"these faces have no photo {missing[0]}, which {result} was scored on: give the "
-            "folder of the attack with --faces"
-        )
-    chosen = [places[name] for name in held_out]
-    seen = photos_seen(victim.metadata)
-    if known := [own.photos[place] for place in chosen if own.digests[place] in seen]:
+    chosen = _places(own, held_out, report, result)
+    were = were_seen(own, photos_seen(victim.metadata)).tolist()
+    if known := [own.photos[place] for place in chosen if were[place]]:
         raise ConfigError(
             f"{victim.name} was trained on {known[0]}, which the attack held out: give the "
             "attack's own recogniser with --recognizer"
@@ -137,6 +135,31 @@ def _center_crop(report: "Mapping[str, object]", metadata: "Mapping[str, object]
     config = report.get("config")
     told = config.get("center_crop") if isinstance(config, dict) else None
     return told if isinstance(told, int) else recorded_crop(metadata)
+
+
+def _places(
+    own: "FaceSet", held_out: "Sequence[str]", report: "Mapping[str, object]", result: Path
+) -> list[int]:
+    """Where the held-out photos are: by their digests, or in older results by their names.
+
+    Raises:
+        ConfigError: Some are not there.
+    """
+    from agns.errors import ConfigError
+
+    digests = report.get("held_out_digests")
+    known = isinstance(digests, list) and len(digests) == len(held_out)
+    wanted = list(map(str, digests)) if isinstance(digests, list) and known else held_out
+    there: dict[str, list[int]] = {}
+    for place, sign in enumerate(own.digests if known else own.photos):
+        there.setdefault(sign, []).append(place)
+    found = [there[sign].pop(0) if there.get(sign) else None for sign in wanted]
+    if missing := [name for name, place in zip(held_out, found, strict=True) if place is None]:
+        raise ConfigError(
+            f"{len(missing)} of the {len(held_out)} photos that {result} was scored on are not "
+            f"among these faces, {missing[0]} being one: give the folder of the attack with --faces"
+        )
+    return [place for place in found if place is not None]
 
 
 def _held_out(report: "Mapping[str, object]", directory: Path) -> list[str]:

@@ -30,6 +30,7 @@ from agns.cli.options import (
     SkipOption,
     open_faces,
     open_glasses,
+    say_saved_anew,
 )
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def train_recognizer(
     Half of each batch wears benign eyeglasses, as in the papers. RUN holds weights, scores,
     losses, and a report of what is recognised wrongly.
     """
-    from agns.data.splits import stratified_split
+    from agns.data.twins import count_saved_anew, find_twins
     from agns.errors import ConfigError
     from agns.evaluation.recognizer_report import report_recognizer
     from agns.models.backbone import load_start
@@ -130,6 +131,7 @@ def train_recognizer(
     from agns.training.parallel import Machines, first_then_others
     from agns.training.recipe import recipe_for
     from agns.training.recognizer import train_recognizer as train
+    from agns.training.recorded import photos_as_begun
     from agns.training.run import Provenance
 
     prepare()
@@ -206,12 +208,11 @@ def train_recognizer(
         if not fabric.is_global_zero:
             return
         _plot(RunDirectory(out, None, resume=True), ("loss", "validation_loss"))
-        test = stratified_split(
-            photographs, held_fraction=config.held_fraction, seed=config.seed
-        ).second
+        photographs, split = photos_as_begun(out, photographs)
+        anew = count_saved_anew(photographs, find_twins(photographs))
         with bar("Looking for mistakes") as progress:
             report_recognizer(
-                recognizer, photographs.subset(test), scores, out,
+                recognizer, photographs.subset(split.test), scores, out, saved_anew=anew,
                 recipe={
                     **dataclasses.asdict(config), **dataclasses.asdict(about),
                     "init": init or pretrained,
@@ -223,6 +224,7 @@ def train_recognizer(
             f"{percent(scores.balanced_accuracy)}; {percent(scores.naive_dodging)} not recognised "
             f"when wearing benign eyeglasses."
         )
+        say_saved_anew(anew)
         say(f"Wrote {out / 'recognizer.safetensors'}; {out / 'report.html'} shows the mistakes.")
 
 

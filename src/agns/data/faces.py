@@ -6,6 +6,7 @@ pictures are taken in place of the raw ones. `photographs.json` beside them says
 of. `FaceSet.left_out` says what else lies there.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from agns.data.photographs import read_sources
 from agns.data.selection import (
     FaceSelection,
     choose_folders,
+    composed,
     list_face_folder,
     unknown_identity,
 )
@@ -42,10 +44,10 @@ class FaceSet:
     """For each photo, its place in `identities`."""
 
     identities: tuple[str, ...]
-    """Names, in the order of the classes."""
+    """Names in composed Unicode (NFC), in the order of the classes."""
 
     photos: tuple[str, ...]
-    """Paths relative to the root, with forward slashes."""
+    """Paths relative to the root, with forward slashes, in composed Unicode."""
 
     digests: tuple[str, ...]
     """16 hex digits of the SHA-256 of each decoded, resized picture, or of what it is of; see
@@ -54,8 +56,14 @@ class FaceSet:
     skipped: tuple[str, ...] = ()
     """One sentence for each picture that was left out because it does not decode."""
 
+    without_photos: tuple[str, ...] = ()
+    """Identities that were left out because none of their photos decodes."""
+
     left_out: tuple[LeftOut, ...] = ()
     """What else lies in the folder, and is no picture of an identity."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "identities", tuple(map(composed, self.identities)))
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -70,9 +78,10 @@ class FaceSet:
         Raises:
             ConfigError: No identity has this name.
         """
-        if identity not in self.identities:
+        name = composed(identity)
+        if name not in self.identities:
             raise unknown_identity(identity, self.identities, "these faces")
-        return torch.nonzero(self.labels == self.identities.index(identity))[:, 0]
+        return torch.nonzero(self.labels == self.identities.index(name))[:, 0]
 
     def subset(self, indices: Int64[Tensor, " chosen"]) -> "FaceSet":
         """The photos at these places alone; identities, and so labels, stay as they are."""
@@ -142,7 +151,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
     content = read_json(path)
     if not content or set(content) != {str(label) for label in range(len(content))}:
         raise DataError(f'{path} should name classes from "0" upwards without a gap')
-    return tuple(str(content[str(label)]) for label in range(len(content)))
+    return tuple(composed(str(content[str(label)])) for label in range(len(content)))
 
 
 def load_faces(
@@ -195,16 +204,17 @@ def load_faces(
         progress(len(photos), len(photos), {})
     if decoded is None:
         raise DataError(f"decoded pictures written to {directory} do not read back")
-    identities = tuple(folders)
-    places = {name: label for label, name in enumerate(identities)}
-    labels = [places[photo.split("/", 1)[0]] for photo in decoded.photos]
-    needed = selection.minimum_photos or 2
-    for label, (name, listed) in enumerate(folders.items()):
-        if labels.count(label) < min(needed, len(listed)):
+    kept = Counter(composed(photo.split("/", 1)[0]) for photo in decoded.photos)
+    needed = selection.minimum_photos or (2 if selection.to_split else 1)
+    for name, listed in folders.items():
+        if kept[name] < min(needed, len(listed)) and (selection.to_split or selection.names):
             raise DataError(
-                f"{labels.count(label)} of the {len(listed)} pictures in {root / name} decode, "
+                f"{kept[name]} of the {len(listed)} pictures in {root / name} decode, "
                 f"but an identity needs at least {needed}"
             )
+    identities = tuple(name for name in folders if kept[name])
+    places = {name: label for label, name in enumerate(identities)}
+    labels = [places[composed(photo.split("/", 1)[0])] for photo in decoded.photos]
     sources = {
         folder: read_sources(root / folder)
         for folder in {photo.rpartition("/")[0] for photo in decoded.photos}
@@ -219,14 +229,16 @@ def load_faces(
         pixels=decoded.pixels,
         labels=torch.tensor(labels, dtype=torch.int64),
         identities=identities,
-        photos=decoded.photos,
+        photos=tuple(map(composed, decoded.photos)),
         digests=tuple(digests),
         skipped=tuple(
             f"{photo} was left out: it does not decode as a picture" for photo in decoded.skipped
         ),
+        without_photos=tuple(name for name in folders if not kept[name]),
         left_out=tuple(
             one
             for one in found.left_out
-            if not selection.names or one.name.split("/")[0] in selection.names
+            if not selection.names
+            or composed(one.name.split("/")[0]) in map(composed, selection.names)
         ),
     )

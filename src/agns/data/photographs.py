@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agns.data.selection import composed
 from agns.errors import DataError
 from agns.storage import read_json, versions, write_json
 
@@ -23,7 +24,8 @@ class Sources:
     """The file that tells."""
 
     by_name: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    """By a picture's name: the digest of what it is of, and its own if the file tells it."""
+    """By a picture's name in composed Unicode: the digest of what it is of, and its own if the
+    file tells it."""
 
     def digest_of(self, name: str, own: str, *, cut: bool = False) -> str:
         """What counts as a picture's digest.
@@ -37,7 +39,7 @@ class Sources:
         Raises:
             DataError: The picture is another one than that of this name in the file.
         """
-        of, told = self.by_name.get(name, (None, None))
+        of, told = self.by_name.get(composed(name), (None, None))
         if of is None:
             # A picture that was given another name is still the same.
             return next((of for of, told in self.by_name.values() if told == own), own)
@@ -81,8 +83,8 @@ def read_sources(folder: Path) -> Sources:
             isinstance(name, str)
             and isinstance(of, str)
             and (own is None or isinstance(own, str))
-            and name not in by_name
+            and composed(name) not in by_name
         ):
             raise DataError(f"{path} does not say what each picture is of: make them anew")
-        by_name[name] = (of, own)
+        by_name[composed(name)] = (of, own)
     return Sources(path, by_name)

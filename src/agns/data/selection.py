@@ -1,7 +1,7 @@
 """Which identities and photos of a face folder are taken."""
 
 import difflib
-import os
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,8 @@ class FaceSelection:
     """How many identities to take, those with the most photos first; ties go by name."""
 
     minimum_photos: int | None = None
-    """Identities with fewer photos are left out; without it, one with a single photo is an
-    error, unless a number of identities is asked for."""
+    """Identities with fewer photos are left out; without it, too few for `to_split` are an error,
+    unless a number of identities is asked for."""
 
     names: tuple[str, ...] = ()
     """The identities to take, in place of all of them."""
@@ -36,7 +36,13 @@ class FaceSelection:
     skip_unreadable: bool = False
     """Leave out pictures that do not decode, in place of stopping at the first."""
 
+    to_split: bool = True
+    """Whether each identity's photos are to be split, which takes two of them. Otherwise one is
+    enough, and identities without any are passed over."""
+
     def __post_init__(self) -> None:
+        for name in ("names", "exclude"):
+            object.__setattr__(self, name, tuple(composed(one) for one in getattr(self, name)))
         for name in ("identities", "minimum_photos", "center_crop"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -47,6 +53,11 @@ class FaceSelection:
             raise ConfigError(f"an identity is named twice in {', '.join(self.names)}")
         if self.exclude_most < 0:
             raise ConfigError(f"exclude_most must be at least 0, got {self.exclude_most}")
+
+
+def composed(name: str) -> str:
+    """A name in Unicode's composed form (NFC): a Mac's folders come decomposed."""
+    return unicodedata.normalize("NFC", name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,10 +108,16 @@ def _listed(root: Path) -> tuple[dict[str, list[str]], tuple[LeftOut, ...]]:
             for path in inner.folders
         ]
         if inner.pictures:
-            photos[folder.name] = [f"{before}/{path.name}" for path in inner.pictures]
+            name = composed(folder.name)
+            if name in photos:
+                raise DataError(
+                    f"{root} holds two folders called {name!r}, which differ only in how its "
+                    "accents are encoded: put their photos in one"
+                )
+            photos[name] = [f"{before}/{path.name}" for path in inner.pictures]
         else:
             left_out.append(LeftOut(before, "a folder without pictures", folder=True))
-    return photos, tuple(sorted(left_out))
+    return dict(sorted(photos.items())), tuple(sorted(left_out))
 
 
 def _source(folder: Path) -> Path:
@@ -127,11 +144,16 @@ def list_left_out(root: Path) -> tuple[LeftOut, ...]:
 def choose_folders(
     root: Path, folders: Mapping[str, list[str]], selection: FaceSelection
 ) -> dict[str, list[str]]:
-    """The folders that a selection takes, sorted by name."""
+    """The folders that a selection takes, sorted by name.
+
+    Raises:
+        ConfigError: An identity is not there, or both taken and left out, or there are too few.
+        DataError: One has too few photos, or none has enough.
+    """
     for name in (*selection.names, *selection.exclude):
-        empty = name not in folders and name in os.listdir(root) and (root / name).is_dir()
+        empty = name not in folders and _folder_of(root, name).is_dir()
         if empty and name in selection.names:
-            raise _too_few(_source(root / name), 0, 2, selection)
+            raise _too_few(_folder_of(root, name), 0, 2, selection)
         if name not in folders and not empty:
             raise unknown_identity(name, folders, str(root))
     left_out = {*selection.exclude, *_most(folders, selection.exclude_most)}
@@ -139,25 +161,32 @@ def choose_folders(
         raise ConfigError(f"{min(both)} is both to be taken and to be left out")
     folders = {name: listed for name, listed in folders.items() if name not in left_out}
     filtered = selection.minimum_photos is not None or selection.identities is not None
-    needed = selection.minimum_photos or 2
+    needed = selection.minimum_photos or (2 if selection.to_split else 1)
     chosen: dict[str, list[str]] = {}
     for name, listed in folders.items():
         if selection.names and name not in selection.names:
             continue
         if len(listed) >= needed:
             chosen[name] = listed
-        elif selection.names or not filtered:
-            raise _too_few(_source(root / name), len(listed), needed, selection)
+        elif selection.names or not (filtered or (not listed and not selection.to_split)):
+            raise _too_few(_folder_of(root, name), len(listed), needed, selection)
     if not chosen:
-        raise DataError(f"no identity in {root} has at least {needed} photos")
+        photos = "photo" if needed == 1 else "photos"
+        raise DataError(f"no identity in {root} has at least {needed} {photos}")
     if selection.identities is None:
         return chosen
     if selection.identities > len(chosen):
         raise ConfigError(
-            f"expected {selection.identities} identities with at least {needed} photos in "
-            f"{root}, found {len(chosen)}"
+            f"expected {selection.identities} identities with at least {needed} "
+            f"{'photo' if needed == 1 else 'photos'} in {root}, found {len(chosen)}"
         )
     return {name: chosen[name] for name in sorted(_most(chosen, selection.identities))}
+
+
+def _folder_of(root: Path, identity: str) -> Path:
+    """Where an identity's photos lie, however the disk writes its name."""
+    named = (entry for entry in root.iterdir() if composed(entry.name) == identity)
+    return _source(next(named, root / identity))
 
 
 def _most(folders: Mapping[str, list[str]], count: int) -> list[str]:
@@ -184,7 +213,7 @@ def _too_few(folder: Path, found: int, needed: int, selection: FaceSelection) ->
 
 def unknown_identity(name: str, known: Iterable[str], where: str) -> ConfigError:
     """The complaint about a name that is not there, with names that are like it."""
-    hint = names_like(name, known)
+    hint = names_like(composed(name), known)
     return ConfigError(f"there is no identity {name!r} in {where}{hint and f': {hint}'}")
 
 

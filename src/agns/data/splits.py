@@ -2,7 +2,8 @@
 
 Each identity is shuffled by a generator of its own, seeded from the seed and its name, over its
 photos in the order of their names. So an identity is split alike whatever others stand beside
-it. Copies of one picture go to one side together.
+it. Copies of one picture go to one side together, those that were saved anew too; see
+`agns.data.twins`.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from agns.data.faces import FaceSet
+from agns.data.twins import find_twins
 from agns.errors import ConfigError, DataError
 
 
@@ -30,7 +32,12 @@ class Split:
 
 
 def stratified_split(
-    faces: FaceSet, *, held_fraction: float = 0.2, seed: int = 0, at_least: Literal[0, 1] = 1
+    faces: FaceSet,
+    *,
+    held_fraction: float = 0.2,
+    seed: int = 0,
+    at_least: Literal[0, 1] = 1,
+    twins: Int64[Tensor, " photos"] | None = None,
 ) -> Split:
     """Hold out a part of each identity's photos.
 
@@ -42,6 +49,7 @@ def stratified_split(
         at_least: How many photos of an identity go to the second side at least. With 0, one with
             too few photos for the fraction, or too many copies of each, keeps them all on the
             first.
+        twins: Equal for photos of one picture, where `find_twins` has found them already.
 
     Returns:
         Training photos first, held-out photos second.
@@ -52,13 +60,16 @@ def stratified_split(
     """
     if not 0 < held_fraction < 1:
         raise ConfigError(f"held_fraction must lie in (0, 1), got {held_fraction}")
+    twins = find_twins(faces) if twins is None else twins
     held: list[int] = []
     for identity in faces.identities:
         count = len(faces.of(identity))
-        spare = round(held_fraction * count) > 0 and len(set(_digests(faces, identity))) > 1
-        if count == 0 or (at_least == 0 and not spare):
+        if count == 0 or (at_least == 0 and round(held_fraction * count) == 0):
             continue
-        groups = _shuffled(faces, identity, seed)
+        groups = _grouped(faces, identity, twins)
+        if at_least == 0 and len(groups) < 2:
+            continue
+        groups = _shuffled(groups, identity, seed)
         wanted = min(max(round(held_fraction * count), 1), count - 1)
         taken = _take(groups, wanted)
         if not taken and at_least:
@@ -101,8 +112,13 @@ def craft_held_out_split(
     if craft < 1:
         raise ConfigError(f"craft must be at least 1, got {craft}")
     places = faces.of(subject)
-    groups = _shuffled(faces, subject, seed)
-    known = [group for group in groups if faces.digests[group[0]] in seen]
+    own = faces.subset(places)
+    groups = [
+        [int(places[at]) for at in group]
+        for group in _shuffled(_grouped(own, subject, find_twins(own)), subject, seed)
+    ]
+    # Whoever was trained on a picture has seen it saved anew.
+    known = [group for group in groups if any(faces.digests[place] in seen for place in group)]
     if known:
         fresh = [place for group in groups if group not in known for place in group]
         if not fresh:
@@ -123,23 +139,23 @@ def craft_held_out_split(
     return Split(first=torch.tensor(sorted(chosen)), second=torch.tensor(held))
 
 
-def _digests(faces: FaceSet, identity: str) -> list[str]:
-    return [faces.digests[place] for place in faces.of(identity).tolist()]
-
-
-def _shuffled(faces: FaceSet, identity: str, seed: int) -> list[list[int]]:
-    """The places of an identity's photos, copies of a picture together, in random order."""
-    copies: dict[str, list[int]] = {}
+def _grouped(faces: FaceSet, identity: str, twins: Int64[Tensor, " photos"]) -> list[list[int]]:
+    """The places of an identity's photos, copies of a picture together, in the order of names."""
+    groups: dict[int, list[int]] = {}
     for place in sorted(faces.of(identity).tolist(), key=lambda place: faces.photos[place]):
-        copies.setdefault(faces.digests[place], []).append(place)
-    if len(copies) < 2:
+        groups.setdefault(int(twins[place]), []).append(place)
+    return list(groups.values())
+
+
+def _shuffled(groups: list[list[int]], identity: str, seed: int) -> list[list[int]]:
+    """An identity's groups of copies in random order."""
+    if len(groups) < 2:
         raise DataError(
-            f"expected at least two different photos of {identity} to split, found {len(copies)}"
+            f"expected at least two different photos of {identity} to split, found {len(groups)}"
         )
     # Python's own hash differs from run to run.
     own = hashlib.sha256(f"{seed}\0{identity}".encode("utf-8", "surrogateescape")).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(own[:7]))
-    groups = list(copies.values())
     return [groups[index] for index in torch.randperm(len(groups), generator=generator).tolist()]
 
 

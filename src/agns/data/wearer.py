@@ -12,6 +12,7 @@ from agns.data.cache import digest
 from agns.data.camera import Scene, align_photos, draw_scene, photograph, scene_homography
 from agns.data.faces import FaceSet
 from agns.data.photographs import write_sources
+from agns.data.twins import find_twins, were_seen
 from agns.errors import ConfigError, DataError
 from agns.geometry import transform_points, warp
 from agns.images import to_pixels, write_image
@@ -83,7 +84,7 @@ def write_wearer(
     Args:
         out: A folder for `001.png` and so on, and `photographs.json`: the photo of the subject
             that each is of, with its digest, its scene, and its homography. Copies of one photo
-            are photographed once.
+            are photographed once, those that were saved anew too.
         faces: Holds the subject.
         subject: Who wears the marked frame.
         seen: Digests of photos to leave out: those that a recogniser was trained on.
@@ -99,12 +100,14 @@ def write_wearer(
         ConfigError: There is no such subject, or the strength is out of range.
         DataError: Fewer than two photos are left.
     """
+    own = faces.subset(faces.of(subject))
+    known = were_seen(own, seen)
     # Of several copies, the first.
-    fresh = {faces.digests[at]: at for at in reversed(faces.of(subject).tolist())}
-    places = sorted(at for digest, at in fresh.items() if digest not in seen)[:most]
+    fresh = {group: at for at, group in reversed(list(enumerate(find_twins(own).tolist())))}
+    places = [int(faces.of(subject)[at]) for at in sorted(fresh.values()) if not known[at]][:most]
     if len(places) < 2:
         raise DataError(
-            f"only {len(places)} of {len(faces.of(subject))} photos of {subject} are different and "
+            f"only {len(places)} of {len(own)} photos of {subject} are different and "
             "were not used in training, too few to photograph"
         )
     rows = []

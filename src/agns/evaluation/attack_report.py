@@ -1,6 +1,6 @@
 """What an attack was worth: the content of `result.json`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agns.attack.outcome import Reason
@@ -43,6 +43,11 @@ class AttackReport:
     """What a reader must know before believing the figures."""
     config: dict[str, object]
     versions: dict[str, str]
+    held_out_digests: list[str] = field(default_factory=list)
+    """Of the held-out photos' pictures, by which they are found again under any names."""
+    saved_anew: int = 0
+    """How many of the subject's photos look like another one saved anew; such copies are on one
+    side."""
     method: str = "agn"
     """Which attack; see `agns.attack.methods`."""
     physical: bool = False

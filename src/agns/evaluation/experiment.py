@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agns.attack.goals import Dodge, Impersonate
+from agns.data.selection import composed
 from agns.errors import ConfigError
 from agns.models.recognizer import Recognizer
 
@@ -44,6 +45,9 @@ class Experiment:
     """The central square that the photos were cut to; None where it is the recogniser's own."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "subject", composed(self.subject))
+        if self.target is not None:
+            object.__setattr__(self, "target", composed(self.target))
         if self.goal == "dodge" and self.target is not None:
             raise ConfigError("dodging has no target")
         if self.goal == "impersonate" and self.target is None:

@@ -73,6 +73,7 @@ def report_recognizer(
     out: Path,
     *,
     recipe: Mapping[str, object],
+    saved_anew: int = 0,
     progress: Progress = silent,
 ) -> None:
     """Write `report.html`, with its pictures and `identities.json` beside it.
@@ -83,6 +84,7 @@ def report_recognizer(
         scores: Its scores on them.
         out: The run directory.
         recipe: How it was trained, for the record.
+        saved_anew: How many photos of all, for training and tests, are another one saved anew.
         progress: Told of every batch of photos.
     """
     probabilities = classify(recognizer, test, progress=progress).softmax(1)
@@ -113,6 +115,10 @@ def report_recognizer(
         ]
         draw_captioned(out / "mistakes.png", test.faces(worst), captions)
         pictures = [Picture(path=out / "mistakes.png", caption="The surest mistakes first.")]
+    anew = (
+        f"Of all photos, {saved_anew} look like another one saved anew: such copies were kept on "
+        "one side of the split."
+    )
     ordered = sorted(rows, key=lambda row: 1.0 if row.accuracy is None else row.accuracy)
     write_report(
         out / "report.html",
@@ -123,7 +129,8 @@ def report_recognizer(
                 words=[
                     f"{scores.accuracy:.1%} of {scores.photos} photos are recognised, "
                     f"{scores.balanced_accuracy:.1%} as a mean over the identities. Wearing "
-                    f"benign eyeglasses, {scores.naive_dodging:.1%} are not."
+                    f"benign eyeglasses, {scores.naive_dodging:.1%} are not.",
+                    *([anew] if saved_anew else []),
                 ],
             ),
             Section(

@@ -14,10 +14,11 @@ from agns.attack.result import save_outcome
 from agns.attack.together import Attack
 from agns.data.faces import FaceSet
 from agns.data.splits import Split, craft_held_out_split
+from agns.data.twins import count_saved_anew, find_twins
 from agns.errors import AttackError, ConfigError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.attack_report import AttackReport, check_results_directory, describe
-from agns.evaluation.checks import count_near_copies, find_warnings, recognized_share
+from agns.evaluation.checks import find_warnings, recognized_share
 from agns.evaluation.controls import logits_wearing
 from agns.evaluation.experiment import Experiment, build_goal
 from agns.evaluation.figures import draw_before_after, draw_history
@@ -104,6 +105,7 @@ class Trial:
         bare = measure_split(goal, self.plain["held_out"], recognized["held_out"])
         scale = apparatus.scale.printed_with(palette_of(self.method))
         stealth = scale.measure(outcome.frames[0])
+        saved_anew = count_saved_anew(own, find_twins(own))
         report = AttackReport(
             goal=experiment.goal,
             subject=experiment.subject,
@@ -126,6 +128,8 @@ class Trial:
                 "held_out": [own.photos[i] for i in self.split.second.tolist()],
             },
             craft_digests=[own.digests[i] for i in self.split.first.tolist()],
+            held_out_digests=[own.digests[i] for i in self.split.second.tolist()],
+            saved_anew=saved_anew,
             craft_photos_seen_in_training=sum(
                 own.digests[i] in apparatus.photos_seen for i in self.split.first.tolist()
             ),
@@ -137,7 +141,7 @@ class Trial:
                 None if goal.subject is None else recognized_share(recognized),
                 stealth,
                 bare,
-                count_near_copies(self.faces["craft"], self.faces["held_out"]),
+                saved_anew,
             ),
             config={
                 **asdict(experiment),

@@ -11,6 +11,7 @@ from agns.attack.coverage import choose_greedily, covered, dodges, worth_to_subj
 from agns.attack.universal import UniversalConfig, UniversalOutcome, attack_universally
 from agns.data.faces import FaceSet
 from agns.data.splits import Split, craft_held_out_split
+from agns.data.twins import count_saved_anew, find_twins
 from agns.errors import ConfigError, DataError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.attack_report import check_results_directory
@@ -158,6 +159,10 @@ def run_universal(
     points, bare = _score(
         victim, faces, cast, {"attack": outcome.frames, "benign": benign}, experiment, scoring
     )
+    taking_part = faces.subset(
+        torch.cat([torch.cat([split.first, split.second]) for split in cast.splits.values()])
+    )
+    saved_anew = count_saved_anew(taking_part, find_twins(taking_part))
     report = UniversalReport(
         recognizer=apparatus.recognizer_name,
         seed=experiment.seed,
@@ -180,7 +185,8 @@ def run_universal(
         without_frame=bare,
         seconds=round(outcome.seconds, 2),
         interrupted=outcome.interrupted,
-        warnings=find_universal_warnings(outcome, points, bare, config),
+        warnings=find_universal_warnings(outcome, points, bare, config, saved_anew),
+        saved_anew=saved_anew,
         config={
             "experiment": asdict(experiment),
             "attack": asdict(config),

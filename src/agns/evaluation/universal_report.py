@@ -48,6 +48,9 @@ class UniversalReport:
     warnings: list[str]
     config: dict[str, object]
     versions: dict[str, str]
+    saved_anew: int = 0
+    """How many photos look like another one of the subject saved anew; such copies are on one
+    side."""
 
 
 def describe_reach(report: UniversalReport) -> str:
@@ -65,9 +68,15 @@ def find_universal_warnings(
     points: Sequence[ReachPoint],
     bare: Mapping[Group, Reach],
     config: UniversalConfig,
+    saved_anew: int = 0,
 ) -> list[str]:
     """Say in words what makes the figures weaker than they look."""
     warnings = []
+    if saved_anew:
+        warnings.append(
+            f"Of all photos {saved_anew} look like another one saved anew: such copies were kept "
+            "on one side of each split, and count as several photos there."
+        )
     if outcome.interrupted:
         warnings.append(
             f"The attack was interrupted: frames come from {len(outcome.clusters)} groups of "

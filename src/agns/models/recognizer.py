@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from agns.data.selection import names_like
+from agns.data.selection import composed, names_like
 from agns.errors import ConfigError, WeightsError
 from agns.geometry import resize
 from agns.images import check_images
@@ -47,7 +47,7 @@ class Recognizer(nn.Module, Shareable, pipeline_tag="image-classification"):
 
     Args:
         arch: Name of the architecture, a key of `RECOGNIZERS` or `FAMILIES`.
-        identities: Names of the classes, in the order of the logits.
+        identities: Names of the classes, in the order of the logits; kept in composed Unicode.
         pooling: Form of OpenFace's pooling branches; VGG has only one.
         convention: Form of OpenFace's padding and normalisations; VGG has only one.
     """
@@ -66,7 +66,7 @@ class Recognizer(nn.Module, Shareable, pipeline_tag="image-classification"):
     ) -> None:
         super().__init__()
         family = FAMILIES[_family_of(arch, len(identities))]
-        self.arch, self.identities = arch, identities
+        self.arch, self.identities = arch, tuple(map(composed, identities))
         self.pooling, self.convention = pooling, convention
         self.contract = family.contract
         self.backbone = family.backbone(pooling, convention)
@@ -149,12 +149,13 @@ class Recognizer(nn.Module, Shareable, pipeline_tag="image-classification"):
         Raises:
             ConfigError: The recogniser does not know it.
         """
-        if identity not in self.identities:
+        name = composed(identity)
+        if name not in self.identities:
             known = ", ".join(self.identities[:12])
             more = ", ..." if len(self.identities) > 12 else ""
-            told = names_like(identity, self.identities) or f"it knows {known}{more}"
+            told = names_like(name, self.identities) or f"it knows {known}{more}"
             raise ConfigError(f"the recogniser does not know {identity!r}: {told}")
-        return self.identities.index(identity)
+        return self.identities.index(name)
 
 
 def _family_of(arch: str, identities: int) -> str:

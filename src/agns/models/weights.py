@@ -1,5 +1,6 @@
 """A network's numbers: counted, drawn, averaged, laid out, and filled from a file."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -135,6 +136,14 @@ def read_average(tensors: Mapping[str, Tensor], path: Path) -> Tensor | None:
     """
     average = tensors.get("average")
     return None if average is None else as_type(average, torch.float32, f"{path}: average")
+
+
+def weights_digest(network: nn.Module) -> str:
+    """The first 16 hex digits of the SHA-256 of a network's tensors, in the order of its names."""
+    whole = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        whole.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return whole.hexdigest()[:16]
 
 
 def device_of(network: nn.Module) -> torch.device:

@@ -19,6 +19,7 @@ from agns.models.weights import average, fill, lay_channels_last
 from agns.storage import RunDirectory, replacing, under
 from agns.training.optimizer_state import pack_optimizer, unpack_optimizer
 from agns.training.precision import autocast, resolve_precision
+from agns.training.recorded import frames_as_begun, record_frames
 from agns.types import Frames, Pixels, Progress, silent
 
 
@@ -97,7 +98,8 @@ def train_gan(
         config: The recipe.
         out: Run directory: configuration, figures, sample sheets and their GIF, checkpoint,
             `generator.safetensors` and `discriminator.safetensors`.
-        resume: Go on from the checkpoint in `out`, to the figures of an unbroken run.
+        resume: Go on from the checkpoint in `out`, to the figures of an unbroken run; the frames
+            are known by content, under any names.
         source: Where the frames came from, for the record.
         progress: Told of every step; a `KeyboardInterrupt` that it raises leaves a checkpoint.
 
@@ -113,9 +115,12 @@ def train_gan(
         raise ConfigError(f"a batch of {config.batch} needs as many frames, got {len(glasses)}")
     random = torch.Generator().manual_seed(config.seed)
     generator, discriminator = build_gan(generator=random)
-    run = RunDirectory(
-        out, {**asdict(config), "source": source, "frames": len(glasses)}, resume=resume
-    )
+    if resume:
+        glasses = frames_as_begun(out, glasses)
+    else:
+        record_frames(out, glasses)
+    origin = {"source": source, "frames": len(glasses)}
+    run = RunDirectory(out, asdict(config), resume=resume, origin=origin)
     fixed = sample_latents(40, generator=random)
     averaged = copy.deepcopy(generator).eval()
     for network in (generator, discriminator):

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from agns.data.faces import FaceSet
-from agns.data.splits import stratified_split
+from agns.data.splits import Split, stratified_split
+from agns.data.twins import NEAR_COPY, find_twins, fingerprints, were_seen
 from agns.errors import ConfigError, DataError
 from agns.geometry import resize
 from agns.images import from_pixels
@@ -68,9 +69,11 @@ def split_photos(
 
     Raises:
         DataError: An identity has fewer than two different pictures, or a picture of one
-            identity that is trained on is one of another that is tested on.
+            identity that is trained on is one of another that is tested on, saved anew or not.
     """
-    outer = stratified_split(faces, held_fraction=held_fraction, seed=seed)
+    prints = fingerprints(faces.pixels)
+    twins = find_twins(faces, prints)
+    outer = stratified_split(faces, held_fraction=held_fraction, seed=seed, twins=twins)
     training, validation = outer.first, outer.first[:0]
     if validation_fraction > 0:
         inner = stratified_split(
@@ -78,17 +81,28 @@ def split_photos(
             held_fraction=validation_fraction,
             seed=seed + 1,
             at_least=0,
+            twins=twins[outer.first],
         )
         training, validation = outer.first[inner.first], outer.first[inner.second]
-    trained = {faces.digests[place]: place for place in outer.first.tolist()}
-    for place in outer.second.tolist():
-        if faces.digests[place] in trained:
-            other = faces.photos[trained[faces.digests[place]]]
-            raise DataError(
-                f"{other} and {faces.photos[place]} are one picture under two names, one of them "
-                "to train on and one to test on: remove one"
-            )
+    _refuse_two_names(faces, prints, outer)
     return PhotoSplit(training, validation, outer.second)
+
+
+def _refuse_two_names(faces: FaceSet, prints: Tensor, split: Split) -> None:
+    """Refuse a picture of one identity to train on that is one of another to test on."""
+    trained = {faces.digests[place]: place for place in split.first.tolist()}
+    for place in split.second.tolist():
+        other = trained.get(faces.digests[place])
+        if other is None:
+            near = prints[split.first] @ prints[place]
+            # One identity's own twins are on one side.
+            if float(near.max()) <= NEAR_COPY:
+                continue
+            other = int(split.first[near.argmax()])
+        raise DataError(
+            f"{faces.photos[other]} and {faces.photos[place]} are one picture under two names, one "
+            "of them to train on and one to test on: remove one"
+        )
 
 
 def split_glasses(
@@ -115,8 +129,17 @@ def gather(
     *,
     start: Start | None,
     generator: torch.Generator,
+    split: PhotoSplit | None = None,
 ) -> Material:
     """Split photos and frames, and give each photo its dose of frames.
+
+    Args:
+        faces: All photos.
+        glasses: 64x176 benign frames as bytes.
+        config: The recipe.
+        start: The backbone to begin with, if there is one.
+        generator: Source of the doses.
+        split: Of the photos, where a run that goes on has it already.
 
     Raises:
         ConfigError: There are fewer than two frames, or the backbone to start from was trained
@@ -124,14 +147,14 @@ def gather(
         DataError: As `split_photos` raises it.
     """
     own, unseen = split_glasses(glasses)
-    split = split_photos(
+    split = split or split_photos(
         faces,
         held_fraction=config.held_fraction,
         validation_fraction=config.validation_fraction,
         seed=config.seed,
     )
-    if start is not None:
-        seen = sum(faces.digests[place] in start.seen for place in split.test.tolist())
+    if start is not None and start.seen:
+        seen = int(were_seen(faces, start.seen)[split.test].sum())
         if seen:
             raise ConfigError(
                 f"{start.path} was trained on {seen} of the {len(split.test)} photos to test on: "

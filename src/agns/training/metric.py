@@ -12,6 +12,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from agns.data.faces import FaceSet
+from agns.data.twins import count_saved_anew, find_twins
 from agns.errors import ConfigError
 from agns.geometry import resize
 from agns.models.backbone import Backbone, save_backbone
@@ -26,6 +27,12 @@ from agns.training.parallel import (
     on_first,
     precision_of,
     share_of,
+)
+from agns.training.recorded import (
+    frames_as_begun,
+    photos_as_begun,
+    record_frames,
+    record_photos,
 )
 from agns.training.run import Provenance
 from agns.training.stepping import Stepper
@@ -76,7 +83,8 @@ def train_metric(
         out: Run directory: configuration, figures, checkpoint, `backbone.safetensors`.
         fabric: Where to run, launched; one process on the processor by default.
         about: Where the photos come from, for the record.
-        resume: Go on from the checkpoint in `out`, to the figures of an unbroken run.
+        resume: Go on from the checkpoint in `out`, to the figures of an unbroken run; photos and
+            frames are known by content, under any names.
         progress: Told of every step; as `train_recognizer` takes it.
 
     Returns:
@@ -92,9 +100,13 @@ def train_metric(
     rank, processes = fabric.global_rank, fabric.world_size
     # Refused before anything is written.
     share_of(torch.arange(config.identities * config.photos), rank=rank, processes=processes)
+    split = None
+    if resume:
+        faces, split = photos_as_begun(out, faces)
+        glasses = frames_as_begun(out, glasses)
     draws = torch.Generator().manual_seed(config.seed)
     network = draw_weights(OpenFace(), generator=draws)
-    split = split_photos(
+    split = split or split_photos(
         faces,
         held_fraction=config.held_fraction,
         validation_fraction=config.validation_fraction,
@@ -126,10 +138,16 @@ def train_metric(
 
     def open_run() -> RunDirectory:
         record = {
-            **asdict(config), **origin, "processes": processes, "identities_trained": len(trained),
+            **asdict(config), "center_crop": about.center_crop, "precision": precision,
+            "processes": processes, "identities_trained": len(trained),
             "identities_verified": sorted(names[:verified]), "photos_kept": len(everyone),
         }  # fmt: skip
-        return RunDirectory(out, record, resume=resume, command=about.command)
+        if not resume:
+            record_photos(out, faces, split)
+            record_frames(out, glasses)
+        return RunDirectory(
+            out, record, resume=resume, command=about.command, origin={"source": about.source}
+        )
 
     run = on_first(fabric, open_run)
     steps = max(1, len(everyone) // (config.identities * config.photos))
@@ -201,7 +219,11 @@ def train_metric(
         similarity = compare(stepper.averaged, kept, pairs)
         scores, curve = score_verification(similarity, pairs, kept), roc_curve(similarity, pairs)
         write_json(out / "roc.json", curve)
-        write_json(out / "scores.json", {**asdict(scores), "training_seconds": round(seconds, 1)})
+        more = {
+            "training_seconds": round(seconds, 1),
+            "saved_anew": count_saved_anew(faces, find_twins(faces)),
+        }
+        write_json(out / "scores.json", {**asdict(scores), **more})
         save_backbone(
             out / "backbone.safetensors",
             backbone,

@@ -27,6 +27,7 @@ from agns.training.parallel import (
 )
 from agns.training.recipe import RecognizerTraining, photo_weights
 from agns.training.recognizer_scores import RecognizerScores
+from agns.training.recorded import frames_as_begun, photos_as_begun
 from agns.training.run import Provenance, RecognizerRun
 from agns.training.stepping import Stepper
 from agns.types import Pixels, Progress, silent
@@ -61,7 +62,8 @@ def train_recognizer(
         start: A backbone to begin with.
         about: Where the photos come from, for the record.
         resume: Go on from the checkpoint in `out`, to the figures of an unbroken run on as many
-            processes. (In 16-mixed the scale of the loss starts anew.)
+            processes; photos and frames are known by content, under any names. (In 16-mixed the
+            scale of the loss starts anew.)
         progress: Told of every step, then of the tests. Where one process trains, a
             `KeyboardInterrupt` that this raises leaves a checkpoint; else the last epoch's is left.
 
@@ -77,9 +79,13 @@ def train_recognizer(
     rank, processes = fabric.global_rank, fabric.world_size
     # Refused before anything is written.
     share_of(torch.arange(config.batch), rank=rank, processes=processes)
+    split = None
+    if resume:
+        faces, split = photos_as_begun(out, faces)
+        glasses = frames_as_begun(out, glasses)
     draws = torch.Generator().manual_seed(config.seed)
     recognizer = begin_recognizer(config.arch, faces.identities, start, generator=draws)
-    material = gather(faces, glasses, config, start=start, generator=draws)
+    material = gather(faces, glasses, config, start=start, generator=draws, split=split)
     if config.norms:
         _vgg_of(recognizer).add_norms()
         if start is not None:

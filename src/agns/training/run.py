@@ -8,15 +8,17 @@ from pathlib import Path
 
 import torch
 
-from agns.data.cache import digest
 from agns.data.faces import write_classes
+from agns.data.twins import count_saved_anew, find_twins
 from agns.errors import ConfigError
 from agns.models.backbone import Start
 from agns.models.recognizer import Recognizer
+from agns.models.weights import weights_digest
 from agns.storage import RunDirectory, write_json
-from agns.training.material import Material
+from agns.training.material import Material, PhotoSplit
 from agns.training.recipe import RecognizerTraining
 from agns.training.recognizer_scores import RecognizerScores, Rounding, score_recognizer
+from agns.training.recorded import record_frames, record_photos
 from agns.types import Progress, silent
 
 
@@ -54,7 +56,7 @@ class RecognizerRun:
     """How many share a batch."""
 
     def open(self, *, resume: bool) -> RunDirectory:
-        """Begin the run directory, or go on with it.
+        """Begin the run directory, or go on with it; see `agns.training.recorded`.
 
         Raises:
             ConfigError: As `RunDirectory` raises it, or the backbone to start from was trained on
@@ -66,16 +68,23 @@ class RecognizerRun:
                 f"{start.path} was trained on photos cut to {start.center_crop or 'nothing'}, and "
                 f"these are cut to {self.about.center_crop or 'nothing'}: cut them alike"
             )
-        faces, glasses = self.material.faces, self.material.glasses
+        material, faces = self.material, self.material.faces
         record = {
             **asdict(self.config),
-            **self._origin(),
+            "center_crop": self.about.center_crop,
+            "precision": self.precision,
             "processes": self.processes,
             "identities": faces.identities,
-            "photos": len(faces),
-            "frames": digest(glasses.transpose(0, 1).flatten(1, 2).numpy()),
+            "start_weights": None if start is None else weights_digest(start.backbone.network),
         }
-        run = RunDirectory(self.out, record, resume=resume, command=self.about.command)
+        if not resume:
+            split = PhotoSplit(material.training, material.validation, material.test)
+            record_photos(self.out, faces, split)
+            record_frames(self.out, torch.cat([material.glasses, material.unseen_glasses]))
+        run = RunDirectory(
+            self.out, record, resume=resume, command=self.about.command,
+            origin={**self._origin(), "photos": len(faces)},
+        )  # fmt: skip
         write_classes(self.out / "classes.json", faces.identities)
         return run
 
@@ -117,7 +126,9 @@ class RecognizerRun:
             rounding=rounding,
             progress=progress,
         )
-        write_json(self.out / "scores.json", {**asdict(scores), **figures})
+        faces = self.material.faces
+        anew = {"saved_anew": count_saved_anew(faces, find_twins(faces))}
+        write_json(self.out / "scores.json", {**asdict(scores), **figures, **anew})
         recognizer.record = self.record(scores)
         recognizer.write(self.out / "recognizer.safetensors")
         return scores

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from agns.data.faces import FaceSet
+from agns.data.twins import find_twins
 from agns.errors import DataError
 from agns.types import Embeddings
 
@@ -58,7 +59,7 @@ def draw_pairs(
     per_fold: int = 600,
     generator: torch.Generator,
 ) -> Pairs:
-    """Draw pairs of photos, half of one identity and half of two.
+    """Draw pairs of photos, half of one identity and half of two, none of one picture twice.
 
     Args:
         faces: Holds the photos.
@@ -78,17 +79,18 @@ def draw_pairs(
             f"verification needs at least four identities with two photos or more that are not "
             f"trained on, got {len(places)}"
         )
+    pictures = _numbered(faces)
     order = torch.randperm(len(places), generator=generator).tolist()
     count = min(folds, len(places) // 2)
     first, second, same, fold = [], [], [], []
     for number in range(count):
         members = [places[index] for index in order[number::count]]
-        equal = _distinct(faces, torch.cat([_pairs_within(own, generator) for own in members]))
+        equal = _distinct(pictures, torch.cat([_pairs_within(own, generator) for own in members]))
         if len(equal) == 0:
             raise DataError("in one fold of identities no two different photos show one person")
         wanted = min(per_fold // 2, len(equal))
         equal = equal[torch.randperm(len(equal), generator=generator)[:wanted]]
-        unequal = _distinct(faces, _pairs_between(members, 4 * wanted, generator))[:wanted]
+        unequal = _distinct(pictures, _pairs_between(members, 4 * wanted, generator))[:wanted]
         equal = equal[: len(unequal)]
         for chosen, alike in ((equal, True), (unequal, False)):
             first.append(chosen[:, 0])
@@ -134,11 +136,18 @@ def _pairs_between(
     return mixed
 
 
-def _distinct(faces: FaceSet, pairs: Int64[Tensor, "pairs 2"]) -> Int64[Tensor, "kept 2"]:
+def _distinct(
+    pictures: Int64[Tensor, " photos"], pairs: Int64[Tensor, "pairs 2"]
+) -> Int64[Tensor, "kept 2"]:
     """The pairs that are not one picture twice."""
-    kept = [faces.digests[a] != faces.digests[b] for a, b in pairs.tolist()]
-    distinct: Tensor = pairs[torch.tensor(kept, dtype=torch.bool)]
+    distinct: Tensor = pairs[pictures[pairs[:, 0]] != pictures[pairs[:, 1]]]
     return distinct
+
+
+def _numbered(faces: FaceSet) -> Int64[Tensor, " photos"]:
+    """A number for each photo, equal for one picture twice: saved anew, or under two names."""
+    first = {digest: at for at, digest in reversed(list(enumerate(faces.digests)))}
+    return torch.tensor([first[faces.digests[at]] for at in find_twins(faces).tolist()])
 
 
 def similarities(embeddings: Embeddings, pairs: Pairs) -> Float[Tensor, " pairs"]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from agns.data.selection import composed
 from agns.errors import ConfigError
 from agns.evaluation.campaign.cells import UNIVERSAL
 from agns.evaluation.campaign.findings import Findings
@@ -121,7 +122,9 @@ def _success(rows: Sequence[Row]) -> Mapping[_Group, Mapping[tuple[str, str | No
         if rate is not None:
             cell = row.cell
             group = found.setdefault((cell.recognizer, cell.goal, cell.attack), {})
-            group.setdefault((cell.subject, cell.target), []).append(float(rate))
+            # Folders may have come from another system, which encodes accents otherwise.
+            pair = composed(cell.subject), None if cell.target is None else composed(cell.target)
+            group.setdefault(pair, []).append(float(rate))
     return {
         group: {pair: sum(rates) / len(rates) for pair, rates in pairs.items()}
         for group, pairs in found.items()

@@ -9,6 +9,7 @@ from typing import Literal
 
 from agns.attack.methods import Method
 from agns.attack.universal import UniversalConfig
+from agns.data.selection import composed
 from agns.evaluation.universal import UniversalExperiment
 
 GoalName = Literal["dodge", "impersonate"]
@@ -97,6 +98,12 @@ class Plan:
     """Whether each frame is scored on the other recognisers too, where they know its people."""
     published: tuple[Published, ...] = ()
     """Figures to stand beside those measured."""
+
+    def __post_init__(self) -> None:
+        for name in ("subjects", "targets"):
+            people = getattr(self, name)
+            if isinstance(people, tuple):
+                object.__setattr__(self, name, tuple(map(composed, people)))
 
 
 def plan_as_json(plan: Plan) -> dict[str, object]:

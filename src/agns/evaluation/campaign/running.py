@@ -13,6 +13,7 @@ import torch
 
 from agns.attack.methods import Method, seeded
 from agns.data.faces import FaceSet
+from agns.data.twins import were_seen
 from agns.errors import AgnsError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.campaign.cells import UNIVERSAL, Cell
@@ -103,12 +104,9 @@ def examine_victim(opened: Opened, subjects: Sequence[str]) -> list[str]:
         except AgnsError:
             # Its attacks will say why they cannot be made.
             continue
-        fresh = [
-            place
-            for place in own.of(subject).tolist()
-            if own.digests[place] not in apparatus.photos_seen
-        ]
-        faces.append(own.faces(torch.tensor(fresh[:4], dtype=torch.int64)))
+        own = own.subset(own.of(subject))
+        fresh = (~were_seen(own, apparatus.photos_seen)).nonzero()[:, 0]
+        faces.append(own.faces(fresh[:4]))
         labels += [apparatus.recognizer.index_of(subject)] * len(fresh[:4])
     if not labels:
         return ["of the first subjects no photo is left that it was not trained on: not examined"]

@@ -10,6 +10,8 @@ import torch
 from agns.accessory.placement import FIXED
 from agns.data.camera import align_photos, draw_scene, photograph
 from agns.data.faces import FaceSet
+from agns.data.selection import composed
+from agns.data.twins import were_seen
 from agns.errors import AgnsError, DataError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.campaign.cells import UNIVERSAL
@@ -57,7 +59,8 @@ def transfer_through(
         for row in done
         if row.cell.recognizer != victim.name
         and row.cell.goal != UNIVERSAL
-        and {row.cell.subject, row.cell.target or row.cell.subject} <= set(known[victim.name])
+        and {composed(row.cell.subject), composed(row.cell.target or row.cell.subject)}
+        <= set(known[victim.name])
         and (row.cell.key, victim.name) not in there
     ]
     name, opened = "", None
@@ -90,7 +93,7 @@ def score_frame(
     """Score one attack's frame on a recogniser that it was not made against.
 
     Photos that this recogniser was trained on are left out, and those that the attack was made on:
-    the same pictures, or of the same file name.
+    the same pictures, saved anew or not, or of the same file name.
 
     Args:
         frame: (1, 3, 64, 176), in [0, 1].
@@ -119,18 +122,18 @@ def score_frame(
     )
     known = apparatus.photos_seen | set(result["craft_digests"])
     # The other recogniser may take the same photos aligned or cut otherwise: names stay.
-    crafted = {PurePosixPath(name).stem for name in result["photos"]["craft"]}
+    crafted = {composed(PurePosixPath(name).stem) for name in result["photos"]["craft"]}
+    subject = faces.subset(faces.of(result["subject"]))
     places = [
         place
-        for place in faces.of(result["subject"]).tolist()
-        if faces.digests[place] not in known
-        and PurePosixPath(faces.photos[place]).stem not in crafted
+        for place in (~were_seen(subject, known)).nonzero()[:, 0].tolist()
+        if PurePosixPath(subject.photos[place]).stem not in crafted
     ]
     if not places:
         raise DataError(
             f"{apparatus.recognizer_name} or the attack has seen every photo of {result['subject']}"
         )
-    own = faces.subset(torch.tensor(places))
+    own = subject.subset(torch.tensor(places))
     photos, everybody = own.faces(torch.arange(len(own))), torch.arange(len(own))
     victim, seed = apparatus.victim, int(result["seed"])
     plain = _judged(victim, photos)
