@@ -7,8 +7,9 @@ import os
 import platform
 import sys
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -160,8 +161,10 @@ def machine() -> dict[str, object]:
     return {"processor": name, "cores": os.cpu_count(), "gpu": gpu}
 
 
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
+def _composed(value: object) -> Any:
+    """A value as JSON has it, its text in composed Unicode (NFC)."""
+    text = json.dumps(value, default=_plain, ensure_ascii=False)
+    return json.loads(unicodedata.normalize("NFC", text))
 
 
 class RunDirectory:
@@ -198,16 +201,14 @@ class RunDirectory:
         if config is None and not written.is_file():
             raise ConfigError(f"there is no run in {path}")
         if config is not None:
-            # Names may be encoded otherwise on another system.
-            plain = json.loads(_composed(json.dumps(config, default=_plain, ensure_ascii=False)))
-            beside = dict(origin or {})
+            plain = _composed(config)
+            beside = origin or {}
             if written.is_file():
                 try:
                     before = read_json(written)
                 except DataError as error:
                     raise DataError(f"{error}: name another directory, or remove it") from error
-                text = json.dumps(before.get("config"), ensure_ascii=False)
-                self._compare(json.loads(_composed(text)), plain, beside)
+                self._compare(_composed(before.get("config")), plain, beside.keys())
             else:
                 about = {"versions": versions(), "machine": machine()}
                 called = {"command": command} if command else {}
@@ -234,14 +235,12 @@ class RunDirectory:
                 f"{path} already holds a run: name another directory, or go on with --resume"
             )
 
-    def _compare(
-        self, before: object, now: Mapping[str, object], beside: Mapping[str, object]
-    ) -> None:
+    def _compare(self, before: object, now: Mapping[str, object], beside: Set[str]) -> None:
         if not isinstance(before, dict):
             raise DataError(
                 f"{self.path / 'config.json'} holds no configuration: name another directory"
             )
-        for name in sorted((before.keys() | now.keys()) - beside.keys()):
+        for name in sorted((before.keys() | now.keys()) - beside):
             if before.get(name) != now.get(name):
                 raise ConfigError(
                     f"the run in {self.path} had {name} = {before.get(name)!r}, "

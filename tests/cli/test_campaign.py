@@ -322,3 +322,29 @@ def test_a_victim_that_does_not_open_ends_the_run_and_leaves_its_cells_open(
     ledger = Ledger(out / "campaign.sqlite")
     assert {row.state for row in ledger.rows()} == {"open"}
     ledger.close()
+
+
+def test_a_campaign_goes_on_with_renamed_photos_and_not_with_others(
+    agns: Run, write_plan: Callable[[str], Path], folder: Path, tmp_path: Path
+) -> None:
+    text = PLAN.replace("  - {{method: agn", "  # - {{method: agn")
+    assert agns("campaign", "run", write_plan(text), "--out", tmp_path / "out").code == 0
+    before = figures(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / "cells")
+    with sqlite3.connect(tmp_path / "out" / "campaign.sqlite") as ledger:
+        ledger.execute("UPDATE cells SET state = 'open', result = NULL")
+
+    moved = tmp_path / "moved"
+    for person in folder.iterdir():
+        (moved / person.name).mkdir(parents=True)
+        # In the opposite order.
+        for number, photo in enumerate(sorted(person.iterdir(), reverse=True)):
+            shutil.copy(photo, moved / person.name / f"{number}.png")
+    plan = write_plan(text.replace("{faces}", str(moved)))
+    assert agns("campaign", "run", plan, "--out", tmp_path / "out").code == 0
+    assert figures(tmp_path / "out") == before
+
+    shutil.copy(moved / "Synthetic_002" / "0.png", moved / "Synthetic_001" / "0.png")
+    done = agns("campaign", "run", plan, "--out", tmp_path / "out")
+    assert done.code == 2
+    assert "1 of its 4 are not among these, and 1 of these are new" in done.complaint

@@ -15,7 +15,7 @@ from PIL import Image as PilImage
 from agns.data.cache import decode_face
 from agns.data.faces import load_faces
 from agns.images import from_pixels
-from agns.models.recognizer import load_recognizer, save_recognizer
+from agns.models.recognizer import build_recognizer, load_recognizer, save_recognizer
 
 Run = Callable[..., Any]
 
@@ -216,3 +216,54 @@ def test_output_that_lacks_a_names_letters_gets_escapes(
     sys.stdout.flush()
     assert done.code == 0
     assert written.getvalue().splitlines()[0].endswith(b"\\u5f35 \xe9.png")
+
+
+def test_a_single_photo_is_recognised_and_an_empty_folder_is_passed_over(
+    agns: Run, tmp_path: Path, weights: Any, folder: Path
+) -> None:
+    root = tmp_path / "faces"
+    (root / "Synthetic_000").mkdir(parents=True)
+    (root / "Synthetic_001").mkdir()
+    shutil.copy(folder / "Synthetic_001" / "Synthetic_001_0001.png", root / "Synthetic_001")
+    done = agns("recognize", root, "--recognizer", weights.recognizer, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)[0]["photos"] == 1
+    assert "Synthetic_000 (a folder without pictures)" in done.err
+
+
+def test_a_photo_saved_anew_of_one_trained_on_counts_as_trained_on(
+    agns: Run, tmp_path: Path, weights: Any, folder: Path
+) -> None:
+    root = tmp_path / "faces"
+    shutil.copytree(folder / "Synthetic_001", root / "Synthetic_001")
+    trained = root / "Synthetic_001" / "Synthetic_001_0001.png"
+    with PilImage.open(trained) as picture:
+        picture.convert("RGB").save(trained.with_name("again.jpg"), quality=70)
+    faces = load_faces(root)
+    path = tmp_path / "victim.safetensors"
+    seen = faces.digests[faces.photos.index("Synthetic_001/Synthetic_001_0001.png")]
+    recognizer = load_recognizer(weights.recognizer)[0]
+    save_recognizer(path, recognizer, {"training_photos": [seen]})
+    done = agns("recognize", root, "--recognizer", path, "--json")
+    (found,) = json.loads(done.out)
+    assert (found["photos"], found["not_trained_on"]["photos"]) == (5, 3)
+
+
+def test_photos_cut_otherwise_than_those_trained_on_are_misuse(
+    agns: Run, tmp_path: Path, weights: Any, folder: Path
+) -> None:
+    path = tmp_path / "victim.safetensors"
+    save_recognizer(path, load_recognizer(weights.recognizer)[0], {"training_photos": ["some"]})
+    done = agns("recognize", folder, "--recognizer", path, "--center-crop", 200)
+    assert (done.code, "nobody could tell which it has seen" in done.complaint) == (2, True)
+
+
+def test_a_folder_from_a_mac_is_recognised(
+    agns: Run, tmp_path: Path, folder: Path, generator: torch.Generator
+) -> None:
+    root, path = tmp_path / "faces", tmp_path / "victim.safetensors"
+    shutil.copytree(folder / "Synthetic_001", root / "Jose\u0301")
+    save_recognizer(path, build_recognizer("of", ("Ann", "Jos\u00e9"), generator=generator))
+    done = agns("recognize", root, "--recognizer", path, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)[0]["photos"] == 4

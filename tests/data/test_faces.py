@@ -241,3 +241,54 @@ def test_classes_with_gaps_are_refused(tmp_path: Path, content: str) -> None:
         read_classes(path)
     with pytest.raises(ConfigError, match="no file of classes"):
         read_classes(tmp_path / "none.json")
+
+
+def test_a_decomposed_folder_name_and_a_composed_one_are_one_identity(album: Album) -> None:
+    root = album(**{"Jose\u0301": 2, "Zoe": 2})
+    faces = load_faces(root, FaceSelection(names=("Jos\u00e9",)))
+    assert faces.identities == ("Jos\u00e9",)
+    assert faces.photos == ("Jos\u00e9/1.png", "Jos\u00e9/2.png")
+    assert len(faces.of("Jose\u0301")) == 2
+
+
+def test_an_identity_is_left_out_by_either_form_of_its_name(album: Album) -> None:
+    root = album(**{"Jos\u00e9": 2, "Zoe": 2})
+    assert load_faces(root, FaceSelection(exclude=("Jose\u0301",))).identities == ("Zoe",)
+
+
+def test_two_forms_of_one_folder_name_are_refused(album: Album) -> None:
+    root = album(**{"Jose\u0301": 2, "Jos\u00e9": 2})
+    if len(list(root.iterdir())) < 2:
+        pytest.skip("this file system takes both for one name")
+    with pytest.raises(DataError, match="two folders called 'Jos\u00e9', which differ only in"):
+        load_faces(root)
+
+
+def test_classes_are_read_in_composed_form(tmp_path: Path) -> None:
+    (tmp_path / "classes.json").write_text('{"0": "Jose\u0301"}', encoding="utf-8")
+    assert read_classes(tmp_path / "classes.json") == ("Jos\u00e9",)
+
+
+def test_what_pictures_are_of_is_found_by_either_form_of_their_names(album: Album) -> None:
+    root = album(Ann=2)
+    (root / "Ann" / "1.png").rename(root / "Ann" / "e\u0301.png")
+    rows = [{"photo": "\u00e9.png", "digest": "what it is of"}]
+    (root / "Ann" / "photographs.json").write_text(json.dumps({"photographs": rows}))
+    assert "what it is of" in load_faces(root).digests
+
+
+def test_one_photo_is_enough_where_nothing_is_split(album: Album) -> None:
+    root = album(Ann=1, Bob=2, Cid=0)
+    faces = load_faces(root, FaceSelection(to_split=False))
+    assert counts(faces) == {"Ann": 1, "Bob": 2}
+    assert faces.without_photos == ("Cid",)
+
+
+def test_an_identity_none_of_whose_photos_decode_is_left_out_where_nothing_is_split(
+    album: Album,
+) -> None:
+    root = album(Ann=1, Bob=1)
+    (root / "Ann" / "1.png").write_text("not a picture")
+    faces = load_faces(root, FaceSelection(to_split=False, skip_unreadable=True))
+    assert (faces.identities, faces.labels.tolist()) == (("Bob",), [0])
+    assert faces.without_photos == ("Ann",)

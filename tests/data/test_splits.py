@@ -4,9 +4,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from tests.data.test_twins import saved_anew
 
 from agns.data.faces import FaceSet, faces_from_pixels
 from agns.data.splits import Split, craft_held_out_split, stratified_split
+from agns.data.synthetic import SyntheticConfig, synthetic_faces
 from agns.errors import ConfigError, DataError
 
 
@@ -198,6 +200,29 @@ def test_crafting_is_done_on_photos_seen_in_training_where_there_are_any(crowd: 
     assert {crowd.digests[place] for place in split.first.tolist()} <= seen
     unseen = [place for place in own if crowd.digests[place] not in seen]
     assert split.second.tolist() == unseen
+
+
+@pytest.fixture(scope="module")
+def twice() -> FaceSet:
+    """Eight photos of somebody drawn, then each of them saved anew."""
+    return saved_anew(synthetic_faces(SyntheticConfig(identities=1, photos=8)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_photo_saved_anew_stays_on_the_side_of_the_photo(twice: FaceSet, seed: int) -> None:
+    for split in (
+        stratified_split(twice, held_fraction=0.4, seed=seed),
+        craft_held_out_split(twice, subject="Synthetic_000", seed=seed),
+    ):
+        sides = [{place % 8 for place in side.tolist()} for side in (split.first, split.second)]
+        assert all(sides)
+        assert sides[0].isdisjoint(sides[1])
+
+
+def test_a_photo_saved_anew_of_one_trained_on_is_not_held_out(twice: FaceSet) -> None:
+    seen = set(twice.digests[:5])
+    split = craft_held_out_split(twice, subject="Synthetic_000", seen=seen)
+    assert split.second.tolist() == [5, 6, 7, 13, 14, 15]
 
 
 def test_a_subject_seen_in_training_altogether_leaves_nothing_to_score(crowd: FaceSet) -> None:

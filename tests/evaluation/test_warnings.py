@@ -1,18 +1,14 @@
 """What makes figures weaker than they look is said in words."""
 
-import io
 from dataclasses import replace
 
-import numpy
 import pytest
 import torch
-from PIL import Image
 
 from agns.attack.agn import AgnOutcome
 from agns.attack.goals import Dodge
 from agns.attack.search import Candidates
-from agns.data.synthetic import SyntheticConfig, synthetic_faces
-from agns.evaluation.checks import count_near_copies, find_warnings
+from agns.evaluation.checks import find_warnings
 from agns.evaluation.controls import CONTROLS
 from agns.evaluation.metrics import SplitSuccess, measure_split
 from agns.evaluation.stealth import Stealth
@@ -69,30 +65,15 @@ def warnings(
     recognized: float = 1,
     stealth: Stealth = STEALTH,
     bare: SplitSuccess = NEVER,
-    near_copies: int = 0,
+    saved_anew: int = 0,
 ) -> list[str]:
     controls = {**dict.fromkeys(CONTROLS, NEVER), "untrained_generator": control}
-    return find_warnings(outcome, held_out, controls, recognized, stealth, bare, near_copies)
+    return find_warnings(outcome, held_out, controls, recognized, stealth, bare, saved_anew)
 
 
-def test_photos_that_were_attacked_and_scored_are_said(outcome: AgnOutcome) -> None:
-    (sentence,) = warnings(outcome, near_copies=3)
-    assert sentence.startswith("Of 20 held-out photos 3 look like a craft photo saved anew")
-
-
-def test_a_photo_saved_anew_is_known_and_another_is_not() -> None:
-    config = SyntheticConfig(identities=1, photos=6)
-    photos = synthetic_faces(config, workers=1).faces(torch.arange(6))
-    stored = io.BytesIO()
-    picture = Image.fromarray((photos[0] * 255).byte().permute(1, 2, 0).numpy())
-    picture.resize((150, 150)).save(stored, "JPEG", quality=60)
-    again = numpy.asarray(Image.open(stored).resize((224, 224)))
-    copied = torch.from_numpy(again.copy()).permute(2, 0, 1)[None] / 255
-    assert count_near_copies(photos[:3], photos[3:]) == 0
-    assert count_near_copies(photos[:3], torch.cat([photos[3:], copied])) == 1
-    # Lighter, still one picture; one colour alone is like nothing.
-    assert count_near_copies(photos[:3], 0.5 + 0.5 * photos[1:2]) == 1
-    assert count_near_copies(photos[:3], torch.full((1, 3, 224, 224), 0.5)) == 0
+def test_photos_saved_anew_are_counted(outcome: AgnOutcome) -> None:
+    (sentence,) = warnings(outcome, saved_anew=3)
+    assert sentence.startswith("Of the subject's photos 3 look like another one saved anew")
 
 
 def test_figures_without_a_weakness_have_no_warnings(outcome: AgnOutcome) -> None:

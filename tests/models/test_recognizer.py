@@ -350,3 +350,9 @@ def test_a_compiled_recogniser_is_saved_like_any_other(
 def test_what_is_no_recogniser_is_not_saved_as_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected a recogniser to save, got a Linear"):
         save_recognizer(tmp_path / "file", nn.Linear(2, 2))
+
+
+def test_an_identity_is_known_by_either_form_of_its_name(generator: torch.Generator) -> None:
+    recognizer = build_recognizer("of", ("Ann", "Jose\u0301"), generator=generator)
+    assert recognizer.identities == ("Ann", "Jos\u00e9")
+    assert recognizer.index_of("Jose\u0301") == 1

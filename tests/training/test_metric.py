@@ -112,6 +112,14 @@ def test_a_run_broken_off_and_resumed_ends_bit_for_bit_as_an_unbroken_one(
     assert (out / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
 
 
+def test_resuming_on_other_pictures_of_the_same_names_is_refused(
+    whole: Path, people: FaceSet, glasses: Pixels
+) -> None:
+    others = replace(people, pixels=people.pixels.flip(2))
+    with pytest.raises(ConfigError, match="40 of its 40 are not among these, and 40 of these"):
+        train_metric(others, glasses, CONFIG, whole, about=ABOUT, resume=True)
+
+
 def test_the_loss_falls(tmp_path: Path, people: FaceSet, glasses: Pixels) -> None:
     config = replace(CONFIG, epochs=8, glasses_share=0.0, erased_share=0.0)
     train_metric(people, glasses, config, tmp_path / "run", about=ABOUT)

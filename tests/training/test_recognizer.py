@@ -158,6 +158,32 @@ def test_resuming_on_other_photos_is_refused(whole: Path, faces: FaceSet, glasse
         train_recognizer(fewer, glasses, CONFIG, whole, about=ABOUT, resume=True)
 
 
+def test_renamed_photos_and_frames_in_a_renamed_folder_go_on_to_the_same_weights(
+    whole: Path, tmp_path: Path, faces: FaceSet, glasses: Pixels
+) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(BrokenOff):
+        train_recognizer(faces, glasses, CONFIG, out, about=ABOUT, progress=break_off_in_epoch_2)
+    order = torch.randperm(len(faces), generator=torch.Generator().manual_seed(1))
+    named = tuple(f"{number:03d}.png" for number in range(len(faces)))
+    renamed = replace(faces.subset(order), photos=named)
+    about = replace(ABOUT, source="elsewhere")
+    train_recognizer(renamed, glasses.flip(0), CONFIG, out, about=about, resume=True)
+    expected, _ = load_tensors(whole / "recognizer.safetensors")
+    found, _ = load_tensors(out / "recognizer.safetensors")
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    assert (out / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+
+
+def test_resuming_on_other_pictures_of_the_same_names_is_refused(
+    whole: Path, faces: FaceSet, glasses: Pixels
+) -> None:
+    pixels = faces.pixels.clone()
+    pixels[:2] = 255 - pixels[:2]
+    with pytest.raises(ConfigError, match="2 of its 24 are not among these, and 2 of these are"):
+        train_recognizer(replace(faces, pixels=pixels), glasses, CONFIG, whole, resume=True)
+
+
 def test_a_directory_that_holds_a_run_is_refused(
     whole: Path, faces: FaceSet, glasses: Pixels
 ) -> None:

@@ -10,7 +10,12 @@ import typer
 from agns.cli.cluster import DaskOption, DaskResourcesOption, check_dask, work_on_dask
 from agns.cli.console import bar, prepare, say, show
 from agns.cli.given import Command
-from agns.cli.opening import known_identities, open_for_campaign, open_on_worker
+from agns.cli.opening import (
+    begin_photos,
+    known_identities,
+    open_for_campaign,
+    open_on_worker,
+)
 from agns.cli.options import DeviceOption
 from agns.cli.parts import PartOption, chosen_part, ledger_of
 from agns.cli.working import share, tell, work
@@ -86,9 +91,11 @@ def run(
         rehearse(dataclasses.replace(read, recognizers=tuple(needed)), taken, device)
         return
     with ledger_of(own, read, cells, out, retry_failed=retry_failed, reopen=reopen) as ledger:
+        begun = begin_photos(read, taken, known, ledger.photos())
+        ledger.enter_photos(begun)
         _examine(read, needed, ledger, cells, known, device)
         if dask is not None and taken:
-            opened = functools.partial(open_on_worker, plan=read, device=device)
+            opened = functools.partial(open_on_worker, plan=read, device=device, begun=begun)
             work_on_dask(
                 read, ledger.path, dask, opened,
                 workers=min(workers, len(taken)), resources=dask_resources, tell=tell,
@@ -255,8 +262,8 @@ def _transfer(
         told = read_ledgers(out)
         rows = join_rows(told)
         transfers = join_transfers(told, rows)
+    opened = functools.partial(open_for_campaign, plan=plan, device=device, begun=ledger.photos())
     with bar("Scoring on the other recognisers") as progress:
-        opened = functools.partial(open_for_campaign, plan=plan, device=device)
         transfer_through(
             plan, ledger, out, opened, known, rows=rows, transfers=transfers, progress=progress
         )

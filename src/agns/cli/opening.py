@@ -16,7 +16,11 @@ from agns.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from agns.data.faces import FaceSet
+    from agns.evaluation.campaign.cells import Cell
+    from agns.evaluation.campaign.ledger import Begun
     from agns.evaluation.campaign.plan import Plan, Victim
     from agns.evaluation.campaign.running import Opened
 
@@ -32,28 +36,85 @@ def known_identities(victim: "Victim") -> tuple[str, ...]:
     return tuple(name for name in identities if listed.get(name))
 
 
-def open_for_campaign(victim: "Victim", plan: "Plan", device: str = "auto") -> "Opened":
-    """A victim with what attacks on it need; see `agns.evaluation.campaign.running.Opened`."""
+def open_for_campaign(
+    victim: "Victim", plan: "Plan", device: str = "auto", begun: "Begun | None" = None
+) -> "Opened":
+    """A victim with what attacks on it need; see `agns.evaluation.campaign.running.Opened`.
+
+    Photos come as the campaign was begun with them, under the names that they had.
+    """
+    from agns.data.known_photos import as_recorded
+
     opened = open_victim(victim.file, device)
     options = FaceOptions(root=victim.faces, center_crop=recorded_crop(opened.metadata))
 
     # Attacks of one subject come together.
     @functools.lru_cache(maxsize=1)
     def photos(subject: str) -> "FaceSet":
-        if not subject:
-            return open_crowd(options, opened.recognizer.identities)
-        return open_subject(options, subject, opened.recognizer.identities)
+        if subject:
+            found = open_subject(options, subject, opened.recognizer.identities)
+        else:
+            found = open_crowd(options, opened.recognizer.identities)
+        rows = (begun or {}).get((victim.name, subject))
+        return found if rows is None else as_recorded(found, rows, f"attacks on {victim.name}")
 
     return open_apparatus(opened, None, None, None, count=plan.frames), photos
 
 
-def open_on_worker(victim: "Victim", plan: "Plan", device: str) -> "Opened":
+def begin_photos(
+    plan: "Plan", cells: "Sequence[Cell]", known: "Mapping[str, Sequence[str]]", begun: "Begun"
+) -> "Begun":
+    """Which photos a campaign is begun with, or those that it was begun with.
+
+    Args:
+        plan: Names the face folders; drawn faces are the same anywhere.
+        cells: Whose photos they are.
+        known: By each victim's name, the identities that it knows and that have photos.
+        begun: What was entered before.
+
+    Raises:
+        ConfigError: The folders hold other photos by now.
+    """
+    import dataclasses
+
+    from agns.data.known_photos import as_recorded, rows_of
+    from agns.errors import AgnsError
+    from agns.evaluation.campaign.cells import UNIVERSAL
+
+    entered = dict(begun)
+    for victim in plan.recognizers:
+        if victim.faces is None:
+            continue
+        opened = open_victim(victim.file)
+        options = FaceOptions(root=victim.faces, center_crop=recorded_crop(opened.metadata))
+        own = [cell for cell in cells if plan.transfer or cell.recognizer == victim.name]
+        people = dict.fromkeys("" if cell.goal == UNIVERSAL else cell.subject for cell in own)
+        for subject in people:
+            if subject and subject not in known[victim.name]:
+                continue
+            try:
+                if subject:
+                    faces = open_faces(dataclasses.replace(options, names=(subject,)))
+                else:
+                    faces = open_crowd(options, opened.recognizer.identities)
+            except AgnsError:
+                # Its attacks will say why they cannot be made.
+                continue
+            rows = entered.setdefault((victim.name, subject), rows_of(faces))
+            as_recorded(faces, rows, f"the campaign against {victim.name}")
+    return entered
+
+
+def open_on_worker(
+    victim: "Victim", plan: "Plan", device: str, begun: "Begun | None" = None
+) -> "Opened":
     """The same on a Dask worker; of a local cluster's, each takes the next GPU."""
     from distributed import get_worker
 
     name = get_worker().name
     # A local cluster's workers are numbered; others bear names, and see the GPU meant for them.
-    return open_for_campaign(victim, plan, in_turn(device, name) if type(name) is int else device)
+    place = in_turn(device, name) if type(name) is int else device
+    return open_for_campaign(victim, plan, place, begun)
 
 
 def in_turn(device: str, number: int) -> str:

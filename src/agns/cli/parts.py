@@ -107,6 +107,9 @@ def ledger_of(
                 for name, weights in other.weights.items():
                     if name not in ledger.weights():
                         ledger.enter_victim(name, weights, other.doubts[name])
+                ledger.enter_photos(
+                    {key: rows for key, rows in other.photos.items() if key not in ledger.photos()}
+                )
             yield ledger
     finally:
         ledger.close()

@@ -12,6 +12,7 @@ from agns.cli.options import (
     FaceOptions,
     RecognizerOption,
     SkipOption,
+    attacked_crop,
     open_faces,
     open_victim,
     recorded_crop,
@@ -90,6 +91,9 @@ def recognize(
     victim = open_victim(recognizer)
     frozen = freeze(victim.recognizer)
     crop = recorded_crop(victim.metadata) if center_crop is None else center_crop
+    if any(path.is_dir() for path in paths):
+        # Which of a folder's photos it was trained on is told by photos cut as it saw them.
+        crop = attacked_crop(victim, center_crop)
     seen = photos_seen(victim.metadata)
     results: list[Choices | FolderAccuracy | LeftOut] = []
     bad: UnreadableImage | None = None

@@ -63,7 +63,7 @@ def work(plan: "Plan", path: Path, device: str, *, watched: bool = True) -> None
 
     ledger = Ledger(path)
     watch = {"watch": lambda cells: bar(_titles(cells))} if watched else {}
-    opened = functools.partial(open_for_campaign, plan=plan, device=device)
+    opened = functools.partial(open_for_campaign, plan=plan, device=device, begun=ledger.photos())
     work_through(plan, ledger, path.parent, opened, tell=tell, **watch)
     ledger.close()
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from agns.accessory.frame import FRAME_COLUMNS, FRAME_ROWS, FRAME_SIZE
 from agns.data.listing import READ, list_folder, without_ending
+from agns.data.selection import composed
 from agns.data.textures import Texture, chosen, painted
 from agns.data.workers import each_in_order
 from agns.errors import ConfigError, DataError, UnreadableImage
@@ -201,7 +202,8 @@ def _listed(root: Path, names: Path | None) -> list[Path]:
     if names is None:
         paths = list(list_folder(root).pictures)
     else:
-        paths = [root / name for name in _lines(names)]
+        there = {composed(path.name): path for path in root.iterdir()}
+        paths = [there.get(composed(name), root / name) for name in _lines(names)]
         for path in paths:
             if not path.is_file():
                 raise DataError(f"{names} lists {path.name}, but there is no file {path}")

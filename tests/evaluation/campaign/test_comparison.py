@@ -108,3 +108,8 @@ def test_other_settings_are_not_compared(
     else:
         with pytest.raises(ConfigError, match=complaint):
             compare_findings(*both)
+
+
+def test_names_are_compared_in_composed_form(row: Make) -> None:
+    (found,) = compare([row("Jos\u00e9", "agn", 0.2)], [row("Jose\u0301", "agn", 0.2)])
+    assert (found.subjects, found.missing) == (1, 0)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agns.data.known_photos import PhotoRow
 from agns.errors import ConfigError, DataError
 from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.ledger import Ledger
@@ -181,3 +182,22 @@ def test_victims_are_kept_with_what_speaks_against_them(ledger: Ledger) -> None:
     assert (ledger.weights(), ledger.doubts()) == ({}, {})
     ledger.enter_victim("r", "abc", ["its range is off"])
     assert (ledger.weights(), ledger.doubts()) == ({"r": "abc"}, {"r": ["its range is off"]})
+
+
+def test_a_plan_goes_on_wherever_its_files_and_folders_lie_by_now(ledger: Ledger) -> None:
+    def plan(place: str, name: str) -> dict[str, object]:
+        victim = {"name": "r", "file": f"{place}/weights", "faces": f"{place}/faces"}
+        return {"recognizers": [victim], "subjects": [name]}
+
+    other = Ledger(ledger.path.with_name("other.sqlite"))
+    other.begin(plan("here", "Jos\u00e9"), CELLS, {})
+    other.begin(plan("there", "Jose\u0301"), CELLS, {})
+    drawn = {"recognizers": [{"name": "r", "file": None, "faces": None}], "subjects": ["Jos\u00e9"]}
+    with pytest.raises(ConfigError, match="holds a campaign of another plan"):
+        other.begin(drawn, CELLS, {})
+
+
+def test_photos_are_kept_by_content(ledger: Ledger) -> None:
+    row = PhotoRow(photo="Ann/1.png", identity="Ann", digest="d", picture="p")
+    ledger.enter_photos({("r", "Ann"): [row]})
+    assert ledger.photos() == {("r", "Ann"): [row]}

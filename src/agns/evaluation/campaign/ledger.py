@@ -13,7 +13,9 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeAlias
 
+from agns.data.known_photos import PhotoRow, read_rows
 from agns.errors import ConfigError, DataError
 from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.plan import same_plan
@@ -43,7 +45,14 @@ CREATE TABLE IF NOT EXISTS transfers (
     score TEXT NOT NULL,
     PRIMARY KEY (key, victim)
 );
+CREATE TABLE IF NOT EXISTS photos (
+    victim TEXT, subject TEXT, listed TEXT NOT NULL, PRIMARY KEY (victim, subject)
+);
 """
+
+Begun: TypeAlias = dict[tuple[str, str], list[PhotoRow]]
+"""By victim and subject, the photos that a campaign was begun with; by the subject `""`, those of
+everybody."""
 
 
 class Ledger:
@@ -214,6 +223,21 @@ class Ledger:
     def weights(self) -> dict[str, str]:
         """The digest of each victim that was entered, by its name."""
         return dict(self.file.execute("SELECT name, weights FROM victims ORDER BY rowid"))
+
+    def enter_photos(self, begun: Begun) -> None:
+        """Enter which photos the campaign is begun with."""
+        self.file.executemany(
+            "INSERT OR REPLACE INTO photos VALUES (?, ?, ?)",
+            [(*key, json.dumps([row.as_json() for row in rows])) for key, rows in begun.items()],
+        )
+
+    def photos(self) -> Begun:
+        """All that was entered of photos."""
+        found = self.file.execute("SELECT victim, subject, listed FROM photos").fetchall()
+        return {
+            (victim, subject): read_rows(json.loads(listed), self.path)
+            for victim, subject, listed in found
+        }
 
     def doubts(self) -> dict[str, list[str]]:
         """By the name of each victim that was examined."""

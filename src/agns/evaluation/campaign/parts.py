@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agns.data.known_photos import PhotoRow
 from agns.errors import ConfigError, DataError
 from agns.evaluation.campaign.cells import Cell
+from agns.evaluation.campaign.ledger import Begun
 from agns.evaluation.campaign.plan import same_plan
 from agns.evaluation.campaign.reading import reading
 from agns.evaluation.campaign.rows import Row, TransferRow
@@ -123,6 +125,8 @@ class Told:
     doubts: Mapping[str, Sequence[str]]
     runs: Sequence[Run]
     """That have not ended in good order."""
+    photos: Begun
+    """Which photos it was begun with."""
 
 
 def read_ledgers(out: Path, *, but: str = "") -> list[Told]:
@@ -159,6 +163,7 @@ def read_ledgers(out: Path, *, but: str = "") -> list[Told]:
                     weights=ledger.weights(),
                     doubts=ledger.doubts(),
                     runs=runs_in(ledger.file),
+                    photos=ledger.photos(),
                 )
             )
     for other in told[1:]:
@@ -180,8 +185,15 @@ def check_alike(first: Told, other: Told) -> None:
     for name in first.weights.keys() & other.weights.keys():
         if first.weights[name] != other.weights[name]:
             differ = f"are of two recognisers that are both called {name}"
+    for key in first.photos.keys() & other.photos.keys():
+        if _pictures(first.photos[key]) != _pictures(other.photos[key]):
+            differ = f"were begun with other photos of {key[1] or 'the identities'}"
     if differ is not None:
         raise DataError(f"{first.path} and {other.path.name} {differ}: move one of them away")
+
+
+def _pictures(rows: Sequence[PhotoRow]) -> list[str]:
+    return sorted(row.picture for row in rows)
 
 
 def join_rows(told: Sequence[Told]) -> list[Row]:

@@ -119,14 +119,22 @@ def plan_as_json(plan: Plan) -> dict[str, object]:
 def same_plan(known: Mapping[str, object], plan: Mapping[str, object]) -> bool:
     """Whether a plan is the one that a ledger was begun with.
 
-    What plans could not say yet when it was begun, they leave empty now.
+    Weights and photos are known by content, wherever they lie. What plans could not say yet when it
+    was begun, they leave empty now.
     """
-    # As JSON has them: tuples are lists there.
-    one, other = (
-        {name: json.dumps(value, sort_keys=True) for name, value in some.items() if value}
-        for some in (known, plan)
-    )
-    return one == other
+    return _by_content(known) == _by_content(plan)
+
+
+def _by_content(plan: Mapping[str, object]) -> str:
+    recognizers = plan.get("recognizers")
+    victims = [
+        {**victim, **{name: victim.get(name) is not None for name in ("file", "faces")}}
+        for victim in (recognizers if isinstance(recognizers, list | tuple) else ())
+        if isinstance(victim, dict)
+    ]
+    told = {name: value for name, value in {**plan, "recognizers": victims}.items() if value}
+    # Names may have been encoded otherwise on another system.
+    return composed(json.dumps(told, sort_keys=True, ensure_ascii=False))
 
 
 def _text(path: Path | None) -> str | None:
