@@ -232,3 +232,11 @@ def test_cropping_refuses_two_pictures_of_one_stem(shop: Path, tmp_path: Path) -
 def test_cropping_refuses_a_file_as_its_destination(shop: Path) -> None:
     with pytest.raises(ConfigError, match="is a file"):
         crop_eyeglasses(shop, shop / "a.png")
+
+
+def test_listed_names_match_however_their_accents_are_encoded(shop: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "e\u0301.png").write_bytes((shop / "a.png").read_bytes())
+    names = listed(tmp_path / "names.txt", "\u00e9.png")
+    assert len(read_eyeglasses(own, names=names)) == 1

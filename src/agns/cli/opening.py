@@ -78,7 +78,7 @@ def begin_photos(
     import dataclasses
 
     from agns.data.known_photos import as_recorded, rows_of
-    from agns.errors import AgnsError
+    from agns.errors import AgnsError, ConfigError
     from agns.evaluation.campaign.cells import UNIVERSAL
 
     entered = dict(begun)
@@ -88,16 +88,23 @@ def begin_photos(
         opened = open_victim(victim.file)
         options = FaceOptions(root=victim.faces, center_crop=recorded_crop(opened.metadata))
         own = [cell for cell in cells if plan.transfer or cell.recognizer == victim.name]
-        people = dict.fromkeys("" if cell.goal == UNIVERSAL else cell.subject for cell in own)
-        for subject in people:
-            if subject and subject not in known[victim.name]:
+        people = ["" if cell.goal == UNIVERSAL else cell.subject for cell in own]
+        people += [subject for name, subject in begun if name == victim.name]
+        for subject in dict.fromkeys(people):
+            before = begun.get((victim.name, subject))
+            if before is None and subject and subject not in known[victim.name]:
                 continue
             try:
                 if subject:
                     faces = open_faces(dataclasses.replace(options, names=(subject,)))
                 else:
                     faces = open_crowd(options, opened.recognizer.identities)
-            except AgnsError:
+            except AgnsError as error:
+                if before is not None:
+                    raise ConfigError(
+                        f"{victim.faces} does not hold the photos any more that attacks on "
+                        f"{victim.name} were begun with: {error}"
+                    ) from error
                 # Its attacks will say why they cannot be made.
                 continue
             rows = entered.setdefault((victim.name, subject), rows_of(faces))

@@ -145,11 +145,14 @@ def _places(
     Raises:
         ConfigError: Some are not there.
     """
+    from agns.data.selection import composed
     from agns.errors import ConfigError
 
     digests = report.get("held_out_digests")
     known = isinstance(digests, list) and len(digests) == len(held_out)
-    wanted = list(map(str, digests)) if isinstance(digests, list) and known else held_out
+    wanted = list(map(composed, held_out))
+    if isinstance(digests, list) and known:
+        wanted = list(map(str, digests))
     there: dict[str, list[int]] = {}
     for place, sign in enumerate(own.digests if known else own.photos):
         there.setdefault(sign, []).append(place)

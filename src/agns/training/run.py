@@ -83,7 +83,10 @@ class RecognizerRun:
             record_frames(self.out, torch.cat([material.glasses, material.unseen_glasses]))
         run = RunDirectory(
             self.out, record, resume=resume, command=self.about.command,
-            origin={**self._origin(), "photos": len(faces)},
+            origin={
+                "source": self.about.source, "start": None if start is None else start.path.name,
+                "photos": len(faces),
+            },
         )  # fmt: skip
         write_classes(self.out / "classes.json", faces.identities)
         return run
