@@ -64,7 +64,7 @@ def save_tensors(
     Args:
         path: A safetensors file.
         tensors: By name; of any layout and device.
-        metadata: Text to keep beside them.
+        metadata: Text kept beside them.
         half: Round float32 to float16, which loading turns back: half the size, 11 bits.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -109,11 +109,11 @@ def _unreadable(path: Path, error: Exception) -> str:
             size = file.seek(0, os.SEEK_END)
     except OSError as failure:
         return f"{path} cannot be read: {failure.strerror or failure}"
-    if kind not in (SAFETENSORS, None):
-        advice = kind.advice or "`agns models import` brings in weights of other systems"
-        return f"{path} is {kind.words}, not a safetensors file: {advice}"
     if kind is None:
         return f"{path} is not a safetensors file: its beginning is of no known kind"
+    if kind != SAFETENSORS:
+        advice = kind.advice or "`agns models import` brings in weights of other systems"
+        return f"{path} is {kind.words}, not a safetensors file: {advice}"
     if size < 8 + length or "not fully covered" in str(error):
         return f"{path} is not a readable safetensors file: it is cut short at {size} bytes"
     return f"{path} is not a readable safetensors file: {error}"
