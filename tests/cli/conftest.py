@@ -51,19 +51,27 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
+@contextlib.contextmanager
+def signals_kept() -> Iterator[None]:
+    """Give signals back, which a command takes for good, since its process ends with it."""
+    before = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    hook = sys.unraisablehook
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None and signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+        sys.unraisablehook = hook
+
+
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Draws in this process, and leaves PyTorch as it was."""
     for module in ("faces", "glasses", "options"):
         monkeypatch.setattr(f"agns.cli.{module}.workers", lambda: 1)
-    # A command ends with its process, and takes what interrupts it for good.
-    before = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    hook = sys.unraisablehook
-    yield
-    for number, handler in before.items():
-        if handler is not None and signal.getsignal(number) is not handler:
-            signal.signal(number, handler)
-    sys.unraisablehook = hook
+    with signals_kept():
+        yield
     torch.set_flush_denormal(False)
 
 
@@ -92,6 +100,7 @@ def call(*arguments: object) -> Outcome:
         pytest.MonkeyPatch.context() as patch,
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
+        signals_kept(),
     ):
         patch.setattr(sys, "argv", ["agns", *map(str, arguments)])
         try:

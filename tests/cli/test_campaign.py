@@ -19,7 +19,7 @@ import pytest
 import torch
 from tests.cli.conftest import call, draw_nothing
 
-from agns.cli import campaign
+from agns.cli import working
 from agns.errors import AttackError, WeightsError
 from agns.evaluation.campaign import running, transfer
 from agns.evaluation.campaign.cells import Cell
@@ -316,7 +316,7 @@ def test_a_victim_that_does_not_open_ends_the_run_and_leaves_its_cells_open(
         done = agns("campaign", "run", plan, "--out", out)
     assert "0 of 4 attacks have results, 4 failed" in done.out
     with monkeypatch.context() as patch:
-        patch.setattr(campaign, "open_for_campaign", closed)
+        patch.setattr(working, "open_for_campaign", closed)
         done = agns("campaign", "run", plan, "--out", out, "--retry-failed")
     assert (done.code, done.complaint) == (1, "the disk is away")
     ledger = Ledger(out / "campaign.sqlite")
