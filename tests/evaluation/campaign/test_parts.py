@@ -65,6 +65,18 @@ def test_parts_have_as_much_of_each_recogniser_and_attack_but_for_one() -> None:
         assert max(counts) - min(counts) <= 1
 
 
+def test_no_part_is_left_with_the_attacks_of_one_method() -> None:
+    cells = [
+        cell(f"P{number}", attack, recognizer)
+        for recognizer in ("r", "s")
+        for number in range(2)
+        for attack in ("agn", "pgd")
+    ]
+    for number in (1, 2):
+        share = share_of(cells, Part(number=number, of=2), together=2)
+        assert Counter(one.attack for one in share) == {"agn": 2, "pgd": 2}
+
+
 def test_cells_that_run_together_stay_together() -> None:
     groups = {
         kind: [one for one in MANY if one.kind == kind] for kind in {one.kind for one in MANY}

@@ -5,6 +5,7 @@ and reads those of others.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,8 +91,8 @@ def part_of_array(environment: Mapping[str, str]) -> Part | None:
 def share_of(cells: Sequence[Cell], part: Part, *, together: int = 1) -> list[Cell]:
     """A part's cells, which follow from the order of all alone.
 
-    Cells of each kind are dealt out in turn, as many at a time as run together, so that each part
-    has as many of each kind as the others, but for one deal.
+    Cells of each kind are dealt out, as many at a time as run together, each time to the part that
+    has least of the kind, then of all, then of the attack, then of the recogniser.
 
     Args:
         cells: All of the plan.
@@ -101,13 +102,25 @@ def share_of(cells: Sequence[Cell], part: Part, *, together: int = 1) -> list[Ce
     kinds: dict[tuple[str, ...], list[Cell]] = {}
     for cell in cells:
         kinds.setdefault(cell.kind, []).append(cell)
-    deals = [
-        own[begin : begin + together]
-        for own in kinds.values()
-        for begin in range(0, len(own), together)
-    ]
-    own = {cell for deal in deals[part.number - 1 :: part.of] for cell in deal}
-    return [cell for cell in cells if cell in own]
+    shares: list[set[Cell]] = [set() for _ in range(part.of)]
+    total, attacks, recognizers = [0] * part.of, Counter[object](), Counter[object]()
+    for own in kinds.values():
+        dealt = [0] * part.of
+        attack, recognizer = own[0].attack, own[0].recognizer
+        for begin in range(0, len(own), together):
+            deal = own[begin : begin + together]
+            least = min(
+                range(part.of),
+                key=lambda one: (
+                    dealt[one], total[one], attacks[attack, one], recognizers[recognizer, one], one
+                ),
+            )  # fmt: skip
+            shares[least].update(deal)
+            dealt[least] += 1
+            total[least] += len(deal)
+            attacks[attack, least] += len(deal)
+            recognizers[recognizer, least] += len(deal)
+    return [cell for cell in cells if cell in shares[part.number - 1]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
