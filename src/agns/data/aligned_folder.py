@@ -251,8 +251,8 @@ def _done(job: Job, destination: Path, record: dict[str, Row]) -> Row | None:
     except OSError:
         return None
     for name in row.pictures:
-        path = destination / name
-        if not path.is_file() or path.stat().st_mtime < changed:
+        picture = destination / name
+        if not picture.is_file() or picture.stat().st_mtime < changed:
             return None
     return row
 
