@@ -5,6 +5,8 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from agns.formats import picture_format
+
 ZIP = b"PK\x03\x04"
 TORCH_LEGACY = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 """How `torch.save` began before it wrote zip archives: a pickle of 0x1950A86A20F9469CFC6C."""
@@ -61,16 +63,8 @@ _SIGNATURES: tuple[tuple[int, bytes, FileKind], ...] = (
     (0, b"MATLAB ", MATLAB),
     (0, TORCH_LEGACY, TORCH),
     (0, b"\x93NUMPY", NUMPY),
-    (0, b"\x89PNG\r\n\x1a\n", FileKind("a PNG picture")),
-    (0, b"\xff\xd8\xff", FileKind("a JPEG picture")),
-    (0, b"GIF8", FileKind("a GIF picture")),
-    (8, b"WEBP", FileKind("a WebP picture")),
-    (0, b"BM", FileKind("a BMP picture")),
-    (0, b"II*\0", FileKind("a TIFF picture")),
-    (0, b"MM\0*", FileKind("a TIFF picture")),
     (4, b"ftypheic", FileKind("a HEIC picture")),
     (4, b"ftypmif1", FileKind("a HEIC picture")),
-    (4, b"ftypavif", FileKind("an AVIF picture")),
     (4, b"ftyp", FileKind("a film")),
     (0, b"%PDF-", FileKind("a PDF file")),
     (0, b"GGUF", FileKind("a GGUF file")),
@@ -98,6 +92,8 @@ def file_kind(path: Path) -> FileKind | None:
         return EMPTY
     if not head.strip(b"\0"):
         return BLANK
+    if (picture := picture_format(head)) is not None:
+        return FileKind(f"{'an' if picture == 'AVIF' else 'a'} {picture} picture")
     for at, signature, kind in _SIGNATURES:
         if head[at : at + len(signature)] == signature:
             return kind

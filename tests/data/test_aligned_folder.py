@@ -94,7 +94,7 @@ def test_two_processes_write_what_one_does(photos: Path, tmp_path: Path) -> None
         assert path.read_bytes() == (together / path.relative_to(alone)).read_bytes()
 
 
-def test_what_is_done_is_not_done_again_unless_the_photo_is_newer(
+def test_what_is_done_is_not_done_again_unless_the_photo_is_another(
     photos: Path, tmp_path: Path, found: LandmarkSource
 ) -> None:
     out = tmp_path / "aligned"
@@ -103,11 +103,25 @@ def test_what_is_done_is_not_done_again_unless_the_photo_is_newer(
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
     assert align_folder(jobs, out, CONFIG, found) == first
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.png")} == before
-    future = (out / "Ada/one.png").stat().st_mtime + 10
-    os.utime(photos / "Ada/one.png", (future, future))
+    (photos / "Ben/two.jpg").touch()
+    # What is put in a photo's place may be older than what it was aligned to.
+    write_image(photos / "Ada/one.png", read_image(photos / "Ben/two.jpg"))
+    os.utime(photos / "Ada/one.png", (1, 1))
     align_folder(jobs, out, CONFIG, found)
     after = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
     assert [path.name for path in before if after[path] != before[path]] == ["one.png"]
+
+
+def test_photos_that_were_moved_are_known_again(
+    photos: Path, tmp_path: Path, found: LandmarkSource
+) -> None:
+    out, moved = tmp_path / "aligned", tmp_path / "moved"
+    first = align_folder(list_jobs([photos], out), out, CONFIG, found)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.png")}
+    photos.rename(moved)
+    again = align_folder(list_jobs([moved], out), out, CONFIG, found)
+    assert outcomes(again) == outcomes(first)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.png")} == before
 
 
 def test_a_killed_run_goes_on_and_keeps_its_record(

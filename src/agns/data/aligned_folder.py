@@ -2,7 +2,7 @@
 
 Beside the aligned pictures lie `alignment.csv`, a line for each photo and what became of it, and
 `alignment.json`, the settings and versions. Nothing that is there already is deleted; a picture
-is written again only if its photo is newer.
+is written again only if its photo is another one by now.
 """
 
 import functools
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from agns.data.alignment import POSES, align
 from agns.data.alignment_jobs import FACE, Job, Row, append_row, read_record, write_record
+from agns.data.cache import file_digest
 from agns.data.landmark_finding import FINDERS, Finder, load_landmarker
 from agns.data.landmarks import Landmarker, read_landmarks, write_landmarks
 from agns.data.workers import each_in_order
@@ -203,7 +204,9 @@ class _Work:
 
     def __call__(self, job: Job) -> Row:
         place = self.destination / f"{job.name}.png"
-        row = functools.partial(Row, name=job.name, photo=os.path.abspath(job.photo))
+        row = functools.partial(
+            Row, name=job.name, photo=os.path.abspath(job.photo), content=file_digest(job.photo)
+        )
         files = self.landmarks.files
         if files is not None and files.is_dir() and not (files / f"{job.name}.csv").is_file():
             return row(outcome="no landmarks", detail=f"there is no {files / job.name}.csv")
@@ -225,7 +228,7 @@ class _Work:
 
 
 def _done(job: Job, destination: Path, record: dict[str, Row]) -> Row | None:
-    """The row of a photo whose pictures are there and not older than it is, or of no photo.
+    """The row of a photo whose pictures are there, or of what is no photo.
 
     Raises:
         ConfigError: The picture is there, but of another photo, or not by this folder's record.
@@ -241,20 +244,20 @@ def _done(job: Job, destination: Path, record: dict[str, Row]) -> Row | None:
                 "aligned: name another folder, or move it away"
             )
         return None
+    content, there = file_digest(job.photo), [destination / name for name in row.pictures]
+    if row.content == content:
+        # The same photo, wherever it lies by now.
+        return row if all(path.is_file() for path in there) else None
     if not _same(row.photo, job.photo):
         raise ConfigError(
             f"{destination / row.name}.png is {row.photo} aligned, not {job.photo}: name another "
             "folder"
         )
-    try:
-        changed = job.photo.stat().st_mtime
-    except OSError:
+    if row.content or not all(path.is_file() for path in there):
         return None
-    for name in row.pictures:
-        picture = destination / name
-        if not picture.is_file() or picture.stat().st_mtime < changed:
-            return None
-    return row
+    # A record of an older agns knows photos by their age alone.
+    changed = job.photo.stat().st_mtime
+    return row if all(path.stat().st_mtime >= changed for path in there) else None
 
 
 def _same(recorded: str, photo: Path) -> bool:

@@ -48,6 +48,9 @@ class Row:
     detail: str = ""
     """What was wrong, in words."""
 
+    content: str = ""
+    """Digest of the photo's file, by which it is known again; records of older ones lack it."""
+
     @property
     def pictures(self) -> tuple[str, ...]:
         """The aligned pictures one by one."""
@@ -175,7 +178,7 @@ def read_record(path: Path) -> dict[str, Row]:
     with _open(path, "r") as file:
         lines = csv.DictReader(file)
         try:
-            if lines.fieldnames is None or tuple(lines.fieldnames) != _COLUMNS:
+            if lines.fieldnames is None or tuple(lines.fieldnames) not in (_COLUMNS, _COLUMNS[:-1]):
                 raise DataError(f"{path} is not a record of alignment: move it away")
             rows = [_row(line) for line in lines]
         except csv.Error as error:
@@ -198,4 +201,5 @@ def _row(line: Mapping[str, str | None]) -> Row | None:
         faces=int(faces or 0),
         written=line["written"] or "",
         detail=line["detail"] or "",
+        content=line.get("content") or "",
     )

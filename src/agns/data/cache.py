@@ -83,7 +83,7 @@ def content_key(root: Path, photos: Sequence[str], *, center_crop: int | None) -
     whole = hashlib.sha256(f"{FORMAT}\0{center_crop}\0".encode())
     with ThreadPoolExecutor(WORKERS) as pool:
         for photo, content in zip(
-            photos, pool.map(lambda photo: _file_digest(root / photo), photos), strict=True
+            photos, pool.map(lambda photo: file_digest(root / photo), photos), strict=True
         ):
             try:
                 whole.update(f"{photo}\0{content}\0".encode())
@@ -95,7 +95,8 @@ def content_key(root: Path, photos: Sequence[str], *, center_crop: int | None) -
     return whole.hexdigest()
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes in 64 hex digits; `unreadable` where it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
