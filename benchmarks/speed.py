@@ -29,8 +29,8 @@ from agns.attack.goals import Dodge
 from agns.attack.gradients import add_smoothing, join_gradients, keep_in_range
 from agns.attack.search import search_frames
 from agns.attack.together import answer_alone, attack_together
+from agns.models.cross_channel import CrossChannelNorm
 from agns.models.dcgan import build_gan, sample_latents
-from agns.models.layers import CrossChannelNorm
 from agns.models.recognizer import Recognizer, build_recognizer, freeze
 from agns.models.weights import lay_channels_last
 from agns.storage import versions, write_json

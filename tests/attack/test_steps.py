@@ -51,7 +51,7 @@ def test_a_discriminator_learns_from_any_pictures_unless_it_leads(
     real, drawn = torch.rand(2, 5, 1, 9, 7, generator=generator)
     optimizer = torch.optim.SGD(discriminator.parameters(), lr=1e-3)
     before, config = discriminator.weights.clone(), AgnConfig(lead=lead, precision="fp32")
-    first = teach_discriminator(discriminator, optimizer, real, drawn, config)
-    again = teach_discriminator(discriminator, optimizer, real, drawn, config)
+    first = teach_discriminator(discriminator, optimizer, real, drawn, config).loss
+    again = teach_discriminator(discriminator, optimizer, real, drawn, config).loss
     assert torch.equal(before, discriminator.weights) is not learns
     assert (again < first) is learns

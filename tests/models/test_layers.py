@@ -7,8 +7,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy import signal
 from torch import nn
 
+from agns.models.cross_channel import CrossChannelNorm
 from agns.models.layers import (
-    CrossChannelNorm,
     DrawnDropout,
     Inception,
     L2Pool,

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from agns.models.layers import CrossChannelNorm, Pooling
+from agns.models.cross_channel import CrossChannelNorm
+from agns.models.layers import Pooling
 from agns.models.openface import OpenFace
 from agns.models.weights import count_parameters
 

@@ -200,14 +200,14 @@ def agn_steps(
             real = from_pixels(glasses[order[step * config.batch : (step + 1) * config.batch]])
 
             # The discriminator first.
-            discriminator_loss = teach_discriminator(
-                discriminator, optimize_discriminator, real, drawn, config
-            )
+            leaf = drawn.detach().requires_grad_()
+            lesson = teach_discriminator(discriminator, optimize_discriminator, real, leaf, config)
 
             # Then the generator: two gradients at its output, joined sample by sample.
-            leaf = drawn.detach().requires_grad_()
-            with autocast(config.precision, kind):
-                verdicts = discriminator(leaf).float()
+            verdicts = lesson.verdicts
+            if verdicts is None:
+                with autocast(config.precision, kind):
+                    verdicts = discriminator(leaf).float()
             odds = config.focus * resistance + (1 - config.focus) * resistance.mean()
             photos = draw_photos(odds, config.batch, random)
             worn = placement.wear(faces, leaf, photos, draws=random)
@@ -221,7 +221,7 @@ def agn_steps(
             figures = {
                 "discriminator": float(functional.logsigmoid(verdicts.detach()).mean()),
                 "recognizer": float(loss(answer.logits).mean()),
-                "loss": discriminator_loss,
+                "loss": lesson.loss,
                 "probability": float(wanted.watched(answer.logits).mean()),
             }
             if not all(math.isfinite(value) for value in figures.values()):

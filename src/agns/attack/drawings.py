@@ -61,7 +61,7 @@ def tune_on_drawings(
         if not drawn.isfinite().all():
             raise AttackError(f"what the generator draws is not finite in step {step + 1}")
         seen = real[torch.randint(len(real), (config.batch,), generator=random)]
-        teach_discriminator(discriminator, judging, seen, drawn, config)
+        teach_discriminator(discriminator, judging, seen, drawn.detach(), config)
         leaf = drawn.detach().requires_grad_()
         with autocast(config.precision, kind):
             verdicts, logits = discriminator(leaf).float(), victim(leaf).float()

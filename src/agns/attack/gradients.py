@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from agns.accessory.printability import Palette, non_printability
-from agns.accessory.smoothness import total_variation
+from agns.accessory.smoothness import total_variation, variation_gradient
 from agns.types import Drawings, Frames
 
 Length: TypeAlias = Literal["shorter", "real"]
@@ -54,10 +54,11 @@ def add_smoothing(joined: Frames, frames: Frames, limit: float, weight: float) -
     """
     if weight == 0:
         return joined
-    leaf = frames.detach().float().requires_grad_()
-    variations = total_variation(leaf)
-    (rough,) = torch.autograd.grad(variations.sum(), leaf)
-    pull = weight * ((variations.detach() / limit - 0.8) / 0.4).clamp(0, 1)
+    frames = frames.detach().float()
+    pull = weight * ((total_variation(frames) / limit - 0.8) / 0.4).clamp(0, 1)
+    if not pull.any():
+        return joined
+    rough = variation_gradient(frames)
     scale = _length(joined) / _length(rough).clamp_min(1e-30)
     return joined + pull[:, None, None, None] * scale * rough
 

@@ -1,6 +1,7 @@
 """One step of algorithm 1 (Sharif et al. 2019), whatever is drawn: eyeglasses, or digits."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -13,28 +14,38 @@ from agns.training.precision import autocast
 from agns.types import Drawings
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Lesson:
+    """What came of a step of the discriminator's."""
+
+    loss: float
+    """Its loss before the step."""
+
+    verdicts: Float[Tensor, " batch"] | None
+    """Where it sat the step out, its logits of what was drawn, with their graph: it would judge
+    the same again. None where it learnt."""
+
+
 def teach_discriminator(
     discriminator: Callable[[Drawings], Float[Tensor, " batch"]],
     optimizer: torch.optim.Optimizer,
     real: Drawings,
     drawn: Drawings,
     config: AgnConfig,
-) -> float:
+) -> Lesson:
     """Let the discriminator learn from one batch, unless it is already too far ahead.
 
     Args:
         discriminator: Gives one logit each, positive for what looks real; its weights change.
         optimizer: Of the discriminator's weights.
         real: In [0, 1].
-        drawn: What the generator drew, in [0, 1]; no gradient reaches the generator.
+        drawn: What the generator drew, in [0, 1], cut off from it; the gradient is not computed
+            here.
         config: How real ones are smoothed, from what lead on it sits out, in what precision.
-
-    Returns:
-        Its loss before the step.
     """
-    device = optimizer.param_groups[0]["params"][0].device
-    with autocast(config.precision, device.type):
-        on_drawn = discriminator(drawn.detach()).float()
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    with autocast(config.precision, weights[0].device.type):
+        on_drawn = discriminator(drawn).float()
         learns = float(on_drawn.detach().sigmoid().mean()) >= config.lead
         with torch.set_grad_enabled(learns):
             on_real = discriminator(real).float()
@@ -44,9 +55,9 @@ def teach_discriminator(
     ) + functional.binary_cross_entropy_with_logits(on_drawn, torch.zeros_like(on_drawn))
     if learns:
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward(inputs=weights)
         optimizer.step()
-    return float(loss.detach())
+    return Lesson(loss=float(loss.detach()), verdicts=None if learns else on_drawn)
 
 
 def join_objectives(

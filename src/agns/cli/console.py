@@ -150,9 +150,9 @@ def percent(share: float | None) -> str:
 
 def prepare() -> None:
     """Set PyTorch up for speed; numbers too small for normal form become 0."""
-    import torch
+    from agns.training.precision import set_up_process
 
-    torch.set_flush_denormal(True)
+    set_up_process()
 
 
 def workers() -> int:

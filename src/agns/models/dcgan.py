@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from agns.accessory.frame import frame_mask
 from agns.errors import WeightsError
+from agns.models.folding import through
+from agns.models.halving import FromPicture, SameFromPicture, SameToPicture, ToPicture
 from agns.models.layers import Convention, SameConv2d, SameConvTranspose2d, norm_epsilon
 from agns.models.sharing import Shareable, read_content
 from agns.models.weights import device_of, draw_gan_weights, fill, plain_state
@@ -53,7 +55,7 @@ class Generator(EyeglassNetwork, pipeline_tag="unconditional-image-generation"):
         super().__init__()
         self.convention = convention
         norm = nn.BatchNorm1d(7040, eps=norm_epsilon(convention))
-        self.project = nn.Sequential(nn.Linear(LATENT, 7040), norm, nn.ReLU())
+        self.project = nn.Sequential(nn.Linear(LATENT, 7040), norm, nn.ReLU(inplace=True))
         self.draw = nn.Sequential(
             *_doubling(160, 80, convention),
             *_doubling(80, 40, convention),
@@ -83,23 +85,24 @@ class Generator(EyeglassNetwork, pipeline_tag="unconditional-image-generation"):
         What lies off the silhouette is never worn. Left to the networks, it is the one thing
         they play for: real frames are exactly black there, which no tanh reaches.
         """
-        grid = self.project(latents.to(device_of(self))).reshape(-1, 160, 4, 11)
+        grid = through(self.project, latents.to(device_of(self))).reshape(-1, 160, 4, 11)
         # 8x22, 16x44, 32x88, 64x176; in the latents' precision also under autocast
-        drawn: Tensor = self.draw(grid).to(latents)
+        drawn = through(self.draw, grid).to(latents)
         return (drawn + 1) / 2 * frame_mask().to(drawn)
 
 
 def _transposed(channels: int, out: int, convention: Convention) -> nn.ConvTranspose2d:
     if convention == "tensorflow":
-        return SameConvTranspose2d(channels, out)
-    return nn.ConvTranspose2d(channels, out, 5, 2, padding=2, output_padding=1)
+        return (SameToPicture if out == 3 else SameConvTranspose2d)(channels, out)
+    layer = ToPicture if out == 3 else nn.ConvTranspose2d
+    return layer(channels, out, 5, 2, padding=2, output_padding=1)
 
 
 def _doubling(channels: int, out: int, convention: Convention) -> tuple[nn.Module, ...]:
     return (
         _transposed(channels, out, convention),
         nn.BatchNorm2d(out, eps=norm_epsilon(convention)),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
     )
 
 
@@ -122,16 +125,22 @@ class MinibatchDiscrimination(nn.Module):
     ) -> Float[Tensor, "batch features_and_kernels"]:
         """Append, for each kernel, the sum over other samples of exp(-L1 distance)."""
         # A sample's distance to itself is 0, and its exponential 1.
-        return torch.cat([x, self.closeness(x, x) - 1], 1)
+        points = self.project(x)
+        return torch.cat([x, self._sums(points, points) - 1], 1)
 
     def closeness(
         self, x: Float[Tensor, "batch features"], others: Float[Tensor, "others features"]
     ) -> Float[Tensor, "batch kernels"]:
         """For each kernel, the sum over `others` of exp(-L1 distance)."""
-        points = self.project(x).reshape(-1, 1, self.kernels, self.dimension)
-        against = self.project(others).reshape(1, -1, self.kernels, self.dimension)
+        return self._sums(self.project(x), self.project(others))
+
+    def _sums(
+        self, points: Float[Tensor, "batch projected"], others: Float[Tensor, "others projected"]
+    ) -> Float[Tensor, "batch kernels"]:
+        own = points.reshape(-1, 1, self.kernels, self.dimension)
+        against = others.reshape(1, -1, self.kernels, self.dimension)
         # torch.cdist's L1 is slow to differentiate; a batch is small.
-        distances = (points - against).abs().sum(3)  # (batch, others, kernels)
+        distances = (own - against).abs().sum(3)  # (batch, others, kernels)
         return torch.exp(-distances).sum(1)
 
 
@@ -159,7 +168,7 @@ class Discriminator(EyeglassNetwork, pipeline_tag="image-classification"):
             *_halving(20, 40, convention),
             *_halving(40, 80, convention),
             *last,
-            nn.LeakyReLU(self.last_slope),
+            nn.LeakyReLU(self.last_slope, inplace=True),
         )
         self.compare = MinibatchDiscrimination(7040, 160, 3)
         self.judge = nn.Linear(7040 + 160, 1)
@@ -199,18 +208,21 @@ class Discriminator(EyeglassNetwork, pipeline_tag="image-classification"):
         return verdicts.squeeze(1).to(frames.device)
 
     def _features(self, frames: Frames) -> Float[Tensor, "frames 7040"]:
-        features: Tensor = self.see(2 * frames.to(device_of(self)) - 1)
-        return features.flatten(1)
+        return through(self.see, 2 * frames.to(device_of(self)) - 1).flatten(1)
 
 
 def _halving(
     channels: int, out: int, convention: Convention
 ) -> tuple[nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU]:
     port = convention == "tensorflow"
+    if port:
+        layer: nn.Conv2d = (SameFromPicture if channels == 3 else SameConv2d)(channels, out, 5, 2)
+    else:
+        layer = (FromPicture if channels == 3 else nn.Conv2d)(channels, out, 5, 2, 2)
     return (
-        SameConv2d(channels, out, 5, 2) if port else nn.Conv2d(channels, out, 5, 2, 2),
+        layer,
         nn.BatchNorm2d(out, eps=norm_epsilon(convention)),
-        nn.LeakyReLU(0.3 if port else 0.2),
+        nn.LeakyReLU(0.3 if port else 0.2, inplace=True),
     )
 
 

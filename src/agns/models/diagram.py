@@ -1,15 +1,17 @@
 """A network as a graph: a box for each step, a line in it for each layer, with output shapes."""
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import TypeAlias
 
 import torch
 from torch import nn
 
 from agns.models.backbone import Backbone
+from agns.models.cross_channel import CrossChannelNorm
 from agns.models.dcgan import Discriminator, Generator, MinibatchDiscrimination
 from agns.models.graph import Drawing, Row
-from agns.models.layers import CrossChannelNorm, Inception, L2Pool, PooledBranch
+from agns.models.layers import Inception, L2Pool, PooledBranch
 from agns.models.openface import OpenFace
 from agns.models.recognizer import Recognizer
 from agns.models.summary import Network, example, module_of
@@ -50,6 +52,11 @@ def output_shapes(network: Network) -> dict[nn.Module, tuple[int, ...]]:
     finally:
         for hook in hooks:
             hook.remove()
+    for layers in module.modules():
+        if isinstance(layers, nn.Sequential):
+            for layer, norm in pairwise(layers):
+                # A folded batch norm is not called.
+                shapes.setdefault(norm, shapes[layer])
     return shapes
 
 

@@ -1,4 +1,4 @@
-"""Layers that the OpenFace networks need: normalisation across channels, L2 pooling, inception."""
+"""Layers that the OpenFace networks need: L2 pooling, inception, and padding as two systems do."""
 
 import functools
 from collections.abc import Iterator
@@ -17,14 +17,6 @@ with zeros, or the Keras port's stride of 1."""
 Convention: TypeAlias = Literal["torch", "tensorflow"]
 """What a layer's name leaves open: padding at stride 2, the batch norms' epsilon, and the local
 response normalisation, as Torch and the original have them or as the Keras port."""
-
-
-@functools.lru_cache(maxsize=16)
-def _band(channels: int, size: int) -> Float[Tensor, "channels channels 1 1"]:
-    """Ones where two channels lie within one normalisation window."""
-    index = torch.arange(channels)
-    near = (index[:, None] - index[None]).abs() <= size // 2
-    return near.float()[:, :, None, None]
 
 
 class DrawnDropout(nn.Dropout):
@@ -50,34 +42,6 @@ def draw_dropout_from(network: nn.Module, generator: torch.Generator) -> None:
     for layer in network.modules():
         if isinstance(layer, DrawnDropout):
             layer.generator = generator
-
-
-class CrossChannelNorm(nn.Module):
-    """Local response normalisation across channels (Krizhevsky et al. 2012, section 3.3).
-
-    `x / (1 + alpha / size * sum of squares over `size` neighbouring channels) ** beta`, with the
-    sum written as one banded 1x1 convolution: torch's own goes through a slow 3-d pooling.
-    TensorFlow's alpha weighs the sum itself, so that ours is its own times the size.
-
-    Args:
-        size: Channels in a window, odd.
-        alpha: Weight of the mean square.
-        beta: Exponent.
-    """
-
-    def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75) -> None:
-        super().__init__()
-        self.size, self.alpha, self.beta = size, alpha, beta
-
-    def forward(self, x: Activations) -> Activations:
-        """Normalise each position's channels by their neighbours."""
-        band = _band(x.shape[1], self.size).to(x)
-        scale = 1 + (self.alpha / self.size) * functional.conv2d(x * x, band)
-        if self.beta == 0.75:
-            # Two square roots cost a fifth of a general power.
-            root = scale.rsqrt()
-            return x * root * root.sqrt()
-        return x * scale.pow(-self.beta)
 
 
 class L2Pool(nn.Module):

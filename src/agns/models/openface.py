@@ -6,9 +6,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from agns.models.cross_channel import CrossChannelNorm
 from agns.models.layers import (
     Convention,
-    CrossChannelNorm,
     Inception,
     Pooling,
     conv_block,

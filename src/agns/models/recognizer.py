@@ -17,6 +17,7 @@ from agns.errors import ConfigError, WeightsError
 from agns.geometry import resize
 from agns.images import check_images
 from agns.models.families import FAMILIES
+from agns.models.halving import FromPicture
 from agns.models.layers import Convention, Pooling
 from agns.models.sharing import Shareable, read_content
 from agns.models.weights import (
@@ -220,9 +221,24 @@ def freeze(recognizer: Recognizer) -> Recognizer:
         if isinstance(module, nn.Sequential) and len(module) == 3:
             convolution, norm = module[0], module[1]
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                module[0] = fuse_conv_bn_eval(convolution, norm)
+                module[0] = _quick(fuse_conv_bn_eval(convolution, norm))
                 module[1] = nn.Identity()
+                if isinstance(module[2], nn.ReLU):
+                    # Nothing else looks at what a convolution gives, its gradient included.
+                    module[2].inplace = True
     return lay_channels_last(frozen)
+
+
+def _quick(convolution: nn.Conv2d) -> nn.Conv2d:
+    """The same convolution, by way of more channels where it takes a picture at stride 2."""
+    if type(convolution) is not nn.Conv2d or convolution.in_channels > 4:
+        return convolution
+    if convolution.stride != (2, 2):
+        return convolution
+    kernel, padding = convolution.kernel_size[0], int(convolution.padding[0])
+    made = FromPicture(convolution.in_channels, convolution.out_channels, kernel, 2, padding)
+    made.weight, made.bias = convolution.weight, convolution.bias
+    return made.eval()
 
 
 def save_recognizer(

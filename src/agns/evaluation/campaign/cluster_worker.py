@@ -19,6 +19,7 @@ from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.plan import Plan, Victim
 from agns.evaluation.campaign.running import Opened, peak_memory_mb, run_cells
 from agns.storage import versions
+from agns.training.precision import set_up_process
 from agns.types import Progress
 from agns.writing import replacing
 
@@ -90,7 +91,7 @@ def carry_out(
     # Both are a thread's own.
     if order.threads is not None:
         torch.set_num_threads(order.threads)
-    torch.set_flush_denormal(True)
+    set_up_process()
     cells, worker = order.cells, get_worker()
     with tempfile.TemporaryDirectory(prefix="agns-", dir=worker.local_directory) as scratch:
         try:

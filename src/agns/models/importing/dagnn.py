@@ -23,11 +23,12 @@ from torch import Tensor, nn
 
 from agns.errors import WeightsError
 from agns.models.backbone import Backbone
+from agns.models.cross_channel import CrossChannelNorm
 from agns.models.importing.graph import Layer, parameters, walk
 from agns.models.importing.imported import Imported, name_classes, place
 from agns.models.importing.matfile import entries, numbers, to_tensor
 from agns.models.importing.simplenn import bias_of, named, rows_first
-from agns.models.layers import CrossChannelNorm, L2Pool
+from agns.models.layers import L2Pool
 from agns.models.openface import OpenFace
 from agns.models.recognizer import Recognizer
 

@@ -1,0 +1,48 @@
+"""Batch norms in evaluation mode, folded into the layers before them at each pass.
+
+Convention:
+    What is folded stays differentiable in all weights: `norm(layer(x))` is `layer(x)` with other
+    weights and another bias, which are computed from the layer's and the norm's. Values and
+    gradients are the same up to float rounding, and two passes over the activations are saved.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+Norm = nn.BatchNorm1d | nn.BatchNorm2d
+
+
+def through(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """What layers give; in evaluation mode with batch norms folded.
+
+    Args:
+        layers: As they are: nothing of them changes. Forward hooks of folded norms are not called.
+        x: What the first one takes.
+    """
+    if layers.training:
+        given: Tensor = layers(x)
+        return given
+    waiting = list(layers)
+    while waiting:
+        layer = waiting.pop(0)
+        if waiting and isinstance(waiting[0], Norm):
+            x = functional_call(layer, _folded(layer, waiting.pop(0)), (x,))
+        else:
+            x = layer(x)
+    return x
+
+
+def _folded(layer: nn.Module, norm: nn.Module) -> dict[str, Tensor]:
+    """Weight and bias of a layer that does a norm's work, too."""
+    assert isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
+    assert isinstance(norm, Norm)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert layer.bias is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    bias = torch.addcmul(norm.bias, layer.bias - norm.running_mean, scale)
+    # Output channels come second in a transposed convolution.
+    axis = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
+    shape = [-1 if place == axis else 1 for place in range(layer.weight.ndim)]
+    return {"weight": layer.weight * scale.reshape(shape), "bias": bias}
