@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from agns.accessory.frame import frame_mask
-from agns.accessory.smoothness import total_variation
+from agns.accessory.smoothness import total_variation, variation_gradient
 from agns.types import Frames
 
 
@@ -29,3 +29,10 @@ def test_total_variation_does_not_see_what_is_never_worn(frames: Frames) -> None
     other = torch.where(frame_mask().bool(), frames, 1 - frames)
     torch.testing.assert_close(total_variation(other), total_variation(frames))
     assert total_variation(torch.full((1, 3, 64, 176), 0.3) * frame_mask()).item() == 0
+
+
+def test_the_written_out_gradient_is_that_of_total_variation(frames: Frames) -> None:
+    frames[0, :, 20:40] = 0.5
+    leaf = frames.requires_grad_()
+    (wanted,) = torch.autograd.grad(total_variation(leaf).sum(), leaf)
+    torch.testing.assert_close(variation_gradient(frames.detach()), wanted)

@@ -9,7 +9,7 @@ from agns.accessory.placement import FIXED, Placement
 from agns.accessory.wear import wear
 from agns.attack.goals import Dodge, Goal, Impersonate
 from agns.attack.search import Candidates, draw_photos, search_frames, typicality
-from agns.attack.together import answer_alone
+from agns.attack.together import Steps, answer_alone
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer, freeze
 from agns.types import Faces, Frames, Glasses, Latents
@@ -36,9 +36,13 @@ class Bench:
             self.frames: Frames = generator(self.latents)
         self.victim.register_forward_pre_hook(lambda _, faces: self.images.append(len(faces[0])))
 
-    @torch.no_grad()
     def means(self, goal: Goal) -> np.ndarray:
-        """Each frame's mean shortfall, one face at a time."""
+        """Each frame's mean shortfall."""
+        return self.each(goal).mean(1)
+
+    @torch.no_grad()
+    def each(self, goal: Goal) -> np.ndarray:
+        """Each frame's shortfall on each photo, one face at a time."""
         rows = [
             [
                 float(
@@ -49,7 +53,7 @@ class Bench:
             for frame in self.frames
         ]
         self.images.clear()
-        return np.array(rows).mean(1)
+        return np.array(rows)
 
     def stop_after(self, best: int, *, name: str) -> tuple[Goal, np.ndarray]:
         """A goal that just so many frames meet, and every frame's mean shortfall."""
@@ -66,7 +70,7 @@ class Bench:
         between = float(ranked[best - 1] + ranked[best]) / 2
         return goal(goal(0.5).probability(between)), means
 
-    def search(self, goal: Goal, **settings: object) -> Candidates:
+    def search(self, goal: Goal, **settings: object) -> Candidates | None:
         steps = search_frames(
             self.generator,
             self.photos,
@@ -98,7 +102,60 @@ def test_leaving_early_loses_no_frame_that_reaches_the_stop_value(
 
 def test_frames_without_a_chance_leave_after_the_first_photo(bench: Bench) -> None:
     bench.search(Dodge(subject=1, stop=1e-6), pairs=COUNT, keep=2)
-    assert bench.images == [COUNT, len(bench.photos) - 1, len(bench.photos) - 1]
+    # A quarter of them sees three photos, and two of those see all.
+    assert bench.images == [COUNT, COUNT // 4 * 2, 2 * (len(bench.photos) - 3)]
+
+
+def test_photos_are_tried_in_the_order_asked_for_and_the_same_frames_are_found(
+    bench: Bench,
+) -> None:
+    goal, _ = bench.stop_after(3, name="dodge")
+    order = torch.tensor([4, 2, 0, 5, 1, 3])
+    looking = search_frames(
+        bench.generator, bench.photos, goal, count=COUNT, placement=FIXED, draws=draws(),
+        order=order, pairs=COUNT,
+    )  # fmt: skip
+    first = next(looking)
+    worn = FIXED.wear(bench.photos, bench.frames, torch.full((COUNT,), 4))
+    torch.testing.assert_close(first.worn, worn)
+    found = bench.search(goal, order=order, pairs=COUNT)
+    assert torch.equal(found.latents, bench.search(goal).latents)
+
+
+def test_nothing_is_found_where_no_frame_comes_up_to_what_is_to_be_beaten(bench: Bench) -> None:
+    goal = Dodge(subject=1, stop=1e-6)
+    lowest = bench.means(goal).min()
+    assert bench.search(goal, keep=COUNT, beat=0.99 * lowest) is None
+    found = bench.search(goal, keep=COUNT, beat=1.01 * lowest)
+    assert found.shortfall == pytest.approx(lowest, abs=1e-5)
+
+
+@pytest.mark.parametrize("stop", [1e-6, None])
+def test_what_is_sorted_out_in_bfloat16_is_found_in_full_precision(
+    bench: Bench, stop: float | None
+) -> None:
+    goal = bench.stop_after(5, name="dodge")[0] if stop is None else Dodge(subject=1, stop=stop)
+    steps = search_frames(
+        bench.generator, bench.photos, goal, count=COUNT, placement=FIXED, draws=draws(),
+        precision="bf16", keep=COUNT,
+    )  # fmt: skip
+    asked: list[str] = []
+
+    def noted() -> Steps[Candidates | None]:
+        question = next(steps)
+        while True:
+            asked.append(question.precision)
+            try:
+                question = steps.send((yield question))
+            except StopIteration as end:
+                return end.value
+
+    found = answer_alone(bench.victim, noted())
+    exact = bench.search(goal, keep=COUNT)
+    assert asked[0] == "bf16"
+    assert asked[-1] == "fp32"
+    assert torch.equal(found.latents, exact.latents)
+    assert found.shortfall == pytest.approx(exact.shortfall, abs=1e-6)
 
 
 @goal_names

@@ -55,3 +55,29 @@ def test_a_discriminator_learns_from_any_pictures_unless_it_leads(
     again = teach_discriminator(discriminator, optimizer, real, drawn, config).loss
     assert torch.equal(before, discriminator.weights) is not learns
     assert (again < first) is learns
+
+
+def test_one_that_sits_out_hands_over_what_it_would_judge_again(
+    discriminator: Linear, generator: torch.Generator
+) -> None:
+    real, drawn = torch.rand(2, 5, 1, 9, 7, generator=generator)
+    optimizer = torch.optim.SGD(discriminator.parameters(), lr=1e-3)
+    leaf = drawn.requires_grad_()
+    config = AgnConfig(lead=1.0, precision="fp32")
+    verdicts = teach_discriminator(discriminator, optimizer, real, leaf, config).verdicts
+    assert verdicts is not None
+    anew = discriminator(leaf)
+    assert torch.equal(verdicts, anew)
+    slopes = [torch.autograd.grad(some.sum(), leaf)[0] for some in (verdicts, anew)]
+    assert torch.equal(*slopes)
+
+
+def test_one_that_learns_hands_nothing_over_and_leaves_the_drawings_without_a_gradient(
+    discriminator: Linear, generator: torch.Generator
+) -> None:
+    real, drawn = torch.rand(2, 5, 1, 9, 7, generator=generator)
+    optimizer = torch.optim.SGD(discriminator.parameters(), lr=1e-3)
+    leaf = drawn.requires_grad_()
+    config = AgnConfig(lead=0.0, precision="fp32")
+    assert teach_discriminator(discriminator, optimizer, real, leaf, config).verdicts is None
+    assert leaf.grad is None

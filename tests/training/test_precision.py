@@ -1,5 +1,7 @@
 """Which precision steps are taken in."""
 
+import platform
+import resource
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +11,7 @@ from agns.attack.config import AgnConfig
 from agns.errors import ConfigError
 from agns.training.gan import GanTraining
 from agns.training.parallel import Machines
-from agns.training.precision import autocast, has_fast_bfloat16, resolve_precision
+from agns.training.precision import autocast, has_fast_bfloat16, resolve_precision, set_up_process
 
 
 @pytest.mark.parametrize(
@@ -55,3 +57,14 @@ def test_trainings_on_fabric_take_what_the_processor_is_fast_at(
     assert Machines().resolved_precision() == expected
     assert Machines(precision="32").resolved_precision() == "32"
     assert Machines(precision="bf16-mixed").resolved_precision() == "bf16-mixed"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
+def test_a_process_set_up_keeps_the_memory_of_large_tensors() -> None:
+    set_up_process()
+    torch.ones(16, 1024, 1024)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(16, 1024, 1024)
+    # 64 MiB are 16,384 pages.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 4_000
+    torch.set_flush_denormal(False)

@@ -167,7 +167,10 @@ def agn_steps(
         fused=True,
     )
 
-    def look() -> Steps[Candidates]:
+    # Per photo, how far frames were from the goal lately.
+    resistance = torch.ones(len(faces))
+
+    def look(beat: float) -> Steps[Candidates | None]:
         return search_frames(
             generator,
             faces,
@@ -176,14 +179,16 @@ def agn_steps(
             placement=placement,
             draws=random,
             rank=looks_typical,
+            order=resistance.argsort(descending=True, stable=True),
+            beat=beat,
+            precision=config.precision,
         )
 
     try:
-        best = yield from look()
+        best = yield from look(math.inf)
     except FloatingPointError as error:
         raise AttackError(f"the attack cannot begin: {error}") from error
-    # Per photo, how far frames were from the goal lately.
-    resistance = torch.ones(len(faces))
+    assert best is not None
     finest = copy.deepcopy(generator.state_dict())
     history: list[dict[str, float]] = []
     reason: Reason = "reached the stop value" if best.met else "used up the eyeglasses"
@@ -239,8 +244,8 @@ def agn_steps(
             step += 1
             history.append(figures)
             if step % config.check_every == 0 or step == steps:
-                found = yield from look()
-                if found.shortfall <= best.shortfall:
+                found = yield from look(best.shortfall)
+                if found is not None and found.shortfall <= best.shortfall:
                     best, finest = found, copy.deepcopy(generator.state_dict())
                 if best.met:
                     reason = "reached the stop value"

@@ -83,7 +83,7 @@ class AgnConfig:
 
     precision: str = "auto"
     """Of the steps' networks; see `agns.training.precision.Precision`. Holds what "auto" comes to
-    on this machine; looks are always fp32."""
+    on this machine. Looks sort frames out in it, and are sure of those that they find in fp32."""
 
     check_every: int = 10
     """Steps between two looks whether a frame is good enough."""

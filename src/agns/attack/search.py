@@ -1,8 +1,10 @@
 """Sampling frames and finding those that do what the attacker wants."""
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float, Int
@@ -50,16 +52,38 @@ def search_frames(
     placement: Placement,
     draws: torch.Generator,
     rank: Callable[[Frames], Float[Tensor, " frames"]] | None = None,
-    keep: int = 4,
-    pairs: int = 64,
-) -> Steps[Candidates]:
+    order: Int[Tensor, " photos"] | None = None,
+    beat: float = math.inf,
+    precision: str = "fp32",
+    keep: int = 2,
+    pairs: int = 32,
+) -> Steps[Candidates | None]:
     """Sample frames and rank them by their mean shortfall over all photos; part of an attack.
 
-    Frames that reach the stop value are ordered by `rank`, the highest first, where it is given.
-
     A frame whose shortfall on the photos seen so far already exceeds what all photos together
-    may fall short by can no longer reach the stop value; it leaves early. If all leave, the
-    `keep` that did best are tried on every photo, so that there is always a best frame.
+    may fall short by can no longer reach the stop value; it leaves early. If all leave, those that
+    did best are tried on a few photos more, and the best `keep` of them on every photo (successive
+    halving, Jamieson & Talwalkar 2016), so that there is always a best frame.
+
+    Args:
+        generator: In evaluation mode.
+        faces: The photos.
+        goal: What is wanted on them.
+        count: Frames to sample.
+        placement: Where frames sit.
+        draws: Source of the latents.
+        rank: Frames that reach the stop value are ordered by it, the highest first.
+        order: Photos in the order in which they are tried; as they come by default. Where those
+            that resist most come first, frames leave soonest.
+        beat: A mean shortfall that a frame must not exceed to be of use, where none reaches the
+            stop value.
+        precision: In what frames are sorted out. With `bf16` those stay that exceed the allowance
+            by less than a quarter; whatever is returned is computed in fp32.
+        keep: How many are tried on every photo where none reaches the stop value.
+        pairs: Faces that the victim is shown at once.
+
+    Returns:
+        The best frames; None where none reaches the stop value or comes up to `beat`.
 
     Raises:
         FloatingPointError: A frame or a probability is not finite.
@@ -69,39 +93,30 @@ def search_frames(
         frames = generator(latents)
     if not frames.isfinite().all():
         raise FloatingPointError("the generator's frames are not finite")
-    shortfalls = frames.new_full((count, len(faces)), torch.nan)
-    alive = torch.arange(count)
+    order = torch.arange(len(faces)) if order is None else order
+    trial = _Trial(frames, faces, goal, placement, order, pairs)
+    exact = frames.new_full((count, len(faces)), torch.nan)
+    rough, slack = (exact, 1.0) if precision == "fp32" else (exact.clone(), _SLACK)
     budget = goal.allowance * len(faces)
-    seen = 0
-    while seen < len(faces) and len(alive):
-        until = min(len(faces), seen + max(1, pairs // len(alive)))
-        shortfalls[alive, seen:until] = yield from _try_on(
-            faces, torch.arange(seen, until), frames[alive], goal, placement, pairs
-        )
-        seen = until
-        alive = alive[shortfalls[alive, :seen].sum(1) <= budget]
-    if len(alive) == 0:
-        # Those that stayed longest did best so far.
-        stayed = shortfalls.isfinite().sum(1)
-        alive = (shortfalls.nanmean(1) - stayed).argsort()[:keep]
-        for index in alive.tolist():
-            missing = shortfalls[index].isnan().nonzero()[:, 0]
-            if len(missing):
-                tried = yield from _try_on(
-                    faces, missing, frames[index][None], goal, placement, pairs
-                )
-                shortfalls[index, missing] = tried[0]
-    means = shortfalls[alive].mean(1)
-    if not means.isfinite().all():
-        raise FloatingPointError("the recogniser's probabilities are not finite")
+    alive = yield from trial.narrow(rough, torch.arange(count), budget * slack, precision)
+    left = alive
+    if len(alive):
+        left = yield from trial.narrow(exact, alive, budget, "fp32")
+    if len(left) == 0:
+        for some, photos in ((max(keep, count // 4), 3), (keep, 0)):
+            left = _ranked(rough, alive if len(alive) else torch.arange(count))[:some]
+            yield from trial.fill(rough, left, order[:photos], precision)
+        left = yield from trial.narrow(exact, left, beat * len(faces), "fp32")
+        if len(left) == 0:
+            return None
+    means = exact[left].mean(1)
     met = means <= goal.allowance
     if met.any():
-        alive, means = alive[met], means[met]
-        order = (means if rank is None else -rank(frames[alive])).argsort()
+        left, means = left[met], means[met]
+        places = (means if rank is None else -rank(frames[left])).argsort()
     else:
-        order = means.argsort()
-    chosen = alive[order]
-    best = float(means[order[0]])
+        places = means.argsort()
+    chosen, best = left[places], float(means[places[0]])
     return Candidates(
         latents=latents[chosen],
         frames=frames[chosen],
@@ -109,6 +124,60 @@ def search_frames(
         probability=goal.probability(best),
         met=bool(met.any()),
     )
+
+
+_SLACK = 1.25
+
+Tried: TypeAlias = Float[Tensor, "frames photos"]
+"""Shortfalls; NaN where a frame has not been tried on a photo."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trial:
+    """Frames and photos, to be tried on one another."""
+
+    frames: Frames
+    faces: Faces
+    goal: Wish
+    placement: Placement
+    order: Int[Tensor, " photos"]
+    pairs: int
+
+    def narrow(
+        self, tried: Tried, rows: Int[Tensor, " some"], bound: float, precision: str
+    ) -> Steps[Int[Tensor, " left"]]:
+        """Try frames on photo after photo; each leaves once its sum exceeds the bound."""
+        seen = 0
+        while seen < len(self.order) and len(rows):
+            seen += max(1, self.pairs // len(rows))
+            yield from self.fill(tried, rows, self.order[:seen], precision)
+            rows = rows[tried[rows][:, self.order[:seen]].sum(1) <= bound]
+        return rows
+
+    def fill(
+        self,
+        tried: Tried,
+        rows: Int[Tensor, " some"],
+        photos: Int[Tensor, " chosen"],
+        precision: str,
+    ) -> Steps[None]:
+        """Try frames on those of the photos that they have not been tried on."""
+        missing = tried[rows][:, photos].isnan().nonzero()
+        # Nothing splits into one empty part.
+        for some in missing.split(self.pairs) if len(missing) else ():
+            each, places = rows[some[:, 0]], photos[some[:, 1]]
+            worn = self.placement.wear(self.faces, self.frames[each], places)
+            answer = yield Question(worn=worn, precision=precision)
+            shortfalls = self.goal.on(places).shortfall(answer.logits)
+            if not shortfalls.isfinite().all():
+                raise FloatingPointError("the recogniser's probabilities are not finite")
+            tried[each, places] = shortfalls
+
+
+def _ranked(tried: Tried, rows: Int[Tensor, " some"]) -> Int[Tensor, " some"]:
+    """Those that stayed longest first, then those that fall short by least."""
+    stayed = tried[rows].isfinite().sum(1)
+    return rows[(tried[rows].nanmean(1) - stayed).argsort(stable=True)]
 
 
 def check_photos(faces: Faces) -> None:
@@ -167,20 +236,3 @@ def typicality(
         benign = copy.deepcopy(generator).eval()(sample_latents(64, generator=random))
     typical = judge.judge_among(benign, real).median()
     return lambda frames: -(judge.judge_among(frames, real) - typical).abs()
-
-
-def _try_on(
-    faces: Faces,
-    photos: Int[Tensor, " photos"],
-    frames: Frames,
-    goal: Wish,
-    placement: Placement,
-    pairs: int,
-) -> Steps[Float[Tensor, "frames photos"]]:
-    """Shortfall of every frame on every chosen photo, in batches of about `pairs`."""
-    rows = []
-    for some in frames.split(max(1, pairs // len(photos))):
-        each, places = some.repeat_interleave(len(photos), 0), photos.repeat(len(some))
-        answer = yield Question(worn=placement.wear(faces, each, places))
-        rows.append(goal.on(places).shortfall(answer.logits).reshape(len(some), len(photos)))
-    return torch.cat(rows)

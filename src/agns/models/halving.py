@@ -27,7 +27,12 @@ def halve(
     edges: list[int] = []
     for own, out in zip(x.shape[:1:-1], reversed(size), strict=True):
         edges += [2 * steps, 2 * (out - 1 + taps - steps) - own]
-    return functional.conv2d(functional.pixel_unshuffle(functional.pad(x, edges), 2), weight, bias)
+    padded = functional.pad(x, edges)
+    batch, channels, rows, columns = padded.shape
+    # As `pixel_unshuffle`, which gives an empty batch another shape.
+    parts = padded.reshape(batch, channels, rows // 2, 2, columns // 2, 2)
+    laid = parts.permute(0, 1, 3, 5, 2, 4).reshape(batch, 4 * channels, rows // 2, columns // 2)
+    return functional.conv2d(laid, weight, bias)
 
 
 def quarter(weight: Tensor, before: int) -> Tensor:
@@ -63,7 +68,11 @@ def double(x: Activations, weight: Tensor, bias: Tensor | None, *, padding: int)
     parts = functional.pad(weight, edges).reshape(channels, out, 3, 2, 3, 2)
     phases = parts.flip(2, 4).permute(1, 3, 5, 0, 2, 4).reshape(4 * out, channels, 3, 3)
     many = None if bias is None else bias.repeat_interleave(4)
-    return functional.pixel_shuffle(functional.conv2d(x, phases, many, padding=1), 2)
+    drawn = functional.conv2d(x, phases, many, padding=1)
+    batch, _, rows, columns = drawn.shape
+    # As `pixel_shuffle`, empty batches included.
+    parts = drawn.reshape(batch, out, 2, 2, rows, columns).permute(0, 1, 4, 2, 5, 3)
+    return parts.reshape(batch, out, 2 * rows, 2 * columns)
 
 
 class FromPicture(nn.Conv2d):
