@@ -23,19 +23,23 @@ from torch.utils.flop_counter import FlopCounterMode
 from agns.accessory.frame import place, silhouette
 from agns.accessory.placement import FIXED
 from agns.accessory.wear import wear
+from agns.attack.agn import agn_steps
 from agns.attack.config import AgnConfig
 from agns.attack.descent import CCS16, COLORS, descent_steps
 from agns.attack.goals import Dodge
 from agns.attack.gradients import add_smoothing, join_gradients, keep_in_range
 from agns.attack.search import search_frames
+from agns.attack.steps import teach_discriminator
 from agns.attack.together import answer_alone, attack_together
 from agns.models.cross_channel import CrossChannelNorm
 from agns.models.dcgan import build_gan, sample_latents
 from agns.models.recognizer import Recognizer, build_recognizer, freeze
 from agns.models.weights import lay_channels_last
 from agns.storage import versions, write_json
+from agns.training.precision import set_up_process
 
 ATTACKERS = 8
+ITERATIONS = 10
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Row:
     variant: str
     images_per_second: float
     times_naive: float
-    share_of_matrix_rate: float
+    share_of_matrix_rate: float | None
 
 
 def fastest(step: Callable[[], object], seconds: float) -> float:
@@ -146,6 +150,58 @@ def check(victim: Recognizer, half: bool) -> Callable[[], object]:
     return step
 
 
+def iterations(victim: Recognizer, precision: str) -> Callable[[], object]:
+    """Ten steps of a whole attack, with its first look and the one after them; none is met."""
+    generator, discriminator = build_gan(generator=torch.Generator().manual_seed(0))
+    # Untrained, with statistics, so that frames vary.
+    with torch.no_grad():
+        drawn = generator.train()(sample_latents(64, generator=torch.Generator().manual_seed(1)))
+        discriminator.train()(drawn)
+    faces, goal = torch.rand(16, 3, 224, 224), Dodge(subject=0, stop=1e-9)
+    glasses = torch.randint(0, 256, (ITERATIONS * 16, 3, 64, 176), dtype=torch.uint8)
+    config = AgnConfig(precision=precision, check_every=ITERATIONS)
+
+    def step() -> None:
+        attack = agn_steps(
+            generator.eval(), discriminator.eval(), faces, glasses, goal, config
+        )  # fmt: skip
+        answer_alone(victim, attack)
+
+    return step
+
+
+def draw(half: bool) -> Callable[[], object]:
+    """What a look draws."""
+    generator, _ = build_gan(generator=torch.Generator().manual_seed(0))
+    generator.eval()
+    latents = sample_latents(32, generator=torch.Generator().manual_seed(1))
+
+    @torch.no_grad()
+    def step() -> object:
+        with autocast(half):
+            return generator(latents)
+
+    return step
+
+
+def judge(half: bool) -> Callable[[], object]:
+    """The discriminator's part of an attack step in which it learns: it, and the verdicts."""
+    _, discriminator = build_gan(generator=torch.Generator().manual_seed(0))
+    lay_channels_last(discriminator).eval()
+    config = AgnConfig(lead=0, precision="bf16" if half else "fp32")
+    optimizer = torch.optim.Adam(discriminator.parameters(), 2e-5, fused=True)
+    real, drawn = torch.rand(2, 16, 3, 64, 176)
+    leaf = drawn.requires_grad_()
+
+    def step() -> None:
+        teach_discriminator(discriminator, optimizer, real, leaf, config)
+        with autocast(half):
+            verdicts = discriminator(leaf).float()
+        torch.autograd.grad(-functional.logsigmoid(verdicts).sum(), leaf)
+
+    return step
+
+
 def descents(victim: Recognizer, count: int, together: int) -> Callable[[], object]:
     """Two steps of CCS16, three photos each, for several attackers."""
     faces = torch.rand(count, 3, 3, 224, 224)
@@ -159,7 +215,7 @@ def descents(victim: Recognizer, count: int, together: int) -> Callable[[], obje
 
 
 def measure(seconds: float, *, big: bool) -> tuple[dict[str, float], list[Row]]:
-    torch.set_flush_denormal(True)
+    set_up_process()
     random = torch.Generator().manual_seed(0)
     rates = {
         "fp32": matrix_rate(seconds, torch.float32),
@@ -186,6 +242,13 @@ def measure(seconds: float, *, big: bool) -> tuple[dict[str, float], list[Row]]:
             steps.append((title, "naive fp32", 512, check(naive(recognizer), False)))
             steps.append((title, "frozen fp32", 512, check(frozen, False)))
             steps.append((title, "frozen bf16", 512, check(frozen, True)))
+            title = "generator's forward pass, batch 32"
+            steps += [(title, "fp32", 32, draw(False)), (title, "bf16", 32, draw(True))]
+            title = "discriminator's part of an iteration, batch 16"
+            steps += [(title, "fp32", 16, judge(False)), (title, "bf16", 16, judge(True))]
+            title = f"AGN iterations, of10, {ITERATIONS} with two looks"
+            for precision in ("fp32", "bf16"):
+                steps.append((title, precision, ITERATIONS, iterations(frozen, precision)))
             title = f"CCS16 on {ATTACKERS} attackers' three photos, of10"
             shown = ATTACKERS * 2 * 3 * len(COLORS)
             for together in (1, 4, ATTACKERS):
@@ -198,10 +261,11 @@ def measure(seconds: float, *, big: bool) -> tuple[dict[str, float], list[Row]]:
         took = fastest(step, seconds)
         speed = images / took
         base.setdefault(title, speed)
-        share = operations(step) / took / rates[variant[-4:]]
-        rows.append(Row(title, variant, round(speed, 1), round(speed / base[title], 2),
-                        round(share, 3)))  # fmt: skip
-        print(f"{title:45s} {variant:20s} {speed:8.1f}/s  {speed / base[title]:5.2f}x  {share:.3f}")
+        # PyTorch's counter refuses gradients at what a network is given itself.
+        counted = not title.startswith(("AGN", "discriminator's"))
+        share = round(operations(step) / took / rates[variant[-4:]], 3) if counted else None
+        rows.append(Row(title, variant, round(speed, 1), round(speed / base[title], 2), share))
+        print(f"{title:45s} {variant:20s} {speed:8.1f}/s  {speed / base[title]:5.2f}x  {share}")
     return rates, rows
 
 
