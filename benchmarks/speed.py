@@ -5,6 +5,7 @@ rate in the step's own precision: a figure that carries from machine to machine 
 do.
 
     .venv/bin/python benchmarks/speed.py --out results/speed.json
+    .venv/bin/python benchmarks/speed.py --device cuda
 """
 
 import argparse
@@ -13,7 +14,9 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import nn
@@ -32,11 +35,11 @@ from agns.attack.search import search_frames
 from agns.attack.steps import teach_discriminator
 from agns.attack.together import answer_alone, attack_together
 from agns.models.cross_channel import CrossChannelNorm
-from agns.models.dcgan import build_gan, sample_latents
+from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
 from agns.models.recognizer import Recognizer, build_recognizer, freeze
-from agns.models.weights import lay_channels_last
+from agns.models.weights import device_of, lay_channels_last
 from agns.storage import versions, write_json
-from agns.training.precision import set_up_process
+from agns.training.precision import choose_device, set_up_process
 
 ATTACKERS = 8
 ITERATIONS = 10
@@ -54,18 +57,27 @@ class Row:
 def fastest(step: Callable[[], object], seconds: float) -> float:
     """Seconds of the fastest of the runs that fit into `seconds`, after one to warm up."""
     step()
+    finish()
     times: list[float] = []
     while sum(times) < seconds or len(times) < 3:
         started = time.perf_counter()
         step()
+        finish()
         times.append(time.perf_counter() - started)
     return min(times)
 
 
-def matrix_rate(seconds: float, dtype: torch.dtype) -> float:
-    """Operations per second of a 1536x1536 matrix product."""
-    a, b = torch.rand(2, 1536, 1536).to(dtype)
-    return 2 * 1536**3 / fastest(lambda: a @ b, seconds)
+def finish() -> None:
+    """Wait for what a GPU still has to do."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def matrix_rate(seconds: float, dtype: torch.dtype, device: torch.device) -> float:
+    """Operations per second of a square matrix product, larger on a GPU."""
+    side = 8192 if device.type == "cuda" else 1536
+    a, b = torch.rand(2, side, side).to(device, dtype)
+    return 2 * side**3 / fastest(lambda: a @ b, seconds)
 
 
 def operations(step: Callable[[], object]) -> int:
@@ -85,8 +97,9 @@ def naive(recognizer: Recognizer) -> Recognizer:
     return plain
 
 
-def autocast(half: bool) -> contextlib.AbstractContextManager[object]:
-    return torch.autocast("cpu", torch.bfloat16) if half else contextlib.nullcontext()
+def autocast(network: nn.Module, half: bool) -> contextlib.AbstractContextManager[object]:
+    kind = device_of(network).type
+    return torch.autocast(kind, torch.bfloat16) if half else contextlib.nullcontext()
 
 
 def attack_gradient(victim: Recognizer, batch: int, half: bool) -> Callable[[], object]:
@@ -100,7 +113,7 @@ def attack_gradient(victim: Recognizer, batch: int, half: bool) -> Callable[[], 
 
     def step() -> object:
         leaf = frames.clone().requires_grad_()
-        with autocast(half):
+        with autocast(victim, half):
             logits = victim(wear(faces, place(leaf), mask))
         (gradient,) = torch.autograd.grad(goal.loss(logits, "logits").sum(), leaf)
         joined = join_gradients(gradient, gradient, config.kappa, config.joined_length)
@@ -110,23 +123,31 @@ def attack_gradient(victim: Recognizer, batch: int, half: bool) -> Callable[[], 
     return step
 
 
-def gan_step(batch: int, half: bool, channels_last: bool) -> Callable[[], object]:
+def gan(device: torch.device) -> tuple[Generator, Discriminator]:
+    """Untrained networks of eyeglasses."""
+    generator, discriminator = build_gan(generator=torch.Generator().manual_seed(0))
+    return generator.to(device), discriminator.to(device)
+
+
+def gan_step(
+    device: torch.device, batch: int, half: bool, channels_last: bool
+) -> Callable[[], object]:
     random = torch.Generator().manual_seed(0)
-    generator, discriminator = build_gan(generator=random)
+    generator, discriminator = gan(device)
     if channels_last:
         lay_channels_last(generator), lay_channels_last(discriminator)
     optimizers = [torch.optim.Adam(n.parameters(), 2e-4) for n in (generator, discriminator)]
     real = torch.rand(batch, 3, 64, 176)
 
     def step() -> None:
-        with autocast(half):
+        with autocast(generator, half):
             drawn = generator(sample_latents(batch, generator=random)).float()
             verdicts = discriminator(real).float(), discriminator(drawn.detach()).float()
         loss = functional.softplus(-verdicts[0]).mean() + functional.softplus(verdicts[1]).mean()
         optimizers[1].zero_grad()
         loss.backward()
         optimizers[1].step()
-        with autocast(half):
+        with autocast(generator, half):
             fooled = discriminator(drawn).float()
         optimizers[0].zero_grad()
         functional.softplus(-fooled).mean().backward()
@@ -137,13 +158,13 @@ def gan_step(batch: int, half: bool, channels_last: bool) -> Callable[[], object
 
 def check(victim: Recognizer, half: bool) -> Callable[[], object]:
     """A look that no frame leaves early: the longest there is."""
-    generator, _ = build_gan(generator=torch.Generator().manual_seed(0))
+    generator, _ = gan(device_of(victim))
     generator.eval()
     faces, goal = torch.rand(16, 3, 224, 224), Dodge(subject=0, stop=0.9999)
 
     def step() -> object:
         draws = torch.Generator().manual_seed(1)
-        with autocast(half):
+        with autocast(victim, half):
             looking = search_frames(generator, faces, goal, count=32, placement=FIXED, draws=draws)
             return answer_alone(victim, looking)
 
@@ -152,7 +173,7 @@ def check(victim: Recognizer, half: bool) -> Callable[[], object]:
 
 def iterations(victim: Recognizer, precision: str) -> Callable[[], object]:
     """Ten steps of a whole attack, with its first look and the one after them; none is met."""
-    generator, discriminator = build_gan(generator=torch.Generator().manual_seed(0))
+    generator, discriminator = gan(device_of(victim))
     # Untrained, with statistics, so that frames vary.
     with torch.no_grad():
         drawn = generator.train()(sample_latents(64, generator=torch.Generator().manual_seed(1)))
@@ -170,23 +191,23 @@ def iterations(victim: Recognizer, precision: str) -> Callable[[], object]:
     return step
 
 
-def draw(half: bool) -> Callable[[], object]:
+def draw(device: torch.device, half: bool) -> Callable[[], object]:
     """What a look draws."""
-    generator, _ = build_gan(generator=torch.Generator().manual_seed(0))
+    generator, _ = gan(device)
     generator.eval()
     latents = sample_latents(32, generator=torch.Generator().manual_seed(1))
 
     @torch.no_grad()
     def step() -> object:
-        with autocast(half):
+        with autocast(generator, half):
             return generator(latents)
 
     return step
 
 
-def judge(half: bool) -> Callable[[], object]:
+def judge(device: torch.device, half: bool) -> Callable[[], object]:
     """The discriminator's part of an attack step in which it learns: it, and the verdicts."""
-    _, discriminator = build_gan(generator=torch.Generator().manual_seed(0))
+    _, discriminator = gan(device)
     lay_channels_last(discriminator).eval()
     config = AgnConfig(lead=0, precision="bf16" if half else "fp32")
     optimizer = torch.optim.Adam(discriminator.parameters(), 2e-5, fused=True)
@@ -195,7 +216,7 @@ def judge(half: bool) -> Callable[[], object]:
 
     def step() -> None:
         teach_discriminator(discriminator, optimizer, real, leaf, config)
-        with autocast(half):
+        with autocast(discriminator, half):
             verdicts = discriminator(leaf).float()
         torch.autograd.grad(-functional.logsigmoid(verdicts).sum(), leaf)
 
@@ -214,50 +235,80 @@ def descents(victim: Recognizer, count: int, together: int) -> Callable[[], obje
     return step
 
 
-def measure(seconds: float, *, big: bool) -> tuple[dict[str, float], list[Row]]:
-    set_up_process()
+Step: TypeAlias = tuple[str, str, int, Callable[[], Callable[[], object]]]
+"""What is timed, in which variant, how many images it takes, and how it is made ready."""
+
+
+def same(recognizer: Recognizer) -> Recognizer:
+    return recognizer
+
+
+def on(
+    victim: Callable[[], Recognizer], make: Callable[..., Callable[[], object]], *given: object
+) -> Callable[[], object]:
+    """A step on a recogniser that is made ready only when the step is."""
+    return make(victim(), *given)
+
+
+def steps_of(device: torch.device, *, big: bool) -> list[Step]:
     random = torch.Generator().manual_seed(0)
-    rates = {
-        "fp32": matrix_rate(seconds, torch.float32),
-        "bf16": matrix_rate(seconds, torch.bfloat16),
-    }
-    steps: list[tuple[str, str, int, Callable[[], object]]] = []
+    steps: list[Step] = []
     for variant, half, last in (
         ("naive fp32", False, False),
         ("channels-last fp32", False, True),
         ("channels-last bf16", True, True),
     ):
-        steps.append(("DCGAN step, batch 32", variant, 32, gan_step(32, half, last)))
+        steps.append(("DCGAN step, batch 32", variant, 32,
+                      partial(gan_step, device, 32, half, last)))  # fmt: skip
     sizes = [("of10", 10, 16), ("vgg143", 143, 4)] if big else [("of10", 10, 16)]
     for arch, classes, batch in sizes:
         names = tuple(f"identity {index}" for index in range(classes))
-        recognizer = build_recognizer(arch, names, generator=random).eval()
-        title = f"attack gradient, {arch}, batch {batch}"
-        frozen = freeze(recognizer)
-        steps.append((title, "naive fp32", batch, attack_gradient(naive(recognizer), batch, False)))
-        steps.append((title, "frozen fp32", batch, attack_gradient(frozen, batch, False)))
-        steps.append((title, "frozen bf16", batch, attack_gradient(frozen, batch, True)))
-        if arch == "of10":
+        recognizer = build_recognizer(arch, names, generator=random).eval().to(device)
+        frozen, plain = freeze(recognizer), partial(naive, recognizer)
+        three = (
+            ("naive fp32", plain, False),
+            ("frozen fp32", partial(same, frozen), False),
+            ("frozen bf16", partial(same, frozen), True),
+        )
+        for variant, victim, half in three:
+            title = f"attack gradient, {arch}, batch {batch}"
+            steps.append((title, variant, batch, partial(on, victim, attack_gradient, batch, half)))
+        if arch != "of10":
+            continue
+        for variant, victim, half in three:
             title = "success check, of10, 32 frames x 16 photos"
-            steps.append((title, "naive fp32", 512, check(naive(recognizer), False)))
-            steps.append((title, "frozen fp32", 512, check(frozen, False)))
-            steps.append((title, "frozen bf16", 512, check(frozen, True)))
+            steps.append((title, variant, 512, partial(on, victim, check, half)))
+        for variant, half in (("fp32", False), ("bf16", True)):
             title = "generator's forward pass, batch 32"
-            steps += [(title, "fp32", 32, draw(False)), (title, "bf16", 32, draw(True))]
+            steps.append((title, variant, 32, partial(draw, device, half)))
+        for variant, half in (("fp32", False), ("bf16", True)):
             title = "discriminator's part of an iteration, batch 16"
-            steps += [(title, "fp32", 16, judge(False)), (title, "bf16", 16, judge(True))]
+            steps.append((title, variant, 16, partial(judge, device, half)))
+        for precision in ("fp32", "bf16"):
             title = f"AGN iterations, of10, {ITERATIONS} with two looks"
-            for precision in ("fp32", "bf16"):
-                steps.append((title, precision, ITERATIONS, iterations(frozen, precision)))
+            steps.append((title, precision, ITERATIONS, partial(iterations, frozen, precision)))
+        for together in (1, 4, ATTACKERS):
             title = f"CCS16 on {ATTACKERS} attackers' three photos, of10"
-            shown = ATTACKERS * 2 * 3 * len(COLORS)
-            for together in (1, 4, ATTACKERS):
-                variant = f"{together} together, fp32"
-                steps.append((title, variant, shown, descents(frozen, ATTACKERS, together)))
-        del recognizer, frozen
+            variant, shown = f"{together} together, fp32", ATTACKERS * 2 * 3 * len(COLORS)
+            made = partial(descents, frozen, ATTACKERS, together)
+            steps.append((title, variant, shown, made))
+    return steps
+
+
+def measure(
+    seconds: float, *, big: bool, device: torch.device, only: str = ""
+) -> tuple[dict[str, float], list[Row]]:
+    set_up_process()
+    rates = {
+        "fp32": matrix_rate(seconds, torch.float32, device),
+        "bf16": matrix_rate(seconds, torch.bfloat16, device),
+    }
     rows: list[Row] = []
     base: dict[str, float] = {}
-    for title, variant, images, step in steps:
+    for title, variant, images, made in steps_of(device, big=big):
+        if only not in title:
+            continue
+        step = made()
         took = fastest(step, seconds)
         speed = images / took
         base.setdefault(title, speed)
@@ -274,13 +325,21 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
     parser.add_argument("--seconds", type=float, default=4, help="time for each step")
     parser.add_argument("--small", action="store_true", help="leave VGG143 out")
+    parser.add_argument("--device", default="cpu", help="where the networks run")
+    parser.add_argument("--only", default="", help="steps with this in their title")
     given = parser.parse_args()
-    rates, rows = measure(given.seconds, big=not given.small)
+    device = choose_device(given.device)
+    rates, rows = measure(given.seconds, big=not given.small, device=device, only=given.only)
     gflops = {precision: round(rate / 1e9, 1) for precision, rate in rates.items()}
     print(f"matrix product, GFLOP/s: {gflops}, {torch.get_num_threads()} threads")
     if given.out is not None:
-        content = {"matrix_gflops": gflops, "threads": torch.get_num_threads(),
-                   "rows": [asdict(row) for row in rows], "versions": versions()}  # fmt: skip
+        content = {
+            "device": str(device),
+            "matrix_gflops": gflops,
+            "threads": torch.get_num_threads(),
+            "rows": [asdict(row) for row in rows],
+            "versions": versions(),
+        }
         write_json(given.out, content)
 
 
