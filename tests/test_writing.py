@@ -13,7 +13,7 @@ from agns.errors import DataError
 from agns.evaluation.campaign.ledger import Ledger
 from agns.images import write_image
 from agns.storage import RunDirectory, save_tensors, write_json
-from agns.writing import replacing, write_text, writing
+from agns.writing import in_markdown, replacing, write_text, writing
 
 resource = pytest.importorskip("resource")
 LIMIT = 8192
@@ -99,3 +99,20 @@ def test_an_error_of_another_file_keeps_its_name(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught, writing(tmp_path / "a.txt"):
         (tmp_path / "b.txt").read_text()
     assert caught.value.filename == str(tmp_path / "b.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("Ada_Lovelace_000", "Ada_Lovelace_000"),
+        ("a|b\\", "a\\|b\\\\"),
+        ("`x` *y* [z](w)", "\\`x\\` \\*y\\* [z\\](w)"),
+        ("__init__", "\\_\\_init\\_\\_"),
+        ("a\n# b", "a\\\\n# b"),
+        ("# c", "\\# c"),
+        ("[-1, 1]", "\\[-1, 1]"),
+        ("caf\udce9 <b>", "caf\\\\udce9 &lt;b&gt;"),
+    ],
+)
+def test_markdown_shows_a_text_as_it_is_on_one_line(text: str, written: str) -> None:
+    assert in_markdown(text) == written

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import html
 import os
 import re
 import uuid
@@ -9,6 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import safetensors
+
+_STEERING = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Control characters, those that turn the direction of writing, and bytes that are no text."""
+
+_MARKS = re.compile(r"[\\`*|~]|\](?=\()|(?<![^\W_])_|_(?![^\W_])|^\[|^[-+#](?= )")
+"""What Markdown does not take as it is; an underscore within a word it does."""
 
 
 @contextlib.contextmanager
@@ -65,3 +74,13 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically; bytes of file names that are no text come as escapes."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def plain(text: str) -> str:
+    """Text on one line that cannot steer a terminal: letters that could come as escapes."""
+    return _STEERING.sub(lambda at: at[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def in_markdown(text: str) -> str:
+    """Text as Markdown that shows it as it is, on one line, whatever marks are in it."""
+    return _MARKS.sub(lambda at: f"\\{at[0]}", html.escape(plain(text), quote=False))

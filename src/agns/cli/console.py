@@ -7,7 +7,6 @@ import contextlib
 import io
 import math
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,23 +14,14 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from agns.writing import plain
+
 if TYPE_CHECKING:
     from agns.types import Progress
 
 
 MINUTE = 60.0
 """Seconds between two lines about a loop where output is a file, as on a cluster."""
-
-
-_STEERING = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-"""Control characters, those that turn the direction of writing, and bytes that are no text."""
-
-
-def plain(text: str) -> str:
-    """Text on one line that cannot steer a terminal: letters that could come as escapes."""
-    return _STEERING.sub(lambda at: at[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def accept_every_name() -> None:

@@ -7,7 +7,7 @@ from typing import no_type_check
 
 from typer.core import TyperCommand, TyperGroup
 
-from agns.cli.console import plain
+from agns.writing import plain
 
 _GIVEN: ContextVar[tuple[str, ...]] = ContextVar("given", default=())
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 import typer
 
 from agns.cli import interrupts
-from agns.cli.console import plain
+from agns.writing import plain
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

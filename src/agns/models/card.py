@@ -1,6 +1,5 @@
 """The card of a shared network: what it is and how it came about, in Markdown."""
 
-import html
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from agns.models.dcgan import Discriminator, Generator
 from agns.models.recognizer import Recognizer
 from agns.models.sharing import Shareable
 from agns.models.summary import figures, recorded, specified
+from agns.writing import in_markdown
 
 CARD = """\
 ---
@@ -61,7 +61,7 @@ def write_card(
         kind=type(network).__name__,
         name=type(network).__name__.lower(),
         source=repo_id or "OWNER/NAME",
-        rows="\n".join(f"| {_cell(left)} | {_cell(right)} |" for left, right in rows.items()),
+        rows="\n".join(f"| {' | '.join(map(in_markdown, row))} |" for row in rows.items()),
         **_words(network),
     )
     return "\n".join([card, *_sections(network.record)])
@@ -98,13 +98,8 @@ def _words(network: Shareable) -> dict[str, str]:
 def _sections(record: Mapping[str, object]) -> Iterator[str]:
     scores = list(figures(record, "scores"))
     if scores:
-        lines = "\n".join(f"- {_cell(name)}: {_cell(value)}" for name, value in scores)
+        lines = "\n".join(f"- {in_markdown(name)}: {in_markdown(value)}" for name, value in scores)
         yield f"## Figures, on photos that training never saw\n\n{lines}\n"
     recipe = record.get("recipe")
     if recipe is not None:
         yield f"## Recipe\n\n```json\n{json.dumps(recipe, indent=2)}\n```\n"
-
-
-def _cell(text: str) -> str:
-    """Text that stays within one cell of a table."""
-    return html.escape(text, quote=False).replace("|", "\\|")

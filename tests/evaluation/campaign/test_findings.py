@@ -47,6 +47,22 @@ def test_markdown_holds_what_was_measured_and_what_speaks_against_it(findings: F
     assert text.startswith("- OF10: its range is off.")
 
 
+def test_names_and_sentences_stay_within_their_cells_and_lines_of_markdown(
+    row: Callable[..., Row], crowd_row: Row, transfer: Callable[..., TransferRow], failed: Row
+) -> None:
+    name, cells = "a|`b`\n# c", []
+    for one in (row("Ann", "agn", 0.5), crowd_row, failed):
+        cell = replace(one.cell, recognizer=name, attack=name)
+        cells.append(replace(one, cell=cell, sentence=one.sentence and name))
+    scored = replace(transfer("Ann", 0.4), cell=cells[0].cell, victim=name)
+    text = as_markdown(
+        Findings(plan={}, versions={}, rows=cells, transferred=[scored], doubts={name: [name]})
+    )
+    assert name.replace("|", "\\|") not in text
+    assert "\n# c" not in text
+    assert text.count("a\\|\\`b\\`\\\\n# c") >= 9
+
+
 def test_a_campaign_without_transfers_has_no_table_of_them(row: Callable[..., Row]) -> None:
     text = as_markdown(Findings(plan={}, versions={}, rows=[row("Ann", "agn", 0.5)]))
     assert "not made against" not in text

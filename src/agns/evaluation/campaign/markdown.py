@@ -1,23 +1,22 @@
 """A campaign's tables as Markdown."""
 
+from collections.abc import Sequence
+
 from agns.evaluation.campaign.curves import CURVE_HEAD, curve_row
 from agns.evaluation.campaign.findings import Findings
+from agns.writing import in_markdown
 
 
 def as_markdown(findings: Findings) -> str:
     """What speaks against the figures, the tables, and what failed and why."""
     parts = [
-        _weaknesses(findings),
+        _listed(findings.weaknesses),
         _success(findings) if findings.lines else "",
         _curves(findings),
         _transfers(findings),
         _failures(findings),
     ]
     return "\n".join(part for part in parts if part)
-
-
-def _weaknesses(findings: Findings) -> str:
-    return "".join(f"- {sentence}\n" for sentence in findings.weaknesses)
 
 
 def _success(findings: Findings) -> str:
@@ -35,7 +34,8 @@ def _success(findings: Findings) -> str:
     return (
         head
         + "".join(
-            f"| {one.recognizer} | {one.goal} | {one.attack} | {one.done} of {one.planned} "
+            f"| {in_markdown(one.recognizer)} | {one.goal} | {in_markdown(one.attack)} "
+            f"| {one.done} of {one.planned} "
             f"| {one.met_stop_value / one.done:.0%} "
             f"({one.met_interval[0]:.0%} to {one.met_interval[1]:.0%}) "
             f"| {'-' if one.published is None else f'{one.published:.0%}'} "
@@ -54,7 +54,8 @@ def _success(findings: Findings) -> str:
 def _curves(findings: Findings) -> str:
     if not findings.curves:
         return ""
-    table = [CURVE_HEAD, ["---"] * len(CURVE_HEAD), *map(curve_row, findings.curves)]
+    rows = [list(map(in_markdown, curve_row(one))) for one in findings.curves]
+    table = [CURVE_HEAD, ["---"] * len(CURVE_HEAD), *rows]
     return (
         "Frames for many subjects, one picked by each on other photos; success among held-out "
         "photos recognised without a frame:\n\n"
@@ -71,7 +72,8 @@ def _transfers(findings: Findings) -> str:
         "| photographed | benign frames | no frame |\n|---|---|---|---|---|---|---|---|---|---|\n"
     )
     return head + "".join(
-        f"| {one.goal} | {one.attack} | {one.made_against} | {one.scored_on} | {one.subjects} "
+        f"| {one.goal} | {in_markdown(one.attack)} | {in_markdown(one.made_against)} "
+        f"| {in_markdown(one.scored_on)} | {one.subjects} "
         f"| {one.digital:.1%} | {one.digital_interval[0]:.0%} to {one.digital_interval[1]:.0%} "
         f"| {one.photographed:.1%} | {one.benign:.1%} | {one.bare:.1%} |\n"
         for one in findings.transfers
@@ -81,15 +83,17 @@ def _transfers(findings: Findings) -> str:
 def _failures(findings: Findings) -> str:
     if not findings.failures and not findings.unscored:
         return ""
-    return (
-        "Without a result:\n\n"
-        + "".join(
-            f"- {row.cell.recognizer}: {row.cell.title}, seed {row.cell.seed}: {row.sentence}\n"
-            for row in findings.failures
-        )
-        + "".join(
-            f"- {row.cell.recognizer} on {row.victim}: {row.cell.title}, seed {row.cell.seed}: "
-            f"{row.sentence}\n"
-            for row in findings.unscored
-        )
-    )
+    failed = [
+        f"{row.cell.recognizer}: {row.cell.title}, seed {row.cell.seed}: {row.sentence}"
+        for row in findings.failures
+    ]
+    unscored = [
+        f"{row.cell.recognizer} on {row.victim}: {row.cell.title}, seed {row.cell.seed}: "
+        f"{row.sentence}"
+        for row in findings.unscored
+    ]
+    return "Without a result:\n\n" + _listed([*failed, *unscored])
+
+
+def _listed(sentences: Sequence[str]) -> str:
+    return "".join(f"- {in_markdown(sentence)}\n" for sentence in sentences)
