@@ -29,6 +29,11 @@ def test_a_plan_is_the_product_of_its_parts() -> None:
     assert [cell.recognizer for cell in cells] == ["one"] * 24 + ["two"] * 16
 
 
+def test_a_subject_whose_name_is_no_text_has_a_key() -> None:
+    keys = {cell.key for cell in cells_of(PLAN, {"one": ("\ud800", "Bob"), "two": KNOWN["two"]})}
+    assert len(keys) == (2 + 2) * 2 * 2 * 2
+
+
 def test_subjects_impersonate_the_next_identity() -> None:
     cells = cells_of(PLAN, KNOWN)
     pairs = {(c.subject, c.target) for c in cells if c.recognizer == "one"}

@@ -56,6 +56,14 @@ def test_cells_of_one_kind_are_claimed_together(tmp_path: Path) -> None:
     assert made.claim(2) == ()
 
 
+def test_a_sentence_with_a_file_name_that_is_no_text_is_entered_with_escapes(
+    ledger: Ledger,
+) -> None:
+    (cell,) = ledger.claim()
+    ledger.fail(cell, "caf\udce9.png is damaged", seconds=1)
+    assert ledger.rows()[0].sentence == "caf\\udce9.png is damaged"
+
+
 def test_what_is_entered_at_once_is_entered_whole_or_not_at_all(ledger: Ledger) -> None:
     first, second, _ = ledger.claim(3)
     with contextlib.suppress(ZeroDivisionError), ledger.at_once():

@@ -258,3 +258,36 @@ def test_a_home_folder_that_nobody_knows_is_a_mistake(tmp_path: Path) -> None:
     text = LEAST.replace("[{}]", "[{file: ~nobody_of_this_name/r.safetensors}]")
     with pytest.raises(ConfigError, match="line 1: file: nobody knows the home folder in ~nobody"):
         read_plan(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("[{}]", '[{name: "v\\udce9"}]'),
+        ("[{}]", '[{file: "v\\udce9/recognizer.safetensors"}]'),
+        ("[agn]", '[{method: agn, name: "a\\udce9"}]'),
+        ("[agn]", '[agn]\nsubjects: ["Ren\\udce9"]'),
+        ("[agn]", '[agn]\ntargets: ["Ren\\udce9"]'),
+        ("[agn]", '[agn]\nuniversal: [{name: "u\\udce9"}]'),
+    ],
+)
+def test_names_that_no_ledger_can_hold_are_refused(tmp_path: Path, before: str, after: str) -> None:
+    with pytest.raises(ConfigError, match=r"plan.yaml, line \d: .*UTF-8 text"):
+        read_plan(written(tmp_path, LEAST.replace(before, after)))
+
+
+def test_folders_whose_names_are_no_text_may_be_named_in_a_plan(tmp_path: Path) -> None:
+    text = LEAST.replace("{}", '{name: v, file: "v\\udce9/r.safetensors", faces: "\\udce9"}')
+    (victim,) = read_plan(written(tmp_path, text)).recognizers
+    assert (victim.file, victim.faces) == (Path("v\udce9/r.safetensors"), Path("\udce9"))
+
+
+def test_plans_made_in_python_refuse_the_same_names() -> None:
+    plan = Plan(recognizers=(Victim(name="v"),))
+    for make in (
+        lambda: Victim(name="v\udce9"),
+        lambda: Entry(name="a\udce9", method=PGD),
+        lambda: replace(plan, subjects=("Ren\udce9",)),
+    ):
+        with pytest.raises(ConfigError, match="UTF-8 text"):
+            make()

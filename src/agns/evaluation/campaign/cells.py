@@ -48,7 +48,7 @@ class Cell:
         parts = (
             self.recognizer, self.goal, self.subject, self.target or "", self.attack, str(self.seed)
         )  # fmt: skip
-        own = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:10]
+        own = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:10]
         words = "-".join(parts[1:3])
         plain = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in words)
         return f"{plain[:60]}-{own}"
@@ -136,6 +136,6 @@ def _target(plan: Plan, victim: Victim, subject: str, identities: list[str]) -> 
 
 def _draws(plan: Plan, name: str) -> torch.Generator:
     """A generator of its own for one choice, so that others may come and go beside it."""
-    text = f"{plan.chosen_by}\0{name}".encode("utf-8", "surrogateescape")
+    text = f"{plan.chosen_by}\0{name}".encode("utf-8", "surrogatepass")
     own = hashlib.sha256(text).digest()
     return torch.Generator().manual_seed(int.from_bytes(own[:7]))

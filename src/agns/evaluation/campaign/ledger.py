@@ -184,10 +184,10 @@ class Ledger:
         )
 
     def fail(self, cell: Cell, sentence: str, *, seconds: float) -> None:
-        """Enter why a cell has no result."""
+        """Enter why a cell has no result; bytes of file names that are no text come as escapes."""
         self.file.execute(
             "UPDATE cells SET state = 'failed', sentence = ?, seconds = ? WHERE key = ?",
-            (sentence, seconds, cell.key),
+            (sentence.encode("utf-8", "backslashreplace").decode(), seconds, cell.key),
         )
 
     def release(self, cell: Cell) -> None:

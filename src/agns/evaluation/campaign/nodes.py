@@ -100,14 +100,20 @@ class NodeReader:
         return self.typed(node, key, bool) is True
 
     def text(self, node: yaml.Node, key: str) -> str:
-        """A word or a path; not empty."""
+        """A word or a name; not empty, and of letters alone that a ledger can hold."""
+        word = self._word(node, key)
+        if word.encode(errors="ignore").decode() != word:
+            raise self.wrong(node, f"{key} should be UTF-8 text, got {word!r}")
+        return word
+
+    def _word(self, node: yaml.Node, key: str) -> str:
         if not _is_scalar(node) or not node.value or node.tag == "tag:yaml.org,2002:null":
             raise self.wrong(node, f"{key} should be a word or a path")
         return str(node.value)
 
     def path_of(self, node: yaml.Node, key: str) -> str:
         """A path, in which ~ is the home folder."""
-        path = self.text(node, key)
+        path = self._word(node, key)
         try:
             return str(Path(path).expanduser())
         except RuntimeError as error:

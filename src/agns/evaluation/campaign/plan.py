@@ -10,6 +10,7 @@ from typing import Literal
 from agns.attack.methods import Method
 from agns.attack.universal import UniversalConfig
 from agns.data.selection import composed
+from agns.errors import ConfigError
 from agns.evaluation.universal import UniversalExperiment
 
 GoalName = Literal["dodge", "impersonate"]
@@ -29,6 +30,9 @@ class Victim:
     faces: Path | None = None
     """A face folder; None for drawn faces."""
 
+    def __post_init__(self) -> None:
+        check_name("a recogniser", self.name)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -39,6 +43,9 @@ class Entry:
 
     method: Method
     """The attack's settings, without a seed of their own."""
+
+    def __post_init__(self) -> None:
+        check_name("an attack", self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +60,9 @@ class Crowd:
 
     method: UniversalConfig
     """The attack's settings, without a seed of their own."""
+
+    def __post_init__(self) -> None:
+        check_name("a universal attack", self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +113,23 @@ class Plan:
         for name in ("subjects", "targets"):
             people = getattr(self, name)
             if isinstance(people, tuple):
+                for person in people:
+                    check_name(f"one of the {name}", person)
                 object.__setattr__(self, name, tuple(map(composed, people)))
+
+
+def check_name(whose: str, name: str) -> None:
+    """Refuse a name that neither a ledger nor a report could hold.
+
+    Raises:
+        ConfigError: It is not UTF-8 text.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(
+            f"{whose} is called {name!r}, which is not UTF-8 text: give it another name"
+        ) from error
 
 
 def plan_as_json(plan: Plan) -> dict[str, object]:

@@ -129,7 +129,10 @@ class _Reader(NodeReader):
         if file is not None and file.suffix != ".safetensors":
             usual = file.name  # of a folder, or on the hub
         name = self.text(fields["name"], "name") if "name" in fields else usual
-        return Victim(name=name, file=file, faces=faces)
+        try:
+            return Victim(name=name, file=file, faces=faces)
+        except ConfigError as error:
+            raise self.wrong(node, str(error)) from error
 
     def entry(self, node: yaml.Node, key: str) -> Entry:
         if isinstance(node, yaml.ScalarNode):
