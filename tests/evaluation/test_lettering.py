@@ -24,6 +24,24 @@ def test_characters_that_no_font_has_become_their_code_points() -> None:
     assert legible("\U0001fae0") == "\\u1fae0"
 
 
+def test_bytes_that_are_no_text_are_drawn_as_escapes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class LastResort:
+        def get_charmap(self) -> dict[int, int]:
+            return dict.fromkeys(range(0x110000), 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(font_manager, "get_font", lambda path: LastResort())
+        lettering._letters.cache_clear()
+        assert legible("caf\udce9") == "caf\\udce9"
+    lettering._letters.cache_clear()
+    figure = Figure(figsize=(2, 2))
+    figure.suptitle("caf\udce9", parse_math=False)
+    save_figure(figure, tmp_path / "a.png", dpi=30)
+    assert (tmp_path / "a.png").is_file()
+
+
 @pytest.mark.usefixtures("bare")
 def test_names_in_any_script_are_drawn_without_a_warning(tmp_path: Path) -> None:
     figure = Figure(figsize=(2, 2))

@@ -2,7 +2,8 @@ r"""Names in any script on pictures: with the fonts of the machine, or else as c
 
 Matplotlib's own font has Latin, Greek, Cyrillic, Arabic and a few more. What it lacks is taken from
 the first installed font of `FALLBACKS` that has it. A character that none has is written as its
-code point, such as \u738b, so that names stay apart.
+code point, such as \u738b, so that names stay apart; so is a byte of a file name that is no text,
+which Matplotlib refuses.
 """
 
 import functools
@@ -75,4 +76,6 @@ def _installed() -> frozenset[str]:
 def _letters(family: str | None) -> frozenset[int]:
     """The code points that a font has; of the usual one, if none is named."""
     chosen = font_manager.FontProperties(family=family)
-    return frozenset(font_manager.get_font(font_manager.findfont(chosen)).get_charmap())
+    charmap = font_manager.get_font(font_manager.findfont(chosen)).get_charmap()
+    # Fonts of last resort have pictures for surrogates too, which are no characters.
+    return frozenset(charmap).difference(range(0xD800, 0xE000))
