@@ -329,6 +329,23 @@ def test_two_photos_never_become_one_picture(photos: Path, tmp_path: Path) -> No
         list_jobs([photos], tmp_path / "out")
 
 
+@pytest.mark.parametrize("before", [False, True])
+def test_a_further_face_never_becomes_another_photos_picture(
+    photos: Path, tmp_path: Path, before: bool
+) -> None:
+    (photos / "Ada/one.face2.jpg").write_bytes((photos / "Ada/one.png").read_bytes())
+    out = tmp_path / "out"
+    jobs = list_jobs([photos], out)
+    if before:
+        name = "Ada/one.face2"
+        known = Row(name=name, photo="x", outcome="aligned", written=f"{name}.png")
+        out.mkdir()
+        write_record(out / RECORD, [known])
+        jobs = [job for job in jobs if job.name != name]
+    with pytest.raises(ConfigError, match=r"number 2 of .*one\.png would both become .*face2\.png"):
+        align_folder(jobs, out, AlignConfig(faces="all"), LandmarkSource())
+
+
 def test_a_photo_named_twice_is_refused(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="would both become"):
         list_jobs([photos / "Ada/one.png", photos / "Ada/one.png"], tmp_path / "out")

@@ -134,12 +134,15 @@ def _align_single(
     sources: "Sequence[Path]", destination: Path, config: "AlignConfig", source: "LandmarkSource"
 ) -> None:
     from agns.data.aligned_folder import align_picture
+    from agns.data.alignment_jobs import FACE
     from agns.errors import ConfigError
 
     if len(sources) != 1 or sources[0].is_dir():
         raise ConfigError(f"{destination} is a picture, so that one photo alone can become it")
-    if destination.exists():
-        raise ConfigError(f"{destination} is already there: name another picture")
+    second = destination.with_stem(destination.stem + FACE + "2")
+    for place in (destination, second) if config.faces == "all" else (destination,):
+        if place.exists():
+            raise ConfigError(f"{place} is already there: name another picture")
     name = sources[0].stem
     found, written = align_picture(sources[0], destination, config, source, name=name)
     others = f", the {config.faces} of {found} faces" if found > len(written) else ""

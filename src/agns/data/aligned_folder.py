@@ -19,7 +19,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from agns.data.alignment import POSES, align
-from agns.data.alignment_jobs import FACE, Job, Row, append_row, read_record, write_record
+from agns.data.alignment_jobs import (
+    FACE,
+    Job,
+    Row,
+    append_row,
+    check_further_faces,
+    read_record,
+    write_record,
+)
 from agns.data.cache import file_digest
 from agns.data.landmark_finding import FINDERS, Finder, load_landmarker
 from agns.data.landmarks import Landmarker, read_landmarks, write_landmarks
@@ -95,16 +103,18 @@ def align_folder(
 
     Raises:
         ConfigError: The folder holds pictures aligned with other settings, the finder is not
-            installed, or `workers` is negative.
+            installed, `workers` is negative, or of every face, two would become one picture.
         DataError: The model cannot be used, or a process broke down.
     """
     if workers < 0:
         raise ConfigError(f"workers must be at least 0, got {workers}")
+    record = read_record(destination / RECORD)
+    if config.faces == "all":
+        check_further_faces(jobs, [row.name for row in record.values() if row.written])
     if landmarks.files is None:
         # Loaded here too, so that what is wrong with it is said once, before any process starts.
         _landmarker(landmarks)
     _check_settings(destination, config, landmarks)
-    record = read_record(destination / RECORD)
     rows = {job.name: row for job in jobs if (row := _done(job, destination, record)) is not None}
     left = [job for job in jobs if job.name not in rows]
     progress(len(rows), len(jobs), {})
@@ -238,9 +248,9 @@ def _done(job: Job, destination: Path, record: dict[str, Row]) -> Row | None:
         return Row(name=job.name, photo=path, outcome="left out", detail=job.left_out)
     row = record.get(job.name)
     if row is None or row.outcome != "aligned":
-        if (there := destination / f"{job.name}.png").exists():
+        if (picture := destination / f"{job.name}.png").exists():
             raise ConfigError(
-                f"{there} is there already, and {RECORD} does not say that it is {job.photo} "
+                f"{picture} is there already, and {RECORD} does not say that it is {job.photo} "
                 "aligned: name another folder, or move it away"
             )
         return None

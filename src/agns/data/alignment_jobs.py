@@ -116,6 +116,27 @@ def list_jobs(sources: Sequence[Path], destination: Path) -> list[Job]:
     return [jobs[name] for name in sorted(jobs)]
 
 
+def check_further_faces(jobs: Iterable[Job], recorded: Iterable[str] = ()) -> None:
+    """Refuse photos that may become the pictures of another photo's further faces.
+
+    Args:
+        jobs: The photos, of which every face is to be aligned.
+        recorded: Names of photos that were aligned to the same folder before.
+
+    Raises:
+        ConfigError: Beside a photo `a`, one is called `a.face2` or the like.
+    """
+    named = {job.name: str(job.photo) for job in jobs if not job.left_out}
+    known = dict.fromkeys(recorded, "a photo aligned before") | named
+    for name, photo in sorted(known.items()):
+        first, _, number = name.rpartition(FACE)
+        if number.isdecimal() and int(number) > 1 and first in known and {name, first} & {*named}:
+            raise ConfigError(
+                f"{photo} and the face number {number} of {known[first]} would both become "
+                f"{name}.png: rename one"
+            )
+
+
 def _overlap(source: Path, destination: Path) -> bool:
     one, other = source.resolve(), destination.resolve()
     return one.is_relative_to(other) or other.is_relative_to(one)
