@@ -74,6 +74,13 @@ def test_a_png_reads_back_as_it_was_written(tmp_path: Path, generator: torch.Gen
     assert [path.name for path in (tmp_path / "inner").iterdir()] == ["image.png"]
 
 
+@pytest.mark.parametrize("name", ["a.webp", "a.tif", "a"])
+def test_pictures_of_other_kinds_are_not_written_as_png(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"name ends in \.jpg, \.jpeg, \.png, got .*/a"):
+        write_image(tmp_path / name, torch.rand(3, 8, 8))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_ending_decides_the_format(tmp_path: Path) -> None:
     for name, kind in (("a.jpg", "JPEG"), ("a.JPEG", "JPEG"), ("a.png", "PNG")):
         write_image(tmp_path / name, torch.rand(3, 8, 8))

@@ -42,7 +42,7 @@ def log(path: Path) -> None:
         ("a.txt", lambda path: write_text(path, "x" * 9000)),
         ("a.json", lambda path: write_json(path, ["x" * 9000])),
         ("a.safetensors", lambda path: save_tensors(path, {"w": torch.zeros(9000)}, {})),
-        ("a.png", lambda path: write_image(path, torch.eye(3)[:, :, None].expand(3, 3, 90000))),
+        ("a.png", lambda path: write_image(path, torch.rand(3, 200, 200))),
         ("a.jpg", lambda path: write_image(path, torch.rand(3, 200, 200))),
         ("a.csv", lambda path: write_record(path, [ROW])),
     ],

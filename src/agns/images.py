@@ -1,6 +1,7 @@
 """Files to [0, 1] tensors and back: the only home of uint8 pictures."""
 
 import contextlib
+import io
 import logging
 import threading
 import warnings
@@ -259,6 +260,16 @@ def to_picture(image: Image) -> PilImage.Image:
     return PilImage.fromarray(to_pixels(image[None])[0].permute(1, 2, 0).contiguous().numpy())
 
 
+def check_picture_name(path: Path) -> None:
+    """Complain early of a picture that cannot be written.
+
+    Raises:
+        ConfigError: The name ends otherwise than `IMAGE_SUFFIXES`.
+    """
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise ConfigError(f"a picture's name ends in {', '.join(IMAGE_SUFFIXES)}, got {path}")
+
+
 def write_image(path: Path, image: Image, *, quick: bool = False) -> None:
     """Write one [0, 1] tensor as a PNG or JPEG file (by its ending), atomically.
 
@@ -266,10 +277,17 @@ def write_image(path: Path, image: Image, *, quick: bool = False) -> None:
         path: The file.
         image: The picture.
         quick: Pack PNGs less, in a quarter of the time; they are a little larger.
+
+    Raises:
+        ConfigError: As `check_picture_name`.
     """
+    check_picture_name(path)
+    packed = io.BytesIO()
+    kind = "PNG" if path.suffix.lower() == ".png" else "JPEG"
+    to_picture(image).save(packed, format=kind, compress_level=1 if quick else 6)
     with replacing(path) as temporary:
-        kind = "JPEG" if path.suffix.lower() in (".jpg", ".jpeg") else "PNG"
-        to_picture(image).save(temporary, format=kind, compress_level=1 if quick else 6)
+        # Pillow itself says nothing of a JPEG that a full disk cuts short.
+        temporary.write_bytes(packed.getbuffer())
 
 
 def tile(

@@ -119,6 +119,7 @@ def test_photos_without_any_face_are_a_failure(agns: Run, tmp_path: Path) -> Non
         (["{photos}", "{out}", "--first-pixel", "1"], "belongs to --landmarks"),
         (["{photos}", "{out}", "--first-pixel", "0"], "belongs to --landmarks"),
         (["{photos}", "{out}.png"], "one photo alone"),
+        (["{photos}/Ada/1.png", "{out}.webp"], "ends in .jpg, .jpeg, .png, got"),
         (["{photos}", "{out}", "--all-faces", "--central"], "not both"),
         (["{photos}", "{out}", "--landmarker", "{photos}/none.task"], "no landmarker model"),
         (["{photos}", "{out}", "--workers", "-1"], "at least 0"),

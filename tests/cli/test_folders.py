@@ -294,3 +294,18 @@ def test_who_wears_the_marked_frame_can_be_enrolled(agns: Run, shop: Path, tmp_p
     ):  # fmt: skip
         wrong = agns(*enrol, "--frames", 1000, "--out", tmp_path / "people" / folder)
         assert (wrong.code, complaint in wrong.complaint) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("glasses", "generate", "--generator", "gone", "--out"),
+        ("faces", "list", "gone", "--contact-sheet"),
+        ("faces", "list", "gone", "--mean-face"),
+    ],
+)
+def test_pictures_of_kinds_that_are_not_written_are_refused_before_anything_is_read(
+    agns: Run, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    done = agns(*arguments, tmp_path / "sheet.webp")
+    assert (done.code, "ends in .jpg, .jpeg, .png, got" in done.complaint) == (2, True)

@@ -80,7 +80,8 @@ def align(
     from agns.data.alignment_jobs import list_jobs
     from agns.data.landmark_finding import choose_finder, landmarker_model
     from agns.errors import ConfigError, FaceNotFound
-    from agns.images import IMAGE_SUFFIXES
+    from agns.formats import ENDINGS
+    from agns.images import IMAGE_SUFFIXES, check_picture_name
 
     if len(paths) < 2:
         raise ConfigError("name what to align, and then the folder for the aligned faces")
@@ -107,6 +108,9 @@ def align(
         source = LandmarkSource(files=landmarks, first=first_pixel, export=export_landmarks)
     choice: Choice = "all" if all_faces else "central" if central else "largest"
     config = AlignConfig(pose=pose, faces=choice)
+    if destination.suffix.lower() in ENDINGS and not destination.exists():
+        # A folder of such a name would hardly be meant.
+        check_picture_name(destination)
     if destination.suffix.lower() in IMAGE_SUFFIXES and not destination.is_dir():
         _align_single(sources, destination, config, source)
         return

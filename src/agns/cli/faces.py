@@ -188,8 +188,11 @@ def list_folder(
 
     from agns.data.faces import write_classes
     from agns.data.selection import list_left_out
-    from agns.images import tile, write_image
+    from agns.images import check_picture_name, tile, write_image
 
+    for picture in (contact_sheet, mean_face):
+        if picture is not None:
+            check_picture_name(picture)
     if left_out:
         others = list_left_out(root)
         show(("left out", "what it is"), [(one.name, one.why) for one in others])

@@ -24,10 +24,11 @@ def generate(
     """Write a sheet of frames that a generator draws from random latents."""
     import torch
 
-    from agns.images import tile, write_image
+    from agns.images import check_picture_name, tile, write_image
     from agns.models.dcgan import load_generator, sample_latents
     from agns.models.shipped import shipped_weights
 
+    check_picture_name(out)
     prepare()
     network = load_generator(generator or shipped_weights("generator"))
     draws = torch.Generator().manual_seed(seed)
