@@ -33,7 +33,7 @@ def test_an_attack_leaves_its_result_and_tells_what_it_is_worth(
     out = tmp_path / "attack"
     done = agns(
         *IMPERSONATE, "--target", "Synthetic_002", "--out", out, *options, "--passes", 2,
-        "--seed", 7, "--craft", 1, "--stop", 0.9999,
+        "--samples", 4, "--seed", 7, "--craft", 1, "--stop", 0.9999,
     )  # fmt: skip
     assert done.code == 0
     assert "held out, no frame" in done.out
@@ -163,7 +163,8 @@ def test_ctrl_c_says_that_scoring_begins_and_how_to_leave(
 
     monkeypatch.setattr(trial, "steps_of", pressed)
     out = tmp_path / "attack"
-    done = agns(*IMPERSONATE, "--target", "Synthetic_002", *options, "--out", out)
+    quick = ("--batch", 4, "--samples", 4)
+    done = agns(*IMPERSONATE, "--target", "Synthetic_002", *options, *quick, "--out", out)
     assert done.code == code
     first, *_ = done.out.splitlines()
     assert first.startswith("Interrupted: scoring the best frame so far")

@@ -24,14 +24,6 @@ from agns.training.parallel import (
 from agns.training.triplets import triplet_loss
 
 NETWORK = """
-    import sys
-    import torch
-    from torch import nn
-    from safetensors.torch import save_file
-    from agns.training.joining import join_batch_norms
-    from agns.training.parallel import share_of
-
-    torch.set_num_threads(1)
     def network():
         draws = torch.Generator().manual_seed(3)
         made = nn.Sequential(
@@ -46,11 +38,7 @@ NETWORK = """
     draws = torch.Generator().manual_seed(4)
     images, labels = torch.rand(8, 3, 11, 11, generator=draws), torch.arange(8) % 3
 """
-STEP = (
-    NETWORK
-    + """
-    machines = Machines(accelerator="cpu", devices=2, precision="32")
-    fabric = stack.enter_context(running(machines))
+STEP = """
     own = join_batch_norms(network())
     stepped = fabric.setup_module(own)
     places = share_of(torch.arange(8), rank=fabric.global_rank, processes=2)
@@ -58,51 +46,10 @@ STEP = (
     fabric.backward(loss)
     found = {f"gradient.{n}": p.grad for n, p in own.named_parameters()}
     found |= {n: b.float() for n, b in own.named_buffers()}
-    save_file({n: t.contiguous() for n, t in found.items()}, f"{sys.argv[1]}/{fabric.global_rank}")
+    save_file({n: t.contiguous() for n, t in found.items()}, root / f"step-{fabric.global_rank}")
 """
-)
-
-
-def run_program(text: str, *arguments: object) -> None:
-    path = Path(str(arguments[0])) / "program.py"
-    lines = ["import contextlib", "from agns.training.parallel import Machines, running"]
-    lines += ["stack = contextlib.ExitStack()", textwrap.dedent(text), "stack.close()"]
-    path.write_text("\n".join(lines), encoding="utf-8")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, path, *map(str, arguments)],
-        capture_output=True, text=True, check=False, env=environment, timeout=240,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-
-
-def test_a_step_of_two_processes_has_the_gradients_of_one_with_the_joint_batch(
-    tmp_path: Path,
-) -> None:
-    run_program(STEP, tmp_path)
-    names: dict[str, Any] = {}
-    exec(textwrap.dedent(NETWORK), names)
-    alone = names["network"]()
-    loss = nn.functional.cross_entropy(alone(names["images"]), names["labels"])
-    loss.backward()
-    for rank in range(2):
-        found = load_file(tmp_path / str(rank))
-        for name, parameter in alone.named_parameters():
-            torch.testing.assert_close(
-                found[f"gradient.{name}"], parameter.grad, rtol=1e-4, atol=1e-6, msg=name
-            )
-        for name, buffer in alone.named_buffers():
-            torch.testing.assert_close(found[name], buffer.float(), rtol=1e-5, atol=1e-6)
-
-
-TRIPLETS = (
-    NETWORK
-    + """
-    from agns.training.joining import join_over_processes
-    from agns.training.triplets import triplet_loss
+TRIPLETS = """
     names = torch.tensor([0, 0, 1, 1, 2, 2, 0, 1])
-    machines = Machines(accelerator="cpu", devices=2, precision="32")
-    fabric = stack.enter_context(running(machines))
     own = join_batch_norms(network())
     own[-1] = nn.Linear(36, 128)
     with torch.no_grad():
@@ -114,17 +61,118 @@ TRIPLETS = (
     loss = triplet_loss(join_over_processes(embedded), names[torch.cat(shares)], 0.5)
     fabric.backward(loss)
     found = {n: p.grad for n, p in own.named_parameters()}
-    save_file({n: t.contiguous() for n, t in found.items()}, f"{sys.argv[1]}/{fabric.global_rank}")
+    save_file({n: t.contiguous() for n, t in found.items()}, root / f"triplet-{fabric.global_rank}")
 """
-)
+TRAINING = """
+    # Which photos each process draws, and which files it writes.
+    notes = (root / f"notes-{fabric.world_size}-{fabric.global_rank}").open("w")
+    drawing, replacing = training.augment, agns.storage.replacing
+    def augment(material, batch, *arguments, **rest):
+        notes.write(f"photos {' '.join(map(str, batch.tolist()))}\\n")
+        return drawing(material, batch, *arguments, **rest)
+    def note(path):
+        notes.write(f"wrote {path.name}\\n")
+        return replacing(path)
+    training.augment, agns.storage.replacing = augment, note
+    config = RecognizerTraining(arch="of", epochs=2, batch=8)
+    training.train_recognizer(
+        synthetic_faces(SyntheticConfig(identities=3, photos=8)), draw_frames(32), config,
+        root / f"run{fabric.world_size}", fabric=fabric,
+    )
+    training.augment, agns.storage.replacing = drawing, replacing
+    notes.close()
+"""
+FAILING = """
+    def fail():
+        raise ConfigError(f"raised in {fabric.global_rank}")
+    told = []
+    for let in (on_first, first_then_others):
+        try:
+            let(fabric, fail)
+        except ConfigError as error:
+            told.append(str(error))
+    made = on_first(fabric, lambda: fabric.global_rank)
+    both = first_then_others(fabric, lambda: fabric.global_rank)
+    with open(root / f"told-{fabric.global_rank}", "w") as file:
+        print(told, made, both, file=file)
+"""
+PROGRAM = """
+    import sys
+    from pathlib import Path
+
+    import torch
+    from safetensors.torch import save_file
+    from torch import nn
+
+    import agns.storage
+    import agns.training.recognizer as training
+    from agns.data.eyeglasses import draw_frames
+    from agns.data.synthetic import SyntheticConfig, synthetic_faces
+    from agns.errors import ConfigError
+    from agns.training.joining import join_batch_norms, join_over_processes
+    from agns.training.parallel import Machines, first_then_others, on_first, running, share_of
+    from agns.training.recipe import RecognizerTraining
+    from agns.training.triplets import triplet_loss
+
+    root = Path(sys.argv[1])
+"""
+
+
+def program(devices: int, *parts: str) -> str:
+    """What each process runs: parts one after the other, in processes begun once."""
+    begin = f"""
+    machines = Machines(accelerator="cpu", devices={devices}, precision="32")
+    with running(machines) as fabric:
+"""
+    own = textwrap.indent("".join(parts), "    ")
+    return textwrap.dedent(PROGRAM + begin + own)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes leave that do all that tests here ask of two."""
+    root = tmp_path_factory.mktemp("pair")
+    path = root / "program.py"
+    # The networks are drawn anew for each, as the process that they are held against does.
+    parts = (NETWORK, STEP, NETWORK, TRIPLETS, TRAINING, FAILING)
+    path.write_text(program(2, *parts), encoding="utf-8")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, path, root],
+        capture_output=True, text=True, check=False, env=environment, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+def made_here() -> dict[str, Any]:
+    """The network, images and labels of `NETWORK`."""
+    names: dict[str, Any] = {"torch": torch, "nn": nn}
+    exec(textwrap.dedent(NETWORK), names)
+    return names
+
+
+def test_a_step_of_two_processes_has_the_gradients_of_one_with_the_joint_batch(
+    pair: Path,
+) -> None:
+    names = made_here()
+    alone = names["network"]()
+    loss = nn.functional.cross_entropy(alone(names["images"]), names["labels"])
+    loss.backward()
+    for rank in range(2):
+        found = load_file(pair / f"step-{rank}")
+        for name, parameter in alone.named_parameters():
+            torch.testing.assert_close(
+                found[f"gradient.{name}"], parameter.grad, rtol=1e-4, atol=1e-6, msg=name
+            )
+        for name, buffer in alone.named_buffers():
+            torch.testing.assert_close(found[name], buffer.float(), rtol=1e-5, atol=1e-6)
 
 
 def test_triplets_of_two_processes_have_the_gradients_of_one_with_the_joint_batch(
-    tmp_path: Path,
+    pair: Path,
 ) -> None:
-    run_program(TRIPLETS, tmp_path)
-    names: dict[str, Any] = {}
-    exec(textwrap.dedent(NETWORK), names)
+    names = made_here()
     alone = names["network"]()
     alone[-1] = nn.Linear(36, 128)
     with torch.no_grad():
@@ -133,49 +181,21 @@ def test_triplets_of_two_processes_have_the_gradients_of_one_with_the_joint_batc
     embedded = nn.functional.normalize(alone(names["images"]), dim=1)
     triplet_loss(embedded, torch.tensor([0, 0, 1, 1, 2, 2, 0, 1]), 0.5).backward()
     for rank in range(2):
-        found = load_file(tmp_path / str(rank))
+        found = load_file(pair / f"triplet-{rank}")
         for name, parameter in alone.named_parameters():
             torch.testing.assert_close(
                 found[name], parameter.grad, rtol=1e-3, atol=1e-6, msg=f"{rank} {name}"
             )
 
 
-def test_two_processes_train_as_one_and_only_the_first_writes(tmp_path: Path) -> None:
-    program = """
-        import sys
-        from pathlib import Path
-        import torch
-        from agns.data.eyeglasses import draw_frames
-        from agns.data.synthetic import SyntheticConfig, synthetic_faces
-        import agns.training.recognizer as training
-        from agns.training.recipe import RecognizerTraining
-        import agns.storage
-
-        torch.set_num_threads(1)
-        root, devices = Path(sys.argv[1]), int(sys.argv[2])
-        machines = Machines(accelerator="cpu", devices=devices, precision="32")
-        fabric = stack.enter_context(running(machines))
-        # Which photos each process draws, and which files it writes.
-        notes = (root / f"notes-{devices}-{fabric.global_rank}").open("w")
-        drawing, replacing = training.augment, agns.storage.replacing
-        def augment(material, batch, *arguments, **rest):
-            notes.write(f"photos {' '.join(map(str, batch.tolist()))}\\n")
-            return drawing(material, batch, *arguments, **rest)
-        def note(path):
-            notes.write(f"wrote {path.name}\\n")
-            return replacing(path)
-        training.augment, agns.storage.replacing = augment, note
-        config = RecognizerTraining(arch="of", epochs=2, batch=8)
-        training.train_recognizer(
-            synthetic_faces(SyntheticConfig(identities=3, photos=8)), draw_frames(32), config,
-            root / f"run{devices}", fabric=fabric,
-        )
-    """
-    for devices in (1, 2):
-        run_program(program, tmp_path, devices)
+def test_two_processes_train_as_one_and_only_the_first_writes(
+    pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["program.py", str(tmp_path)])
+    exec(program(1, TRAINING), {})
     notes = {
-        name: (tmp_path / f"notes-{name}").read_text(encoding="utf-8").splitlines()
-        for name in ("1-0", "2-0", "2-1")
+        name: (root / f"notes-{name}").read_text(encoding="utf-8").splitlines()
+        for name, root in (("1-0", tmp_path), ("2-0", pair), ("2-1", pair))
     }
     drawn = {
         name: [line.split()[1:] for line in lines if line.startswith("photos")]
@@ -284,29 +304,9 @@ def test_processes_that_were_started_must_be_those_asked_for(
     assert Machines(accelerator="cpu", **asked).processes == int(world)
 
 
-def test_what_the_first_process_cannot_do_is_raised_in_all(tmp_path: Path) -> None:
-    program = """
-        import sys
-        from agns.errors import ConfigError
-        from agns.training.parallel import first_then_others, on_first
-        machines = Machines(accelerator="cpu", devices=2, precision="32")
-        fabric = stack.enter_context(running(machines))
-        def fail():
-            raise ConfigError(f"raised in {fabric.global_rank}")
-        told = []
-        for let in (on_first, first_then_others):
-            try:
-                let(fabric, fail)
-            except ConfigError as error:
-                told.append(str(error))
-        made = on_first(fabric, lambda: fabric.global_rank)
-        both = first_then_others(fabric, lambda: fabric.global_rank)
-        with open(f"{sys.argv[1]}/{fabric.global_rank}", "w") as file:
-            print(told, made, both, file=file)
-    """
-    run_program(program, tmp_path)
+def test_what_the_first_process_cannot_do_is_raised_in_all(pair: Path) -> None:
     told = "['raised in 0', 'raised in 0']"
-    found = [(tmp_path / str(rank)).read_text(encoding="utf-8").strip() for rank in range(2)]
+    found = [(pair / f"told-{rank}").read_text(encoding="utf-8").strip() for rank in range(2)]
     assert found == [f"{told} 0 0", f"{told} None 1"]
 
 
