@@ -109,6 +109,8 @@ def _unreadable(path: Path, error: Exception) -> str:
             size = file.seek(0, os.SEEK_END)
     except OSError as failure:
         return f"{path} cannot be read: {failure.strerror or failure}"
+    if size < 8 and kind is None:
+        return f"{path} is not a readable safetensors file: it is cut short at {size} bytes"
     if kind is None:
         return f"{path} is not a safetensors file: its beginning is of no known kind"
     if kind != SAFETENSORS:

@@ -75,7 +75,7 @@ def test_failure_leaves_the_shell_with_1_and_one_sentence(tmp_path: Path) -> Non
     path.write_bytes(b"not weights")
     done = shell("recognize", "face.png", "--recognizer", path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"agns: {path} is not a readable safetensors file")
+    assert done.stderr.startswith(f"agns: {path} is a text file, not a safetensors file")
     assert done.stderr.count("\n") == 1
 
 

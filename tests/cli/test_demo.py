@@ -1,6 +1,7 @@
 """`agns demo`: its parts, its menu, and what it refuses."""
 
 import shlex
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -101,7 +102,7 @@ def test_the_menu_asks_for_the_part_and_the_seed(
 
 
 def test_a_folder_of_strangers_is_refused(agns: Run, folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "strangers/Zed").mkdir(parents=True)
+    shutil.copytree(folder / "Synthetic_000", tmp_path / "strangers/Zed")
     done = agns("demo", "dodge", "--faces", tmp_path / "strangers", "--out", tmp_path / "demo")
     assert done.code == 2
     assert "holds 0 of the recogniser's 10 identities" in done.complaint

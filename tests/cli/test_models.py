@@ -100,7 +100,7 @@ def test_a_damaged_state_dict_and_one_for_another_network_are_told_apart(
     state_dict.write_bytes(state_dict.read_bytes()[:-50])
     failed = agns("models", "import", state_dict, "--arch", "vgg16", "--out", out)
     assert failed.code == 1
-    assert "is an archive that is damaged or cut short" in failed.complaint
+    assert "is a file of torch.save that is cut short" in failed.complaint
 
 
 def test_pretrained_weights_are_fetched_in_place_of_a_file(

@@ -54,7 +54,7 @@ def test_generator_discriminator_and_backbone_are_shown(
     )
     save_backbone(alone, backbone, {"imported": {"source": "nn4.t7", "kind": "a Torch file"}})
     for path, parts in (
-        (weights.generator, ("eyeglass generator", "ConvTranspose2d (9) [1, 3, 64, 176] 1,503")),
+        (weights.generator, ("eyeglass generator", "ToPicture (9) [1, 3, 64, 176] 1,503")),
         (weights.discriminator, ("eyeglass discriminator", "Linear (judge) [1, 1] 7,201")),
         (alone, ("backbone OpenFace's nn4.small2, pooling same", "less an average face",
                  "imported from nn4.t7, a Torch file", "Linear (embed) [1, 128] 94,336")),
@@ -112,7 +112,7 @@ def test_what_is_no_network_is_refused(agns: Run, tmp_path: Path) -> None:
     latents.write_bytes(b"no weights")
     broken = agns("models", "show", latents)
     assert broken.code == 1
-    assert "is not a readable safetensors file" in broken.complaint
+    assert "is a text file, not a safetensors file" in broken.complaint
 
 
 def test_a_record_cannot_steer_the_terminal(agns: Run, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`agns universal`: frames for many, and what is refused before they are made."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,7 @@ def test_misuse_is_told_before_anything_is_made(
 
 
 def test_faces_of_others_are_refused(agns: Run, tmp_path: Path, weights: Any, folder: Path) -> None:
-    (tmp_path / "faces" / "Ann").mkdir(parents=True)
+    shutil.copytree(folder / "Synthetic_000", tmp_path / "faces" / "Ann")
     done = agns(
         "universal", "--out", tmp_path / "none", *weights.options,
         "--faces", tmp_path / "faces",

@@ -281,7 +281,7 @@ def test_one_photo_is_enough_where_nothing_is_split(album: Album) -> None:
     root = album(Ann=1, Bob=2, Cid=0)
     faces = load_faces(root, FaceSelection(to_split=False))
     assert counts(faces) == {"Ann": 1, "Bob": 2}
-    assert faces.without_photos == ("Cid",)
+    assert [one.name for one in faces.left_out] == ["Cid"]
 
 
 def test_an_identity_none_of_whose_photos_decode_is_left_out_where_nothing_is_split(

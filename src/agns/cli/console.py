@@ -124,7 +124,9 @@ def show(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         side: Literal["left", "right"] = "right" if column.startswith(">") else "left"
         narrow = max(cells, word) if side == "right" else min(8, cells)
         # As text, in which neither brackets nor :words: between colons mean anything.
-        made.add_column(Text(name), justify=side, overflow="fold", min_width=narrow)
+        made.add_column(
+            Text(name), justify=side, overflow="fold", min_width=narrow, no_wrap=side == "right"
+        )
         least, most = least + narrow + 2, most + max(cells, cell_len(name)) + 2
     for row in rows:
         made.add_row(*(Text(plain(cell)) for cell in row))
