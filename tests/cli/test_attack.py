@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from agns.attack import methods
+from agns.cli.attack import open_apparatus
+from agns.cli.options import open_victim
 from agns.evaluation import trial
 from agns.images import read_image
+from agns.models.dcgan import load_discriminator, load_generator
 from agns.models.recognizer import load_recognizer, save_recognizer
-from agns.storage import read_json
+from agns.storage import load_tensors, read_json
 
 Run = Callable[..., Any]
 
@@ -141,6 +145,21 @@ def test_a_swapped_generator_and_discriminator_are_told_apart(
     )  # fmt: skip
     assert done.code == 1
     assert done.complaint == f"{weights.discriminator} holds no generator written by agns"
+
+
+def test_an_attacks_networks_may_be_folders_that_were_shared(
+    weights: Any, shop: Path, tmp_path: Path
+) -> None:
+    load_generator(weights.generator).save_pretrained(tmp_path / "g")
+    load_discriminator(weights.discriminator).save_pretrained(tmp_path / "d")
+    victim = open_victim(weights.recognizer)
+    found = open_apparatus(victim, tmp_path / "g", tmp_path / "d", shop)
+    for network, file in (
+        (found.generator, weights.generator), (found.discriminator, weights.discriminator)
+    ):  # fmt: skip
+        known = load_tensors(file)[0]
+        name, value = next(iter(network.named_parameters()))
+        assert torch.equal(value, known[name])
 
 
 @pytest.mark.usefixtures("few_controls", "no_pictures")

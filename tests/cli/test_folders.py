@@ -296,6 +296,19 @@ def test_who_wears_the_marked_frame_can_be_enrolled(agns: Run, shop: Path, tmp_p
         assert (wrong.code, complaint in wrong.complaint) == (2, True)
 
 
+def test_frames_are_generated_by_a_network_that_was_shared(
+    agns: Run, weights: Any, tmp_path: Path
+) -> None:
+    load_generator(weights.generator).save_pretrained(tmp_path / "shared")
+    out = tmp_path / "sheet.png"
+    done = agns(
+        "glasses", "generate", "--out", out, "--count", 1, "--generator", tmp_path / "shared"
+    )
+    assert (done.code, out.is_file()) == (0, True)
+    gone = agns("glasses", "generate", "--out", out, "--generator", tmp_path / "gone")
+    assert (gone.code, "a name on the hub" in gone.complaint) == (2, True)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

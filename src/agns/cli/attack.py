@@ -13,8 +13,10 @@ from agns.cli.given import given
 from agns.cli.options import (
     CenterCropOption,
     DeviceOption,
+    DiscriminatorOption,
     FaceOptions,
     FacesOption,
+    GeneratorOption,
     GlassesOption,
     MethodName,
     PaletteOption,
@@ -145,14 +147,8 @@ def attack(
     ] = None,
     precision: PrecisionOption = "auto",
     passes: Annotated[int, typer.Option(help="Passes over the eyeglasses before giving up.")] = 1,
-    generator: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Generator to fine-tune.  [default: the shipped one]"),
-    ] = None,
-    discriminator: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Its discriminator.  [default: the shipped one]"),
-    ] = None,
+    generator: GeneratorOption = None,
+    discriminator: DiscriminatorOption = None,
     glasses: GlassesOption = None,
     device: DeviceOption = "auto",
 ) -> None:
@@ -280,15 +276,16 @@ def open_apparatus(
     """
     from agns.evaluation.apparatus import Apparatus
     from agns.models.dcgan import load_discriminator, load_generator
+    from agns.models.sharing import locate_weights
     from agns.models.shipped import shipped_weights
     from agns.models.weights import device_of
 
+    generator = locate_weights(generator or shipped_weights("generator"))
+    discriminator = locate_weights(discriminator or shipped_weights("discriminator"))
     place = device_of(victim.recognizer)
     return Apparatus(
-        generator=load_generator(generator or shipped_weights("generator")).to(place),
-        discriminator=load_discriminator(discriminator or shipped_weights("discriminator")).to(
-            place
-        ),
+        generator=load_generator(generator).to(place),
+        discriminator=load_discriminator(discriminator).to(place),
         recognizer=victim.recognizer,
         recognizer_name=victim.name,
         metadata=victim.metadata,

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from agns.cli.console import bar, prepare, say, workers
-from agns.cli.options import SeedOption, SkipOption, tell_left_out
+from agns.cli.options import GeneratorOption, SeedOption, SkipOption, tell_left_out
 
 app = typer.Typer(help="Generate, draw or crop eyeglass frames.", no_args_is_help=True)
 
@@ -16,9 +16,7 @@ def generate(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="Picture of the sheet.")],
     count: Annotated[int, typer.Option(help="Frames on it.", min=1)] = 40,
     columns: Annotated[int, typer.Option(help="Frames in a row.", min=1)] = 5,
-    generator: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Generator.  [default: the shipped one]")
-    ] = None,
+    generator: GeneratorOption = None,
     seed: SeedOption = 0,
 ) -> None:
     """Write a sheet of frames that a generator draws from random latents."""
@@ -26,11 +24,12 @@ def generate(
 
     from agns.images import check_picture_name, tile, write_image
     from agns.models.dcgan import load_generator, sample_latents
+    from agns.models.sharing import locate_weights
     from agns.models.shipped import shipped_weights
 
     check_picture_name(out)
     prepare()
-    network = load_generator(generator or shipped_weights("generator"))
+    network = load_generator(locate_weights(generator or shipped_weights("generator")))
     draws = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         frames = network(sample_latents(count, generator=draws))

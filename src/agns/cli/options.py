@@ -59,6 +59,23 @@ RecognizerOption: TypeAlias = Annotated[
         "Hugging Face hub.  [default: the one that comes with agns]",
     ),
 ]
+GeneratorOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--generator",
+        metavar="FILE",
+        help="Generator of eyeglasses: a file, a folder or a name, as of recognisers.  "
+        "[default: the one that comes with agns]",
+    ),
+]
+DiscriminatorOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--discriminator",
+        metavar="FILE",
+        help="Its discriminator, likewise.  [default: the one that comes with agns]",
+    ),
+]
 GlassesOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(

@@ -11,8 +11,10 @@ from agns.cli.opening import open_crowd
 from agns.cli.options import (
     CenterCropOption,
     DeviceOption,
+    DiscriminatorOption,
     FaceOptions,
     FacesOption,
+    GeneratorOption,
     GlassesOption,
     PrecisionOption,
     RecognizerOption,
@@ -64,14 +66,8 @@ def universal(
     precision: PrecisionOption = "auto",
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
-    generator: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Generator to fine-tune.  [default: the shipped one]"),
-    ] = None,
-    discriminator: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Its discriminator.  [default: the shipped one]"),
-    ] = None,
+    generator: GeneratorOption = None,
+    discriminator: DiscriminatorOption = None,
     glasses: GlassesOption = None,
 ) -> None:
     """Make a few eyeglasses that many subjects dodge with; score them on subjects not seen.
