@@ -18,9 +18,9 @@ from torch import Tensor
 
 from agns.errors import ConfigError, DataError, WeightsError
 from agns.file_kinds import SAFETENSORS, file_kind
+from agns.writing import is_text, writing
 from agns.writing import replacing as replacing
 from agns.writing import write_text as write_text
-from agns.writing import writing
 
 
 def write_json(path: Path, content: object, *, indent: int = 2) -> None:
@@ -82,7 +82,7 @@ def save_tensors(
 @contextlib.contextmanager
 def named_in_utf8(path: Path) -> Iterator[str]:
     """Give a name for a file to libraries that take UTF-8 alone, which Linux does not ask for."""
-    if str(path).encode(errors="ignore").decode() == str(path):
+    if is_text(str(path)):
         yield str(path)
     else:
         with path.open("rb") as file:

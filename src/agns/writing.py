@@ -76,6 +76,11 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def is_text(name: str) -> bool:
+    """Whether a name is UTF-8 text, which those of files need not be on Linux."""
+    return name.encode(errors="ignore").decode() == name
+
+
 def plain(text: str) -> str:
     """Text on one line that cannot steer a terminal: letters that could come as escapes."""
     return _STEERING.sub(lambda at: at[0].encode("unicode_escape").decode("ascii"), text)

@@ -290,6 +290,7 @@ def test_who_wears_the_marked_frame_can_be_enrolled(agns: Run, shop: Path, tmp_p
     assert (again.code, "not an empty folder" in again.complaint) == (2, True)
     for folder, complaint in (
         ("many", "1000 frames each need 2000"), ("aligned", "no identity's folder"),
+        ("Ren\udce9", "not UTF-8 text"),
         (".hidden", "no identity's folder"),
     ):  # fmt: skip
         wrong = agns(*enrol, "--frames", 1000, "--out", tmp_path / "people" / folder)

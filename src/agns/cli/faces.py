@@ -132,12 +132,18 @@ def enrol(
     from agns.data.marked_photos import load_marked_photos
     from agns.errors import ConfigError
     from agns.training.material import split_glasses
+    from agns.writing import is_text
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is already there and not an empty folder: name another")
     subject = out.resolve().name
     if subject[0] == "." or subject == "aligned" or subject.casefold() in SYSTEM_FOLDERS:
         raise ConfigError(f"{out} is no identity's folder: its name becomes the identity's")
+    if not is_text(subject):
+        raise ConfigError(
+            f"the name of {subject!r}, which becomes the identity's, is not UTF-8 text: no face "
+            "folder could be read with it"
+        )
     prepare()
     marked = load_marked_photos(photos, subject, skip_unmarked=skip_unmarked)
     tell_left_out(photos, marked.left_out)

@@ -20,6 +20,7 @@ from agns.errors import AgnsError, ConfigError, DataError, UnreadableImage
 from agns.images import read_pixels
 from agns.storage import named_in_utf8, read_json, replacing, write_json
 from agns.types import CANVAS, Progress
+from agns.writing import is_text
 
 LFW_SIZE = (250, 250)
 LFW_CENTER = 120
@@ -85,13 +86,10 @@ def content_key(root: Path, photos: Sequence[str], *, center_crop: int | None) -
         for photo, content in zip(
             photos, pool.map(lambda photo: file_digest(root / photo), photos), strict=True
         ):
-            try:
-                whole.update(f"{photo}\0{content}\0".encode())
-            except UnicodeEncodeError as error:
+            if not is_text(photo):
                 # Neither the cache's record nor a report could hold it.
-                raise DataError(
-                    f"the name of {str(root / photo)!r} is not UTF-8 text: rename it"
-                ) from error
+                raise DataError(f"the name of {str(root / photo)!r} is not UTF-8 text: rename it")
+            whole.update(f"{photo}\0{content}\0".encode())
     return whole.hexdigest()
 
 

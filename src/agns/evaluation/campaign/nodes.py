@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 
 from agns.errors import ConfigError
+from agns.writing import is_text
 
 _Value = TypeVar("_Value")
 _Word = TypeVar("_Word", bound=str)
@@ -102,7 +103,7 @@ class NodeReader:
     def text(self, node: yaml.Node, key: str) -> str:
         """A word or a name; not empty, and of letters alone that a ledger can hold."""
         word = self._word(node, key)
-        if word.encode(errors="ignore").decode() != word:
+        if not is_text(word):
             raise self.wrong(node, f"{key} should be UTF-8 text, got {word!r}")
         return word
 

@@ -12,6 +12,7 @@ from agns.attack.universal import UniversalConfig
 from agns.data.selection import composed
 from agns.errors import ConfigError
 from agns.evaluation.universal import UniversalExperiment
+from agns.writing import is_text
 
 GoalName = Literal["dodge", "impersonate"]
 TargetRule = Literal["next", "random"]
@@ -124,12 +125,10 @@ def check_name(whose: str, name: str) -> None:
     Raises:
         ConfigError: It is not UTF-8 text.
     """
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
+    if not is_text(name):
         raise ConfigError(
             f"{whose} is called {name!r}, which is not UTF-8 text: give it another name"
-        ) from error
+        )
 
 
 def plan_as_json(plan: Plan) -> dict[str, object]:
