@@ -15,6 +15,8 @@ AgnsError
 Each message is one sentence that says what was expected, where, and what came.
 """
 
+from collections.abc import Sequence
+
 
 class AgnsError(Exception):
     """Base of the tree; `exit_code` is what the command line leaves with."""
@@ -40,6 +42,19 @@ class DataError(AgnsError):
 
 class UnreadableImage(DataError):
     """A picture that does not decode."""
+
+    @classmethod
+    def together(cls, errors: Sequence["UnreadableImage"]) -> "UnreadableImage":
+        """One for several: the first, and how many others there are."""
+        more = len(errors) - 1
+        if not more:
+            return errors[0]
+        others = "another does not" if more == 1 else f"{more} others do not"
+        them = "both" if more == 1 else "all of them"
+        return cls(
+            f"{errors[0]}; {others} decode either: --skip-unreadable, where a command takes it, "
+            f"leaves {them} out"
+        )
 
 
 class FaceNotFound(DataError):

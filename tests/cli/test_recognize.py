@@ -267,3 +267,13 @@ def test_a_folder_from_a_mac_is_recognised(
     done = agns("recognize", root, "--recognizer", path, "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)[0]["photos"] == 4
+
+
+def test_photos_that_do_not_decode_are_counted(agns: Run, weights: Any, tmp_path: Path) -> None:
+    photos = [tmp_path / f"{number}.png" for number in range(2)]
+    for photo in photos:
+        photo.write_text("not a picture")
+    done = agns("recognize", *photos, "--recognizer", weights.recognizer)
+    assert done.code == 1
+    assert f"{photos[0]} does not decode" in done.complaint
+    assert "another does not decode either: --skip-unreadable" in done.complaint

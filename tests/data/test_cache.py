@@ -11,7 +11,7 @@ from agns.data import cache as pictures
 from agns.data.cache import STALE_SECONDS, cache_directory, content_key
 from agns.data.faces import load_faces
 from agns.data.selection import FaceSelection
-from agns.errors import ConfigError, UnreadableImage
+from agns.errors import ConfigError, DataError, UnreadableImage
 
 Album = Callable[..., Path]
 
@@ -129,6 +129,27 @@ def test_what_was_skipped_before_is_an_error_once_it_may_not_be(album: Album) ->
     load_faces(root, FaceSelection(skip_unreadable=True))
     with pytest.raises(UnreadableImage, match=r"3\.png"):
         load_faces(root)
+
+
+def test_a_load_says_how_many_pictures_do_not_decode(album: Album) -> None:
+    root = album(Ann=2)
+    for name in ("3.png", "4.png", "5.png"):
+        (root / "Ann" / name).write_text("not a picture")
+    with pytest.raises(UnreadableImage, match=r"3\.png .*; 2 others do not decode either: --skip"):
+        load_faces(root)
+
+
+def test_pictures_replaced_while_they_are_read_are_not_kept_as_those_before(
+    album: Album, cache: Path
+) -> None:
+    root = album(Ann=2)
+
+    def replace_one(done: int, total: int, figures: object) -> None:
+        PilImage.new("RGB", (224, 224), (9, 9, 9)).save(root / "Ann" / "1.png")
+
+    with pytest.raises(DataError, match="replaced while they were read"):
+        load_faces(root, progress=replace_one)
+    assert names(cache) == set()
 
 
 def test_a_failed_load_leaves_nothing_behind(album: Album, cache: Path) -> None:

@@ -96,7 +96,7 @@ def recognize(
         crop = attacked_crop(victim, center_crop)
     seen = photos_seen(victim.metadata)
     results: list[Choices | FolderAccuracy | LeftOut] = []
-    bad: UnreadableImage | None = None
+    bad: list[UnreadableImage] = []
     for path in paths:
         if path.is_dir():
             options = FaceOptions(
@@ -107,12 +107,12 @@ def recognize(
         try:
             results.append(_first_choices(frozen, path, crop, top))
         except UnreadableImage as error:
-            if not skip_unreadable:
-                raise
-            bad = error
+            bad.append(error)
             results.append(LeftOut(str(path), str(error)))
-    if bad is not None and all(isinstance(result, LeftOut) for result in results):
-        raise bad
+    if bad and not skip_unreadable:
+        raise UnreadableImage.together(bad)
+    if bad and all(isinstance(result, LeftOut) for result in results):
+        raise bad[-1]
     if as_json:
         print_json([asdict(result) for result in results])
         return

@@ -159,9 +159,10 @@ def store_pictures(
 
     Raises:
         ConfigError: The cache directory cannot be written to.
-        DataError: A picture has the wrong size, or none is left.
+        DataError: A picture has the wrong size, none is left, or a file was replaced meanwhile.
         UnreadableImage: A picture does not decode, and these are not to be skipped.
     """
+    unreadable: list[UnreadableImage] = []
     kept: list[str] = []
     digests: list[str] = []
     skipped: list[str] = []
@@ -182,10 +183,16 @@ def store_pictures(
                 elif skip_unreadable:
                     skipped.append(photo)
                 else:
-                    raise outcome
+                    unreadable.append(outcome)
                 progress(done, len(photos), {})
+            if unreadable:
+                raise UnreadableImage.together(unreadable)
             if not kept:
                 raise DataError(f"none of the {len(photos)} pictures in {root} decodes")
+            if content_key(root, photos, center_crop=center_crop) != key:
+                raise DataError(
+                    f"pictures in {root} were replaced while they were read: run the command again"
+                )
             if record.is_file() and not damaged:
                 raise _ThereByNow
         # Written last, so that pixels without their record count as absent.
