@@ -3,12 +3,14 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from agns.cli.survive import _places
 from agns.data.camera import AXES
 from agns.data.faces import load_faces
 from agns.images import write_image
@@ -82,6 +84,13 @@ def test_held_out_photos_are_found_again_whatever_their_files_are_called(
         "--glasses", shop, "--benign-frames", 1, "--axis", "light",
     )  # fmt: skip
     assert done.code == 0, done.err
+
+
+def test_pictures_of_one_photo_are_told_apart_by_their_names(folder: Path, result: Path) -> None:
+    faces = load_faces(folder)
+    own = replace(faces.subset(faces.of("Synthetic_001")), digests=("a", "a", "a", "b"))
+    report = {"held_out_digests": ["a", "b"]}
+    assert _places(own, [own.photos[1], "gone.png"], report, result) == [1, 3]
 
 
 def test_photos_are_cut_as_the_attack_was_told(

@@ -277,6 +277,22 @@ def test_what_pictures_are_of_is_found_by_either_form_of_their_names(album: Albu
     assert "what it is of" in load_faces(root).digests
 
 
+def test_a_picture_that_takes_anothers_name_is_told_apart_where_photos_are_cut(
+    album: Album,
+) -> None:
+    root = album(Ann=2)
+    own = load_faces(root).digests
+    rows = [
+        {"photo": f"{number}.png", "digest": f"of {number}", "picture": picture}
+        for number, picture in enumerate(own, 1)
+    ]
+    (root / "Ann" / "photographs.json").write_text(json.dumps({"photographs": rows}))
+    assert load_faces(root, FaceSelection(center_crop=80)).digests == ("of 1", "of 2")
+    PilImage.new("RGB", (224, 224), (9, 9, 9)).save(root / "Ann" / "1.png")
+    with pytest.raises(DataError, match=r"1\.png is not the picture of this name"):
+        load_faces(root, FaceSelection(center_crop=80))
+
+
 def test_one_photo_is_enough_where_nothing_is_split(album: Album) -> None:
     root = album(Ann=1, Bob=2, Cid=0)
     faces = load_faces(root, FaceSelection(to_split=False))

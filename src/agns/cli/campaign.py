@@ -179,6 +179,7 @@ def compare(
     from agns.errors import ConfigError
     from agns.evaluation.campaign.cells import UNIVERSAL
     from agns.evaluation.campaign.comparison import compare as compare_findings
+    from agns.evaluation.campaign.comparison import with_other_photos
     from agns.evaluation.campaign.findings import read_findings
 
     if not 0 < level < 1:
@@ -201,6 +202,11 @@ def compare(
         say("Warning: frames for many are not compared.")
     if missing := sum(one.missing for one in found):
         say(f"Warning: {missing} attacks have a result in one campaign alone, and do not count.")
+    if others := with_other_photos(first, second):
+        say(
+            f"Warning: the campaigns were begun with other photos of {len(others)} subjects, such "
+            f"as {others[0] or 'everybody'}: differences may come from these."
+        )
     if any(one.is_worse(level=level) for one in found):
         raise typer.Exit(1)
 

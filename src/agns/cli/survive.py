@@ -153,10 +153,19 @@ def _places(
     wanted = list(map(composed, held_out))
     if isinstance(digests, list) and known:
         wanted = list(map(str, digests))
-    there: dict[str, list[int]] = {}
-    for place, sign in enumerate(own.digests if known else own.photos):
-        there.setdefault(sign, []).append(place)
-    found = [there[sign].pop(0) if there.get(sign) else None for sign in wanted]
+    there: dict[str, dict[int, str]] = {}
+    for place, (sign, name) in enumerate(
+        zip(own.digests if known else own.photos, own.photos, strict=True)
+    ):
+        there.setdefault(sign, {})[place] = name
+    found = []
+    for sign, name in zip(wanted, map(composed, held_out), strict=True):
+        # Pictures of one photo count as it, and are told apart by their names.
+        left = there.get(sign, {})
+        chosen = min(left, key=lambda one: (left[one] != name, one), default=None)
+        if chosen is not None:
+            del left[chosen]
+        found.append(chosen)
     if missing := [name for name, place in zip(held_out, found, strict=True) if place is None]:
         raise ConfigError(
             f"{len(missing)} of the {len(held_out)} photos that {result} was scored on are not "

@@ -26,7 +26,7 @@ from agns.data.selection import (
     unknown_identity,
 )
 from agns.errors import ConfigError, DataError
-from agns.images import from_pixels
+from agns.images import from_pixels, read_pixels
 from agns.storage import read_json, write_json
 from agns.types import Faces, Progress, silent
 
@@ -215,12 +215,17 @@ def load_faces(
     identities = tuple(name for name in folders if kept[name])
     places = {name: label for label, name in enumerate(identities)}
     labels = [places[composed(photo.split("/", 1)[0])] for photo in decoded.photos]
+    cut = selection.center_crop is not None
     sources = {
         folder: read_sources(root / folder)
         for folder in {photo.rpartition("/")[0] for photo in decoded.photos}
     }
     digests = [
-        sources[folder].digest_of(name, own, cut=selection.center_crop is not None)
+        sources[folder].digest_of(
+            name,
+            own,
+            whole=_whole(root / folder / name) if cut and sources[folder].by_name else None,
+        )
         for (folder, _, name), own in zip(
             (photo.rpartition("/") for photo in decoded.photos), decoded.digests, strict=True
         )
@@ -242,3 +247,8 @@ def load_faces(
             or composed(one.name.split("/")[0]) in map(composed, selection.names)
         ),
     )
+
+
+def _whole(path: Path) -> str:
+    """The digest of a picture as it was written, of whatever size."""
+    return digest(read_pixels(path).transpose(2, 0, 1))

@@ -27,23 +27,23 @@ class Sources:
     """By a picture's name in composed Unicode: the digest of what it is of, and its own if the
     file tells it."""
 
-    def digest_of(self, name: str, own: str, *, cut: bool = False) -> str:
+    def digest_of(self, name: str, own: str, *, whole: str | None = None) -> str:
         """What counts as a picture's digest.
 
         Args:
             name: The picture's.
             own: Its own digest.
-            cut: Whether the picture was cut after it was written, so that its own digest tells
-                nothing.
+            whole: Where the picture was cut after it was written, its digest before that.
 
         Raises:
             DataError: The picture is another one than that of this name in the file.
         """
+        written = own if whole is None else whole
         of, told = self.by_name.get(composed(name), (None, None))
         if of is None:
             # A picture that was given another name is still the same.
-            return next((of for of, told in self.by_name.values() if told == own), own)
-        if not cut and told is not None and told != own:
+            return next((of for of, told in self.by_name.values() if told == written), own)
+        if told is not None and told != written:
             raise DataError(
                 f"{self.path.with_name(name)} is not the picture of this name that {self.path} "
                 "tells of: give it another name"

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from agns.data.known_photos import PhotoRow
 from agns.errors import ConfigError
-from agns.evaluation.campaign.comparison import Comparison
+from agns.evaluation.campaign.comparison import Comparison, with_other_photos
 from agns.evaluation.campaign.comparison import compare as compare_findings
 from agns.evaluation.campaign.findings import Findings
+from agns.evaluation.campaign.ledger import Begun
 from agns.evaluation.campaign.rows import Row
 
 Make = Callable[..., Row]
@@ -113,3 +115,16 @@ def test_other_settings_are_not_compared(
 def test_names_are_compared_in_composed_form(row: Make) -> None:
     (found,) = compare([row("Jos\u00e9", "agn", 0.2)], [row("Jose\u0301", "agn", 0.2)])
     assert (found.subjects, found.missing) == (1, 0)
+
+
+def test_subjects_of_whom_the_photos_are_others_are_named() -> None:
+    def begun(subject: str, name: str, picture: str) -> Begun:
+        row = PhotoRow(photo=name, identity=subject, digest=picture, picture=picture)
+        return {("r", subject): [row]}
+
+    before = {**begun("Ann", "1.png", "a"), **begun("Bob", "1.png", "b"), **begun("Cy", "1", "c")}
+    after = {**begun("Ann", "2.png", "a"), **begun("Bob", "1.png", "x")}
+    first, second = (
+        Findings(plan={}, versions={}, rows=[], photos=photos) for photos in (before, after)
+    )
+    assert with_other_photos(first, second) == ["Bob"]

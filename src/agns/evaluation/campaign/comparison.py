@@ -83,6 +83,21 @@ def compare(before: Findings, after: Findings, *, seed: int = 0) -> list[Compari
     return _corrected(found)
 
 
+def with_other_photos(before: Findings, after: Findings) -> list[str]:
+    """Subjects of whom two campaigns were begun with other photos, or with photos cut otherwise.
+
+    Photos are known by content. Drawn ones, which are the same anywhere, are not on record.
+    """
+    return sorted(
+        {
+            subject
+            for (victim, subject), rows in before.photos.items()
+            if (others := after.photos.get((victim, subject))) is not None
+            and {row.picture for row in rows} != {row.picture for row in others}
+        }
+    )
+
+
 def _corrected(found: Sequence[Comparison]) -> list[Comparison]:
     """Holm's correction: the smallest of n probabilities times n, the next times n - 1, ..."""
     order = sorted(range(len(found)), key=lambda place: found[place].by_chance)

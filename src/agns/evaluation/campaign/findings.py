@@ -8,6 +8,7 @@ from pathlib import Path
 from agns.errors import ConfigError
 from agns.evaluation.campaign.curves import CurvePoint, tabulate_curves
 from agns.evaluation.campaign.doubts import find_doubts, gather_warnings
+from agns.evaluation.campaign.ledger import Begun
 from agns.evaluation.campaign.parts import Told, join_rows, join_transfers, read_ledgers
 from agns.evaluation.campaign.rows import Row, TransferRow
 from agns.evaluation.campaign.tables import Line, tabulate
@@ -30,6 +31,8 @@ class Findings:
     transferred: Sequence[TransferRow] = ()
     doubts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """What speaks against each victim that was examined, by its name."""
+    photos: Begun = field(default_factory=dict)
+    """Which photos of each subject the campaign was begun with."""
     differences: Sequence[str] = ()
     """In words, what parts were begun with that the first was not."""
 
@@ -103,6 +106,7 @@ def read_findings(out: Path) -> Findings:
     return Findings(
         plan=told[0].plan, versions=told[0].versions, rows=rows,
         transferred=join_transfers(told, rows), doubts=doubts, differences=_differences(told),
+        photos={key: rows for one in told for key, rows in one.photos.items()},
     )  # fmt: skip
 
 
