@@ -75,9 +75,13 @@ TRAINING = """
         return replacing(path)
     training.augment, agns.storage.replacing = augment, note
     config = RecognizerTraining(arch="of", epochs=2, batch=8)
+    noise = torch.Generator().manual_seed(5)
+    faces = faces_from_pixels(
+        torch.randint(256, (24, 3, 224, 224), generator=noise).to(torch.uint8),
+        torch.arange(3).repeat_interleave(8), ["Ann", "Bob", "Cy"], [f"{n}.png" for n in range(24)],
+    )
     training.train_recognizer(
-        synthetic_faces(SyntheticConfig(identities=3, photos=8)), draw_frames(32), config,
-        root / f"run{fabric.world_size}", fabric=fabric,
+        faces, draw_frames(12), config, root / f"run{fabric.world_size}", fabric=fabric
     )
     training.augment, agns.storage.replacing = drawing, replacing
     notes.close()
@@ -107,7 +111,7 @@ PROGRAM = """
     import agns.storage
     import agns.training.recognizer as training
     from agns.data.eyeglasses import draw_frames
-    from agns.data.synthetic import SyntheticConfig, synthetic_faces
+    from agns.data.faces import faces_from_pixels
     from agns.errors import ConfigError
     from agns.training.joining import join_batch_norms, join_over_processes
     from agns.training.parallel import Machines, first_then_others, on_first, running, share_of
