@@ -1,15 +1,36 @@
 """A victim small enough to attack in a blink, an untrained GAN, photos and real frames."""
 
+import copy
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import nn
 
+from agns.attack import agn, search
 from agns.data.eyeglasses import draw_frames
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
 from agns.models.families import FAMILIES, Family, InputContract
 from agns.models.recognizer import Recognizer, build_recognizer, freeze
-from agns.types import Faces, Pixels
+from agns.types import Faces, Latents, Pixels
+
+
+def measure_briefly(patch: pytest.MonkeyPatch) -> None:
+    """Few generated frames to tell what is usual, in place of 264, which take longer than steps."""
+
+    def fewer(count: int, *, generator: torch.Generator) -> Latents:
+        return sample_latents(min(count, 32), generator=generator)
+
+    for module in (agn, search):
+        patch.setattr(module, "sample_latents", fewer)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _brief() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        measure_briefly(patch)
+        yield
 
 
 @pytest.fixture
@@ -29,11 +50,9 @@ def victim(monkeypatch: pytest.MonkeyPatch, generator: torch.Generator) -> Recog
     return build_recognizer("tiny", ("Ann", "Bob", "Cy"), generator=generator)
 
 
-@pytest.fixture(scope="session")
-def openface() -> Recognizer:
-    """A real architecture, untrained and frozen."""
-    draws = torch.Generator().manual_seed(0)
-    return freeze(build_recognizer("of", ("Ann", "Bob", "Cy"), generator=draws))
+@pytest.fixture
+def frozen(victim: Recognizer) -> Recognizer:
+    return freeze(victim)
 
 
 @pytest.fixture(scope="session")
@@ -52,15 +71,25 @@ def photos(generator: torch.Generator) -> Faces:
     return coarse.repeat_interleave(28, 2).repeat_interleave(28, 3)
 
 
-@pytest.fixture
-def gan(generator: torch.Generator, glasses: Pixels) -> tuple[Generator, Discriminator]:
-    """Untrained, with the running statistics of one batch, so that frames vary."""
-    networks = build_gan(generator=generator)
+@pytest.fixture(scope="session")
+def built(glasses: Pixels) -> tuple[Generator, Discriminator, torch.Tensor]:
+    """Untrained, with the statistics of one batch, so that frames vary; and the draws' state."""
+    draws = torch.Generator().manual_seed(0)
+    networks = build_gan(generator=draws)
     for network in networks:
         for layer in network.modules():
             if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
                 layer.momentum = 1
     with torch.no_grad():
-        networks[0].train()(sample_latents(32, generator=generator))
+        networks[0].train()(sample_latents(32, generator=draws))
         networks[1].train()(from_pixels(glasses))
-    return networks[0].eval(), networks[1].eval()
+    return networks[0].eval(), networks[1].eval(), draws.get_state()
+
+
+@pytest.fixture
+def gan(
+    built: tuple[Generator, Discriminator, torch.Tensor], generator: torch.Generator
+) -> tuple[Generator, Discriminator]:
+    """A copy for each test to do with as it likes."""
+    generator.set_state(built[2])
+    return copy.deepcopy(built[0]), copy.deepcopy(built[1])

@@ -26,31 +26,31 @@ METHODS = {"ccs16": CCS16, "bounded": CCS16_BOUNDED, "pgd": PGD}
 FIRST = torch.tensor(list(COLORS.values()))[:, :, None, None]
 
 
-def probabilities(openface: Recognizer, noise: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+def probabilities(frozen: Recognizer, noise: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
     """Of each class, of each frame on each face."""
     each = frames.repeat_interleave(len(noise), 0)
     photos = torch.arange(len(noise)).repeat(len(frames))
     with torch.no_grad():
-        logits = openface(FIXED.wear(noise, each, photos))
+        logits = frozen(FIXED.wear(noise, each, photos))
     return logits.softmax(1).reshape(len(frames), len(noise), -1)
 
 
 @pytest.mark.parametrize("goal", GOALS, ids=lambda goal: goal.name)
 @pytest.mark.parametrize("name", METHODS)
 def test_each_method_comes_nearer_to_each_goal(
-    name: str, goal: Goal, openface: Recognizer, noise: torch.Tensor
+    name: str, goal: Goal, frozen: Recognizer, noise: torch.Tensor
 ) -> None:
-    outcome = attack_by_descent(openface, noise, goal, replace(METHODS[name], steps=6))
+    outcome = attack_by_descent(frozen, noise, goal, replace(METHODS[name], steps=6))
     assert (outcome.iterations, outcome.stopped_because) == (6, "used up its steps")
     first, best = outcome.history[0]["probability"], outcome.probability
     assert best < first - 0.005 if goal.name == "dodge" else best > first + 0.005
 
 
 def test_frames_come_best_first_and_do_what_the_outcome_says(
-    openface: Recognizer, noise: torch.Tensor
+    frozen: Recognizer, noise: torch.Tensor
 ) -> None:
-    outcome = attack_by_descent(openface, noise, IMPERSONATE, replace(CCS16, steps=5))
-    found = probabilities(openface, noise, outcome.frames)[:, :, 1].mean(1)
+    outcome = attack_by_descent(frozen, noise, IMPERSONATE, replace(CCS16, steps=5))
+    found = probabilities(frozen, noise, outcome.frames)[:, :, 1].mean(1)
     assert len(found) == len(COLORS)
     assert found.tolist() == sorted(found.tolist(), reverse=True)
     assert float(found[0]) == pytest.approx(outcome.probability, abs=1e-5)
@@ -59,10 +59,10 @@ def test_frames_come_best_first_and_do_what_the_outcome_says(
 
 @pytest.mark.parametrize(("config", "bound"), [(CCS16_BOUNDED, 0.47), (PGD, 0.12)])
 def test_a_bound_is_kept_around_the_first_colour(
-    config: DescentConfig, bound: float, openface: Recognizer, noise: torch.Tensor
+    config: DescentConfig, bound: float, frozen: Recognizer, noise: torch.Tensor
 ) -> None:
     # Steps as long as the bound would leave it at once.
-    outcome = attack_by_descent(openface, noise, DODGE, replace(config, steps=4, step=0.4))
+    outcome = attack_by_descent(frozen, noise, DODGE, replace(config, steps=4, step=0.4))
     apart = (outcome.frames[:, None] - FIRST[None]).abs().amax((2, 3, 4))
     assert float(apart.amin(1).max()) <= bound + 1e-6
     assert float(apart.amin(1).max()) > 0.5 * bound
@@ -70,26 +70,24 @@ def test_a_bound_is_kept_around_the_first_colour(
 
 
 def test_one_step_is_the_one_that_the_gradient_tells(
-    openface: Recognizer, noise: torch.Tensor
+    frozen: Recognizer, noise: torch.Tensor
 ) -> None:
     config = DescentConfig(steps=1, step=0.02)
-    outcome = attack_by_descent(openface, noise, DODGE, config)
+    outcome = attack_by_descent(frozen, noise, DODGE, config)
     begin = FIRST.expand(-1, -1, 64, 176)
     for color in range(len(COLORS)):
         leaf = begin[color : color + 1].clone().requires_grad_()
         worn = FIXED.wear(noise, leaf, torch.arange(3))
-        odds = log_odds(openface(worn), DODGE)
+        odds = log_odds(frozen(worn), DODGE)
         (gradient,) = torch.autograd.grad((1 + (-odds).exp()).log().mean(), leaf)
         stepped = (leaf - 0.02 * gradient / gradient.abs().max()).detach().clamp(0, 1)
         near = [torch.allclose(frame, stepped[0], atol=1e-4) for frame in outcome.frames]
         assert any(near), f"colour {color}"
 
 
-def test_momentum_keeps_part_of_the_last_direction(
-    openface: Recognizer, noise: torch.Tensor
-) -> None:
+def test_momentum_keeps_part_of_the_last_direction(frozen: Recognizer, noise: torch.Tensor) -> None:
     plain, heavy = (
-        attack_by_descent(openface, noise, DODGE, DescentConfig(steps=3, step=0.02, momentum=share))
+        attack_by_descent(frozen, noise, DODGE, DescentConfig(steps=3, step=0.02, momentum=share))
         for share in (0.0, 0.9)
     )
     moved = [
@@ -98,29 +96,29 @@ def test_momentum_keeps_part_of_the_last_direction(
     assert float(moved[1].mean()) > 1.3 * float(moved[0].mean())
 
 
-def test_an_easy_goal_ends_at_once(openface: Recognizer, noise: torch.Tensor) -> None:
-    outcome = attack_by_descent(openface, noise, Dodge(subject=0, stop=0.999), CCS16)
+def test_an_easy_goal_ends_at_once(frozen: Recognizer, noise: torch.Tensor) -> None:
+    outcome = attack_by_descent(frozen, noise, Dodge(subject=0, stop=0.999), CCS16)
     assert (outcome.iterations, outcome.stopped_because, outcome.met) == (
         0, "reached the stop value", True
     )  # fmt: skip
 
 
-def test_batches_add_up_to_all_photos(openface: Recognizer, noise: torch.Tensor) -> None:
+def test_batches_add_up_to_all_photos(frozen: Recognizer, noise: torch.Tensor) -> None:
     many, few = (
-        attack_by_descent(openface, noise, DODGE, DescentConfig(steps=2, batch=batch))
+        attack_by_descent(frozen, noise, DODGE, DescentConfig(steps=2, batch=batch))
         for batch in (64, 1)
     )
     assert few.probability == pytest.approx(many.probability, abs=1e-4)
 
 
 def test_steps_are_disturbed_by_the_seed_and_looks_are_not(
-    openface: Recognizer, noise: torch.Tensor
+    frozen: Recognizer, noise: torch.Tensor
 ) -> None:
     shaken = Placement(jitter=2, brightness=0.2)
 
     def run(seed: int) -> Any:
         config = DescentConfig(steps=2, jitter=2, brightness=0.2, seed=seed)
-        return attack_by_descent(openface, noise, DODGE, config, placement=shaken)
+        return attack_by_descent(frozen, noise, DODGE, config, placement=shaken)
 
     one, again, other = run(0), run(0), run(1)
     assert torch.equal(one.frames, again.frames)
@@ -128,19 +126,19 @@ def test_steps_are_disturbed_by_the_seed_and_looks_are_not(
     assert one.history[0] == other.history[0], "the solid colours, as they are"
 
 
-def test_ctrl_c_leaves_what_there_is(openface: Recognizer, noise: torch.Tensor) -> None:
+def test_ctrl_c_leaves_what_there_is(frozen: Recognizer, noise: torch.Tensor) -> None:
     def press(done: int, total: int, figures: object) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
-    outcome = attack_by_descent(openface, noise, DODGE, CCS16, progress=press)
+    outcome = attack_by_descent(frozen, noise, DODGE, CCS16, progress=press)
     assert (outcome.stopped_because, outcome.iterations) == ("interrupted", 2)
     assert len(outcome.frames) == len(COLORS)
 
 
-def test_nothing_to_attack_is_refused(openface: Recognizer) -> None:
+def test_nothing_to_attack_is_refused(frozen: Recognizer) -> None:
     with pytest.raises(AttackError, match="at least one photo"):
-        attack_by_descent(openface, torch.zeros(0, 3, 224, 224), DODGE, CCS16)
+        attack_by_descent(frozen, torch.zeros(0, 3, 224, 224), DODGE, CCS16)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-import torch
 
 from agns.accessory.placement import Placement
 from agns.attack.agn import AgnOutcome
@@ -15,8 +14,9 @@ from agns.attack.methods import METHODS, Method, disturbed, name_of, palette_of,
 from agns.attack.outcome import Outcome
 from agns.attack.pixels import PixelConfig
 from agns.attack.together import answer_alone
-from agns.models.dcgan import build_gan
-from agns.models.recognizer import build_recognizer, freeze
+from agns.models.dcgan import Discriminator, Generator
+from agns.models.recognizer import Recognizer
+from agns.types import Faces, Pixels
 
 SHORT: dict[str, Method] = {
     "agn": AgnConfig(batch=2, samples=2),
@@ -29,19 +29,15 @@ SHORT: dict[str, Method] = {
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_every_method_gives_what_scoring_needs(name: str) -> None:
-    draws = torch.Generator().manual_seed(0)
-    generator, discriminator = build_gan(generator=draws)
-    victim = build_recognizer("of", ("Ann", "Bob"), generator=draws)
+def test_every_method_gives_what_scoring_needs(
+    frozen: Recognizer, photos: Faces, gan: tuple[Generator, Discriminator], glasses: Pixels,
+    name: str,
+) -> None:  # fmt: skip
     steps = steps_of(
-        SHORT[name],
-        torch.rand(2, 3, 224, 224, generator=draws),
-        Dodge(subject=0, stop=1e-9),
-        generator=generator,
-        discriminator=discriminator,
-        glasses=torch.randint(256, (4, 3, 64, 176), generator=draws).to(torch.uint8),
-    )
-    outcome = answer_alone(freeze(victim), steps)
+        SHORT[name], photos[:2], Dodge(subject=0, stop=1e-9),
+        generator=gan[0], discriminator=gan[1], glasses=glasses[:4],
+    )  # fmt: skip
+    outcome = answer_alone(frozen, steps)
     assert isinstance(outcome, Outcome)
     assert isinstance(outcome, AgnOutcome) == (name == "agn")
     assert outcome.frames.shape[1:] == (3, 64, 176)

@@ -18,11 +18,11 @@ CONFIG = PixelConfig(steps=15)
 
 @pytest.mark.parametrize("goal", GOALS, ids=lambda goal: goal.name)
 def test_the_best_frame_does_what_the_outcome_says(
-    goal: Goal, openface: Recognizer, noise: torch.Tensor
+    goal: Goal, frozen: Recognizer, noise: torch.Tensor
 ) -> None:
-    outcome = attack_with_pixels(openface, noise, goal, CONFIG)
+    outcome = attack_with_pixels(frozen, noise, goal, CONFIG)
     worn = FIXED.wear(noise, outcome.frames, torch.arange(3))
-    probability = float(openface(worn).softmax(1)[:, goal.index].mean())
+    probability = float(frozen(worn).softmax(1)[:, goal.index].mean())
     assert probability == pytest.approx(outcome.probability, abs=1e-5)
     assert len(outcome.history) == 15
     extreme = min if goal.name == "dodge" else max
@@ -32,51 +32,49 @@ def test_the_best_frame_does_what_the_outcome_says(
 
 
 @pytest.mark.parametrize("goal", GOALS, ids=lambda goal: goal.name)
-def test_steps_lead_towards_the_goal(goal: Goal, openface: Recognizer, noise: torch.Tensor) -> None:
-    outcome = attack_with_pixels(openface, noise, goal, CONFIG)
+def test_steps_lead_towards_the_goal(goal: Goal, frozen: Recognizer, noise: torch.Tensor) -> None:
+    outcome = attack_with_pixels(frozen, noise, goal, CONFIG)
     history = [row["probability"] for row in outcome.history]
     gained = history[0] - history[-1] if goal.name == "dodge" else history[-1] - history[0]
     assert gained > 0.01
 
 
-def test_batches_add_up_to_all_photos(openface: Recognizer, noise: torch.Tensor) -> None:
+def test_batches_add_up_to_all_photos(frozen: Recognizer, noise: torch.Tensor) -> None:
     whole, parts = (
-        attack_with_pixels(openface, noise, GOALS[1], PixelConfig(steps=4, batch=batch)).history
+        attack_with_pixels(frozen, noise, GOALS[1], PixelConfig(steps=4, batch=batch)).history
         for batch in (3, 2)
     )
     for one, other in zip(whole, parts, strict=True):
         assert one["probability"] == pytest.approx(other["probability"], abs=1e-4)
 
 
-def test_the_frame_is_optimised_where_it_is_placed(
-    openface: Recognizer, noise: torch.Tensor
-) -> None:
+def test_the_frame_is_optimised_where_it_is_placed(frozen: Recognizer, noise: torch.Tensor) -> None:
     low = Placement(homographies=torch.tensor([[[1.0, 0, 0], [0, 1, 60], [0, 0, 1]]] * 3))
-    outcome = attack_with_pixels(openface, noise, GOALS[1], CONFIG, placement=low)
+    outcome = attack_with_pixels(frozen, noise, GOALS[1], CONFIG, placement=low)
     worn = low.wear(noise, outcome.frames, torch.arange(3))
-    probability = float(openface(worn).softmax(1)[:, 1].mean())
+    probability = float(frozen(worn).softmax(1)[:, 1].mean())
     assert probability == pytest.approx(outcome.probability, abs=1e-5)
 
 
-def test_an_easy_goal_is_met(openface: Recognizer, noise: torch.Tensor) -> None:
-    assert attack_with_pixels(openface, noise, Dodge(subject=0, stop=0.99), CONFIG).met
+def test_an_easy_goal_is_met(frozen: Recognizer, noise: torch.Tensor) -> None:
+    assert attack_with_pixels(frozen, noise, Dodge(subject=0, stop=0.99), CONFIG).met
     assert not attack_with_pixels(
-        openface, noise, Impersonate(subject=0, target=1, stop=1 - 1e-6), CONFIG
+        frozen, noise, Impersonate(subject=0, target=1, stop=1 - 1e-6), CONFIG
     ).met
 
 
-def test_ctrl_c_keeps_what_there_is(openface: Recognizer, noise: torch.Tensor) -> None:
+def test_ctrl_c_keeps_what_there_is(frozen: Recognizer, noise: torch.Tensor) -> None:
     def press(done: int, total: int, figures: Mapping[str, float]) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
-    outcome = attack_with_pixels(openface, noise, GOALS[0], CONFIG, progress=press)
+    outcome = attack_with_pixels(frozen, noise, GOALS[0], CONFIG, progress=press)
     assert (outcome.stopped_because, outcome.iterations) == ("interrupted", 2)
     assert 0 < outcome.probability < 1
 
 
-def test_a_victim_that_is_not_finite_ends_it(openface: Recognizer, noise: torch.Tensor) -> None:
-    victim = copy.deepcopy(openface)
+def test_a_victim_that_is_not_finite_ends_it(frozen: Recognizer, noise: torch.Tensor) -> None:
+    victim = copy.deepcopy(frozen)
 
     def spoil(done: int, total: int, figures: Mapping[str, float]) -> None:
         if done == 2:
@@ -90,9 +88,9 @@ def test_a_victim_that_is_not_finite_ends_it(openface: Recognizer, noise: torch.
         attack_with_pixels(victim, noise, GOALS[0], CONFIG)
 
 
-def test_nothing_to_attack_is_refused(openface: Recognizer) -> None:
+def test_nothing_to_attack_is_refused(frozen: Recognizer) -> None:
     with pytest.raises(AttackError, match="at least one photo"):
-        attack_with_pixels(openface, torch.zeros(0, 3, 224, 224), GOALS[0], CONFIG)
+        attack_with_pixels(frozen, torch.zeros(0, 3, 224, 224), GOALS[0], CONFIG)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from agns.attack.pixels import PixelConfig
 from agns.attack.together import Attack, Question, Steps, answer_alone, attack_together
 from agns.errors import AttackError, ImageContractError
 from agns.models.dcgan import Discriminator, Generator
-from agns.models.recognizer import Recognizer, freeze
+from agns.models.recognizer import Recognizer
 from agns.types import Faces, Logits, Pixels
 
 NEVER = Dodge(subject=1, stop=1e-6)
@@ -42,11 +42,6 @@ class Counted:
     def note(self, _: torch.nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self.faces.append(len(inputs[0]))
         self.autocast.append(torch.is_autocast_enabled("cpu"))
-
-
-@pytest.fixture
-def frozen(victim: Recognizer) -> Recognizer:
-    return freeze(victim)
 
 
 @pytest.fixture

@@ -1,12 +1,19 @@
 """A crowd of drawn strangers, a small recogniser that knows them, and what attacks need."""
 
+import functools
+from collections.abc import Iterator
+
 import pytest
 import torch
+from tests.attack.conftest import measure_briefly
 from torch import nn
 
 from agns.data.eyeglasses import draw_frames
 from agns.data.faces import FaceSet, faces_from_pixels
+from agns.evaluation import apparatus as module
+from agns.evaluation import trial
 from agns.evaluation.apparatus import Apparatus
+from agns.evaluation.stealth import StealthScale
 from agns.images import from_pixels, to_pixels
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
 from agns.models.families import FAMILIES, Family, InputContract
@@ -76,7 +83,23 @@ def gan(glasses: Pixels) -> tuple[Generator, Discriminator]:
     return networks[0].eval(), networks[1].eval()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package", autouse=True)
+def few_benign() -> Iterator[None]:
+    """20 benign frames to measure looks by in place of 200, which take as long as an attack."""
+    with pytest.MonkeyPatch.context() as patch:
+        measure_briefly(patch)
+        patch.setattr(module, "StealthScale", functools.partial(StealthScale, benign=20))
+        yield
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pictures of attacks, which take as long as a short attack."""
+    for name in ("draw_before_after", "draw_history"):
+        monkeypatch.setattr(trial, name, lambda *_, **__: None)
+
+
+@pytest.fixture(scope="package")
 def apparatus(
     gan: tuple[Generator, Discriminator], recognizer: Recognizer, glasses: Pixels
 ) -> Apparatus:

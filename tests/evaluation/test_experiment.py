@@ -129,6 +129,7 @@ def test_a_finished_experiment_is_not_overwritten(
     assert (dodged.out / "result.json").read_bytes() == before
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_same_seed_gives_the_same_result_but_for_the_time(
     dodged: Finished, apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
 ) -> None:
@@ -139,6 +140,7 @@ def test_the_same_seed_gives_the_same_result_but_for_the_time(
     assert one == other
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_seeds_of_the_split_and_of_the_attack_are_both_kept(
     apparatus: Apparatus, crowd: FaceSet, dodged: Finished, tmp_path: Path
 ) -> None:
@@ -153,6 +155,7 @@ def knowing(apparatus: Apparatus, digests: tuple[str, ...]) -> Apparatus:
     return replace(apparatus, metadata={"training_photos": list(digests)})
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_crafting_takes_the_photos_trained_on_and_scoring_all_the_others(
     apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
 ) -> None:
@@ -222,6 +225,7 @@ def test_controls_need_a_frame() -> None:
         replace(DODGE, control_frames=0)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_an_interrupted_experiment_is_scored_and_says_so(
     apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
 ) -> None:
@@ -234,6 +238,7 @@ def test_an_interrupted_experiment_is_scored_and_says_so(
     assert "The attack was interrupted after 1 iterations." in cast(list[str], written["warnings"])
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_an_experiment_that_is_no_longer_finite_is_scored_and_says_so(
     apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
 ) -> None:
