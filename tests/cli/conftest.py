@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.attack.conftest import measure_briefly
 
 from agns.cli import main
 from agns.data.eyeglasses import draw_frames
@@ -185,7 +186,8 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def score_briefly(patch: pytest.MonkeyPatch) -> None:
-    """Two frames of each control, and 20 benign ones to measure looks by, in place of 200."""
+    """Two frames of each control, and few benign ones to measure looks by."""
+    measure_briefly(patch)
     patch.setattr(
         apparatus, "control_frames",
         lambda glasses, *, count, generator: control_frames(glasses, count=2, generator=generator),
