@@ -1,5 +1,6 @@
 """`agns recognize`: whom a recogniser sees in photos and folders."""
 
+import functools
 import io
 import json
 import shutil
@@ -15,20 +16,26 @@ from PIL import Image as PilImage
 from agns.data.cache import decode_face
 from agns.data.faces import load_faces
 from agns.images import from_pixels
-from agns.models.recognizer import build_recognizer, load_recognizer, save_recognizer
+from agns.models.recognizer import Recognizer, build_recognizer, load_recognizer, save_recognizer
 
 Run = Callable[..., Any]
 
 
+@functools.cache
+def opened(path: Path) -> Recognizer:
+    return load_recognizer(path)[0]
+
+
 def likely(weights: Any, path: Path) -> dict[str, float]:
     """Probability of each identity, computed here."""
-    recognizer = load_recognizer(weights.recognizer)[0]
+    recognizer = opened(weights.recognizer)
     face = from_pixels(torch.from_numpy(decode_face(path, center_crop=None))[None])
     with torch.no_grad():
         row = recognizer(face).softmax(1)[0].tolist()
     return dict(zip(recognizer.identities, row, strict=True))
 
 
+@functools.cache
 def accuracies(weights: Any, folder: Path) -> dict[str, float]:
     """Share of each identity's photos recognised, computed here."""
     return {

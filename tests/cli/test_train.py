@@ -26,6 +26,14 @@ def small(folder: Path, shop: Path) -> tuple[object, ...]:
     return ("--arch", "of", "--faces", folder, "--glasses", shop, "--epochs", 1, "--batch", 6)
 
 
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four photos of each of nine drawn people."""
+    root = tmp_path_factory.mktemp("crowd") / "faces"
+    write_synthetic_folder(root, SyntheticConfig(identities=9, photos=4))
+    return root
+
+
 def test_a_recogniser_is_trained_on_a_folder(
     agns: Run, tmp_path: Path, folder: Path, small: tuple[object, ...]
 ) -> None:
@@ -181,13 +189,13 @@ def test_a_batch_larger_than_the_set_is_misuse(agns: Run, tmp_path: Path) -> Non
     assert "a batch of 10 needs as many frames, got 9" in done.complaint
 
 
-def test_an_embedding_is_trained_and_a_head_upon_it(agns: Run, tmp_path: Path, shop: Path) -> None:
-    folder = tmp_path / "faces"
-    write_synthetic_folder(folder, SyntheticConfig(identities=9, photos=5))
+def test_an_embedding_is_trained_and_a_head_upon_it(
+    agns: Run, tmp_path: Path, crowd: Path, shop: Path
+) -> None:
     (tmp_path / "classes.json").write_text('{"0": "Synthetic_008"}', encoding="utf-8")
     metric, head = tmp_path / "metric", tmp_path / "head"
     done = agns(
-        "train", "metric", "--faces", folder, "--glasses", shop, "--out", metric, "--epochs", 1,
+        "train", "metric", "--faces", crowd, "--glasses", shop, "--out", metric, "--epochs", 1,
         "--identities", 2, "--photos", 2, "--exclude", "Synthetic_000", "--exclude-most", 1,
         "--exclude-classes", tmp_path / "classes.json",
     )  # fmt: skip
@@ -198,8 +206,8 @@ def test_an_embedding_is_trained_and_a_head_upon_it(agns: Run, tmp_path: Path, s
 
     # As many photos of each identity, so that the one left out for having most is the first.
     options = (
-        "train", "recognizer", "--arch", "of", "--faces", folder, "--glasses", shop, "--epochs", 1,
-        "--batch", 4, "--freeze-backbone",
+        "train", "recognizer", "--arch", "of", "--faces", crowd, "--glasses", shop, "--epochs", 1,
+        "--batch", 4, "--frames-per-photo", 1, "--freeze-backbone",
     )  # fmt: skip
     init = ("--init", metric / "backbone.safetensors")
     done = agns(*options, *init, "--out", head)
@@ -228,12 +236,10 @@ def test_an_embedding_is_trained_and_a_head_upon_it(agns: Run, tmp_path: Path, s
     ],
 )
 def test_an_embedding_that_cannot_be_trained_is_misuse(
-    agns: Run, tmp_path: Path, shop: Path, options: tuple[object, ...], complaint: str
+    agns: Run, tmp_path: Path, crowd: Path, shop: Path, options: tuple[object, ...], complaint: str
 ) -> None:
-    folder = tmp_path / "faces"
-    write_synthetic_folder(folder, SyntheticConfig(identities=5, photos=2))
     done = agns(
-        "train", "metric", "--faces", folder, "--glasses", shop, "--out", tmp_path / "run", *options
+        "train", "metric", "--faces", crowd, "--glasses", shop, "--out", tmp_path / "run", *options
     )
     assert (done.code, done.out) == (2, "")
     assert complaint in done.complaint
