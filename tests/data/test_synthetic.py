@@ -156,8 +156,8 @@ def test_people_have_different_faces(outlines: np.ndarray) -> None:
         (JAW, 12, 20),
         (BROWS, 9, 16),
         (NOSE, 6, 14),
-        (LEFT_EYE, 5, 12),
-        (RIGHT_EYE, 5, 12),
+        (LEFT_EYE, 4, 12),
+        (RIGHT_EYE, 4, 12),
         (MOUTH, 8, 16),
     ],
 )
