@@ -17,6 +17,7 @@ FLOORS = {
     "images": 0,
     "geometry": 0,
     "storage": 0,
+    "run_directory": 0,
     "writing": 0,
     "accessory": 1,
     "data": 2,

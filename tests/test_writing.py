@@ -12,7 +12,8 @@ from agns.data.alignment_jobs import Row, append_row, write_record
 from agns.errors import DataError
 from agns.evaluation.campaign.ledger import Ledger
 from agns.images import write_image
-from agns.storage import RunDirectory, save_tensors, write_json
+from agns.run_directory import RunDirectory
+from agns.storage import save_tensors, write_json
 from agns.writing import in_markdown, replacing, write_text, writing
 
 resource = pytest.importorskip("resource")

@@ -56,7 +56,7 @@ def launched(machines: "Machines", out: Path, *, resume: bool) -> "Iterator[Fabr
         ConfigError: The directory cannot be used.
     """
     from agns.errors import AgnsError
-    from agns.storage import RunDirectory
+    from agns.run_directory import RunDirectory
     from agns.training.parallel import is_first_process, running
 
     if is_first_process():

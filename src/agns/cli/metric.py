@@ -73,7 +73,7 @@ def train_metric(
     from agns.data.faces import read_classes
     from agns.data.twins import count_saved_anew, find_twins
     from agns.evaluation.figures import draw_losses, draw_roc
-    from agns.storage import RunDirectory
+    from agns.run_directory import RunDirectory
     from agns.training.metric import train_metric as train
     from agns.training.parallel import Machines, first_then_others
     from agns.training.run import Provenance

@@ -34,7 +34,7 @@ from agns.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from agns.storage import RunDirectory
+    from agns.run_directory import RunDirectory
 
 app = typer.Typer(help="Train a recogniser, or the eyeglass networks.", no_args_is_help=True)
 
@@ -126,7 +126,7 @@ def train_recognizer(
     from agns.models.importing.pretrained import imagenet_backbone
     from agns.models.recognizer import RECOGNIZERS
     from agns.models.sharing import locate_weights
-    from agns.storage import RunDirectory
+    from agns.run_directory import RunDirectory
     from agns.training.head import train_head
     from agns.training.parallel import Machines, first_then_others
     from agns.training.recipe import recipe_for
@@ -249,7 +249,7 @@ def train_gan(
 ) -> None:
     """Train the eyeglass generator and its discriminator."""
     from agns.errors import ConfigError
-    from agns.storage import RunDirectory
+    from agns.run_directory import RunDirectory
     from agns.training.gan import GanTraining
     from agns.training.gan import train_gan as train
 

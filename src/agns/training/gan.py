@@ -16,7 +16,8 @@ from agns.errors import ConfigError, DataError, WeightsError
 from agns.images import from_pixels, read_pixels, tile, write_image
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
 from agns.models.weights import average, fill, lay_channels_last
-from agns.storage import RunDirectory, replacing, under
+from agns.run_directory import RunDirectory
+from agns.storage import replacing, under
 from agns.training.optimizer_state import pack_optimizer, unpack_optimizer
 from agns.training.precision import autocast, resolve_precision
 from agns.training.recorded import frames_as_begun, record_frames

@@ -18,7 +18,8 @@ from agns.geometry import resize
 from agns.models.backbone import Backbone, save_backbone
 from agns.models.openface import OpenFace
 from agns.models.weights import draw_weights
-from agns.storage import RunDirectory, write_json
+from agns.run_directory import RunDirectory
+from agns.storage import write_json
 from agns.training.joining import join_over_processes
 from agns.training.material import Material, augment, split_glasses, split_photos, wearing_in
 from agns.training.parallel import (

@@ -16,7 +16,7 @@ from agns.models.backbone import Start
 from agns.models.layers import draw_dropout_from
 from agns.models.recognizer import Recognizer, build_recognizer, load_recognizer
 from agns.models.vgg import Vgg16
-from agns.storage import RunDirectory
+from agns.run_directory import RunDirectory
 from agns.training.material import Material, augment, gather, validate, wearing_in
 from agns.training.parallel import (
     Machines,

@@ -15,7 +15,8 @@ from agns.data.cache import digest
 from agns.data.faces import FaceSet
 from agns.data.known_photos import PhotoRow, as_recorded, read_rows, rows_of
 from agns.errors import ConfigError, DataError
-from agns.storage import RunDirectory, read_json, write_json
+from agns.run_directory import RunDirectory
+from agns.storage import read_json, write_json
 from agns.training.material import PhotoSplit
 from agns.types import Pixels
 

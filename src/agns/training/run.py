@@ -14,7 +14,8 @@ from agns.errors import ConfigError
 from agns.models.backbone import Start
 from agns.models.recognizer import Recognizer
 from agns.models.weights import weights_digest
-from agns.storage import RunDirectory, write_json
+from agns.run_directory import RunDirectory
+from agns.storage import write_json
 from agns.training.material import Material, PhotoSplit
 from agns.training.recipe import RecognizerTraining
 from agns.training.recognizer_scores import RecognizerScores, Rounding, score_recognizer

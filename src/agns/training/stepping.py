@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from agns.errors import DataError
 from agns.models.weights import average, fill, lay_channels_last
-from agns.storage import RunDirectory, under
+from agns.run_directory import RunDirectory
+from agns.storage import under
 from agns.training.joining import join_batch_norms
 from agns.training.optimizer_state import pack_optimizer, unpack_optimizer
 from agns.training.parallel import mean_over_processes, precision_of
