@@ -91,7 +91,9 @@ def read_pixels(path: Path, check: SizeCheck | None = None) -> UInt8[np.ndarray,
     with _opened(path) as picture:
         _check_head(picture, path, check)
         with _decoding(path):
-            # Only TIFF's reader turns pictures and warns of metadata while it decodes.
+            # Only TIFF's reader turns pictures and warns of metadata while it decodes. What libtiff
+            # itself writes to standard error stays: descriptor 2 belongs to the process, so that
+            # turning it away here would swallow what other threads say meanwhile.
             with _pillow_quiet() if picture.format == "TIFF" else contextlib.nullcontext():
                 picture.load()
             turned = _turned(picture)
