@@ -57,6 +57,9 @@ MATLAB = FileKind("a .mat file of MATLAB")
 HIERARCHICAL = FileKind("an HDF5 file")
 ONNX = FileKind("an ONNX model", "save the weights it was made from")
 
+IMPORTABLE = (TORCH, MATLAB, HIERARCHICAL, TEXT)
+"""What `agns models import` may read; OpenFace's weights come as text."""
+
 _SIGNATURES: tuple[tuple[int, bytes, FileKind], ...] = (
     (0, b"version https://git-lfs.github.com/", GIT_LFS),
     (0, HDF5, HIERARCHICAL),

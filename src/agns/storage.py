@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from agns.errors import ConfigError, DataError, WeightsError
-from agns.file_kinds import SAFETENSORS, file_kind
+from agns.file_kinds import IMPORTABLE, SAFETENSORS, file_kind
 from agns.writing import is_text
 from agns.writing import replacing as replacing
 from agns.writing import write_text as write_text
@@ -118,7 +118,8 @@ def _unreadable(path: Path, error: Exception) -> str:
     if kind is None:
         return f"{path} is not a safetensors file: its beginning is of no known kind"
     if kind != SAFETENSORS:
-        advice = kind.advice or "`agns models import` brings in weights of other systems"
+        imported = "`agns models import` brings in weights of other systems"
+        advice = kind.advice or (imported if kind in IMPORTABLE else "name the file of weights")
         return f"{path} is {kind.words}, not a safetensors file: {advice}"
     if size < 8 + length or "not fully covered" in str(error):
         return f"{path} is not a readable safetensors file: it is cut short at {size} bytes"

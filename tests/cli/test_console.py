@@ -1,12 +1,14 @@
 """Progress bars: what is left on the terminal."""
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from agns.cli import console
-from agns.cli.console import bar, print_json, say, show
+from agns.cli.console import accept_every_name, bar, print_json, say, show
 from agns.cli.launching import command
 
 
@@ -75,6 +77,14 @@ def test_a_name_is_no_markup_in_a_table(capsys: pytest.CaptureFixture[str]) -> N
     head, row = capsys.readouterr().out.splitlines()
     assert head.startswith(PLAIN)
     assert row.split(maxsplit=1) == ["1", PLAIN]
+
+
+def test_a_stream_of_ascii_alone_gets_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    accept_every_name()
+    say("Zo\xeb")
+    assert written.getvalue() == b"Zo\\xeb\n"
 
 
 def test_letters_of_other_scripts_are_printed_as_they_are(

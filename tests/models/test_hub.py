@@ -1,6 +1,7 @@
 """Networks on the hub, which is a small server on this machine."""
 
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -235,4 +236,11 @@ def test_what_is_nowhere_is_told_without_asking_the_hub(
     (tmp_path / "here").mkdir()
     with pytest.raises(ConfigError, match=f"there is no weight file {name}"):
         locate_weights(Path(name))
+    assert hub.asked == []
+
+
+def test_a_pipe_is_not_looked_for_on_the_hub(hub: Hub, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="pipe is neither a file nor a folder, but a pipe"):
+        locate_weights(tmp_path / "pipe")
     assert hub.asked == []

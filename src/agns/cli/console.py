@@ -38,7 +38,12 @@ def say(sentence: str, *, aside: bool = False) -> None:
         sentence: It may hold names of any kind.
         aside: Print it on standard error, where standard output is for a program to read.
     """
-    typer.echo(plain(sentence), err=aside)
+    stream = sys.stderr if aside else sys.stdout
+    if stream is None:  # It was closed before the command began.
+        return
+    # Not Typer's: it writes UTF-8 where a stream says that it takes ASCII alone.
+    stream.write(f"{plain(sentence)}\n")
+    stream.flush()
 
 
 def print_json(content: object) -> None:

@@ -130,6 +130,10 @@ def locate_weights(source: Path) -> Path:
     """
     name = source.as_posix()
     there = source.exists()
+    if there and not (source.is_file() or source.is_dir()):
+        raise ConfigError(
+            f"{source} is neither a file nor a folder, but a pipe or a device: name the weights"
+        )
     of_hub = re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name) and source.suffix != ".safetensors"
     if not there and (not of_hub or source.parent.exists()):
         others = f": nor is it a folder with {WEIGHTS}, or a name on the hub (owner/name)"

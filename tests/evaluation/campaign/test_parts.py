@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agns.errors import ConfigError, DataError
-from agns.evaluation.campaign.cells import Cell
+from agns.evaluation.campaign.cells import UNIVERSAL, Cell
 from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.parts import (
     Part,
@@ -75,6 +75,23 @@ def test_no_part_is_left_with_the_attacks_of_one_method() -> None:
     for number in (1, 2):
         share = share_of(cells, Part(number=number, of=2), together=2)
         assert Counter(one.attack for one in share) == {"agn": 2, "pgd": 2}
+
+
+def test_frames_for_many_are_dealt_out_whatever_their_seeds() -> None:
+    dodges = [cell(f"P{number}", "pgd") for number in range(2)]
+    many = [
+        Cell(recognizer="r", goal=UNIVERSAL, subject="", target=None, attack="few", seed=seed)
+        for seed in range(2)
+    ]
+    shares = [
+        share_of([*dodges, *many], Part(number=number, of=2), together=2) for number in (1, 2)
+    ]
+    assert [sum(one.goal == UNIVERSAL for one in share) for share in shares] == [1, 1]
+
+
+def test_more_parts_than_any_array_has_are_refused() -> None:
+    with pytest.raises(ConfigError, match="100000 parts at most, got 999999999"):
+        read_part("1/999999999")
 
 
 def test_cells_that_run_together_stay_together() -> None:

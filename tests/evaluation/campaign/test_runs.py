@@ -70,3 +70,11 @@ def test_a_run_that_is_broken_off_is_at_work_no_more(ledger: Ledger) -> None:
         assert runs_in(ledger.file) == [HERE]
         raise KeyboardInterrupt
     assert runs_in(ledger.file) == []
+
+
+@pytest.mark.parametrize("restart", ["9" * 30, "x", "-1", "\u0661"])
+def test_odd_variables_of_slurm_can_be_entered(restart: str) -> None:
+    told = {"SLURM_JOB_ID": "1\udcff", "SLURM_RESTART_COUNT": restart}
+    run = Run.here(told)
+    assert run.restart == 0
+    run.job.encode()

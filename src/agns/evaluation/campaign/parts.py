@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agns.data.known_photos import PhotoRow
 from agns.errors import ConfigError, DataError
-from agns.evaluation.campaign.cells import Cell
+from agns.evaluation.campaign.cells import UNIVERSAL, Cell
 from agns.evaluation.campaign.ledger import Begun
 from agns.evaluation.campaign.plan import same_plan
 from agns.evaluation.campaign.reading import reading
@@ -25,6 +25,10 @@ LEDGER = "campaign.sqlite"
 _NAME = re.compile(r"part-([0-9]+)-of-([0-9]+)\.sqlite")
 _STATES = ("done", "failed", "claimed", "open", "elsewhere")
 """Of a cell that several ledgers list, the first of these counts."""
+
+
+MOST = 100_000
+"""Parts of a campaign at most; Slurm's arrays are smaller."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,8 @@ class Part:
             raise ConfigError(
                 f"a part is K/N, as 3/8, with K from 1 to N, got {self.number}/{self.of}"
             )
+        if self.of > MOST:
+            raise ConfigError(f"a campaign has {MOST} parts at most, got {self.of}")
 
     def __str__(self) -> str:
         return f"part {self.number} of {self.of}"
@@ -79,7 +85,7 @@ def part_of_array(environment: Mapping[str, str]) -> Part | None:
     except (KeyError, ValueError):
         task, count, least, most, step = 0, 0, 1, 0, 1
     place, rest = divmod(task - least, max(1, step))
-    if rest or not 0 <= place < count or most != least + (count - 1) * step:
+    if rest or step < 1 or not 0 <= place < count or most != least + (count - 1) * step:
         values = ", ".join(f"{name}={value}" for name, value in told.items())
         raise ConfigError(
             f"which part of the campaign this task of the array is to run does not follow from "
@@ -101,14 +107,16 @@ def share_of(cells: Sequence[Cell], part: Part, *, together: int = 1) -> list[Ce
     """
     kinds: dict[tuple[str, ...], list[Cell]] = {}
     for cell in cells:
-        kinds.setdefault(cell.kind, []).append(cell)
+        kinds.setdefault((cell.recognizer, cell.goal, cell.attack), []).append(cell)
     shares: list[set[Cell]] = [set() for _ in range(part.of)]
     total, attacks, recognizers = [0] * part.of, Counter[object](), Counter[object]()
     for own in kinds.values():
         dealt = [0] * part.of
         attack, recognizer = own[0].attack, own[0].recognizer
-        for begin in range(0, len(own), together):
-            deal = own[begin : begin + together]
+        # Frames for many are made alone.
+        size = 1 if own[0].goal == UNIVERSAL else together
+        for begin in range(0, len(own), size):
+            deal = own[begin : begin + size]
             least = min(
                 range(part.of),
                 key=lambda one: (

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -33,11 +34,13 @@ class Run:
         """That of this process."""
         job = environment.get("SLURM_ARRAY_JOB_ID", environment.get("SLURM_JOB_ID", ""))
         restart = environment.get("SLURM_RESTART_COUNT", "0")
+        task = environment.get("SLURM_ARRAY_TASK_ID", "")
         return Run(
             host=platform.node(),
             process=os.getpid(),
-            job=job and f"{job}_{environment.get('SLURM_ARRAY_TASK_ID', '')}",
-            restart=int(restart) if restart.isdecimal() else 0,
+            # As the ledger holds it, whatever the environment does.
+            job=job and f"{job}_{task}".encode(errors="backslashreplace").decode(),
+            restart=int(restart) if re.fullmatch("[0-9]{1,9}", restart) else 0,
         )
 
     def may_go_on(self, here: "Run") -> bool:
