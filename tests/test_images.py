@@ -385,3 +385,15 @@ def test_tile_lays_pictures_out_row_by_row(generator: torch.Generator) -> None:
 
 def test_tile_is_no_wider_than_the_batch() -> None:
     assert tile(torch.zeros(2, 3, 4, 4), columns=9, gap=0).shape == (3, 4, 8)
+
+
+def test_a_tile_far_larger_than_its_picture_is_refused_by_the_head(tmp_path: Path) -> None:
+    tags = {
+        256: 16, 257: 16, 258: 8, 259: 8, 262: 1, 277: 1,
+        322: 32768, 323: 32768, 324: 200, 325: 9,
+    }  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    head = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    (tmp_path / "tile.tif").write_bytes(head.ljust(200, b"\0") + zlib.compress(bytes(9)))
+    with pytest.raises(UnreadableImage, match=r"tile\.tif says that its tiles are 32768x32768"):
+        read_pixels(tmp_path / "tile.tif")

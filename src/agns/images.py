@@ -166,12 +166,21 @@ def _found(path: Path, error: Exception) -> str:
         # Pillow's own words for a head that it cannot read name the file once more.
         unknown = isinstance(error, UnidentifiedImageError) or not str(error)
         wrong = "its head cannot be read" if unknown else str(error)
-    return f"a {kind} file that is damaged ({wrong}): copy or save it anew"
+    article = "an" if kind == "AVIF" else "a"
+    return f"{article} {kind} file that is damaged ({wrong}): copy or save it anew"
 
 
 def _check_head(picture: PilImage.Image, path: Path, check: SizeCheck | None) -> None:
     """Hold the size that a picture's head tells against what is expected."""
     width, height = picture.size
+    tags = getattr(picture, "tag_v2", {})
+    # A TIFF's tiles are decoded whole, however small the picture is that they cover.
+    across, down = (int(tags.get(number) or 0) for number in (322, 323))
+    if across * down > max(4 * width * height, 2**22):
+        raise UnreadableImage(
+            f"{path} says that its tiles are {down}x{across} pixels, far more than the picture: "
+            "save it anew"
+        )
     if width * height > MOST_PIXELS:
         raise UnreadableImage(f"{path} {_TOO_LARGE}")
     if check is None:

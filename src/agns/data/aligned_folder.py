@@ -115,7 +115,11 @@ def align_folder(
         # Loaded here too, so that what is wrong with it is said once, before any process starts.
         _landmarker(landmarks)
     _check_settings(destination, config, landmarks)
-    rows = {job.name: row for job in jobs if (row := _done(job, destination, record)) is not None}
+    rows = {
+        job.name: row
+        for job in jobs
+        if (row := _done(job, destination, record, landmarks)) is not None
+    }
     left = [job for job in jobs if job.name not in rows]
     progress(len(rows), len(jobs), {})
     if left:
@@ -215,8 +219,9 @@ class _Work:
     def __call__(self, job: Job) -> Row:
         place = self.destination / f"{job.name}.png"
         row = functools.partial(
-            Row, name=job.name, photo=os.path.abspath(job.photo), content=file_digest(job.photo)
-        )
+            Row, name=job.name, photo=os.path.abspath(job.photo),
+            content=_content(job, self.landmarks),
+        )  # fmt: skip
         files = self.landmarks.files
         if files is not None and files.is_dir() and not (files / f"{job.name}.csv").is_file():
             return row(outcome="no landmarks", detail=f"there is no {files / job.name}.csv")
@@ -237,7 +242,18 @@ class _Work:
         return row(outcome="aligned", faces=found, written=";".join(names))
 
 
-def _done(job: Job, destination: Path, record: dict[str, Row]) -> Row | None:
+def _content(job: Job, landmarks: LandmarkSource) -> str:
+    """Digests of all that a photo's picture is made from."""
+    files = landmarks.files
+    if files is None:
+        return file_digest(job.photo)
+    marks = files / f"{job.name}.csv" if files.is_dir() else files
+    return f"{file_digest(job.photo)} {file_digest(marks)}"
+
+
+def _done(
+    job: Job, destination: Path, record: dict[str, Row], landmarks: LandmarkSource
+) -> Row | None:
     """The row of a photo whose pictures are there, or of what is no photo.
 
     Raises:
@@ -254,7 +270,7 @@ def _done(job: Job, destination: Path, record: dict[str, Row]) -> Row | None:
                 "aligned: name another folder, or move it away"
             )
         return None
-    content, there = file_digest(job.photo), [destination / name for name in row.pictures]
+    content, there = _content(job, landmarks), [destination / name for name in row.pictures]
     if row.content == content:
         # The same photo, wherever it lies by now.
         return row if all(path.is_file() for path in there) else None

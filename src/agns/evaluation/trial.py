@@ -152,7 +152,6 @@ class Trial:
             method=name_of(self.method),
             physical=experiment.physical,
         )
-        write_json(self.out / "result.json", report)
         draw_before_after(
             self.out / "before_after.png",
             self.faces["held_out"],
@@ -167,6 +166,8 @@ class Trial:
             title=describe(report),
         )
         draw_history(self.out / "history.png", outcome.history, goal.stop)
+        # Last: what holds a result is whole.
+        write_json(self.out / "result.json", report)
         return report
 
 

@@ -194,8 +194,9 @@ def run_universal(
         },
         versions=versions(),
     )
-    write_json(out / "result.json", report)
     draw_reach(out / "reach.png", points, title=describe_reach(report))
+    # Last: what holds a result is whole.
+    write_json(out / "result.json", report)
     return report
 
 

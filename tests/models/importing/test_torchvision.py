@@ -256,6 +256,16 @@ def test_of_numpy_only_plain_numbers_are_taken(tmp_path: Path, state: State, kin
         import_weights(tmp_path / "file", "vgg16")
 
 
+@pytest.mark.parametrize(
+    "scalar", [np.str_("x"), np.complex64(3), np.datetime64("2020-01-01")], ids=["U", "c", "M"]
+)
+def test_numpys_scalars_beside_weights_are_harmless(
+    tmp_path: Path, state: State, scalar: object
+) -> None:
+    save_zip({"state_dict": state, "when": scalar}, tmp_path / "file")
+    assert read_state(tmp_path / "file", "features.", torchvision.OWN).keys() == state.keys()
+
+
 def test_classes_without_names_are_numbered(file: Path) -> None:
     recognizer = import_weights(file, "vgg").network
     assert recognizer.identities[:2] == ("class_0000", "class_0001")

@@ -13,6 +13,7 @@ is called, so a file can only build tensors, of wrong sizes at worst.
 """
 
 import re
+import warnings
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -152,7 +153,11 @@ def open_state(path: Path) -> object:
     if archive:
         _check_archive(path, size)
     try:
-        with torch.serialization.safe_globals(list(_NUMPY)):
+        with (
+            torch.serialization.safe_globals(list(_NUMPY)),
+            # What PyTorch thinks of kinds of tensors that are refused anyway.
+            warnings.catch_warnings(action="ignore"),
+        ):
             # An archive is mapped, not read; the legacy format cannot be.
             return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
     # A damaged pickle breaks off anywhere, with any of Python's exceptions.
@@ -182,12 +187,12 @@ class _Kind:
     """Stands in for NumPy's dtype, whose own reading of a pickle would trust it."""
 
     def __init__(self, code: str, *settings: object) -> None:
-        if not re.fullmatch("b1|[iu][1248]|f[248]", code):
-            raise ValueError(f"{code} is no kind of plain numbers")
-        self.dtype = np.dtype(code)
+        # Scalars that are texts, dates and the like stand beside weights; nothing of them is read.
+        plain = re.fullmatch("b1|[iu][1248]|f[248]", code)
+        self.dtype = np.dtype(code) if plain else None
 
     def __setstate__(self, state: tuple[object, ...]) -> None:
-        if state[1] == ">":
+        if state[1] == ">" and self.dtype is not None:
             self.dtype = self.dtype.newbyteorder(">")
 
 
@@ -199,6 +204,8 @@ class _Array:
 
     def __setstate__(self, state: tuple[object, tuple[int, ...], _Kind, bool, bytes]) -> None:
         _, shape, kind, columns, octets = state
+        if kind.dtype is None:
+            raise ValueError("an array that is not of plain numbers")
         flat = np.frombuffer(octets, kind.dtype)
         self.array = flat.reshape(shape, order="F" if columns else "C")
 
@@ -208,7 +215,7 @@ class _Array:
 
 
 def _scalar(kind: _Kind, octets: bytes) -> object:
-    return np.frombuffer(octets, kind.dtype)[0].item()
+    return None if kind.dtype is None else np.frombuffer(octets, kind.dtype)[0].item()
 
 
 _NUMPY: tuple[tuple[Callable[..., object], str], ...] = (
