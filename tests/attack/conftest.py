@@ -27,7 +27,8 @@ def measure_briefly(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "sample_latents", fewer)
 
 
-@pytest.fixture(scope="package", autouse=True)
+# Of a package it would last to the end of all tests, as these folders are no packages.
+@pytest.fixture(scope="module", autouse=True)
 def _brief() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         measure_briefly(patch)

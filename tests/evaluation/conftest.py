@@ -83,7 +83,8 @@ def gan(glasses: Pixels) -> tuple[Generator, Discriminator]:
     return networks[0].eval(), networks[1].eval()
 
 
-@pytest.fixture(scope="package", autouse=True)
+# Of a package it would last to the end of all tests, as these folders are no packages.
+@pytest.fixture(scope="module", autouse=True)
 def few_benign() -> Iterator[None]:
     """20 benign frames to measure looks by in place of 200, which take as long as an attack."""
     with pytest.MonkeyPatch.context() as patch:

@@ -21,7 +21,8 @@ def through(layers: nn.Sequential, x: Tensor) -> Tensor:
             called by itself, so that what watches a network sees all of it.
         x: What the first one takes.
     """
-    if layers.training or any(layer._forward_hooks for layer in (layers, *layers)):
+    watched = any(one._forward_hooks or one._forward_pre_hooks for one in (layers, *layers))
+    if layers.training or watched:
         given: Tensor = layers(x)
         return given
     waiting = list(layers)
