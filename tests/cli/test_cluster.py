@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
+import dask
 import psutil
 import pytest
 from distributed import Client
@@ -62,7 +63,11 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AGNS_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("DASK_TEMPORARY_DIRECTORY", str(tmp_path_factory.mktemp("scratch")))
-        with connected("local", workers=2, resources={"GPU": 1}) as made:
+        # A worker that is stuck holds nobody up for longer.
+        with (
+            dask.config.set({"distributed.scheduler.worker-ttl": "60s"}),
+            connected("local", workers=2, resources={"GPU": 1}) as made,
+        ):
             yield made
 
 
