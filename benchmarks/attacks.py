@@ -25,7 +25,8 @@ from agns.attack.methods import METHODS, Method
 from agns.attack.pixels import PixelConfig, attack_with_pixels
 from agns.cli.attack import open_apparatus
 from agns.cli.console import bar, prepare
-from agns.cli.options import FaceOptions, open_faces, open_victim, recorded_crop
+from agns.cli.face_options import FaceOptions, open_faces
+from agns.cli.options import open_victim, recorded_crop
 from agns.data.faces import FaceSet
 from agns.errors import AttackError
 from agns.evaluation.apparatus import Apparatus

@@ -20,7 +20,7 @@ from agns.accessory.mark_finding import find_marks
 from agns.accessory.marks import MARKS, marked_frame
 from agns.accessory.wear import wear
 from agns.cli.console import bar, prepare
-from agns.cli.options import FaceOptions, open_faces
+from agns.cli.face_options import FaceOptions, open_faces
 from agns.data.camera import Scene, photograph, scene_homography
 from agns.data.faces import FaceSet
 from agns.data.marked_photos import load_marked_photos

@@ -19,7 +19,8 @@ import torch
 from agns.attack.config import PHYSICAL
 from agns.cli.attack import open_apparatus
 from agns.cli.console import bar, prepare
-from agns.cli.options import FaceOptions, open_faces, open_victim, recorded_crop
+from agns.cli.face_options import FaceOptions, open_faces
+from agns.cli.options import open_victim, recorded_crop
 from agns.data.faces import FaceSet
 from agns.data.marked_photos import load_marked_photos
 from agns.data.wearer import write_wearer

@@ -9,9 +9,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from agns.storage import read_json, write_text
+from agns.storage import read_json
 from agns.training.recipe import RecognizerTraining, recipe_for
 from agns.training.triplets import MetricTraining
+from agns.writing import write_text
 
 HEAD = """\
 # Trained recognisers

@@ -14,6 +14,7 @@ FLOORS = {
     "formats": 0,
     "file_kinds": 0,
     "types": 0,
+    "decoding": 0,
     "images": 0,
     "geometry": 0,
     "storage": 0,

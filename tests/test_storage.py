@@ -6,16 +6,8 @@ import pytest
 import torch
 
 from agns.errors import ConfigError, DataError, WeightsError
-from agns.storage import (
-    load_tensors,
-    read_json,
-    replacing,
-    save_tensors,
-    under,
-    versions,
-    write_json,
-    write_text,
-)
+from agns.storage import load_tensors, read_json, save_tensors, under, versions, write_json
+from agns.writing import replacing, write_text
 
 
 def names(folder: Path) -> list[str]:

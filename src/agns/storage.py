@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import platform
@@ -16,9 +17,7 @@ from torch import Tensor
 
 from agns.errors import ConfigError, DataError, WeightsError
 from agns.file_kinds import IMPORTABLE, SAFETENSORS, file_kind
-from agns.writing import is_text
-from agns.writing import replacing as replacing
-from agns.writing import write_text as write_text
+from agns.writing import is_text, replacing, write_text
 
 
 def write_json(path: Path, content: object, *, indent: int = 2) -> None:
@@ -54,6 +53,16 @@ def read_json(path: Path) -> dict[str, object]:
     if not isinstance(content, dict):
         raise DataError(f"{path} should hold a JSON object, not a {type(content).__name__}")
     return content
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in 64 hex digits, however large the file is.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_tensors(

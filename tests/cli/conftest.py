@@ -69,7 +69,7 @@ def signals_kept() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Draws in this process, and leaves PyTorch as it was."""
-    for module in ("faces", "glasses", "options"):
+    for module in ("faces", "glasses", "face_options"):
         monkeypatch.setattr(f"agns.cli.{module}.workers", lambda: 1)
     with signals_kept():
         yield

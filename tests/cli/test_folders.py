@@ -16,8 +16,9 @@ from agns.data.eyeglasses import draw_frame, draw_frames
 from agns.data.faces import load_faces
 from agns.data.marked_photos import load_marked_photos
 from agns.data.synthetic import draw_photo
+from agns.decoding import read_pixels
 from agns.geometry import transform_points
-from agns.images import from_pixels, read_image, read_pixels, tile, to_pixels
+from agns.images import from_pixels, read_image, tile, to_pixels
 from agns.models.dcgan import load_generator, sample_latents
 from agns.models.recognizer import build_recognizer, save_recognizer
 

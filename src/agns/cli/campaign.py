@@ -125,7 +125,8 @@ def report(out: OutArgument) -> None:
     from agns.evaluation.campaign.findings import read_findings
     from agns.evaluation.campaign.markdown import as_markdown
     from agns.evaluation.campaign.report import report_campaign
-    from agns.storage import write_json, write_text
+    from agns.storage import write_json
+    from agns.writing import write_text
 
     findings = read_findings(out)
     write_text(out / "report.md", as_markdown(findings))
@@ -224,10 +225,11 @@ def _examine(
     from agns.evaluation.campaign.cells import UNIVERSAL
     from agns.evaluation.campaign.running import examine_victim
     from agns.models.sharing import locate_weights
+    from agns.storage import file_digest
 
     out = ledger.path.parent
     for victim in victims:
-        weights = "shipped" if victim.file is None else _digest(locate_weights(victim.file))
+        weights = "shipped" if victim.file is None else file_digest(locate_weights(victim.file))
         entered = ledger.weights().get(victim.name)
         if entered not in (None, weights):
             raise ConfigError(
@@ -242,13 +244,6 @@ def _examine(
                 doubts = examine_victim(opened, list(subjects) or known[victim.name])
                 progress(1, 1, {})
             ledger.enter_victim(victim.name, weights, doubts)
-
-
-def _digest(path: Path) -> str:
-    import hashlib
-
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _transfer(

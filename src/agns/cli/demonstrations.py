@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agns.cli.console import bar, percent, say
+from agns.cli.face_options import FaceOptions, open_faces
 from agns.cli.launching import command
-from agns.cli.options import FaceOptions, open_faces, recorded_crop
+from agns.cli.options import recorded_crop
 from agns.cli.stage import Stage
 from agns.errors import ConfigError
 
@@ -118,7 +119,7 @@ def _unseen(photos: "FaceSet", stage: Stage) -> "FaceSet":
 def _generate(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
     import torch
 
-    from agns.cli.options import open_glasses
+    from agns.cli.face_options import open_glasses
     from agns.images import from_pixels, tile, write_image
     from agns.models.dcgan import load_discriminator, load_generator, sample_latents
     from agns.models.shipped import shipped_weights

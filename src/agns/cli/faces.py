@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from agns.cli.console import bar, prepare, say, show, workers
+from agns.cli.face_options import FaceOptions, open_faces, open_glasses, open_subject, tell_left_out
 from agns.cli.options import (
     CenterCropOption,
-    FaceOptions,
     FacesOption,
     GlassesOption,
     IdentitiesOption,
@@ -16,12 +16,8 @@ from agns.cli.options import (
     NamesOption,
     SeedOption,
     SkipOption,
-    open_faces,
-    open_glasses,
-    open_subject,
     open_victim,
     recorded_crop,
-    tell_left_out,
 )
 
 app = typer.Typer(

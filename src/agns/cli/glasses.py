@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from agns.cli.console import bar, prepare, say, workers
-from agns.cli.options import GeneratorOption, SeedOption, SkipOption, tell_left_out
+from agns.cli.face_options import tell_left_out
+from agns.cli.options import GeneratorOption, SeedOption, SkipOption
 
 app = typer.Typer(help="Generate, draw or crop eyeglass frames.", no_args_is_help=True)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from agns.cli.console import bar, percent, prepare, say
+from agns.cli.face_options import FaceOptions, open_faces, open_glasses, say_saved_anew
 from agns.cli.interrupts import between_steps
 from agns.cli.launching import (
     AcceleratorOption,
@@ -18,15 +19,11 @@ from agns.cli.launching import (
 )
 from agns.cli.options import (
     CenterCropOption,
-    FaceOptions,
     GlassesOption,
     MinimumPhotosOption,
     NamesOption,
     SeedOption,
     SkipOption,
-    open_faces,
-    open_glasses,
-    say_saved_anew,
 )
 
 

@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING
 
 from agns.cli.attack import open_apparatus
 from agns.cli.console import bar, workers
-from agns.cli.options import (
+from agns.cli.face_options import (
     SYNTHETIC_FRESH_PHOTOS,
     SYNTHETIC_TRAINING_PHOTOS,
     FaceOptions,
     open_faces,
     open_subject,
-    open_victim,
-    recorded_crop,
 )
+from agns.cli.options import open_victim, recorded_crop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agns.cli.console import percent, prepare, print_json, say, show
+from agns.cli.face_options import FaceOptions, open_faces
 from agns.cli.options import (
     CenterCropOption,
-    FaceOptions,
     RecognizerOption,
     SkipOption,
     attacked_crop,
-    open_faces,
     open_victim,
     recorded_crop,
 )

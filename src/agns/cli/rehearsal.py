@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agns.cli.console import bar, say, show
+from agns.cli.face_options import SYNTHETIC_FRESH_PHOTOS
 from agns.cli.opening import known_identities, open_for_campaign
-from agns.cli.options import SYNTHETIC_FRESH_PHOTOS
 
 if TYPE_CHECKING:
     from agns.evaluation.apparatus import Apparatus

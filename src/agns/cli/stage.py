@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agns.cli.options import FaceOptions, Victim, open_subject, recorded_crop
+from agns.cli.face_options import FaceOptions, open_subject
+from agns.cli.options import Victim, recorded_crop
 
 if TYPE_CHECKING:
     from agns.data.faces import FaceSet

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agns.cli.console import bar, percent, prepare, say, show
+from agns.cli.face_options import FaceOptions, open_glasses, open_subject
 from agns.cli.options import (
     DeviceOption,
-    FaceOptions,
     FacesOption,
     GlassesOption,
     RecognizerOption,
     SeedOption,
-    open_glasses,
-    open_subject,
     open_victim,
     recorded_crop,
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from agns.cli.console import bar, percent, prepare, say
+from agns.cli.face_options import FaceOptions, open_faces, open_glasses, say_saved_anew
 from agns.cli.interrupts import between_steps
 from agns.cli.launching import (
     AcceleratorOption,
@@ -19,7 +20,6 @@ from agns.cli.launching import (
 )
 from agns.cli.options import (
     CenterCropOption,
-    FaceOptions,
     FacesOption,
     GlassesOption,
     IdentitiesOption,
@@ -28,9 +28,6 @@ from agns.cli.options import (
     PrecisionOption,
     SeedOption,
     SkipOption,
-    open_faces,
-    open_glasses,
-    say_saved_anew,
 )
 
 if TYPE_CHECKING:

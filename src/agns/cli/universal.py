@@ -7,12 +7,12 @@ import typer
 
 from agns.cli.attack import open_apparatus
 from agns.cli.console import bar, percent, prepare, say, show
+from agns.cli.face_options import FaceOptions, check_faces_options
 from agns.cli.opening import open_crowd
 from agns.cli.options import (
     CenterCropOption,
     DeviceOption,
     DiscriminatorOption,
-    FaceOptions,
     FacesOption,
     GeneratorOption,
     GlassesOption,
@@ -21,7 +21,6 @@ from agns.cli.options import (
     SeedOption,
     SkipOption,
     attacked_crop,
-    check_faces_options,
     open_victim,
 )
 

@@ -6,7 +6,6 @@ is written again only if its photo is another one by now.
 """
 
 import functools
-import hashlib
 import importlib
 import os
 from collections.abc import Sequence
@@ -28,13 +27,13 @@ from agns.data.alignment_jobs import (
     read_record,
     write_record,
 )
-from agns.data.cache import file_digest
+from agns.data.cache import digest_if_readable
 from agns.data.landmark_finding import FINDERS, Finder, load_landmarker
 from agns.data.landmarks import Landmarker, read_landmarks, write_landmarks
 from agns.data.workers import each_in_order
 from agns.errors import ConfigError, DataError, FaceNotFound, UnreadableImage
 from agns.images import read_image, write_image
-from agns.storage import read_json, versions, write_json
+from agns.storage import file_digest, read_json, versions, write_json
 from agns.types import Image, Progress, silent
 
 Choice: TypeAlias = Literal["largest", "central", "all"]
@@ -141,7 +140,7 @@ def align_picture(
     """Align one photo to a picture.
 
     Args:
-        photo: A picture, as `agns.images.read_pixels` takes it.
+        photo: A picture, as `agns.decoding.read_pixels` takes it.
         aligned: The PNG or JPEG file to write; of several faces, the second's name ends in
             `.face2` and so on.
         config: How.
@@ -202,10 +201,7 @@ def _landmarker(landmarks: LandmarkSource) -> Landmarker:
     return load_landmarker(landmarks.finder, landmarks.model)
 
 
-@functools.lru_cache(maxsize=1)
-def _digest(model: Path) -> str:
-    with model.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+_digest = functools.lru_cache(maxsize=1)(file_digest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,9 +242,9 @@ def _content(job: Job, landmarks: LandmarkSource) -> str:
     """Digests of all that a photo's picture is made from."""
     files = landmarks.files
     if files is None:
-        return file_digest(job.photo)
+        return digest_if_readable(job.photo)
     marks = files / f"{job.name}.csv" if files.is_dir() else files
-    return f"{file_digest(job.photo)} {file_digest(marks)}"
+    return f"{digest_if_readable(job.photo)} {digest_if_readable(marks)}"
 
 
 def _done(
@@ -270,24 +266,16 @@ def _done(
                 "aligned: name another folder, or move it away"
             )
         return None
-    content, there = _content(job, landmarks), [destination / name for name in row.pictures]
-    if row.content == content:
+    there = [destination / name for name in row.pictures]
+    if row.content == _content(job, landmarks):
         # The same photo, wherever it lies by now.
         return row if all(path.is_file() for path in there) else None
-    if not _same(row.photo, job.photo):
+    if os.path.realpath(row.photo) != os.path.realpath(job.photo):
         raise ConfigError(
             f"{destination / row.name}.png is {row.photo} aligned, not {job.photo}: name another "
             "folder"
         )
-    if row.content or not all(path.is_file() for path in there):
-        return None
-    # A record of an older agns knows photos by their age alone.
-    changed = job.photo.stat().st_mtime
-    return row if all(path.stat().st_mtime >= changed for path in there) else None
-
-
-def _same(recorded: str, photo: Path) -> bool:
-    return os.path.realpath(recorded) == os.path.realpath(photo)
+    return None
 
 
 def _check_settings(destination: Path, config: AlignConfig, landmarks: LandmarkSource) -> None:

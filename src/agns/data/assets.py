@@ -1,6 +1,5 @@
 """Named downloads: each of a known size and SHA-256, kept in the cache once it is whole."""
 
-import hashlib
 import http.client
 import os
 import time
@@ -15,6 +14,7 @@ from typing import NoReturn, TypeAlias
 from agns import __version__
 from agns.data.cache import cache_directory, writable
 from agns.errors import ConfigError, DataError
+from agns.storage import file_digest
 from agns.types import Progress, silent
 from agns.writing import writing
 
@@ -150,8 +150,7 @@ def _fault(path: Path, asset: Asset) -> str | None:
         return "is not there"
     if (size := path.stat().st_size) != asset.size:
         return f"came with {size} bytes, expected {asset.size}"
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = file_digest(path)
     if digest != asset.sha256:
         return f"came with the SHA-256 {digest}, expected {asset.sha256}"
     return None

@@ -16,11 +16,11 @@ from jaxtyping import UInt8
 from PIL import Image as PilImage
 from torch import Tensor
 
+from agns.decoding import read_pixels
 from agns.errors import AgnsError, ConfigError, DataError, UnreadableImage
-from agns.images import read_pixels
-from agns.storage import named_in_utf8, read_json, replacing, write_json
+from agns.storage import file_digest, named_in_utf8, read_json, write_json
 from agns.types import CANVAS, Progress
-from agns.writing import is_text
+from agns.writing import is_text, replacing
 
 LFW_SIZE = (250, 250)
 LFW_CENTER = 120
@@ -84,7 +84,7 @@ def content_key(root: Path, photos: Sequence[str], *, center_crop: int | None) -
     whole = hashlib.sha256(f"{FORMAT}\0{center_crop}\0".encode())
     with ThreadPoolExecutor(WORKERS) as pool:
         for photo, content in zip(
-            photos, pool.map(lambda photo: file_digest(root / photo), photos), strict=True
+            photos, pool.map(lambda photo: digest_if_readable(root / photo), photos), strict=True
         ):
             if not is_text(photo):
                 # Neither the cache's record nor a report could hold it.
@@ -93,11 +93,10 @@ def content_key(root: Path, photos: Sequence[str], *, center_crop: int | None) -
     return whole.hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """The SHA-256 of a file's bytes in 64 hex digits; `unreadable` where it cannot be read."""
+def digest_if_readable(path: Path) -> str:
+    """A file's digest, or `unreadable`."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_digest(path)
     except OSError:
         # Decoding the file names it and says what is wrong.
         return "unreadable"
@@ -226,7 +225,7 @@ def decode_face(path: Path, *, center_crop: int | None) -> Picture:
     """Decode one picture onto the face canvas.
 
     Args:
-        path: A picture, as `agns.images.read_pixels` takes it.
+        path: A picture, as `agns.decoding.read_pixels` takes it.
         center_crop: Side in pixels of the central square that is resized to the canvas. Without
             it a picture of the canvas' size is taken as it is, one of 250x250 pixels as a
             deep-funneled photo of Labeled Faces in the Wild, of which the central 120 are

@@ -14,8 +14,9 @@ from agns.data.listing import READ, list_folder, without_ending
 from agns.data.selection import composed
 from agns.data.textures import Texture, chosen, painted
 from agns.data.workers import each_in_order
+from agns.decoding import read_pixels
 from agns.errors import ConfigError, DataError, UnreadableImage
-from agns.images import from_pixels, read_pixels, write_image
+from agns.images import from_pixels, write_image
 from agns.types import CANVAS, Pixels, Progress, silent
 
 EYEGLASS_COUNT = 16_680

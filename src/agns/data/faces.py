@@ -25,8 +25,9 @@ from agns.data.selection import (
     list_face_folder,
     unknown_identity,
 )
+from agns.decoding import read_pixels
 from agns.errors import ConfigError, DataError
-from agns.images import from_pixels, read_pixels
+from agns.images import from_pixels
 from agns.storage import read_json, write_json
 from agns.types import Faces, Progress, silent
 

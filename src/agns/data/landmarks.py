@@ -10,8 +10,8 @@ from torch import Tensor
 
 from agns.data.alignment import LANDMARK_COUNT
 from agns.errors import ConfigError, DataError
-from agns.storage import write_text
 from agns.types import Image
+from agns.writing import write_text
 
 _LARGEST = 2**16
 """Bytes of a file of landmarks at most: some 3,000 are usual."""

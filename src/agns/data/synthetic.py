@@ -18,8 +18,8 @@ from agns.data.portrait.person import Person, person
 from agns.data.workers import each_in_order
 from agns.errors import ConfigError
 from agns.images import from_pixels, write_image
-from agns.storage import write_text
 from agns.types import CANVAS, Progress, silent
+from agns.writing import write_text
 
 _Result = TypeVar("_Result")
 

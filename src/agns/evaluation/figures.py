@@ -16,8 +16,8 @@ from agns.accessory.wear import wear
 from agns.evaluation.lettering import legible, letter
 from agns.images import to_picture
 from agns.models.recognizer import Recognizer
-from agns.storage import replacing
 from agns.types import Faces, Image, Logits
+from agns.writing import replacing
 
 
 def save_figure(figure: Figure, path: Path, *, dpi: int = 110) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agns.storage import write_text
+from agns.writing import write_text
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --quiet: #777; --warn: #b3541e; }

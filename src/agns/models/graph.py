@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from agns.errors import ConfigError
-from agns.storage import replacing, write_text
+from agns.writing import replacing, write_text
 
 Row: TypeAlias = tuple[str, tuple[int, ...]]
 """A layer in words, and the shape of what it gives."""

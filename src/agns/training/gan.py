@@ -12,16 +12,18 @@ from PIL import Image as PilImage
 from torch import Tensor, nn
 from torch.nn import functional
 
+from agns.decoding import read_pixels
 from agns.errors import ConfigError, DataError, WeightsError
-from agns.images import from_pixels, read_pixels, tile, write_image
+from agns.images import from_pixels, tile, write_image
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
 from agns.models.weights import average, fill, lay_channels_last
 from agns.run_directory import RunDirectory
-from agns.storage import replacing, under
+from agns.storage import under
 from agns.training.optimizer_state import pack_optimizer, unpack_optimizer
 from agns.training.precision import autocast, resolve_precision
 from agns.training.recorded import frames_as_begun, record_frames
 from agns.types import Frames, Pixels, Progress, silent
+from agns.writing import replacing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -188,16 +188,8 @@ def train_metric(
             stepper.take(step, loss)
             elapsed = time.perf_counter() - started
             speed = (place + 1 - before) * len(joint) / elapsed
-            try:
-                progress(
-                    step + 1, steps * config.epochs,
-                    {"loss": stepper.losses[-1], "images/s": speed},
-                )  # fmt: skip
-            except KeyboardInterrupt:
-                # Of several processes, each may be at a step of its own.
-                if run is not None and processes == 1:
-                    stepper.save(run, {"epoch": epoch, "seconds": seconds + elapsed})
-                raise
+            counters = {"epoch": epoch, "seconds": seconds + elapsed}
+            stepper.tell(progress, step, speed, run, counters)
         mean = stepper.end_epoch()
         if run is not None:
             scores = score_verification(compare(stepper.averaged, kept, pairs), pairs, kept)

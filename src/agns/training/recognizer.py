@@ -129,16 +129,8 @@ def train_recognizer(
             stepper.take(step, loss)
             elapsed = time.perf_counter() - started
             speed = (place + 1 - before) * config.batch / elapsed
-            try:
-                progress(
-                    step + 1, steps * config.epochs,
-                    {"loss": stepper.losses[-1], "images/s": speed},
-                )  # fmt: skip
-            except KeyboardInterrupt:
-                # Of several processes, each may be at a step of its own.
-                if run is not None and processes == 1:
-                    stepper.save(run, {**asdict(state), "seconds": state.seconds + elapsed})
-                raise
+            counters = {**asdict(state), "seconds": state.seconds + elapsed}
+            stepper.tell(progress, step, speed, run, counters)
         mean = stepper.end_epoch()
         if run is not None:
             with fabric.autocast():

@@ -20,7 +20,7 @@ from agns.training.joining import join_batch_norms
 from agns.training.optimizer_state import pack_optimizer, unpack_optimizer
 from agns.training.parallel import mean_over_processes, precision_of
 from agns.training.recipe import rate_share, set_rate
-from agns.types import Images
+from agns.types import Images, Progress
 
 _Network = TypeVar("_Network", bound=nn.Module)
 
@@ -156,6 +156,32 @@ class Stepper(Generic[_Network]):
         if self.losses:
             tensors["losses"] = torch.tensor(self.losses, dtype=torch.float64)
         run.save_checkpoint({**tensors, **pack_optimizer(self.optimizer, "optimizer")}, counters)
+
+    def tell(
+        self,
+        progress: Progress,
+        step: int,
+        speed: float,
+        run: RunDirectory | None,
+        counters: Mapping[str, float],
+    ) -> None:
+        """Tell of a step that was taken; a `KeyboardInterrupt` meanwhile leaves a checkpoint.
+
+        Args:
+            progress: Told of it.
+            step: Its number, from 0.
+            speed: Images per second.
+            run: Where the checkpoint goes; None in processes that do not write.
+            counters: What goes into it beside the tensors.
+        """
+        figures = {"loss": self.losses[-1], "images/s": speed}
+        try:
+            progress(step + 1, self.steps * self.epochs, figures)
+        except KeyboardInterrupt:
+            # Of several processes, each may be at a step of its own.
+            if run is not None and self.fabric.world_size == 1:
+                self.save(run, counters)
+            raise
 
     def end_epoch(self) -> float:
         """Begin the next epoch's steps, and give the mean loss of this one's."""

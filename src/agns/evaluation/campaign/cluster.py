@@ -34,7 +34,8 @@ from agns.evaluation.campaign.plan import Plan, Victim
 from agns.evaluation.campaign.rows import Standing
 from agns.evaluation.campaign.running import Opened
 from agns.models.sharing import locate_weights
-from agns.storage import read_json, replacing, versions
+from agns.storage import read_json, versions
+from agns.writing import replacing
 
 RETRIES = 2
 """Further tries of a cell in which something else than agns broke down."""
