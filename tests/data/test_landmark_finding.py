@@ -2,7 +2,9 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -58,6 +60,7 @@ def mediapipe_model(data_path: Callable[[str], Path]) -> Path:
 
 @pytest.fixture(scope="module")
 def mediapipe(mediapipe_model: Path) -> Landmarker:
+    pytest.importorskip("mediapipe")
     return load_landmarker("mediapipe", mediapipe_model)
 
 
@@ -293,6 +296,9 @@ def test_a_finder_that_does_not_import_says_what_to_install(
 def test_mediapipe_finds_landmarks_by_default_and_dlib_where_it_is_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    installed = ModuleType("mediapipe")
+    installed.__spec__ = ModuleSpec("mediapipe", None)
+    monkeypatch.setitem(sys.modules, "mediapipe", installed)
     assert choose_finder() == "mediapipe"
     assert choose_finder("dlib") == "dlib"
     monkeypatch.setitem(sys.modules, "mediapipe", None)

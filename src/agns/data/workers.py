@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -11,8 +12,6 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
-
-import torch
 
 from agns.errors import DataError
 
@@ -46,12 +45,18 @@ def each_in_order(
     )
     try:
         with interrupts_held_back():
-            results = pool.map(work, items, chunksize=chunk)
-        yield from results
+            results = [
+                pool.submit(_each, work, items[first : first + chunk])
+                for first in range(0, len(items), chunk)
+            ]
+        for some in results:
+            yield from some.result()
     except KeyboardInterrupt:
-        # Nobody waits for what they have in work, of which they may know nothing.
+        # Nobody waits for what they have in work, of which they may know nothing. The pool ends in
+        # good order when its processes have died, unless it finds work called off meanwhile.
         for process in list((pool._processes or {}).values()):
             process.terminate()
+        pool.shutdown()
         raise
     except BrokenProcessPool as error:
         raise DataError(
@@ -59,6 +64,10 @@ def each_in_order(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _each(work: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+    return [work(item) for item in items]
 
 
 def begin_quietly(threads: int = 1) -> None:
@@ -69,7 +78,10 @@ def begin_quietly(threads: int = 1) -> None:
     Args:
         threads: That PyTorch may use in it.
     """
-    torch.set_num_threads(threads)
+    # PyTorch takes them from here once it is imported, which not every work needs.
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(threads)
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     # A program in the background of a shell ignores Ctrl-C, and so do its processes.
