@@ -129,7 +129,7 @@ def test_marks_are_found_within_a_pixel_in_nineteen_of_twenty_simulated_photos(
 ) -> None:
     generator = torch.Generator().manual_seed(3)
     off = []
-    for draw in range(40):
+    for draw in range(20):
         homography = pose(generator)
         photo = photographed(worn(faces[draw % len(faces)], homography), generator)
         truth = transform_points(torch.tensor(MARKS, dtype=torch.float64), homography)
@@ -137,7 +137,7 @@ def test_marks_are_found_within_a_pixel_in_nineteen_of_twenty_simulated_photos(
             off.append(float((find_marks(photo).centres - truth).norm(dim=1).max()))
         except MarksNotFound:
             off.append(math.inf)
-    assert sum(each < math.inf for each in off) / len(off) >= 0.97
+    assert sum(each < math.inf for each in off) == len(off)
     assert sum(each <= 1 for each in off) / len(off) >= 0.95
 
 

@@ -17,7 +17,7 @@ from agns.models.dcgan import Discriminator, Generator
 from agns.types import Pixels, Progress, silent
 
 QUICK = ShowcaseConfig(
-    photos=4, looks=2, attack=AgnConfig(batch=4, samples=4, check_every=2, passes=1)
+    photos=2, looks=2, attack=AgnConfig(batch=8, samples=4, check_every=2, passes=1)
 )
 
 
