@@ -101,7 +101,7 @@ def photographed(image: torch.Tensor, generator: torch.Generator) -> torch.Tenso
 
 @pytest.fixture(scope="module")
 def faces() -> torch.Tensor:
-    pixels, _ = draw_faces(SyntheticConfig(identities=5, photos=4))
+    pixels, _ = draw_faces(SyntheticConfig(identities=3, photos=2))
     return from_pixels(pixels)
 
 
@@ -129,7 +129,7 @@ def test_marks_are_found_within_a_pixel_in_nineteen_of_twenty_simulated_photos(
 ) -> None:
     generator = torch.Generator().manual_seed(3)
     off = []
-    for draw in range(80):
+    for draw in range(20):
         homography = pose(generator)
         photo = photographed(worn(faces[draw % len(faces)], homography), generator)
         truth = transform_points(torch.tensor(MARKS, dtype=torch.float64), homography)
@@ -137,7 +137,7 @@ def test_marks_are_found_within_a_pixel_in_nineteen_of_twenty_simulated_photos(
             off.append(float((find_marks(photo).centres - truth).norm(dim=1).max()))
         except MarksNotFound:
             off.append(math.inf)
-    assert sum(each < math.inf for each in off) / len(off) >= 0.97
+    assert sum(each < math.inf for each in off) == len(off)
     assert sum(each <= 1 for each in off) / len(off) >= 0.95
 
 
@@ -233,7 +233,7 @@ def test_marks_are_found_among_leaves(shot: Shot, generator: torch.Generator) ->
 
 
 def test_leaves_are_no_marks(faces: torch.Tensor, generator: torch.Generator) -> None:
-    for _ in range(10):
+    for _ in range(4):
         photo = faces[1]
         for _ in range(40):
             x, y = uniform(generator, 0, CANVAS), uniform(generator, 0, CANVAS)

@@ -147,7 +147,7 @@ def test_disturbances_come_from_the_generator_alone(generator: torch.Generator) 
 
 
 def test_jitter_moves_the_frame_by_about_its_size() -> None:
-    count = 400
+    count = 150
     placement = Placement(jitter=2.0)
     draws = torch.Generator().manual_seed(0)
     faces = torch.zeros(1, 3, 224, 224)

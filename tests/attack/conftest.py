@@ -1,6 +1,7 @@
 """A victim small enough to attack in a blink, an untrained GAN, photos and real frames."""
 
 import copy
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -10,9 +11,17 @@ from torch import nn
 from agns.attack import agn, search
 from agns.data.eyeglasses import draw_frames
 from agns.images import from_pixels
-from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
+from agns.models.dcgan import (
+    Discriminator,
+    Generator,
+    MinibatchDiscrimination,
+    build_gan,
+    sample_latents,
+)
 from agns.models.families import FAMILIES, Family, InputContract
+from agns.models.halving import FromPicture, ToPicture
 from agns.models.recognizer import Recognizer, build_recognizer, freeze
+from agns.models.weights import draw_gan_weights
 from agns.types import Faces, Latents, Pixels
 
 
@@ -35,8 +44,7 @@ def _brief() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def victim(monkeypatch: pytest.MonkeyPatch, generator: torch.Generator) -> Recognizer:
+def build_victim(generator: torch.Generator) -> Recognizer:
     """Left in training mode, in which its dropout would draw and its batch norm would move."""
     family = Family(
         contract=InputContract(size=32, low=-1, high=1),
@@ -48,8 +56,14 @@ def victim(monkeypatch: pytest.MonkeyPatch, generator: torch.Generator) -> Recog
         ),
         head=lambda classes: nn.Linear(128, classes),
     )
-    monkeypatch.setitem(FAMILIES, "tiny", family)
-    return build_recognizer("tiny", ("Ann", "Bob", "Cy"), generator=generator)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FAMILIES, "tiny", family)
+        return build_recognizer("tiny", ("Ann", "Bob", "Cy"), generator=generator)
+
+
+@pytest.fixture
+def victim(generator: torch.Generator) -> Recognizer:
+    return build_victim(generator)
 
 
 @pytest.fixture
@@ -67,25 +81,85 @@ def glasses() -> Pixels:
     return draw_frames(16)
 
 
-@pytest.fixture
-def photos(generator: torch.Generator) -> Faces:
+def draw_coarse_photos(generator: torch.Generator) -> Faces:
     coarse = torch.rand(6, 3, 8, 8, generator=generator)
     return coarse.repeat_interleave(28, 2).repeat_interleave(28, 3)
 
 
-@pytest.fixture(scope="session")
-def built(glasses: Pixels) -> tuple[Generator, Discriminator, torch.Tensor]:
-    """Untrained, with the statistics of one batch, so that frames vary; and the draws' state."""
-    draws = torch.Generator().manual_seed(0)
-    networks = build_gan(generator=draws)
+@pytest.fixture
+def photos(generator: torch.Generator) -> Faces:
+    return draw_coarse_photos(generator)
+
+
+def build_narrow_gan(*, generator: torch.Generator) -> tuple[Generator, Discriminator]:
+    """As `build_gan`, with few channels within: layer for layer the same, and several times faster.
+
+    Such networks cannot be read back from a file.
+    """
+    drawer, judge = Generator(), Discriminator()
+    widths = (160, 8, 8, 8)
+    drawer.draw = nn.Sequential(
+        *(
+            layer
+            for channels, out in itertools.pairwise(widths)
+            for layer in (
+                nn.ConvTranspose2d(channels, out, 5, 2, padding=2, output_padding=1),
+                nn.BatchNorm2d(out),
+                nn.ReLU(inplace=True),
+            )
+        ),
+        ToPicture(widths[-1], 3, 5, 2, padding=2, output_padding=1),
+        nn.Tanh(),
+    )
+    widths = (4, 8, 8, 160)
+    judge.see = nn.Sequential(
+        FromPicture(3, widths[0], 5, 2, 2),
+        nn.LeakyReLU(0.2, inplace=True),
+        *(
+            layer
+            for channels, out in itertools.pairwise(widths)
+            for layer in (
+                nn.Conv2d(channels, out, 5, 2, 2),
+                nn.BatchNorm2d(out),
+                nn.LeakyReLU(0.2, inplace=True),
+            )
+        ),
+    )
+    judge.compare = MinibatchDiscrimination(7040, 8, 3)
+    judge.judge = nn.Linear(7040 + 8, 1)
+    return (
+        draw_gan_weights(drawer, generator=generator),
+        draw_gan_weights(judge, generator=generator),
+    )
+
+
+@torch.no_grad()
+def accustom(
+    networks: tuple[Generator, Discriminator], glasses: Pixels, draws: torch.Generator
+) -> tuple[Generator, Discriminator]:
+    """Give untrained networks the statistics of one batch, so that frames vary."""
     for network in networks:
         for layer in network.modules():
             if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
                 layer.momentum = 1
-    with torch.no_grad():
-        networks[0].train()(sample_latents(32, generator=draws))
-        networks[1].train()(from_pixels(glasses))
-    return networks[0].eval(), networks[1].eval(), draws.get_state()
+    networks[0].train()(sample_latents(32, generator=draws))
+    networks[1].train()(from_pixels(glasses))
+    return networks[0].eval(), networks[1].eval()
+
+
+@pytest.fixture(scope="session")
+def built(glasses: Pixels) -> tuple[Generator, Discriminator, torch.Tensor]:
+    """Untrained, with the statistics of one batch, and the state of what they were drawn from."""
+    draws = torch.Generator().manual_seed(0)
+    networks = accustom(build_narrow_gan(generator=draws), glasses, draws)
+    return *networks, draws.get_state()
+
+
+@pytest.fixture(scope="session")
+def whole_gan(glasses: Pixels) -> tuple[Generator, Discriminator]:
+    """As `gan`, as large as those that are used, and not to be changed."""
+    draws = torch.Generator().manual_seed(0)
+    return accustom(build_gan(generator=draws), glasses, draws)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ def spread(points: np.ndarray, groups: tuple[int, ...]) -> float:
     )
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_groups_are_as_tight_as_the_best_of_all_divisions(seed: int, count: int) -> None:
     points = torch.randn(7, 2, generator=torch.Generator().manual_seed(seed))
@@ -50,9 +50,9 @@ def test_a_second_centre_is_drawn_with_odds_of_its_squared_distance() -> None:
     draws = torch.Generator().manual_seed(0)
     counts = np.zeros((3, 3))
     values = points[:, 0].tolist()
-    for _ in range(3000):
+    for _ in range(1500):
         first, second = first_centres(points, 2, generator=draws)[:, 0].tolist()
         counts[values.index(first), values.index(second)] += 1
     squares = (points - points.T).square().numpy()
     expected = squares / squares.sum(1, keepdims=True) / 3
-    np.testing.assert_allclose(counts / 3000, expected, atol=0.03)
+    np.testing.assert_allclose(counts / 1500, expected, atol=0.03)

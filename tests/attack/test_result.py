@@ -115,45 +115,35 @@ def carry_on(done: int, total: int, figures: object) -> None:
     pass
 
 
-@pytest.fixture(params=["reached the stop value", "used up the eyeglasses", "interrupted",
-                        "not finite"])  # fmt: skip
-def ended(
-    request: pytest.FixtureRequest,
-    gan: tuple[Generator, Discriminator],
+@pytest.mark.parametrize(
+    "reason", ["reached the stop value", "used up the eyeglasses", "interrupted", "not finite"]
+)
+def test_all_steps_and_what_redraws_the_frame_are_saved_however_the_attack_ended(
+    tmp_path: Path,
+    whole_gan: tuple[Generator, Discriminator],
     victim: Recognizer,
     photos: Faces,
     glasses: Pixels,
-) -> AgnOutcome:
-    """An attack for each way to end."""
-    reason: str = request.param
+    reason: str,
+) -> None:
     stop = 1 - 1e-6 if reason == "reached the stop value" else 1e-6
     kind = Overflowing if reason == "not finite" else Backwards
-    outcome = attack_with_agn(
-        *gan,
+    ended = attack_with_agn(
+        *whole_gan,
         victim,
         photos,
-        glasses,
+        glasses[:8],
         kind(subject=0, stop=stop),
         AgnConfig(batch=4, samples=4, generator_rate=1e-3, kappa=0),
         progress=interrupt if reason == "interrupted" else carry_on,
     )
-    assert outcome.stopped_because == reason
-    return outcome
-
-
-def test_the_saved_generator_redraws_the_saved_frame_however_the_attack_ended(
-    tmp_path: Path, ended: AgnOutcome
-) -> None:
+    assert ended.stopped_because == reason
     save_outcome(ended, tmp_path)
     latents = load_tensors(tmp_path / "latents.safetensors")[0]["latents"]
     with torch.no_grad():
         redrawn = bytes_of(load_generator(tmp_path / "generator.safetensors")(latents))
     written = read(tmp_path / "frame.png").astype(int)
     assert np.abs(redrawn[0].astype(int) - written).max() <= 1
-
-
-def test_every_step_is_written_however_the_attack_ended(tmp_path: Path, ended: AgnOutcome) -> None:
-    save_outcome(ended, tmp_path)
     steps = read_json(tmp_path / "history.json")["steps"]
     assert isinstance(steps, list)
     assert len(steps) == ended.iterations

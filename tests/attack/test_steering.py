@@ -16,7 +16,7 @@ from agns.types import Faces, Frames, Glasses
 NEVER = Dodge(subject=0, stop=1e-6)
 
 
-@pytest.mark.parametrize("tuned", [1, 3, 5])
+@pytest.mark.parametrize("tuned", [1, 5])
 def test_the_first_layers_learn_and_the_others_stay(
     gan: tuple[Generator, Discriminator],
     victim: Recognizer,
@@ -83,11 +83,11 @@ def test_frames_stay_as_smooth_as_real_ones_where_they_are_told_to(
 
         monkeypatch.setattr(agn, "add_smoothing", watched)
         config = AgnConfig(
-            batch=4, samples=4, passes=3, smoothness=smoothness, kappa=0, generator_rate=5e-3,
+            batch=4, samples=4, passes=2, smoothness=smoothness, kappa=0, generator_rate=5e-3,
             precision="fp32", focus=0, loosening=0,
         )  # fmt: skip
         attack_with_agn(*gan, victim, photos, glasses, NEVER, config)
-        assert len(steps) == 12
+        assert len(steps) == 8
         return sum(steps)
 
     assert roughness(20.0) < 0.85 * roughness(0.0)
@@ -96,20 +96,16 @@ def test_frames_stay_as_smooth_as_real_ones_where_they_are_told_to(
 def test_a_discriminator_that_must_never_lead_does_not_learn(
     gan: tuple[Generator, Discriminator], victim: Recognizer, photos: Faces, glasses: Glasses
 ) -> None:
-    settings = {"batch": 4, "samples": 4, "generator_rate": 0.0, "precision": "fp32"}
-    rates = {"discriminator_rate": 2e-5, "weight_decay": 0.0}
+    def losses(**settings: float) -> list[float]:
+        config = AgnConfig(
+            batch=4, samples=4, generator_rate=0, weight_decay=0, precision="fp32", **settings
+        )
+        history = attack_with_agn(*gan, victim, photos, glasses[:8], NEVER, config).history
+        return [row["loss"] for row in history]
 
-    def losses(lead: float) -> list[float]:
-        config = AgnConfig(lead=lead, **settings, **rates)
-        still = AgnConfig(lead=lead, **settings, discriminator_rate=0.0, weight_decay=0.0)
-        runs = [
-            attack_with_agn(*gan, victim, photos, glasses, NEVER, each).history
-            for each in (config, still)
-        ]
-        return [a["loss"] - b["loss"] for a, b in zip(*runs, strict=True)]
-
-    assert losses(1.0) == pytest.approx([0.0] * 4, abs=1e-6)
-    assert losses(0.0)[-1] < -0.01
+    still = losses(lead=0.0, discriminator_rate=0.0)
+    assert losses(lead=1.0, discriminator_rate=1e-4) == pytest.approx(still, abs=1e-6)
+    assert losses(lead=0.0, discriminator_rate=1e-4)[1] < still[1] - 0.01
 
 
 def test_steps_turn_to_the_photos_that_resist(
@@ -117,15 +113,17 @@ def test_steps_turn_to_the_photos_that_resist(
 ) -> None:
     """With one photo that is never recognised beside others, few steps go to it."""
     with torch.no_grad():
+        # Sure of itself, so that photos differ.
+        victim.head.weight *= 20
         recognised = victim.eval()(photos).softmax(1)[:, 0]
     easy = photos[recognised.argmin()][None]
     hard = photos[recognised.argmax()][None]
-    crowd = torch.cat([hard, easy.expand(7, -1, -1, -1)])
-    settings = {"batch": 8, "samples": 4, "passes": 10, "generator_rate": 0.0, "kappa": 0.0}
+    crowd = torch.cat([hard, easy.expand(3, -1, -1, -1)])
+    settings = {"batch": 4, "samples": 4, "passes": 2, "generator_rate": 0.0, "kappa": 0.0}
 
     def watched(focus: float) -> float:
         config = AgnConfig(focus=focus, precision="fp32", **settings)
         history = attack_with_agn(*gan, victim, crowd, glasses, NEVER, config).history
-        return sum(row["probability"] for row in history[-10:]) / 10
+        return sum(row["probability"] for row in history[-4:]) / 4
 
-    assert watched(1.0) > watched(0.0)
+    assert watched(1.0) > watched(0.0) + 0.1

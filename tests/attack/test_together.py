@@ -21,12 +21,12 @@ from agns.models.recognizer import Recognizer
 from agns.types import Faces, Logits, Pixels
 
 NEVER = Dodge(subject=1, stop=1e-6)
-AGN = AgnConfig(batch=4, samples=6, check_every=2, precision="fp32")
+AGN = AgnConfig(batch=4, samples=4, check_every=2, precision="fp32")
 METHODS: Mapping[str, Method] = {
     "agn": AGN,
-    "ccs16": replace(CCS16, steps=6),
-    "pgd": replace(PGD, steps=7),
-    "pixels": PixelConfig(steps=7),
+    "ccs16": replace(CCS16, steps=3),
+    "pgd": replace(PGD, steps=4),
+    "pixels": PixelConfig(steps=4),
 }
 GOALS: tuple[Goal, ...] = (NEVER, Impersonate(subject=0, target=2, stop=1 - 1e-6))
 
@@ -87,7 +87,7 @@ def test_each_finds_what_it_finds_alone(
     frozen: Recognizer, photos: Faces, parts: dict[str, object], few: Pixels, name: str
 ) -> None:
     # Each goal, and photos apart and in common.
-    cases = [(photos[:3], NEVER), (photos[1:], GOALS[1]), (photos[::2], NEVER)]
+    cases = [(photos[:3], NEVER), (photos[1:5], GOALS[1])]
     parts = {**parts, "glasses": few}
     alone = [
         answer_alone(frozen, steps_of(METHODS[name], own, goal, **parts)) for own, goal in cases
@@ -97,7 +97,7 @@ def test_each_finds_what_it_finds_alone(
         torch.testing.assert_close(one.frames, other.frames, atol=1e-4, rtol=1e-4)
         assert one.probability == pytest.approx(other.probability, abs=1e-5)
         assert (one.iterations, one.met) == (other.iterations, other.met)
-    assert not torch.allclose(alone[0].frames[0], alone[2].frames[0], atol=1e-3)
+    assert not torch.allclose(alone[0].frames[0], alone[1].frames[0], atol=1e-3)
 
 
 def test_methods_stand_side_by_side(
@@ -106,7 +106,7 @@ def test_methods_stand_side_by_side(
     begun = [steps_of(method, photos, NEVER, **parts) for method in METHODS.values()]
     found = list(outcomes(attack_together(frozen, begun)))
     # One pass over 16 frames by batches of 4.
-    assert [one.iterations for one in found] == [4, 6, 7, 7]
+    assert [one.iterations for one in found] == [4, 3, 4, 4]
 
 
 def test_the_victim_is_asked_once_a_round_for_all(frozen: Recognizer, photos: Faces) -> None:
@@ -203,7 +203,7 @@ def test_ctrl_c_while_the_victim_answers_leaves_one_attack_what_it_has(
     def press(*_: object) -> None:
         nonlocal asked
         asked += 1
-        if asked == 5:
+        if asked == 3:
             raise KeyboardInterrupt
 
     frozen.register_forward_pre_hook(press)

@@ -1,4 +1,5 @@
-from collections.abc import Callable
+import pickle
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,24 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "cache"
     monkeypatch.setenv("AGNS_CACHE", str(directory))
     return directory
+
+
+@pytest.fixture
+def handed_over() -> Callable[..., Iterator[object]]:
+    """In place of `each_in_order`: work and results go the way to other processes and back.
+
+    Processes themselves, which take seconds to start, are tried where they are written.
+    """
+
+    def handed_over(
+        work: Callable[[object], object], items: Sequence[object], *, workers: int, chunk: int = 1
+    ) -> Iterator[object]:
+        assert workers > 1
+        for item in items:
+            there, its = pickle.loads(pickle.dumps((work, item)))
+            yield pickle.loads(pickle.dumps(there(its)))
+
+    return handed_over
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Somebody known only by photos with the marked frame on, made an identity to train on."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,15 +38,23 @@ def frames() -> Glasses:
     return (colors.T[:, :, None, None] * frame_mask()).to(torch.uint8)
 
 
-@pytest.fixture
-def root(tmp_path: Path, marked: MarkedPhotos, frames: Glasses) -> Path:
-    faces = tmp_path / "faces"
+@pytest.fixture(scope="module")
+def written(
+    tmp_path_factory: pytest.TempPathFactory, marked: MarkedPhotos, frames: Glasses
+) -> Path:
+    faces = tmp_path_factory.mktemp("written") / "faces"
     taken = write_enrolment(faces / "Anna", marked, frames, per_photo=5)
     assert len(taken) == 2
     others = synthetic_faces(SyntheticConfig(identities=1, photos=3, seed=9))
     for number in range(3):
         write_image(faces / "Bert" / f"{number}.png", others.faces(torch.tensor([number]))[0])
     return faces
+
+
+@pytest.fixture
+def root(tmp_path: Path, written: Path) -> Path:
+    """A copy for each test to do with as it likes."""
+    return shutil.copytree(written, tmp_path / "faces")
 
 
 def test_each_photo_is_written_with_several_frames_over_the_worn_one(

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -96,7 +96,10 @@ def test_frames_hold_the_pixels_of_draw_frame(drawn: Pixels) -> None:
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_frames_drawn_in_processes_are_the_same(drawn: Pixels) -> None:
+def test_frames_drawn_in_processes_are_the_same(
+    drawn: Pixels, handed_over: Callable[..., Iterator[object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eyeglasses, "each_in_order", handed_over)
     assert torch.equal(draw_frames(10, workers=2), drawn[:10])
 
 

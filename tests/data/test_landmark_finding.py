@@ -201,7 +201,7 @@ def test_a_model_that_is_none_is_refused(
         kind(tmp_path / "elsewhere.dat")
 
 
-@pytest.mark.parametrize("size", [0, 5, 100, 100_000])
+@pytest.mark.parametrize("size", [0, 100_000])
 def test_a_dlib_model_that_was_cut_off_is_refused(
     size: int, dlib_model: Path, tmp_path: Path
 ) -> None:
@@ -211,15 +211,11 @@ def test_a_dlib_model_that_was_cut_off_is_refused(
         DlibLandmarker(tmp_path / "model.dat")
 
 
-def test_a_dlib_model_of_five_points_is_refused() -> None:
-    with pytest.raises(DataError, match="should predict 68 landmarks, but predicts 5"):
-        DlibLandmarker(packaged_model("shape_predictor_5_face_landmarks.dat"))
-
-
-def test_a_dlib_model_may_have_a_name_that_is_no_text(tmp_path: Path) -> None:
+def test_a_dlib_model_of_five_points_is_refused_whatever_its_name(tmp_path: Path) -> None:
+    # No text, as a file's name may be.
     strange = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.dat"))
     strange.symlink_to(packaged_model("shape_predictor_5_face_landmarks.dat"))
-    with pytest.raises(DataError, match="predicts 5"):
+    with pytest.raises(DataError, match="should predict 68 landmarks, but predicts 5"):
         DlibLandmarker(strange)
 
 

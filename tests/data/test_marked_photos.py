@@ -24,6 +24,7 @@ MOVED = torch.tensor(
 )
 
 
+@pytest.fixture(scope="module")
 def wearers() -> Tensor:
     """Three photos of a drawn person who wears the marked frame, each a little differently."""
     faces = synthetic_faces(SyntheticConfig(identities=1, photos=3)).faces(torch.arange(3))
@@ -35,8 +36,8 @@ def wearers() -> Tensor:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for number, photo in enumerate(wearers()):
+def folder(tmp_path: Path, wearers: Tensor) -> Path:
+    for number, photo in enumerate(wearers):
         write_image(tmp_path / f"somebody/{number}.png", photo)
     return tmp_path / "somebody"
 

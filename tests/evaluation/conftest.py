@@ -1,11 +1,12 @@
 """A crowd of drawn strangers, a small recogniser that knows them, and what attacks need."""
 
+import contextlib
 import functools
 from collections.abc import Iterator
 
 import pytest
 import torch
-from tests.attack.conftest import measure_briefly
+from tests.attack.conftest import accustom, build_narrow_gan, measure_briefly
 from torch import nn
 
 from agns.data.eyeglasses import draw_frames
@@ -15,7 +16,7 @@ from agns.evaluation import trial
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.stealth import StealthScale
 from agns.images import from_pixels, to_pixels
-from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
+from agns.models.dcgan import Discriminator, Generator
 from agns.models.families import FAMILIES, Family, InputContract
 from agns.models.recognizer import Recognizer, build_recognizer
 from agns.types import Pixels
@@ -41,9 +42,8 @@ def crowd() -> FaceSet:
     return faces_from_pixels(to_pixels(faces), labels, NAMES, photos)
 
 
-@pytest.fixture(scope="session")
-def recognizer(crowd: FaceSet) -> Recognizer:
-    """Knows each person by the mean of their photos' features."""
+def build_tiny_recognizer(names: tuple[str, ...], draws: torch.Generator) -> Recognizer:
+    """Untrained, in evaluation mode."""
     family = Family(
         contract=InputContract(size=32, low=-1, high=1),
         backbone=lambda *_: nn.Sequential(
@@ -53,9 +53,16 @@ def recognizer(crowd: FaceSet) -> Recognizer:
         ),
         head=lambda classes: nn.Linear(128, classes),
     )
-    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+    with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FAMILIES, "tiny", family)
-        built = build_recognizer("tiny", NAMES, generator=torch.Generator().manual_seed(0)).eval()
+        return build_recognizer("tiny", names, generator=draws).eval()
+
+
+@pytest.fixture(scope="session")
+def recognizer(crowd: FaceSet) -> Recognizer:
+    """Knows each person by the mean of their photos' features."""
+    built = build_tiny_recognizer(NAMES, torch.Generator().manual_seed(0))
+    with torch.no_grad():
         features: list[torch.Tensor] = []
         hook = built.backbone.register_forward_hook(lambda *call: features.append(call[2]))
         built(from_pixels(crowd.pixels))
@@ -72,15 +79,7 @@ def recognizer(crowd: FaceSet) -> Recognizer:
 def gan(glasses: Pixels) -> tuple[Generator, Discriminator]:
     """Untrained, with the running statistics of one batch, so that frames vary."""
     draws = torch.Generator().manual_seed(0)
-    networks = build_gan(generator=draws)
-    for network in networks:
-        for layer in network.modules():
-            if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-                layer.momentum = 1
-    with torch.no_grad():
-        networks[0].train()(sample_latents(32, generator=draws))
-        networks[1].train()(from_pixels(glasses))
-    return networks[0].eval(), networks[1].eval()
+    return accustom(build_narrow_gan(generator=draws), glasses, draws)
 
 
 # Of a package it would last to the end of all tests, as these folders are no packages.
@@ -93,11 +92,19 @@ def few_benign() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+@contextlib.contextmanager
+def without_pictures() -> Iterator[None]:
     """No pictures of attacks, which take as long as a short attack."""
-    for name in ("draw_before_after", "draw_history"):
-        monkeypatch.setattr(trial, name, lambda *_, **__: None)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("draw_before_after", "draw_history"):
+            patch.setattr(trial, name, lambda *_, **__: None)
+        yield
+
+
+@pytest.fixture
+def no_pictures() -> Iterator[None]:
+    with without_pictures():
+        yield
 
 
 @pytest.fixture(scope="package")

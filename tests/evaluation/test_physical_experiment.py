@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.evaluation.conftest import without_pictures
 from torch import Tensor
 
 from agns.accessory.frame import place, silhouette
@@ -43,10 +44,12 @@ def worn(apparatus: Apparatus, crowd: FaceSet, tmp_path_factory: pytest.TempPath
     moved[:, 0, 2] = 9 * torch.arange(len(own))
     moved[:, 1, 2] = 60 - 7 * torch.arange(len(own))
     out = tmp_path_factory.mktemp("worn")
-    report = run_experiment(
-        apparatus, own, WORN,
-        replace(QUICK, jitter=2.0, brightness=0.3), out, placement=Placement(homographies=moved),
-    )  # fmt: skip
+    with without_pictures():
+        report = run_experiment(
+            apparatus, own, WORN,
+            replace(QUICK, jitter=2.0, brightness=0.3), out,
+            placement=Placement(homographies=moved),
+        )  # fmt: skip
     return Worn(report=report, out=out, photos=own, homographies=moved)
 
 

@@ -24,7 +24,7 @@ class RedOnTheFrame(Recognizer):
         return torch.stack([torch.zeros_like(redness), 40 * (redness - 0.1)], 1)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def points() -> list[SurvivalPoint]:
     red, grey = torch.zeros(1, 3, 64, 176), torch.full((2, 3, 64, 176), 0.5)
     red[:, 0] = 0.9
