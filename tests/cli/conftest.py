@@ -24,7 +24,6 @@ from agns.models.dcgan import build_gan, save_network
 from agns.models.families import FAMILIES, Family, InputContract
 from agns.models.recognizer import build_recognizer, save_recognizer
 
-
 TINY = Family(
     contract=InputContract(size=32, low=-1, high=1),
     backbone=lambda *_: nn.Sequential(
