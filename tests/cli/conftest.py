@@ -15,7 +15,7 @@ from torch import nn
 from agns.cli import main
 from agns.data.eyeglasses import draw_frames
 from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
-from agns.evaluation import apparatus, trial
+from agns.evaluation import apparatus, trial, universal
 from agns.evaluation.campaign import report
 from agns.evaluation.controls import control_frames
 from agns.evaluation.stealth import StealthScale
@@ -227,5 +227,6 @@ def draw_nothing(patch: pytest.MonkeyPatch) -> None:
 
     for name in ("draw_before_after", "draw_history"):
         patch.setattr(trial, name, draw)
+    patch.setattr(universal, "draw_reach", draw)
     for name in ("draw_intervals", "draw_stealth", "draw_transfer"):
         patch.setattr(report, name, draw)
