@@ -399,7 +399,7 @@ def test_a_worker_that_lives_on_opens_a_victim_anew_for_another_device(
 def not_restarted(client: Client) -> Client:
     """Workers that are killed stay away: one for each of these tests, which are the last."""
     for nanny in client.cluster.workers.values():
-        nanny.auto_restart = False
+        nanny.close_gracefully()
     return client
 
 
