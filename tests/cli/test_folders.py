@@ -263,7 +263,7 @@ def test_photos_that_the_recogniser_was_trained_on_are_not_photographed(
     faces = load_faces(folder, cache=tmp_path / "cache")
     own = faces.of("Synthetic_002")
     path = tmp_path / "seen.safetensors"
-    victim = build_recognizer("of", faces.identities, generator=torch.Generator().manual_seed(0))
+    victim = build_recognizer("tiny", faces.identities, generator=torch.Generator().manual_seed(0))
     save_recognizer(path, victim, {"training_photos": [faces.digests[at] for at in own[:2]]})
     common = ("--faces", folder, "--subject", "Synthetic_002", "--unseen-by", path)
     assert agns("faces", "photograph", *common, "--out", tmp_path / "two").code == 0
