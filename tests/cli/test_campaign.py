@@ -33,11 +33,11 @@ recognizers:
 goals: [impersonate]
 attacks:
   - {{method: pgd, settings: {{steps: 1}}}}
-  - {{method: agn, settings: {{batch: 8, samples: 4}}}}
+  - {{method: agn, settings: {{batch: 4, samples: 4}}}}
 subjects: [Synthetic_000, Synthetic_001]
 craft: 2
 control_frames: 2
-frames: 16
+frames: 4
 """
 
 PGD = PLAN.replace("  - {{method: agn", "  # - {{method: agn")
@@ -254,11 +254,11 @@ def test_a_cell_that_cannot_run_is_told_and_the_others_go_on(
     agns: Run, plan: Path, tmp_path: Path
 ) -> None:
     text = plan.read_text(encoding="utf-8").replace(*ALONE)
-    plan.write_text(text.replace("batch: 8", "batch: 64"), encoding="utf-8")
+    plan.write_text(text.replace("batch: 4", "batch: 64"), encoding="utf-8")
     done = agns("campaign", "run", plan, "--out", tmp_path / "out")
     assert done.code == 0, done.err
     assert "1 of 2 attacks have results, 1 failed" in done.out
-    sentence = "a batch of 64 needs as many real frames, got 16"
+    sentence = "a batch of 64 needs as many real frames, got 4"
     assert sentence in (tmp_path / "out/report.md").read_text(encoding="utf-8")
 
 

@@ -12,6 +12,7 @@ from PIL import Image as PilImage
 
 from agns.accessory.frame import place
 from agns.accessory.marks import MARKS
+from agns.cli import face_options
 from agns.data.eyeglasses import draw_frame, draw_frames
 from agns.data.faces import load_faces
 from agns.data.marked_photos import load_marked_photos
@@ -274,7 +275,10 @@ def test_photos_that_the_recogniser_was_trained_on_are_not_photographed(
     assert (few.code, "only 1 of 4 photos" in few.complaint) == (1, True)
 
 
-def test_who_wears_the_marked_frame_can_be_enrolled(agns: Run, shop: Path, tmp_path: Path) -> None:
+def test_who_wears_the_marked_frame_can_be_enrolled(
+    agns: Run, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(face_options, "SYNTHETIC_FRESH_PHOTOS", 4)
     photos, out = tmp_path / "photos", tmp_path / "people/Anna"
     done = agns(
         "faces", "photograph", "--subject", "Synthetic_001", "--photos", 4, "--strength", 0.3,
