@@ -1,7 +1,6 @@
 """`agns campaign`: run, broken off, gone on with, reported."""
 
 import contextlib
-import functools
 import os
 import re
 import shutil
@@ -40,6 +39,8 @@ control_frames: 2
 frames: 4
 """
 
+TOGETHER = PLAN + "together: 2\n"
+
 PGD = PLAN.replace("  - {{method: agn", "  # - {{method: agn")
 
 ALONE = ", Synthetic_001]", "]"
@@ -52,34 +53,20 @@ def plan(write_plan: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def unbroken(
-    tmp_path_factory: pytest.TempPathFactory, weights: Any, folder: Path
-) -> Callable[[int], Path]:
-    """A run of the plan in one go, of so many attacks side by side."""
-
-    @functools.cache
-    def run(together: int) -> Path:
-        root = tmp_path_factory.mktemp("unbroken")
-        plan = root / "plan.yaml"
-        text = for_so_many(together).format(recognizer=weights.recognizer, faces=folder)
-        plan.write_text(text, encoding="utf-8")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("AGNS_CACHE", str(root / "cache"))
-            draw_nothing(patch)
-            score_briefly(patch)
-            done = call("campaign", "run", plan, "--out", root / "out")
-        assert done.code == 0, done.err
-        count = 2 * together
-        assert f"{count} of {count} attacks have results, 0 failed" in done.out
-        return root / "out"
-
-    return run
-
-
-def for_so_many(together: int) -> str:
-    """The plan, for as many subjects as are attacked side by side."""
-    plan = PLAN.replace(*ALONE) if together == 1 else PLAN
-    return f"{plan}together: {together}\n"
+def unbroken(tmp_path_factory: pytest.TempPathFactory, weights: Any, folder: Path) -> Path:
+    """A run in one go, of two attacks side by side."""
+    root = tmp_path_factory.mktemp("unbroken")
+    plan = root / "plan.yaml"
+    text = TOGETHER.format(recognizer=weights.recognizer, faces=folder)
+    plan.write_text(text, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AGNS_CACHE", str(root / "cache"))
+        draw_nothing(patch)
+        score_briefly(patch)
+        done = call("campaign", "run", plan, "--out", root / "out")
+    assert done.code == 0, done.err
+    assert "4 of 4 attacks have results, 0 failed" in done.out
+    return root / "out"
 
 
 def cannot(*_: object) -> Any:
@@ -154,9 +141,9 @@ def test_frames_are_scored_on_the_other_recognisers_once(
 
 
 def test_a_campaign_reports_its_attacks_by_method(
-    agns: Run, unbroken: Callable[[int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    agns: Run, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, out = unbroken(2), tmp_path / "out"
+    whole, out = unbroken, tmp_path / "out"
     told = read_json(whole / "report.json")
     assert [line["attack"] for line in told["lines"]] == ["pgd", "agn"]
     assert told["lines"][1]["against_first"] is not None
@@ -174,17 +161,15 @@ def test_a_campaign_reports_its_attacks_by_method(
 
 
 @pytest.mark.usefixtures("few_controls", "no_pictures")
-@pytest.mark.parametrize("together", [1, 2])
 def test_a_campaign_broken_off_anywhere_ends_with_the_figures_of_an_unbroken_one(
     agns: Run,
     write_plan: Callable[[str], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    together: int,
-    unbroken: Callable[[int], Path],
+    unbroken: Path,
 ) -> None:
-    plan = write_plan(for_so_many(together))
-    whole, broken, attacks = unbroken(together), tmp_path / "broken", 0
+    plan = write_plan(TOGETHER)
+    broken, attacks = tmp_path / "broken", 0
     run_trials = running.run_trials
 
     def breaks(*given: Any, **named: Any) -> Any:
@@ -202,12 +187,12 @@ def test_a_campaign_broken_off_anywhere_ends_with_the_figures_of_an_unbroken_one
     assert agns("campaign", "run", plan, "--out", broken).code == 130
     results = (broken / "cells").glob("*/result.json")
     late = [path for path in results if read_json(path)["method"] == "agn"]
-    assert len(late) == together
+    assert len(late) == 2
     # This is made again, as it might be half written.
     late[0].unlink()
     done = agns("campaign", "run", plan, "--out", broken)
     assert (done.code, attacks) == (0, 3), done.err
-    assert figures(broken) == figures(whole)
+    assert figures(broken) == figures(unbroken)
 
     again = agns("campaign", "run", plan, "--out", broken)
     assert (again.code, attacks) == (0, 3)
