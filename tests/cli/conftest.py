@@ -10,17 +10,30 @@ from pathlib import Path
 import pytest
 import torch
 from tests.attack.conftest import measure_briefly
+from torch import nn
 
 from agns.cli import main
 from agns.data.eyeglasses import draw_frames
 from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
-from agns.evaluation import apparatus, trial
+from agns.evaluation import apparatus, trial, universal
 from agns.evaluation.campaign import report
 from agns.evaluation.controls import control_frames
 from agns.evaluation.stealth import StealthScale
 from agns.images import from_pixels, write_image
 from agns.models.dcgan import build_gan, save_network
+from agns.models.families import FAMILIES, Family, InputContract
 from agns.models.recognizer import build_recognizer, save_recognizer
+
+TINY = Family(
+    contract=InputContract(size=32, low=-1, high=1),
+    backbone=lambda *_: nn.Sequential(
+        nn.Sequential(nn.Conv2d(3, 8, 5, 2, padding=2), nn.BatchNorm2d(8), nn.ReLU()),
+        nn.AvgPool2d(4),
+        nn.Flatten(),
+    ),
+    head=lambda classes: nn.Linear(128, classes),
+)
+"""Recognisers that cost next to nothing, for commands that would do the same with any."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     directory = tmp_path / "cache"
     monkeypatch.setenv("AGNS_CACHE", str(directory))
     return directory
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny() -> Iterator[None]:
+    """Recognisers of `TINY` can be opened in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FAMILIES, "tiny", TINY)
+        yield
 
 
 @contextlib.contextmanager
@@ -153,7 +174,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Weights:
     made = Weights(
         *(root / f"{name}.safetensors" for name in ("recognizer", "generator", "discriminator"))
     )
-    save_recognizer(made.recognizer, build_recognizer("of", names, generator=draws))
+    with pytest.MonkeyPatch.context() as patch:
+        # The module's own is not there yet.
+        patch.setitem(FAMILIES, "tiny", TINY)
+        save_recognizer(made.recognizer, build_recognizer("tiny", names, generator=draws))
     for path, network in zip(
         (made.generator, made.discriminator), build_gan(generator=draws), strict=True
     ):
@@ -203,5 +227,6 @@ def draw_nothing(patch: pytest.MonkeyPatch) -> None:
 
     for name in ("draw_before_after", "draw_history"):
         patch.setattr(trial, name, draw)
+    patch.setattr(universal, "draw_reach", draw)
     for name in ("draw_intervals", "draw_stealth", "draw_transfer"):
         patch.setattr(report, name, draw)

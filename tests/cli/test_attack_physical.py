@@ -31,16 +31,18 @@ def wearer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.usefixtures("few_controls", "no_pictures")
-@pytest.mark.parametrize("options", [(), ("--subject", "Somebody_Else")])
+@pytest.mark.parametrize(
+    "options", [("--stop", 0.99999), ("--subject", "Somebody_Else", "--stop", 0.0001)]
+)
 def test_a_physical_attack_scores_photos_of_the_worn_frame(
-    options: tuple[str, ...], agns: Run, wearer: Path, weights: Any, shop: Path,
+    options: tuple[object, ...], agns: Run, wearer: Path, weights: Any, shop: Path,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     out = tmp_path / "out"
     done = agns(
         "attack", "impersonate", "--target", "Synthetic_001", "--physical", "--photos", wearer,
         *options, *weights.options,
-        "--glasses", shop, "--out", out, "--stop", 0.99999, "--samples", 2,
+        "--glasses", shop, "--out", out, "--samples", 2,
     )  # fmt: skip
     assert done.code == 0, done.err
     assert "Found the seven marks in 4 photos" in done.out

@@ -1,15 +1,11 @@
 """`agns campaign`: run, broken off, gone on with, reported."""
 
 import contextlib
-import functools
 import os
 import re
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,13 +13,14 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
-from tests.cli.conftest import call, draw_nothing, score_briefly
+from tests.cli.conftest import TINY, call, draw_nothing, score_briefly
 
 from agns.cli import working
 from agns.errors import AttackError, WeightsError
 from agns.evaluation.campaign import running, transfer
 from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.ledger import Ledger
+from agns.models.families import FAMILIES
 from agns.models.recognizer import load_recognizer, save_recognizer
 from agns.storage import read_json
 
@@ -34,13 +31,20 @@ recognizers:
   - {{name: small, file: {recognizer}, faces: {faces}}}
 goals: [impersonate]
 attacks:
-  - {{method: pgd, settings: {{steps: 2}}}}
-  - {{method: agn, settings: {{batch: 8, samples: 4}}}}
+  - {{method: pgd, settings: {{steps: 1}}}}
+  - {{method: agn, settings: {{batch: 4, samples: 4}}}}
 subjects: [Synthetic_000, Synthetic_001]
 craft: 2
 control_frames: 2
-frames: 16
+frames: 4
 """
+
+TOGETHER = PLAN + "together: 2\n"
+
+PGD = PLAN.replace("  - {{method: agn", "  # - {{method: agn")
+
+ALONE = ", Synthetic_001]", "]"
+"""What leaves one subject in a plan."""
 
 
 @pytest.fixture
@@ -49,27 +53,24 @@ def plan(write_plan: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def unbroken(
-    tmp_path_factory: pytest.TempPathFactory, weights: Any, folder: Path
-) -> Callable[[int], Path]:
-    """A run of the plan in one go, of so many attacks side by side."""
+def unbroken(tmp_path_factory: pytest.TempPathFactory, weights: Any, folder: Path) -> Path:
+    """A run in one go, of two attacks side by side."""
+    root = tmp_path_factory.mktemp("unbroken")
+    plan = root / "plan.yaml"
+    text = TOGETHER.format(recognizer=weights.recognizer, faces=folder)
+    plan.write_text(text, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AGNS_CACHE", str(root / "cache"))
+        draw_nothing(patch)
+        score_briefly(patch)
+        done = call("campaign", "run", plan, "--out", root / "out")
+    assert done.code == 0, done.err
+    assert "4 of 4 attacks have results, 0 failed" in done.out
+    return root / "out"
 
-    @functools.cache
-    def run(together: int) -> Path:
-        root = tmp_path_factory.mktemp("unbroken")
-        plan = root / "plan.yaml"
-        text = PLAN.format(recognizer=weights.recognizer, faces=folder)
-        plan.write_text(f"{text}together: {together}\n", encoding="utf-8")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("AGNS_CACHE", str(root / "cache"))
-            draw_nothing(patch)
-            score_briefly(patch)
-            done = call("campaign", "run", plan, "--out", root / "out")
-        assert done.code == 0, done.err
-        assert "4 of 4 attacks have results, 0 failed" in done.out
-        return root / "out"
 
-    return run
+def cannot(*_: object) -> Any:
+    raise AttackError("there is nothing to dodge")
 
 
 def figures(out: Path) -> list[object]:
@@ -97,11 +98,17 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_written(
 def test_a_dry_run_says_what_would_run_and_leaves_nothing(
     agns: Run, plan: Path, tmp_path: Path
 ) -> None:
+    with plan.open("a", encoding="utf-8") as file:
+        file.write(
+            "universal:\n  - {name: few, craft: 1, clusters: 1, counts: [1, 2], frames: 2}\n"
+        )
     done = agns("campaign", "run", plan, "--out", tmp_path / "out", "--dry-run")
     assert done.code == 0, done.err
     *kinds, total = done.out.splitlines()[1:]
-    assert [line.split()[2:4] for line in kinds] == [["pgd", "2"], ["agn", "2"]]
-    told = re.match(r"4 attacks in all, about ([0-9.]+) to ([0-9.]+) minutes", total)
+    assert [line.split()[1:4] for line in kinds] == [
+        ["impersonate", "pgd", "2"], ["impersonate", "agn", "2"], ["universal", "few", "1"]
+    ]  # fmt: skip
+    told = re.match(r"5 attacks in all, about ([0-9.]+) to ([0-9.]+) minutes", total)
     assert told is not None, total
     assert 0 <= float(told[1]) <= float(told[2])
     assert not (tmp_path / "out").exists()
@@ -109,12 +116,11 @@ def test_a_dry_run_says_what_would_run_and_leaves_nothing(
 
 @pytest.mark.usefixtures("few_controls", "no_pictures")
 def test_frames_are_scored_on_the_other_recognisers_once(
-    agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    agns: Run, write_plan: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = plan.read_text(encoding="utf-8")
-    first = listed.splitlines()[1]
-    two = listed.replace(first, first + "\n" + first.replace("small", "other")) + "transfer: true\n"
-    plan.write_text(two.replace("  - {method: agn", "  # - {method: agn"), encoding="utf-8")
+    first = PLAN.splitlines()[1]
+    two = PGD.replace(*ALONE).replace(first, first + "\n" + first.replace("small", "other"))
+    plan = write_plan(two + "transfer: true\n")
     done = agns("campaign", "run", plan, "--out", tmp_path / "out")
     assert done.code == 0, done.err
     told = read_json(tmp_path / "out" / "report.json")
@@ -134,29 +140,35 @@ def test_frames_are_scored_on_the_other_recognisers_once(
     assert read_json(tmp_path / "out" / "report.json")["transfers"] == told["transfers"]
 
 
-def test_a_campaign_reports_its_attacks_by_method(unbroken: Callable[[int], Path]) -> None:
-    whole = unbroken(1)
+def test_a_campaign_reports_its_attacks_by_method(
+    agns: Run, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, out = unbroken, tmp_path / "out"
     told = read_json(whole / "report.json")
     assert [line["attack"] for line in told["lines"]] == ["pgd", "agn"]
     assert told["lines"][1]["against_first"] is not None
     assert told["plan"]["attacks"][0]["method"]["bound"] == 0.12
     assert (whole / "report.md").read_text(encoding="utf-8").count("| small |") == 2
 
+    # Of pictures and frames it needs none.
+    draw_nothing(monkeypatch)
+    shutil.copytree(whole, out, ignore=shutil.ignore_patterns("cells", "report.*"))
+    report = agns("campaign", "report", out)
+    assert (report.code, "4 of 4" in report.out) == (0, True)
+    assert "impersonate" in (out / "report.html").read_text(encoding="utf-8")
+    same = agns("campaign", "compare", whole, out)
+    assert (same.code, "worse" in same.out) == (0, False)
+
 
 @pytest.mark.usefixtures("few_controls", "no_pictures")
-@pytest.mark.parametrize(("half_written", "together"), [(False, 1), (True, 1), (True, 2)])
 def test_a_campaign_broken_off_anywhere_ends_with_the_figures_of_an_unbroken_one(
     agns: Run,
-    plan: Path,
+    write_plan: Callable[[str], Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    half_written: bool,
-    together: int,
-    unbroken: Callable[[int], Path],
+    unbroken: Path,
 ) -> None:
-    with plan.open("a", encoding="utf-8") as file:
-        file.write(f"together: {together}\n")
-    whole = unbroken(together)
+    plan = write_plan(TOGETHER)
     broken, attacks = tmp_path / "broken", 0
     run_trials = running.run_trials
 
@@ -164,66 +176,61 @@ def test_a_campaign_broken_off_anywhere_ends_with_the_figures_of_an_unbroken_one
         nonlocal attacks
         attacks += 1
         reports = run_trials(*given, **named)
-        if attacks == 2:
+        if attacks <= 2:
             # The artefacts are there, and the ledger does not know of them.
             raise KeyboardInterrupt
         return reports
 
     monkeypatch.setattr(running, "run_trials", breaks)
     assert agns("campaign", "run", plan, "--out", broken).code == 130
-    if half_written:
-        results = (broken / "cells").glob("*/result.json")
-        late = [path for path in results if read_json(path)["method"] == "agn"]
-        assert len(late) == together
-        late[0].unlink()
+    # What is there as a whole is not made again.
+    assert agns("campaign", "run", plan, "--out", broken).code == 130
+    results = (broken / "cells").glob("*/result.json")
+    late = [path for path in results if read_json(path)["method"] == "agn"]
+    assert len(late) == 2
+    # This is made again, as it might be half written.
+    late[0].unlink()
     done = agns("campaign", "run", plan, "--out", broken)
-    assert done.code == 0, done.err
-    needed = 4 // together + half_written
-    assert attacks == needed
-    assert figures(broken) == figures(whole)
+    assert (done.code, attacks) == (0, 3), done.err
+    assert figures(broken) == figures(unbroken)
 
     again = agns("campaign", "run", plan, "--out", broken)
-    assert (again.code, attacks) == (0, needed)
-    shutil.rmtree(broken / "cells")
-    report = agns("campaign", "report", broken)
-    assert (report.code, "4 of 4" in report.out) == (0, True)
-    assert "impersonate" in (broken / "report.html").read_text(encoding="utf-8")
-    same = agns("campaign", "compare", whole, broken)
-    assert (same.code, "worse" in same.out) == (0, False)
+    assert (again.code, attacks) == (0, 3)
 
 
-def test_processes_share_a_campaign_and_one_that_is_killed_loses_nothing(
-    plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Whatever is made brief here is not so there, and nets take long.
-    text = plan.read_text(encoding="utf-8").replace("  - {method: agn", "  # - {method: agn")
-    plan.write_text(f"{text}seeds: [0, 1]\ntogether: 2\n", encoding="utf-8")
-    whole, shared = tmp_path / "whole", tmp_path / "shared"
-    with monkeypatch.context() as patch:
+def work_until_killed(*given: Any) -> None:
+    """What a process of a campaign does, but that the first to begin an attack is killed at it."""
+    run_cells = running.run_cells
+
+    def killed_once(*given: Any) -> Any:
+        with contextlib.suppress(FileExistsError):
+            Path(os.environ["AGNS_KILLED"]).touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return run_cells(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Nothing that is patched by tests is so in a process of its own.
+        patch.setitem(FAMILIES, "tiny", TINY)
         draw_nothing(patch)
-        assert call("campaign", "run", plan, "--out", whole).code == 0
-    program = "from agns.cli import main; main()"
-    command = ["campaign", "run", plan, "--out", shared, "--workers", "2"]
-    running_one = subprocess.Popen(
-        [sys.executable, "-c", f"if __name__ == '__main__':\n    {program}", *command],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    victim = None
-    deadline = time.monotonic() + 100
-    while victim is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-        if (shared / "campaign.sqlite").is_file():
-            ledger = sqlite3.connect(shared / "campaign.sqlite", timeout=30)
-            with contextlib.suppress(sqlite3.OperationalError):
-                victim = ledger.execute(
-                    "SELECT process FROM cells WHERE state = 'claimed'"
-                ).fetchone()
-            ledger.close()
-    assert victim is not None
-    os.kill(victim[0], signal.SIGKILL)
-    out, err = running_one.communicate(timeout=200)
-    assert running_one.returncode == 0, err
-    assert "4 of 4 attacks have results" in out
+        score_briefly(patch)
+        patch.setattr(running, "run_cells", killed_once)
+        working._work_alone(*given)
+
+
+@pytest.mark.usefixtures("few_controls", "no_pictures")
+def test_processes_share_a_campaign_and_one_that_is_killed_loses_nothing(
+    agns: Run, write_plan: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = write_plan(PGD + "seeds: [0, 1]\ntogether: 2\n")
+    whole, shared = tmp_path / "whole", tmp_path / "shared"
+    assert agns("campaign", "run", plan, "--out", whole).code == 0
+    monkeypatch.setattr(working, "_work_alone", work_until_killed)
+    monkeypatch.setenv("AGNS_KILLED", str(tmp_path / "killed"))
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
+    done = agns("campaign", "run", plan, "--out", shared, "--workers", "2")
+    assert done.code == 0, done.err
+    assert (tmp_path / "killed").exists()
+    assert "4 of 4 attacks have results" in done.out
     assert figures(shared) == figures(whole)
 
 
@@ -231,12 +238,12 @@ def test_processes_share_a_campaign_and_one_that_is_killed_loses_nothing(
 def test_a_cell_that_cannot_run_is_told_and_the_others_go_on(
     agns: Run, plan: Path, tmp_path: Path
 ) -> None:
-    text = plan.read_text(encoding="utf-8")
-    plan.write_text(text.replace("batch: 8", "batch: 64"), encoding="utf-8")
+    text = plan.read_text(encoding="utf-8").replace(*ALONE)
+    plan.write_text(text.replace("batch: 4", "batch: 64"), encoding="utf-8")
     done = agns("campaign", "run", plan, "--out", tmp_path / "out")
     assert done.code == 0, done.err
-    assert "2 of 4 attacks have results, 2 failed" in done.out
-    sentence = "a batch of 64 needs as many real frames, got 16"
+    assert "1 of 2 attacks have results, 1 failed" in done.out
+    sentence = "a batch of 64 needs as many real frames, got 4"
     assert sentence in (tmp_path / "out/report.md").read_text(encoding="utf-8")
 
 
@@ -267,14 +274,16 @@ def test_misuse_is_one_sentence(agns: Run, plan: Path, tmp_path: Path) -> None:
     assert (wrong.code, "line 11: a plan has no 'goal'" in wrong.complaint) == (2, True)
 
 
-@pytest.mark.usefixtures("few_controls", "no_pictures")
+@pytest.mark.usefixtures("no_pictures")
 def test_another_recogniser_under_the_same_name_is_refused(
-    agns: Run, plan: Path, weights: Any, tmp_path: Path
+    agns: Run, plan: Path, weights: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = tmp_path / "own.safetensors"
     shutil.copy(weights.recognizer, own)
     text = plan.read_text(encoding="utf-8").replace(str(weights.recognizer), str(own))
-    plan.write_text(text.replace("  - {method: agn", "  # - {method: agn"), encoding="utf-8")
+    plan.write_text(text, encoding="utf-8")
+    # What becomes of the attacks is all the same.
+    monkeypatch.setattr(running, "prepare", cannot)
     assert agns("campaign", "run", plan, "--out", tmp_path / "out").code == 0
     other = load_recognizer(own)[0]
     with torch.no_grad():
@@ -287,20 +296,19 @@ def test_another_recogniser_under_the_same_name_is_refused(
 
 @pytest.mark.usefixtures("few_controls", "no_pictures")
 def test_of_cells_that_run_together_one_that_cannot_leaves_the_others_alone(
-    agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    agns: Run, write_plan: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with plan.open("a", encoding="utf-8") as file:
-        file.write("together: 2\n")
+    plan = write_plan(PGD + "together: 2\n")
     prepare = running.prepare
 
     def picky(apparatus: Any, faces: Any, experiment: Any, *given: Any) -> Any:
         if experiment.subject == "Synthetic_000":
-            raise AttackError("there is nothing to dodge")
+            cannot()
         return prepare(apparatus, faces, experiment, *given)
 
     monkeypatch.setattr(running, "prepare", picky)
     done = agns("campaign", "run", plan, "--out", tmp_path / "out")
-    assert "2 of 4 attacks have results, 2 failed" in done.out
+    assert "1 of 2 attacks have results, 1 failed" in done.out
     told = read_json(tmp_path / "out" / "report.json")["cells"]
     assert {cell["cell"]["subject"] for cell in told if cell["state"] == "failed"} == {
         "Synthetic_000"
@@ -316,7 +324,7 @@ def test_a_victim_that_does_not_open_ends_the_run_and_leaves_its_cells_open(
         raise WeightsError("the disk is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(running, "prepare", lambda *_, **__: closed())
+        patch.setattr(running, "prepare", cannot)
         done = agns("campaign", "run", plan, "--out", out)
     assert "0 of 4 attacks have results, 4 failed" in done.out
     with monkeypatch.context() as patch:
@@ -332,7 +340,7 @@ def test_a_victim_that_does_not_open_ends_the_run_and_leaves_its_cells_open(
 def test_a_campaign_goes_on_with_renamed_photos_and_not_with_others(
     agns: Run, write_plan: Callable[[str], Path], folder: Path, tmp_path: Path
 ) -> None:
-    text = PLAN.replace("  - {{method: agn", "  # - {{method: agn")
+    text = PGD.replace("Synthetic_000, ", "")
     assert agns("campaign", "run", write_plan(text), "--out", tmp_path / "out").code == 0
     before = figures(tmp_path / "out")
     shutil.rmtree(tmp_path / "out" / "cells")

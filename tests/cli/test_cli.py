@@ -64,10 +64,10 @@ def test_the_version_is_the_packages() -> None:
     assert (shown.stdout, shown.exit_code) == (f"agns {package.__version__}\n", 0)
 
 
-def test_misuse_leaves_the_shell_with_2_and_one_sentence(tmp_path: Path) -> None:
-    done = shell("recognize", "face.png", "--recognizer", tmp_path / "none.safetensors")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"agns: there is no weight file {tmp_path / 'none.safetensors'}\n"
+def test_misuse_leaves_with_2_and_one_sentence(agns: Callable[..., Any], tmp_path: Path) -> None:
+    done = agns("recognize", "face.png", "--recognizer", tmp_path / "none.safetensors")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == f"agns: there is no weight file {tmp_path / 'none.safetensors'}\n"
 
 
 def test_failure_leaves_the_shell_with_1_and_one_sentence(tmp_path: Path) -> None:

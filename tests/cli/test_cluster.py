@@ -1,5 +1,6 @@
 """`agns campaign run --dask`: a campaign on a real cluster of two worker processes."""
 
+import contextlib
 import functools
 import importlib
 import os
@@ -16,8 +17,10 @@ import cloudpickle
 import dask
 import psutil
 import pytest
-from distributed import Client
-from tests.cli.conftest import call, draw_nothing
+from distributed import Client, Worker, WorkerPlugin
+from tests.attack import conftest as attack_conftest
+from tests.cli import conftest as cli_conftest
+from tests.cli.conftest import TINY, call, draw_nothing, score_briefly
 
 from agns.cli.opening import open_for_campaign
 from agns.data.selection import list_identities
@@ -29,19 +32,21 @@ from agns.evaluation.campaign.connecting import connected
 from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.plan import Plan, plan_as_json
 from agns.evaluation.campaign.plan_file import read_plan
+from agns.models import families
 from agns.storage import read_json
 
 Run = Callable[..., Any]
 
-# Workers cannot import this file.
-cloudpickle.register_pickle_by_value(sys.modules[__name__])
+# Workers cannot import these files.
+for file in (sys.modules[__name__], cli_conftest, attack_conftest):
+    cloudpickle.register_pickle_by_value(file)
 
 PLAN = """\
 recognizers:
   - {{name: small, file: {recognizer}, faces: {faces}}}
 goals: [impersonate]
 attacks:
-  - {{method: pgd, settings: {{steps: 2}}}}
+  - {{method: pgd, settings: {{steps: 1}}}}
   - {{name: too-big, method: agn, settings: {{batch: 64}}}}
 subjects: [Synthetic_000, Synthetic_001]
 craft: 2
@@ -50,11 +55,32 @@ frames: 16
 """
 
 
+MANY = """\
+universal:
+  - {name: many, craft: 1, counts: [1, 2], clusters: 1, candidates: 2, frames: 2, steps: 1}
+"""
+
+
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory, weights: Any, folder: Path) -> Path:
     path = tmp_path_factory.mktemp("plan") / "plan.yaml"
     path.write_text(PLAN.format(recognizer=weights.recognizer, faces=folder), encoding="utf-8")
     return path
+
+
+class Brief(WorkerPlugin):
+    """What tests make brief in this process is so on workers too."""
+
+    def setup(self, worker: Worker) -> None:
+        patch = pytest.MonkeyPatch()
+        patch.setitem(families.FAMILIES, "tiny", TINY)
+        score_briefly(patch)
+        draw_nothing(patch)
+
+
+@pytest.fixture(autouse=True)
+def _brief(few_controls: None, no_pictures: None) -> None:
+    """No test looks at pictures or waits for controls."""
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +94,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
             dask.config.set({"distributed.scheduler.worker-ttl": "60s"}),
             connected("local", workers=2, resources={"GPU": 1}) as made,
         ):
+            made.register_plugin(Brief())
             yield made
 
 
@@ -78,6 +105,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, plan: Path) -> list[object]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AGNS_CACHE", str(tmp_path_factory.mktemp("cache")))
         draw_nothing(patch)
+        score_briefly(patch)
         call("campaign", "run", plan, "--out", out)
     return figures(out)
 
@@ -171,7 +199,30 @@ def test_a_run_that_is_broken_off_gives_everything_back_and_goes_on_later(
     assert (done.code, figures(tmp_path)) == (0, whole), done.err
 
 
-@pytest.mark.usefixtures("no_pictures")
+def test_a_cluster_of_this_machines_processes_makes_frames_for_many_too(
+    agns: Run, plan: Path, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = tmp_path / "plan.yaml"
+    text = plan.read_text(encoding="utf-8").replace(", Synthetic_001]", "]")
+    many.write_text(f"{text}{MANY}", encoding="utf-8")
+    begun = []
+
+    @contextlib.contextmanager
+    def begin_with(address: str, **named: object) -> Iterator[Client]:
+        begun.append((address, named))
+        yield client
+
+    monkeypatch.setattr(connecting, "connected", begin_with)
+    one, shared = tmp_path / "one", tmp_path / "shared"
+    assert agns("campaign", "run", many, "--out", one).code == 0
+    done = agns("campaign", "run", many, "--out", shared, "--workers", 2, "--dask", "local")
+    assert done.code == 0, done.err
+    assert begun == [("local", {"workers": 2, "resources": {}})]
+    curves, expected = (read_json(out / "report.json")["curves"] for out in (shared, one))
+    assert curves == expected != []
+    assert len(list(shared.glob("cells/universal-*/frames/02.png"))) == 1
+
+
 def test_cells_that_run_together_do_so_on_a_cluster(
     agns: Run, plan: Path, client: Client, tmp_path: Path
 ) -> None:
@@ -291,46 +342,6 @@ def test_cells_wait_for_a_worker_that_has_what_they_take_up(
     ledger.close()
 
 
-def test_what_a_killed_worker_had_in_work_is_done_by_another(
-    plan: Path, client: Client, whole: list[object], tmp_path: Path, agns: Run
-) -> None:
-    killed: list[int] = []
-
-    def kill_one_at_work() -> None:
-        pids = client.run(os.getpid)
-        deadline = time.monotonic() + 60
-        while not killed and time.monotonic() < deadline:
-            busy = [worker for worker, keys in client.processing().items() if keys]
-            if busy:
-                os.kill(pids[busy[0]], signal.SIGKILL)
-                killed.append(pids[busy[0]])
-            time.sleep(0.01)
-
-    killer = threading.Thread(target=kill_one_at_work)
-    killer.start()
-    done = agns("campaign", "run", plan, "--out", tmp_path / "out", "--dask", address(client))
-    killer.join()
-    assert done.code == 0, done.err
-    assert len(killed) == 1
-    assert figures(tmp_path / "out") == whole
-
-
-def test_a_cell_that_ends_its_workers_is_a_failed_cell(
-    plan: Path, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client.cluster.scheduler, "allowed_failures", 0)
-    read = replace(read_plan(plan), frames=17)
-    ledger = begin(read, tmp_path, only=1)
-    # One may still be on its way back.
-    client.wait_for_workers(2, timeout=120)
-    work_on_cluster(read, ledger, tmp_path, lambda _: os._exit(9), client)
-    (row,) = ledger.rows()
-    ledger.close()
-    assert row.state == "failed"
-    assert row.sentence is not None
-    assert row.sentence.startswith("1 workers were killed one after the other")
-
-
 def test_no_scheduler_and_no_address_are_a_sentence_each(
     agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -382,3 +393,51 @@ def test_a_worker_that_lives_on_opens_a_victim_anew_for_another_device(
     first = opened("cpu")
     assert opened("cpu") is first
     assert opened("auto") is not first
+
+
+@pytest.fixture(scope="module")
+def not_restarted(client: Client) -> Client:
+    """Workers that are killed stay away: one for each of these tests, which are the last."""
+    for nanny in client.cluster.workers.values():
+        nanny.close_gracefully()
+    return client
+
+
+def test_what_a_killed_worker_had_in_work_is_done_by_another(
+    plan: Path, not_restarted: Client, whole: list[object], tmp_path: Path, agns: Run
+) -> None:
+    client = not_restarted
+    killed: list[int] = []
+
+    def kill_one_at_work() -> None:
+        pids = client.run(os.getpid)
+        deadline = time.monotonic() + 60
+        while not killed and time.monotonic() < deadline:
+            busy = [worker for worker, keys in client.processing().items() if keys]
+            if busy:
+                os.kill(pids[busy[0]], signal.SIGKILL)
+                killed.append(pids[busy[0]])
+            time.sleep(0.01)
+
+    killer = threading.Thread(target=kill_one_at_work)
+    killer.start()
+    done = agns("campaign", "run", plan, "--out", tmp_path / "out", "--dask", address(client))
+    killer.join()
+    assert done.code == 0, done.err
+    assert len(killed) == 1
+    assert figures(tmp_path / "out") == whole
+
+
+def test_a_cell_that_ends_its_workers_is_a_failed_cell(
+    plan: Path, not_restarted: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = not_restarted
+    monkeypatch.setattr(client.cluster.scheduler, "allowed_failures", 0)
+    read = replace(read_plan(plan), frames=17)
+    ledger = begin(read, tmp_path, only=1)
+    work_on_cluster(read, ledger, tmp_path, lambda _: os._exit(9), client)
+    (row,) = ledger.rows()
+    ledger.close()
+    assert row.state == "failed"
+    assert row.sentence is not None
+    assert row.sentence.startswith("1 workers were killed one after the other")

@@ -57,6 +57,7 @@ def test_generating_draws_the_frames_of_the_seed_as_the_long_command_does(
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "demo/generated.png").read_bytes()
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.parametrize("part", ["impersonate", "physical"])
 def test_an_attack_is_made_and_told_in_three_lines(
     part: str, agns: Run, options: tuple[object, ...], weights: Any, shop: Path, tmp_path: Path
@@ -75,7 +76,8 @@ def test_an_attack_is_made_and_told_in_three_lines(
         assert by_hand[0] == "agns"
         if by_hand[1] == "attack":
             by_hand += ["--generator", weights.generator, "--discriminator", weights.discriminator]
-            by_hand += ["--glasses", shop]
+            # Whatever it crafts, it has met this already.
+            by_hand += ["--glasses", shop, "--stop", 0.0001]
         again = agns(*by_hand[1:])
         assert again.code == 0, again.err
     assert read_image(tmp_path / "demo" / part / "frame.png", size=(64, 176)) is not None

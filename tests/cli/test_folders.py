@@ -12,6 +12,7 @@ from PIL import Image as PilImage
 
 from agns.accessory.frame import place
 from agns.accessory.marks import MARKS
+from agns.cli import face_options
 from agns.data.eyeglasses import draw_frame, draw_frames
 from agns.data.faces import load_faces
 from agns.data.marked_photos import load_marked_photos
@@ -263,7 +264,7 @@ def test_photos_that_the_recogniser_was_trained_on_are_not_photographed(
     faces = load_faces(folder, cache=tmp_path / "cache")
     own = faces.of("Synthetic_002")
     path = tmp_path / "seen.safetensors"
-    victim = build_recognizer("of", faces.identities, generator=torch.Generator().manual_seed(0))
+    victim = build_recognizer("tiny", faces.identities, generator=torch.Generator().manual_seed(0))
     save_recognizer(path, victim, {"training_photos": [faces.digests[at] for at in own[:2]]})
     common = ("--faces", folder, "--subject", "Synthetic_002", "--unseen-by", path)
     assert agns("faces", "photograph", *common, "--out", tmp_path / "two").code == 0
@@ -274,7 +275,10 @@ def test_photos_that_the_recogniser_was_trained_on_are_not_photographed(
     assert (few.code, "only 1 of 4 photos" in few.complaint) == (1, True)
 
 
-def test_who_wears_the_marked_frame_can_be_enrolled(agns: Run, shop: Path, tmp_path: Path) -> None:
+def test_who_wears_the_marked_frame_can_be_enrolled(
+    agns: Run, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(face_options, "SYNTHETIC_FRESH_PHOTOS", 4)
     photos, out = tmp_path / "photos", tmp_path / "people/Anna"
     done = agns(
         "faces", "photograph", "--subject", "Synthetic_001", "--photos", 4, "--strength", 0.3,

@@ -43,7 +43,7 @@ def test_success_over_each_axis_is_written_drawn_and_told(
 ) -> None:
     done = agns(
         "survive", result, "--recognizer", weights.recognizer, "--faces", folder,
-        "--glasses", shop, "--benign-frames", 2, "--axis", "quality", "--axis", "light",
+        "--glasses", shop, "--benign-frames", 1, "--axis", "quality", "--axis", "light",
     )  # fmt: skip
     assert done.code == 0, done.err
     rows = [line.split() for line in done.out.splitlines()[1:-1]]
@@ -64,8 +64,11 @@ def test_other_faces_than_the_attacks_are_refused(
 
 
 def test_held_out_photos_are_found_again_whatever_their_files_are_called(
-    agns: Run, result: Path, weights: Any, folder: Path, shop: Path, tmp_path: Path
-) -> None:
+    agns: Run, result: Path, weights: Any, folder: Path, shop: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    # How the others are photographed is all the same.
+    monkeypatch.setitem(AXES, "light", AXES["light"][:1])
     faces = load_faces(folder)
     report = read_json(result / "result.json")
     names = report["photos"]["held_out"]
@@ -140,7 +143,7 @@ def test_a_recogniser_that_was_trained_on_the_held_out_photos_is_refused(
     agns: Run, result: Path, folder: Path, tmp_path: Path
 ) -> None:
     faces = load_faces(folder, cache=tmp_path / "cache")
-    victim = build_recognizer("of", faces.identities, generator=torch.Generator().manual_seed(0))
+    victim = build_recognizer("tiny", faces.identities, generator=torch.Generator().manual_seed(0))
     save_recognizer(tmp_path / "seen.safetensors", victim, {"training_photos": faces.digests})
     done = agns("survive", result, "--recognizer", tmp_path / "seen.safetensors", "--faces", folder)
     assert (done.code, "which the attack held out" in done.complaint) == (2, True)

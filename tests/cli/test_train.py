@@ -28,9 +28,9 @@ def small(folder: Path, shop: Path) -> tuple[object, ...]:
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four photos of each of nine drawn people."""
+    """Three photos of each of nine drawn people."""
     root = tmp_path_factory.mktemp("crowd") / "faces"
-    write_synthetic_folder(root, SyntheticConfig(identities=9, photos=4))
+    write_synthetic_folder(root, SyntheticConfig(identities=9, photos=3))
     return root
 
 

@@ -22,6 +22,7 @@ def options(weights: Any, folder: Path, shop: Path) -> tuple[object, ...]:
 SMALL = ("--clusters", 1, "--candidates", 2, "--frames", 2, "--steps", 1, "--craft", 1)
 
 
+@pytest.mark.usefixtures("few_controls")
 def test_frames_for_many_leave_their_result_and_tell_whom_they_serve(
     agns: Run, tmp_path: Path, options: tuple[object, ...]
 ) -> None:
