@@ -1,17 +1,23 @@
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from agns.data.eyeglasses import draw_frames
 from agns.data.faces import FaceSet
 from agns.data.synthetic import SyntheticConfig, synthetic_faces
+from agns.models.families import FAMILIES
+from agns.models.layers import Convention, Inception, Pooling, conv_block
+from agns.models.openface import OpenFace
+from agns.models.vgg import Vgg16
 from agns.training.recipe import RecognizerTraining
 from agns.types import Pixels
 
-CONFIG = RecognizerTraining(arch="of", epochs=2, batch=6)
+CONFIG = RecognizerTraining(arch="of", epochs=2, batch=6, rate=5e-4)
 STEPS = 2
 """In an epoch of the 15 training photos."""
 
@@ -29,6 +35,43 @@ def interrupt_amid_epoch_2(done: int, total: int, figures: Mapping[str, float]) 
     """As Ctrl-C and SIGTERM do."""
     if done == total // 2 + 1:
         raise KeyboardInterrupt
+
+
+class SmallOpenFace(OpenFace):
+    """OpenFace's kinds of layers, one of each, with a hundredth of its weights."""
+
+    def __init__(self, *, pooling: Pooling = "strided", convention: Convention = "torch") -> None:
+        nn.Module.__init__(self)
+        self.convention = convention
+        self.stem = nn.Sequential(
+            conv_block(3, 16, 7, stride=4, padding=3, convention=convention), nn.MaxPool2d(3, 2, 1)
+        )
+        module = Inception(16, reduce3=8, out3=32, reduce5=0, out5=0, pool="max", pool_out=16,
+                           out1=16, stride=1, pooling=pooling, convention=convention)  # fmt: skip
+        self.inceptions = nn.Sequential(module)
+        self.embed = nn.Linear(64, 128)
+
+
+@pytest.fixture(scope="module")
+def small_openface() -> Iterator[None]:
+    """Lets recognisers and backbones be built on a small network, where any one will do."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("models.families", "models.backbone", "training.metric"):
+            patch.setattr(f"agns.{module}.OpenFace", SmallOpenFace)
+        yield
+
+
+@pytest.fixture(scope="module")
+def small_vgg() -> Iterator[None]:
+    """As `small_openface`."""
+    small = replace(
+        FAMILIES["vgg"],
+        backbone=lambda *_: Vgg16(blocks=((2, 1), (2, 1), (2, 1), (2, 1), (3, 1)), width=8),
+        head=lambda classes: nn.Linear(8, classes),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FAMILIES, "vgg", small)
+        yield
 
 
 def figures(run: Path) -> list[dict[str, float]]:
