@@ -5,14 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.training.small_openface import SmallOpenFace
 from torch import nn
 
 from agns.data.eyeglasses import draw_frames
 from agns.data.faces import FaceSet
 from agns.data.synthetic import SyntheticConfig, synthetic_faces
 from agns.models.families import FAMILIES
-from agns.models.layers import Convention, Inception, Pooling, conv_block
-from agns.models.openface import OpenFace
 from agns.models.vgg import Vgg16
 from agns.training.recipe import RecognizerTraining
 from agns.types import Pixels
@@ -35,21 +34,6 @@ def interrupt_amid_epoch_2(done: int, total: int, figures: Mapping[str, float]) 
     """As Ctrl-C and SIGTERM do."""
     if done == total // 2 + 1:
         raise KeyboardInterrupt
-
-
-class SmallOpenFace(OpenFace):
-    """OpenFace's kinds of layers, one of each, with a hundredth of its weights."""
-
-    def __init__(self, *, pooling: Pooling = "strided", convention: Convention = "torch") -> None:
-        nn.Module.__init__(self)
-        self.convention = convention
-        self.stem = nn.Sequential(
-            conv_block(3, 16, 7, stride=4, padding=3, convention=convention), nn.MaxPool2d(3, 2, 1)
-        )
-        module = Inception(16, reduce3=8, out3=32, reduce5=0, out5=0, pool="max", pool_out=16,
-                           out1=16, stride=1, pooling=pooling, convention=convention)  # fmt: skip
-        self.inceptions = nn.Sequential(module)
-        self.embed = nn.Linear(64, 128)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.training.conftest import SmallOpenFace
+from tests.training.small_openface import SmallOpenFace
 
 from agns.accessory.frame import place, silhouette
 from agns.data.faces import FaceSet

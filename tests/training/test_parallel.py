@@ -23,6 +23,7 @@ from agns.training.parallel import (
 )
 from agns.training.triplets import triplet_loss
 
+ROOT = Path(__file__).parents[2]
 NETWORK = """
     def network():
         draws = torch.Generator().manual_seed(3)
@@ -86,6 +87,12 @@ TRAINING = """
     training.augment, agns.storage.replacing = drawing, replacing
     notes.close()
 """
+COMPLAINING = """
+from agns.__main__ import main
+sys.argv = ["agns", "train", "recognizer", "--faces", "nowhere", "--devices", "2",
+            "--accelerator", "cpu", "--out", str(root / "complained")]
+main()
+"""
 FAILING = """
     def fail():
         raise ConfigError(f"raised in {fabric.global_rank}")
@@ -108,6 +115,7 @@ PROGRAM = """
     from safetensors.torch import save_file
     from torch import nn
 
+    import agns.models.families
     import agns.storage
     import agns.training.recognizer as training
     from agns.data.eyeglasses import draw_frames
@@ -117,7 +125,9 @@ PROGRAM = """
     from agns.training.parallel import Machines, first_then_others, on_first, running, share_of
     from agns.training.recipe import RecognizerTraining
     from agns.training.triplets import triplet_loss
+    from tests.training.small_openface import SmallOpenFace
 
+    agns.models.families.OpenFace = SmallOpenFace
     root = Path(sys.argv[1])
 """
 
@@ -133,20 +143,29 @@ def program(devices: int, *parts: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two processes leave that do all that tests here ask of two."""
+def finished(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """Two processes that did all that tests here ask of two, and where they left it."""
     root = tmp_path_factory.mktemp("pair")
-    path = root / "program.py"
     # The networks are drawn anew for each, as the process that they are held against does.
     parts = (NETWORK, STEP, NETWORK, TRIPLETS, TRAINING, FAILING)
-    path.write_text(program(2, *parts), encoding="utf-8")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    text = program(2, *parts) + COMPLAINING
+    (root / "program.py").write_text(text, encoding="utf-8")
+    found = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "AGNS_CACHE": str(root / "cache")}
     done = subprocess.run(
-        [sys.executable, path, root],
-        capture_output=True, text=True, check=False, env=environment, timeout=240,
+        [sys.executable, "-m", "program", root], cwd=root, timeout=240,
+        capture_output=True, text=True, check=False, env={**environment, "PYTHONPATH": found},
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return root
+    assert (root / "told-0").is_file(), done.stderr
+    return root, done
+
+
+@pytest.fixture(scope="module")
+def pair(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> Path:
+    """What two processes leave."""
+    return finished[0]
 
 
 def made_here() -> dict[str, Any]:
@@ -192,6 +211,7 @@ def test_triplets_of_two_processes_have_the_gradients_of_one_with_the_joint_batc
             )
 
 
+@pytest.mark.usefixtures("small_openface")
 def test_two_processes_train_as_one_and_only_the_first_writes(
     pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -314,13 +334,10 @@ def test_what_the_first_process_cannot_do_is_raised_in_all(pair: Path) -> None:
     assert found == [f"{told} 0 0", f"{told} None 1"]
 
 
-def test_a_command_on_several_processes_complains_once(tmp_path: Path) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "AGNS_CACHE": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-m", "agns", "train", "recognizer", "--faces", "nowhere", "--devices",
-         "2", "--accelerator", "cpu", "--out", str(tmp_path / "run")],
-        capture_output=True, text=True, check=False, env=environment, timeout=240,
-    )  # fmt: skip
+def test_a_command_on_several_processes_complains_once(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    root, done = finished
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.strip() == "agns: there is no folder of faces nowhere"
-    assert not (tmp_path / "run").exists()
+    assert not (root / "complained").exists()
