@@ -187,7 +187,7 @@ def told_by(glasses: Pixels, config: GanTraining, out: Path) -> list[dict[str, f
 def test_a_discriminator_learns_to_tell_frames_from_those_of_a_generator_that_stands_still(
     tmp_path: Path, glasses: Pixels
 ) -> None:
-    config = replace(CONFIG, epochs=3, generator_rate=1e-12, lead=0)
+    config = replace(CONFIG, epochs=2, generator_rate=1e-12, lead=0)
     told = told_by(glasses, config, tmp_path / "run")
     assert all(row["learned"] for row in told)
     assert told[-1]["discriminator"] < 0.7 * told[0]["discriminator"]
