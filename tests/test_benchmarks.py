@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.training.small_openface import SmallOpenFace
 
 from agns.models.recognizer import build_recognizer, freeze
 from agns.storage import write_json
@@ -28,7 +29,8 @@ def test_a_timed_attack_gradient_is_one_for_each_frame(half: bool) -> None:
     assert bool(gradients.isfinite().all())
 
 
-def test_a_timed_look_and_attacks_side_by_side_run() -> None:
+def test_a_timed_look_and_attacks_side_by_side_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agns.models.families.OpenFace", SmallOpenFace)
     victim = freeze(build_recognizer("of", ("a", "b"), generator=torch.Generator().manual_seed(0)))
     found = SPEED["check"](victim, False)()
     assert found.frames.shape[1:] == (3, 64, 176)

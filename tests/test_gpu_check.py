@@ -27,7 +27,7 @@ def test_every_part_runs_on_the_processor_too(gpu_check: ModuleType, tmp_path: P
     assert gpu_check.main(["--device", "cpu", "--quick", "--out", str(out)]) == 0
     told = read_json(out)
     assert told["failed"] == []
-    assert told["tests"]["tests"] >= 2
+    assert told["tests"]["tests"] >= 1
     assert told["tests"]["skipped"] == 0
     assert told["attack_openface"]["iterations"] == 2
     assert told["training"]["images_per_second"] > 0

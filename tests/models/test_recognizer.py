@@ -1,6 +1,8 @@
 """Recognisers: their sizes, what they take, freezing, and files."""
 
+import copy
 import inspect
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -46,16 +48,28 @@ def settled(generator: torch.Generator, pooling: Pooling = "strided") -> Recogni
     return recognizer.eval()
 
 
-@pytest.fixture
-def recognizer(generator: torch.Generator) -> Recognizer:
-    return settled(generator)
+@pytest.fixture(scope="module")
+def made() -> Recognizer:
+    """Not to be changed."""
+    return settled(torch.Generator().manual_seed(0))
 
 
 @pytest.fixture
-def saved(tmp_path: Path, recognizer: Recognizer) -> Path:
-    path = tmp_path / "victim.safetensors"
-    save_recognizer(path, recognizer)
+def recognizer(made: Recognizer) -> Recognizer:
+    return copy.deepcopy(made)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory, made: Recognizer) -> Path:
+    """Not to be changed."""
+    path = tmp_path_factory.mktemp("written") / "victim.safetensors"
+    save_recognizer(path, made)
     return path
+
+
+@pytest.fixture
+def saved(tmp_path: Path, written: Path) -> Path:
+    return Path(shutil.copy(written, tmp_path))
 
 
 @pytest.mark.parametrize(

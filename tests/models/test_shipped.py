@@ -30,7 +30,7 @@ def test_each_network_has_a_card(name: shipped.Shipped) -> None:
 def test_the_recogniser_knows_the_drawn_identities_in_photos_it_never_saw() -> None:
     recognizer, metadata = load_recognizer(shipped_weights("of10_synthetic"))
     assert recognizer.identities == tuple(identity_name(index) for index in range(10))
-    fresh = synthetic_faces(SyntheticConfig(photos=6, first_photo=90))
+    fresh = synthetic_faces(SyntheticConfig(photos=3, first_photo=90))
     assert not set(fresh.digests) & set(metadata["training_photos"])
     right = classify(recognizer, fresh).argmax(1) == fresh.labels
     assert float(right.float().mean()) >= 0.97
@@ -38,9 +38,10 @@ def test_the_recogniser_knows_the_drawn_identities_in_photos_it_never_saw() -> N
 
 def test_the_training_photos_on_record_are_the_drawn_ones() -> None:
     _, metadata = load_recognizer(shipped_weights("of10_synthetic"))
-    drawn = synthetic_faces(SyntheticConfig(photos=80), only=identity_name(0))
-    known = set(drawn.digests) & set(metadata["training_photos"])
-    assert len(known) == 64
+    drawn = synthetic_faces(SyntheticConfig(photos=10), only=identity_name(0))
+    trained = set(metadata["training_photos"])
+    # Those left out were for validation and testing.
+    assert [place for place in range(10) if drawn.digests[place] not in trained] == [0, 4, 5, 7]
 
 
 def test_the_discriminator_believes_real_frames_most() -> None:

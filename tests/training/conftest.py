@@ -1,17 +1,22 @@
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from tests.training.small_openface import SmallOpenFace
+from torch import nn
 
 from agns.data.eyeglasses import draw_frames
 from agns.data.faces import FaceSet
 from agns.data.synthetic import SyntheticConfig, synthetic_faces
+from agns.models.families import FAMILIES
+from agns.models.vgg import Vgg16
 from agns.training.recipe import RecognizerTraining
 from agns.types import Pixels
 
-CONFIG = RecognizerTraining(arch="of", epochs=2, batch=6)
+CONFIG = RecognizerTraining(arch="of", epochs=2, batch=6, rate=5e-4)
 STEPS = 2
 """In an epoch of the 15 training photos."""
 
@@ -29,6 +34,28 @@ def interrupt_amid_epoch_2(done: int, total: int, figures: Mapping[str, float]) 
     """As Ctrl-C and SIGTERM do."""
     if done == total // 2 + 1:
         raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def small_openface() -> Iterator[None]:
+    """Lets recognisers and backbones be built on a small network, where any one will do."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("models.families", "models.backbone", "training.metric"):
+            patch.setattr(f"agns.{module}.OpenFace", SmallOpenFace)
+        yield
+
+
+@pytest.fixture(scope="module")
+def small_vgg() -> Iterator[None]:
+    """As `small_openface`."""
+    small = replace(
+        FAMILIES["vgg"],
+        backbone=lambda *_: Vgg16(blocks=((2, 1), (2, 1), (2, 1), (2, 1), (3, 1)), width=8),
+        head=lambda classes: nn.Linear(8, classes),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FAMILIES, "vgg", small)
+        yield
 
 
 def figures(run: Path) -> list[dict[str, float]]:

@@ -23,9 +23,9 @@ from agns.training import gan
 from agns.training.gan import GanTraining, animate, settle_statistics, train_gan
 from agns.types import Pixels, Progress
 
-CONFIG = GanTraining(epochs=2, batch=8, precision="fp32")
+CONFIG = GanTraining(epochs=2, batch=4, precision="fp32")
 STEPS = 4
-"""In an epoch of 32 frames."""
+"""In an epoch of 16 frames."""
 
 
 def break_off_in_epoch_2(done: int, total: int, figures: Mapping[str, float]) -> None:
@@ -42,6 +42,11 @@ def few_rounds() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
+def glasses(glasses: Pixels) -> Pixels:
+    return glasses[:16]
+
+
+@pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, glasses: Pixels) -> Path:
     """An unbroken run."""
     out = tmp_path_factory.mktemp("runs") / "whole"
@@ -52,7 +57,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, glasses: Pixels) -> Path:
 def test_a_run_leaves_its_configuration_and_versions(whole: Path) -> None:
     written = read_json(whole / "config.json")
     assert written["versions"] == versions()
-    assert {"epochs": 2, "seed": 0, "source": "drawn", "frames": 32}.items() <= written[
+    assert {"epochs": 2, "seed": 0, "source": "drawn", "frames": 16}.items() <= written[
         "config"
     ].items()
 
@@ -73,7 +78,7 @@ def test_a_run_leaves_networks_that_load_and_say_how_they_were_made(
     assert load_discriminator(whole / "discriminator.safetensors")(frames).shape == (2,)
     metadata = load_tensors(whole / "generator.safetensors")[1]
     assert json.loads(metadata["source"]) == "drawn"
-    assert json.loads(metadata["recipe"])["batch"] == 8
+    assert json.loads(metadata["recipe"])["batch"] == 4
 
 
 def test_a_run_leaves_a_sheet_for_each_epoch_and_one_of_the_end(whole: Path) -> None:
@@ -151,8 +156,8 @@ def test_resuming_with_other_settings_is_refused(
 
 
 def test_resuming_on_another_number_of_frames_is_refused(whole: Path, glasses: Pixels) -> None:
-    with pytest.raises(ConfigError, match="2 of its 32 frames are not there, and 0 are"):
-        train_gan(glasses[:30], CONFIG, whole, source="drawn", resume=True)
+    with pytest.raises(ConfigError, match="2 of its 16 frames are not there, and 0 are"):
+        train_gan(glasses[:14], CONFIG, whole, source="drawn", resume=True)
 
 
 def test_a_directory_that_holds_a_run_is_refused(whole: Path, glasses: Pixels) -> None:
@@ -161,8 +166,8 @@ def test_a_directory_that_holds_a_run_is_refused(whole: Path, glasses: Pixels) -
 
 
 def test_fewer_frames_than_a_batch_are_refused(tmp_path: Path, glasses: Pixels) -> None:
-    with pytest.raises(ConfigError, match="a batch of 8 needs as many frames, got 7"):
-        train_gan(glasses[:7], CONFIG, tmp_path / "run")
+    with pytest.raises(ConfigError, match="a batch of 4 needs as many frames, got 3"):
+        train_gan(glasses[:3], CONFIG, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -182,7 +187,7 @@ def told_by(glasses: Pixels, config: GanTraining, out: Path) -> list[dict[str, f
 def test_a_discriminator_learns_to_tell_frames_from_those_of_a_generator_that_stands_still(
     tmp_path: Path, glasses: Pixels
 ) -> None:
-    config = replace(CONFIG, epochs=3, generator_rate=1e-12, lead=0)
+    config = replace(CONFIG, epochs=2, generator_rate=1e-12, lead=0)
     told = told_by(glasses, config, tmp_path / "run")
     assert all(row["learned"] for row in told)
     assert told[-1]["discriminator"] < 0.7 * told[0]["discriminator"]
@@ -222,8 +227,8 @@ def test_settled_statistics_are_means_over_batches(
 ) -> None:
     drawing, judging = build_gan(generator=generator)
     given = {**watch(drawing), **watch(judging)}
-    settle_statistics(drawing, judging, glasses, batch=8, random=generator, rounds=4)
-    assert {len(batches) for batches in given.values()} == {4, 8}
+    settle_statistics(drawing, judging, glasses, batch=4, random=generator, rounds=3)
+    assert {len(batches) for batches in given.values()} == {3, 6}
     for norm, batches in given.items():
         columns = [batch.transpose(0, 1).flatten(1) for batch in batches]
         mean = torch.stack([values.mean(1) for values in columns]).mean(0)
@@ -239,10 +244,10 @@ def test_the_discriminator_settles_on_as_many_real_batches_as_generated_ones(
     drawing, judging = build_gan(generator=generator)
     seen: list[Tensor] = []
     judging.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    settle_statistics(drawing, judging, glasses, batch=5, random=generator, rounds=3)
+    settle_statistics(drawing, judging, glasses, batch=3, random=generator, rounds=2)
     real = {frame.numpy().tobytes() for frame in from_pixels(glasses)}
     shares = [sum(frame.numpy().tobytes() in real for frame in batch) for batch in seen]
-    assert sorted(shares) == [0, 0, 0, 5, 5, 5]
+    assert sorted(shares) == [0, 0, 3, 3]
 
 
 def test_settling_leaves_evaluation_mode_and_weights_as_they_were(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.training.small_openface import SmallOpenFace
 
 from agns.accessory.frame import place, silhouette
 from agns.data.faces import FaceSet
@@ -13,7 +14,6 @@ from agns.errors import ConfigError
 from agns.geometry import resize
 from agns.images import from_pixels
 from agns.models.backbone import Backbone, Start, load_start, save_backbone
-from agns.models.openface import OpenFace
 from agns.models.recognizer import build_recognizer, load_recognizer
 from agns.models.weights import draw_weights
 from agns.training.head import choose_views, describe, train_head
@@ -23,6 +23,8 @@ from agns.training.recognizer import begin_recognizer, train_recognizer
 from agns.training.run import Provenance
 from agns.types import Pixels
 
+pytestmark = pytest.mark.usefixtures("small_openface")
+
 CONFIG = RecognizerTraining(
     arch="of", epochs=30, batch=6, rate=5e-3, frames_per_photo=2, frozen=True
 )
@@ -31,7 +33,7 @@ CPU = torch.device("cpu")
 
 def settled_backbone() -> Backbone:
     draws = torch.Generator().manual_seed(6)
-    network = draw_weights(OpenFace(), generator=draws)
+    network = draw_weights(SmallOpenFace(), generator=draws)
     for name, tensor in network.state_dict().items():
         if name.endswith("running_var"):
             tensor.uniform_(0.5, 2, generator=draws)
@@ -118,11 +120,12 @@ def test_a_whole_recogniser_begins_with_the_backbone_it_is_given(
     )
 
 
+@pytest.mark.usefixtures("small_vgg")
 def test_a_recogniser_takes_the_form_of_the_backbone_it_begins_with(
     generator: torch.Generator, start: Start
 ) -> None:
     port = Backbone(
-        network=OpenFace(pooling="same", convention="tensorflow"),
+        network=SmallOpenFace(pooling="same", convention="tensorflow"),
         pooling="same",
         convention="tensorflow",
         average=torch.full((3, 1, 1), 0.25),

@@ -15,6 +15,8 @@ from agns.training.parallel import Machines
 from agns.training.recognizer import train_recognizer
 from agns.types import Pixels
 
+pytestmark = pytest.mark.usefixtures("small_openface")
+
 
 def test_what_no_longer_learns_goes_on_to_the_next_size_and_then_stops(
     tmp_path: Path, faces: FaceSet, glasses: Pixels

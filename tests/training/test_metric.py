@@ -21,6 +21,8 @@ from agns.training.run import Provenance
 from agns.training.triplets import MetricTraining
 from agns.types import Pixels
 
+pytestmark = pytest.mark.usefixtures("small_openface")
+
 CONFIG = MetricTraining(epochs=2, identities=3, photos=2)
 ABOUT = Provenance(source="drawn")
 
@@ -32,7 +34,9 @@ def people() -> FaceSet:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, people: FaceSet, glasses: Pixels) -> Path:
+def whole(
+    small_openface: None, tmp_path_factory: pytest.TempPathFactory, people: FaceSet, glasses: Pixels
+) -> Path:
     """An unbroken run."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     train_metric(people, glasses, CONFIG, out, about=ABOUT)

@@ -23,6 +23,7 @@ from agns.training.parallel import (
 )
 from agns.training.triplets import triplet_loss
 
+ROOT = Path(__file__).parents[2]
 NETWORK = """
     def network():
         draws = torch.Generator().manual_seed(3)
@@ -108,6 +109,7 @@ PROGRAM = """
     from safetensors.torch import save_file
     from torch import nn
 
+    import agns.models.families
     import agns.storage
     import agns.training.recognizer as training
     from agns.data.eyeglasses import draw_frames
@@ -117,7 +119,9 @@ PROGRAM = """
     from agns.training.parallel import Machines, first_then_others, on_first, running, share_of
     from agns.training.recipe import RecognizerTraining
     from agns.training.triplets import triplet_loss
+    from tests.training.small_openface import SmallOpenFace
 
+    agns.models.families.OpenFace = SmallOpenFace
     root = Path(sys.argv[1])
 """
 
@@ -140,7 +144,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # The networks are drawn anew for each, as the process that they are held against does.
     parts = (NETWORK, STEP, NETWORK, TRIPLETS, TRAINING, FAILING)
     path.write_text(program(2, *parts), encoding="utf-8")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    found = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": found}
     done = subprocess.run(
         [sys.executable, path, root],
         capture_output=True, text=True, check=False, env=environment, timeout=240,
@@ -192,6 +197,7 @@ def test_triplets_of_two_processes_have_the_gradients_of_one_with_the_joint_batc
             )
 
 
+@pytest.mark.usefixtures("small_openface")
 def test_two_processes_train_as_one_and_only_the_first_writes(
     pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,11 +25,15 @@ from agns.training.recognizer import train_recognizer
 from agns.training.run import Provenance
 from agns.types import Pixels
 
+pytestmark = pytest.mark.usefixtures("small_openface")
+
 ABOUT = Provenance(source="drawn", center_crop=120)
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, faces: FaceSet, glasses: Pixels) -> Path:
+def whole(
+    small_openface: None, tmp_path_factory: pytest.TempPathFactory, faces: FaceSet, glasses: Pixels
+) -> Path:
     """An unbroken run."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     train_recognizer(faces, glasses, CONFIG, out, about=ABOUT)

@@ -13,9 +13,11 @@ from agns.models.recognizer import Recognizer, build_recognizer
 from agns.training.recognizer_scores import balanced_accuracy, classify, score_recognizer
 from agns.types import Pixels
 
+pytestmark = pytest.mark.usefixtures("small_openface")
+
 
 @pytest.fixture(scope="module")
-def recognizer(faces: FaceSet) -> Recognizer:
+def recognizer(small_openface: None, faces: FaceSet) -> Recognizer:
     return build_recognizer(
         "of", faces.identities, generator=torch.Generator().manual_seed(3)
     ).eval()

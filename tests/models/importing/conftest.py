@@ -1,6 +1,7 @@
 """Keras 2 in NumPy: its layers, the port's OpenFace, and the files that they are kept in."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -210,9 +211,26 @@ def port(faces: torch.Tensor) -> tuple[Weights, Array, Array]:
     return k.weights, embeddings, k.dense(hidden, "Logits", 10)
 
 
+@pytest.fixture(scope="session")
+def original(faces: torch.Tensor) -> tuple[Weights, Array]:
+    """Weights of Keras-OpenFace and its embeddings."""
+    k = Keras(1e-5)
+    embeddings = run_original(k, channels_last(faces))
+    return k.weights, embeddings
+
+
+@pytest.fixture(scope="session")
+def written_of10(
+    port: tuple[Weights, Array, Array], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    path = tmp_path_factory.mktemp("keras") / "of10.h5"
+    return write(path, nested(port[0], "Fully_Connected", "Logits"))
+
+
 @pytest.fixture
-def of10(port: tuple[Weights, Array, Array], tmp_path: Path) -> Path:
-    return write(tmp_path / "of10.h5", nested(port[0], "Fully_Connected", "Logits"))
+def of10(written_of10: Path, tmp_path: Path) -> Path:
+    """A copy to spoil."""
+    return Path(shutil.copy(written_of10, tmp_path))
 
 
 @pytest.fixture(scope="session")
@@ -224,7 +242,6 @@ def keras() -> SimpleNamespace:
         max_pool=max_pool,
         l2_pool=l2_pool,
         respond=respond,
-        run_original=run_original,
         channels_last=channels_last,
         write=write,
         layer_by_layer=layer_by_layer,

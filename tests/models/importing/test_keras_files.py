@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 
 from agns.errors import AgnsError, ConfigError, WeightsError
 from agns.models.backbone import Backbone
@@ -27,17 +26,15 @@ def layer(kind: str, name: str, **settings: object) -> dict[str, object]:
 
 
 def test_keras_openface_may_be_of_the_other_form(
-    keras: SimpleNamespace, tmp_path: Path, faces: torch.Tensor
+    keras: SimpleNamespace, original: tuple[Weights, Array], tmp_path: Path
 ) -> None:
-    k = keras.Layers(1e-5)
-    keras.run_original(k, keras.channels_last(faces[:1]))
     inner = [
         layer("Conv2D", "conv1", padding="same"),
         layer("BatchNormalization", "bn1", epsilon=0.001),
         layer("MaxPooling2D", "pool_3a", padding="same", strides=[1, 1]),
     ]
     config = layer("Model", "outer", layers=[layer("Model", "inner", layers=inner)])
-    path = keras.write(tmp_path / "nn4.h5", keras.layer_by_layer(k.weights), config)
+    path = keras.write(tmp_path / "nn4.h5", keras.layer_by_layer(original[0]), config)
     backbone = import_weights(path, "openface").network
     assert isinstance(backbone, Backbone)
     assert (backbone.pooling, backbone.convention) == ("same", "tensorflow")

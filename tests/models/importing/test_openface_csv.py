@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from agns.errors import AgnsError, ConfigError, WeightsError
 from agns.models.backbone import Backbone, Start, load_backbone
 from agns.models.importing import import_weights
+from agns.models.importing.imported import Imported
 from agns.models.recognizer import build_recognizer
 
 Array = NDArray[np.float64]
@@ -77,11 +78,13 @@ def draw_files() -> Files:
 
 
 def write_files(folder: Path, files: Files) -> None:
-    """One line a file, in the order that Torch keeps its numbers in."""
+    """One line a file, in the order that Torch keeps its numbers in; one has a line a number."""
     folder.mkdir()
     for name, values in files.items():
         line = ",".join(map(repr, values.reshape(-1).tolist()))
         (folder / f"{name}.csv").write_text(line + "\n")
+    lines = "".join(f"{value:.5e}\r\n" for value in files["dense_b"])
+    (folder / "dense_b.csv").write_text(lines)
 
 
 def embed(files: Files, face: Array) -> Array:
@@ -161,9 +164,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory, files: Files) -> Path:
 
 
 @pytest.fixture(scope="module")
-def backbone(whole: Path) -> Backbone:
-    network = import_weights(whole, "openface").network
-    return network
+def imported(whole: Path) -> Imported:
+    return import_weights(whole, "openface")
+
+
+@pytest.fixture(scope="module")
+def backbone(imported: Imported) -> Backbone:
+    assert isinstance(imported.network, Backbone)
+    return imported.network
 
 
 @pytest.fixture
@@ -207,9 +215,8 @@ def test_a_recogniser_started_from_it_embeds_black_borders_alike(
 
 
 def test_the_form_is_the_original_also_once_saved(
-    whole: Path, backbone: Backbone, tmp_path: Path
+    imported: Imported, backbone: Backbone, tmp_path: Path
 ) -> None:
-    imported = import_weights(whole, "openface")
     imported.save(tmp_path / "backbone.safetensors", "weights")
     loaded, about = load_backbone(tmp_path / "backbone.safetensors")
     assert (loaded.pooling, loaded.convention) == ("strided", "torch")
@@ -220,10 +227,8 @@ def test_the_form_is_the_original_also_once_saved(
     assert torch.equal(loaded.average, torch.full((3, 1, 1), -1.0))
 
 
-def test_numbers_may_stand_in_lines(folder: Path, files: Files) -> None:
-    spoil(folder / "dense_b.csv", "".join(f"{value:.5e}\r\n" for value in files["dense_b"]))
-    network = import_weights(folder, "openface").network
-    bias = network.network.get_parameter("embed.bias")
+def test_numbers_may_stand_in_lines(backbone: Backbone, files: Files) -> None:
+    bias = backbone.network.get_parameter("embed.bias")
     np.testing.assert_allclose(bias.detach(), files["dense_b"], rtol=1e-6)
 
 

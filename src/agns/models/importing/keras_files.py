@@ -7,6 +7,7 @@ of a model within the model as well, first all that are trained, then the moving
 """
 
 import contextlib
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,8 +181,10 @@ def _weight(group: "h5py.Group", name: str, path: Path) -> Weight:
             f"{path}: {name} is {data.shape}, {data.nbytes} bytes, but holds only {stored}"
         )
 
-    def read() -> np.ndarray:
-        with _complaining(path):
-            return np.asarray(data[()])
-
+    read = functools.partial(_read, data, path)
     return Weight(name=name, shape=tuple(data.shape), read=read)
+
+
+def _read(data: "h5py.Dataset", path: Path) -> np.ndarray:
+    with _complaining(path):
+        return np.asarray(data[()])

@@ -70,10 +70,11 @@ def read(path: Path, arch: str, identities: Sequence[str] | None) -> Imported:
     if lacking:
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         raise WeightsError(f"{path} lacks {lacking[0]}{more}, of {len(names)} files")
-    tensors = {name: _numbers(path / file, own[name].shape) for name, file in names.items()}
-    for name, tensor in tensors.items():
-        if name.endswith("running_var") and (tensor < 0).any():
-            raise WeightsError(f"{path / names[name]} holds a variance below 0")
+    tensors: dict[str, Tensor] = {}
+    for name, file in names.items():
+        tensors[name] = _numbers(path / file, own[name].shape)
+        if name.endswith("running_var") and (tensors[name] < 0).any():
+            raise WeightsError(f"{path / file} holds a variance below 0")
     place(network, tensors, names, path)
     with torch.no_grad():
         network.get_parameter("stem.0.0.weight").mul_(0.5)

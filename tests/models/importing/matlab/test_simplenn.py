@@ -107,7 +107,7 @@ def public(face: np.ndarray) -> torch.Tensor:
 
 
 def test_a_recogniser_of_the_original_gives_its_logits(
-    tmp_path: Path, write_mat: Write, cell: Cell, face: np.ndarray
+    tmp_path: Path, write_mat73: Write, cell: Cell, face: np.ndarray
 ) -> None:
     layers = drawn_layers(10)
     # Without biases, as the original's last layer, and with VGG-Face's names still in it.
@@ -115,7 +115,7 @@ def test_a_recogniser_of_the_original_gives_its_logits(
     stale = {"description": cell(*(f"someone {index}" for index in range(2622)))}
     colours = np.float32(COLOURS).reshape(1, 1, 3)
     net = as_net(layers, cell, normalization={"averageImage": colours}, classes=stale)
-    path = write_mat(tmp_path / "vgg10-recognition-nn.mat", {"net": net})
+    path = write_mat73(tmp_path / "vgg10-recognition-nn.mat", {"net": net})
     imported = import_weights(path, "vgg10")
     assert isinstance(imported.network, Recognizer)
     assert imported.network.identities[0] == "class_0000"
