@@ -62,9 +62,11 @@ def test_trainings_on_fabric_take_what_the_processor_is_fast_at(
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left alone")
 def test_a_process_set_up_keeps_the_memory_of_large_tensors() -> None:
     set_up_process()
-    torch.ones(16, 1024, 1024)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(16, 1024, 1024)
-    # 64 MiB are 16,384 pages; a few are new where others have broken the memory into pieces.
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 8_192
+    pages = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(16, 1024, 1024)
+        pages.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    # 64 MiB are 16,384 pages. Whatever took a piece of them meanwhile lets new ones come once.
+    assert min(pages) < 1_000
     torch.set_flush_denormal(False)
