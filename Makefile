@@ -16,6 +16,9 @@ TORCH_INDEX ?= $(shell test "$$(uname -s)" = Linux && ! command -v nvidia-smi >/
 	&& echo https://download.pytorch.org/whl/cpu)
 PIP_FLAGS ?=
 
+# What is imported is compiled once and kept: the tests and the demonstration start Python often.
+unexport PYTHONDONTWRITEBYTECODE
+
 PIP := .venv/bin/python -m pip --disable-pip-version-check
 # Modules are compiled when they are first imported: most of those that come along never are.
 INSTALL := $(PIP) install --no-compile -c constraints.txt $(PIP_FLAGS)
