@@ -67,14 +67,17 @@ define install_torch
 $(if $(TORCH_INDEX),$(INSTALL) --retries 1 --no-deps --extra-index-url $(TORCH_INDEX) torch)
 endef
 
+# While pip asks for the rest, the other core compiles what every process will import.
+COMPILE_TORCH := .venv/bin/python -m compileall -q .venv/lib/python3*/site-packages/torch
+
 .venv/installed: pyproject.toml constraints.txt
 	$(prepare)
 	$(install_torch)
-	$(INSTALL) -e .
+	$(COMPILE_TORCH) >/dev/null 2>&1 & $(INSTALL) -e .
 	@rm .venv/unfinished && touch $@
 
 .venv/installed-dev: pyproject.toml constraints.txt
 	$(prepare)
 	$(install_torch)
-	$(INSTALL) -e ".[dev]"
+	$(COMPILE_TORCH) >/dev/null 2>&1 & $(INSTALL) -e ".[dev]"
 	@rm .venv/unfinished && touch .venv/installed $@

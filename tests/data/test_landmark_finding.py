@@ -190,10 +190,14 @@ def test_supplied_and_found_landmarks_align_alike(landmarker: Landmarker, origin
     assert float(apart.square().sum(1).mean().sqrt()) <= 3
 
 
-@pytest.mark.parametrize("kind", [MediaPipeLandmarker, DlibLandmarker])
+@pytest.mark.parametrize(
+    "kind", [pytest.param(MediaPipeLandmarker, marks=pytest.mark.data), DlibLandmarker]
+)
 def test_a_model_that_is_none_is_refused(
     kind: type[MediaPipeLandmarker] | type[DlibLandmarker], tmp_path: Path
 ) -> None:
+    if kind is MediaPipeLandmarker:
+        pytest.importorskip("mediapipe")
     (tmp_path / "model.dat").write_bytes(b"not a model")
     with pytest.raises(DataError, match=rf"model\.dat is not a .* for {kind.title}"):
         kind(tmp_path / "model.dat")
