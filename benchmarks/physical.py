@@ -27,7 +27,7 @@ from agns.data.wearer import write_wearer
 from agns.errors import AttackError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.experiment import Experiment
-from agns.evaluation.trials import run_experiment
+from agns.evaluation.trial import run_experiment
 from agns.storage import read_json
 
 HEAD = """\

@@ -13,7 +13,7 @@ import contextlib
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -26,22 +26,20 @@ from torch.utils.flop_counter import FlopCounterMode
 from agns.accessory.frame import place, silhouette
 from agns.accessory.placement import FIXED
 from agns.accessory.wear import wear
-from agns.attack.agn import agn_steps
+from agns.attack.agn import attack_with_agn
 from agns.attack.config import AgnConfig
-from agns.attack.descent import CCS16, COLORS, descent_steps
 from agns.attack.goals import Dodge
 from agns.attack.gradients import add_smoothing, join_gradients, keep_in_range
 from agns.attack.search import search_frames
 from agns.attack.steps import teach_discriminator
-from agns.attack.together import answer_alone, attack_together
 from agns.models.cross_channel import CrossChannelNorm
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
-from agns.models.recognizer import Recognizer, build_recognizer, freeze
+from agns.models.recognizer import Recognizer, build_recognizer
+from agns.models.victim import freeze
 from agns.models.weights import device_of, lay_channels_last
 from agns.storage import versions, write_json
 from agns.training.precision import choose_device, set_up_process
 
-ATTACKERS = 8
 ITERATIONS = 10
 
 
@@ -165,8 +163,9 @@ def check(victim: Recognizer, half: bool) -> Callable[[], object]:
     def step() -> object:
         draws = torch.Generator().manual_seed(1)
         with autocast(victim, half):
-            looking = search_frames(generator, faces, goal, count=32, placement=FIXED, draws=draws)
-            return answer_alone(victim, looking)
+            return search_frames(
+                generator, victim, faces, goal, count=32, placement=FIXED, draws=draws
+            )
 
     return step
 
@@ -183,10 +182,9 @@ def iterations(victim: Recognizer, precision: str) -> Callable[[], object]:
     config = AgnConfig(precision=precision, check_every=ITERATIONS)
 
     def step() -> None:
-        attack = agn_steps(
-            generator.eval(), discriminator.eval(), faces, glasses, goal, config
-        )  # fmt: skip
-        answer_alone(victim, attack)
+        attack_with_agn(
+            generator.eval(), discriminator.eval(), victim, faces, glasses, goal, config
+        )
 
     return step
 
@@ -219,18 +217,6 @@ def judge(device: torch.device, half: bool) -> Callable[[], object]:
         with autocast(discriminator, half):
             verdicts = discriminator(leaf).float()
         torch.autograd.grad(-functional.logsigmoid(verdicts).sum(), leaf)
-
-    return step
-
-
-def descents(victim: Recognizer, count: int, together: int) -> Callable[[], object]:
-    """Two steps of CCS16, three photos each, for several attackers."""
-    faces = torch.rand(count, 3, 3, 224, 224)
-    goal, config = Dodge(subject=0, stop=1e-9), replace(CCS16, steps=1)
-
-    def step() -> None:
-        for some in faces.split(together):
-            attack_together(victim, [descent_steps(own, goal, config) for own in some])
 
     return step
 
@@ -287,11 +273,6 @@ def steps_of(device: torch.device, *, big: bool) -> list[Step]:
         for precision in ("fp32", "bf16"):
             title = f"AGN iterations, of10, {ITERATIONS} with two looks"
             steps.append((title, precision, ITERATIONS, partial(iterations, frozen, precision)))
-        for together in (1, 4, ATTACKERS):
-            title = f"CCS16 on {ATTACKERS} attackers' three photos, of10"
-            variant, shown = f"{together} together, fp32", ATTACKERS * 2 * 3 * len(COLORS)
-            made = partial(descents, frozen, ATTACKERS, together)
-            steps.append((title, variant, shown, made))
     return steps
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from tests.training.small_openface import SmallOpenFace
 
-from agns.models.recognizer import build_recognizer, freeze
+from agns.models.recognizer import build_recognizer
+from agns.models.victim import freeze
 from agns.storage import write_json
 from agns.training.recipe import RECIPES
 from agns.training.triplets import MetricTraining
@@ -29,21 +30,11 @@ def test_a_timed_attack_gradient_is_one_for_each_frame(half: bool) -> None:
     assert bool(gradients.isfinite().all())
 
 
-def test_a_timed_look_and_attacks_side_by_side_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_timed_look_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agns.models.families.OpenFace", SmallOpenFace)
     victim = freeze(build_recognizer("of", ("a", "b"), generator=torch.Generator().manual_seed(0)))
     found = SPEED["check"](victim, False)()
     assert found.frames.shape[1:] == (3, 64, 176)
-    faces = 0
-
-    def count(_: object, inputs: tuple[torch.Tensor]) -> None:
-        nonlocal faces
-        faces += len(inputs[0])
-
-    victim.register_forward_pre_hook(count)
-    SPEED["descents"](victim, 3, 2)()
-    # Two steps, each of five colours on three photos.
-    assert faces == 3 * 2 * 5 * 3
 
 
 @pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)

@@ -17,7 +17,8 @@ from agns.attack.goals import Dodge, Form, Goal, Impersonate
 from agns.errors import AttackError, ConfigError, ImageContractError
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
-from agns.models.recognizer import Recognizer, freeze
+from agns.models.recognizer import Recognizer
+from agns.models.victim import freeze
 from agns.types import Faces, Frames, Glasses, Logits, Progress, silent
 
 GOALS = [Dodge(subject=0, stop=1e-6), Impersonate(subject=0, target=1, stop=1 - 1e-6)]

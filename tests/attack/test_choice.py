@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from agns.accessory.placement import FIXED
-from agns.attack.choice import ChoiceConfig, Kind, choice_steps, draw_uncrafted
+from agns.attack.choice import ChoiceConfig, Kind, attack_by_choice, draw_uncrafted
 from agns.attack.goals import Dodge, Goal, Impersonate
-from agns.attack.methods import METHODS, name_of, seeded, steps_of
+from agns.attack.methods import METHODS, name_of, run_attack, seeded
 from agns.attack.outcome import FrameOutcome
-from agns.attack.together import answer_alone
 from agns.errors import AttackError, ConfigError
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator
-from agns.models.recognizer import Recognizer, freeze
+from agns.models.recognizer import Recognizer
+from agns.models.victim import freeze
 from agns.types import Faces, Pixels, Progress, silent
 
 DODGE = Dodge(subject=1, stop=1e-6)
@@ -34,8 +34,7 @@ def choose(
     **settings: object,
 ) -> FrameOutcome:  # fmt: skip
     config = ChoiceConfig(**{"count": 12, **settings})
-    steps = choice_steps(photos, glasses, goal, config, progress=progress)
-    return answer_alone(freeze(victim), steps)
+    return attack_by_choice(victim, photos, glasses, goal, config, progress=progress)
 
 
 @pytest.mark.parametrize(
@@ -90,10 +89,9 @@ def test_each_is_a_method_by_its_name(
         assert isinstance(method, ChoiceConfig)
         assert name_of(seeded(method, 5)) == name
         few = replace(method, count=3)
-        steps = steps_of(
-            few, photos, DODGE, generator=gan[0], discriminator=gan[1], glasses=glasses
+        found = run_attack(
+            few, victim, photos, DODGE, generator=gan[0], discriminator=gan[1], glasses=glasses
         )
-        found = answer_alone(freeze(victim), steps)
         assert found.iterations == 3
 
 

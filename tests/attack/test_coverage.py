@@ -10,7 +10,8 @@ import torch
 from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
 from agns.attack.coverage import choose_greedily, covered, dodges, worth_to_subjects
-from agns.models.recognizer import Recognizer, freeze
+from agns.models.recognizer import Recognizer
+from agns.models.victim import freeze
 from agns.types import Faces
 
 

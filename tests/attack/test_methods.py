@@ -10,10 +10,9 @@ from agns.attack.choice import ChoiceConfig
 from agns.attack.config import AgnConfig
 from agns.attack.descent import CCS16, CCS16_PHYSICAL, PGD, DescentConfig
 from agns.attack.goals import Dodge
-from agns.attack.methods import METHODS, Method, disturbed, name_of, palette_of, steps_of
+from agns.attack.methods import METHODS, Method, disturbed, name_of, palette_of, run_attack
 from agns.attack.outcome import Outcome
 from agns.attack.pixels import PixelConfig
-from agns.attack.together import answer_alone
 from agns.models.dcgan import Discriminator, Generator
 from agns.models.recognizer import Recognizer
 from agns.types import Faces, Pixels
@@ -33,11 +32,10 @@ def test_every_method_gives_what_scoring_needs(
     frozen: Recognizer, photos: Faces, gan: tuple[Generator, Discriminator], glasses: Pixels,
     name: str,
 ) -> None:  # fmt: skip
-    steps = steps_of(
-        SHORT[name], photos[:2], Dodge(subject=0, stop=1e-9),
+    outcome = run_attack(
+        SHORT[name], frozen, photos[:2], Dodge(subject=0, stop=1e-9),
         generator=gan[0], discriminator=gan[1], glasses=glasses[:4],
     )  # fmt: skip
-    outcome = answer_alone(frozen, steps)
     assert isinstance(outcome, Outcome)
     assert isinstance(outcome, AgnOutcome) == (name == "agn")
     assert outcome.frames.shape[1:] == (3, 64, 176)

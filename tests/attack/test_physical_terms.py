@@ -18,7 +18,8 @@ from agns.attack.methods import disturbed
 from agns.attack.outcome import FrameOutcome
 from agns.errors import ConfigError, DataError
 from agns.models.dcgan import Discriminator, Generator
-from agns.models.recognizer import Recognizer, freeze
+from agns.models.recognizer import Recognizer
+from agns.models.victim import freeze
 from agns.types import Faces, Frames, Glasses
 
 NEVER = Dodge(subject=0, stop=1e-9)

@@ -7,8 +7,7 @@ import torch
 
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Dodge, Goal, Impersonate
-from agns.attack.pixels import PixelConfig, attack_with_pixels, pixel_steps
-from agns.attack.together import answer_alone
+from agns.attack.pixels import PixelConfig, attack_with_pixels
 from agns.errors import AttackError, ConfigError
 from agns.models.recognizer import Recognizer
 
@@ -81,7 +80,7 @@ def test_a_victim_that_is_not_finite_ends_it(frozen: Recognizer, noise: torch.Te
             for weights in victim.head.parameters():
                 weights.fill_(torch.nan)
 
-    outcome = answer_alone(victim, pixel_steps(noise, GOALS[0], CONFIG, progress=spoil))
+    outcome = attack_with_pixels(victim, noise, GOALS[0], CONFIG, progress=spoil)
     assert (outcome.stopped_because, outcome.iterations) == ("not finite", 2)
     assert bool(outcome.frames.isfinite().all())
     with pytest.raises(AttackError, match="cannot begin"):

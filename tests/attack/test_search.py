@@ -8,12 +8,14 @@ from tests.attack.conftest import build_victim, draw_coarse_photos
 from agns.accessory.frame import place, silhouette
 from agns.accessory.placement import FIXED, Placement
 from agns.accessory.wear import wear
+from agns.attack import search
 from agns.attack.goals import Dodge, Goal, Impersonate
+from agns.attack.query import query_logits
 from agns.attack.search import Candidates, draw_photos, search_frames, typicality
-from agns.attack.together import Steps, answer_alone
 from agns.models.dcgan import Discriminator, Generator, sample_latents
-from agns.models.recognizer import Recognizer, freeze
-from agns.types import Faces, Frames, Glasses, Latents
+from agns.models.recognizer import Recognizer
+from agns.models.victim import freeze
+from agns.types import Faces, Frames, Glasses, Latents, Logits
 
 COUNT = 16
 
@@ -70,14 +72,14 @@ class Bench:
         return goal(goal(0.5).probability(between)), means
 
     def search(self, goal: Goal, **settings: object) -> Candidates | None:
-        steps = search_frames(
+        return search_frames(
             self.generator,
+            self.victim,
             self.photos,
             goal,
             count=COUNT,
             **{"placement": FIXED, "draws": draws(), **settings},
         )
-        return answer_alone(self.victim, steps)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,19 @@ def common(built: tuple[Generator, Discriminator, torch.Tensor]) -> Bench:
 def bench(common: Bench) -> Bench:
     common.images.clear()
     return common
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Faces, str]]:
+    """What the victim is shown, and in what precision."""
+    seen: list[tuple[Faces, str]] = []
+
+    def noted(victim: Recognizer, faces: Faces, *, precision: str) -> Logits:
+        seen.append((faces, precision))
+        return query_logits(victim, faces, precision=precision)
+
+    monkeypatch.setattr(search, "query_logits", noted)
+    return seen
 
 
 goal_names = pytest.mark.parametrize("name", ["dodge", "impersonate"])
@@ -114,18 +129,13 @@ def test_frames_without_a_chance_leave_after_the_first_photo(bench: Bench) -> No
 
 
 def test_photos_are_tried_in_the_order_asked_for_and_the_same_frames_are_found(
-    bench: Bench,
+    bench: Bench, shown: list[tuple[Faces, str]]
 ) -> None:
     goal, _ = bench.stop_after(3, name="dodge")
     order = torch.tensor([4, 2, 0, 5, 1, 3])
-    looking = search_frames(
-        bench.generator, bench.photos, goal, count=COUNT, placement=FIXED, draws=draws(),
-        order=order, pairs=COUNT,
-    )  # fmt: skip
-    first = next(looking)
-    worn = FIXED.wear(bench.photos, bench.frames, torch.full((COUNT,), 4))
-    torch.testing.assert_close(first.worn, worn)
     found = bench.search(goal, order=order, pairs=COUNT)
+    worn = FIXED.wear(bench.photos, bench.frames, torch.full((COUNT,), 4))
+    torch.testing.assert_close(shown[0][0], worn)
     assert torch.equal(found.latents, bench.search(goal).latents)
 
 
@@ -139,25 +149,11 @@ def test_nothing_is_found_where_no_frame_comes_up_to_what_is_to_be_beaten(bench:
 
 @pytest.mark.parametrize("stop", [1e-6, None])
 def test_what_is_sorted_out_in_bfloat16_is_found_in_full_precision(
-    bench: Bench, stop: float | None
+    bench: Bench, shown: list[tuple[Faces, str]], stop: float | None
 ) -> None:
     goal = bench.stop_after(5, name="dodge")[0] if stop is None else Dodge(subject=1, stop=stop)
-    steps = search_frames(
-        bench.generator, bench.photos, goal, count=COUNT, placement=FIXED, draws=draws(),
-        precision="bf16", keep=COUNT,
-    )  # fmt: skip
-    asked: list[str] = []
-
-    def noted() -> Steps[Candidates | None]:
-        question = next(steps)
-        while True:
-            asked.append(question.precision)
-            try:
-                question = steps.send((yield question))
-            except StopIteration as end:
-                return end.value
-
-    found = answer_alone(bench.victim, noted())
+    found = bench.search(goal, precision="bf16", keep=COUNT)
+    asked = [precision for _, precision in shown]
     exact = bench.search(goal, keep=COUNT)
     assert asked[0] == "bf16"
     assert asked[-1] == "fp32"

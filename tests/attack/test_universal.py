@@ -15,7 +15,6 @@ from agns.attack.config import AgnConfig
 from agns.attack.coverage import choose_greedily, dodges, worth_to_subjects
 from agns.attack.goals import DodgeEach
 from agns.attack.search import search_frames
-from agns.attack.together import answer_alone
 from agns.attack.universal import (
     UniversalConfig,
     UniversalOutcome,
@@ -24,7 +23,8 @@ from agns.attack.universal import (
 )
 from agns.errors import AttackError, ConfigError, ImageContractError
 from agns.models.dcgan import Discriminator, Generator, sample_latents
-from agns.models.recognizer import Recognizer, freeze
+from agns.models.recognizer import Recognizer
+from agns.models.victim import freeze
 from agns.types import Faces, Glasses, Progress, silent
 
 QUICK = UniversalConfig(
@@ -128,11 +128,10 @@ def test_steps_make_each_photos_own_subject_less_likely(scene: Scene) -> None:
 @torch.no_grad()
 def test_a_look_watches_each_photos_own_subject(scene: Scene) -> None:
     goal, frozen = DodgeEach(subjects=SUBJECTS, stop=1e-6), freeze(scene.victim)
-    looking = search_frames(
-        scene.gan[0], scene.photos, goal, count=4, placement=FIXED,
+    found = search_frames(
+        scene.gan[0], frozen, scene.photos, goal, count=4, placement=FIXED,
         draws=torch.Generator().manual_seed(5), pairs=7,
     )  # fmt: skip
-    found = answer_alone(frozen, looking)
     for latent, frame in zip(found.latents, found.frames, strict=True):
         torch.testing.assert_close(scene.gan[0](latent[None])[0], frame)
     own = [

@@ -114,7 +114,7 @@ def test_a_file_in_place_of_the_results_is_misuse_before_the_attack_begins(
     def begin(*arguments: object, **rest: object) -> None:
         pytest.fail("the attack began, though its results have nowhere to go")
 
-    monkeypatch.setattr("agns.evaluation.trial.steps_of", begin)
+    monkeypatch.setattr("agns.evaluation.trial.run_attack", begin)
     (tmp_path / "attack").write_text("mine", encoding="utf-8")
     done = agns(*IMPERSONATE, "--target", "Synthetic_001", *options, "--out", tmp_path / "attack")
     assert done.code == 2
@@ -172,15 +172,15 @@ def test_ctrl_c_says_that_scoring_begins_and_how_to_leave(
     number: int,
     code: int,
 ) -> None:
-    steps_of = trial.steps_of
+    run_attack = trial.run_attack
 
     def pressed(*given: Any, progress: Any, **named: Any) -> Any:
         def press(*_: object) -> None:
             os.kill(os.getpid(), number)
 
-        return steps_of(*given, progress=press, **named)
+        return run_attack(*given, progress=press, **named)
 
-    monkeypatch.setattr(trial, "steps_of", pressed)
+    monkeypatch.setattr(trial, "run_attack", pressed)
     out = tmp_path / "attack"
     quick = ("--batch", 4, "--samples", 4)
     done = agns(*IMPERSONATE, "--target", "Synthetic_002", *options, *quick, "--out", out)

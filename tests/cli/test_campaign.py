@@ -39,8 +39,6 @@ control_frames: 2
 frames: 4
 """
 
-TOGETHER = PLAN + "together: 2\n"
-
 PGD = PLAN.replace("  - {{method: agn", "  # - {{method: agn")
 
 ALONE = ", Synthetic_001]", "]"
@@ -54,10 +52,10 @@ def plan(write_plan: Callable[[str], Path]) -> Path:
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory, weights: Any, folder: Path) -> Path:
-    """A run in one go, of two attacks side by side."""
+    """A run in one go."""
     root = tmp_path_factory.mktemp("unbroken")
     plan = root / "plan.yaml"
-    text = TOGETHER.format(recognizer=weights.recognizer, faces=folder)
+    text = PLAN.format(recognizer=weights.recognizer, faces=folder)
     plan.write_text(text, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AGNS_CACHE", str(root / "cache"))
@@ -168,52 +166,47 @@ def test_a_campaign_broken_off_anywhere_ends_with_the_figures_of_an_unbroken_one
     monkeypatch: pytest.MonkeyPatch,
     unbroken: Path,
 ) -> None:
-    plan = write_plan(TOGETHER)
-    broken, attacks = tmp_path / "broken", 0
-    run_trials = running.run_trials
+    plan = write_plan(PLAN)
+    broken, made = tmp_path / "broken", list[Path]()
+    run_attack = running._run_attack
 
-    def breaks(*given: Any, **named: Any) -> Any:
-        nonlocal attacks
-        attacks += 1
-        reports = run_trials(*given, **named)
-        if attacks <= 2:
+    def breaks(plan: Any, cell: Any, opened: Any, out: Path, watch: Any) -> None:
+        made.append(out)
+        run_attack(plan, cell, opened, out, watch)
+        if len(made) in (1, 3):
             # The artefacts are there, and the ledger does not know of them.
             raise KeyboardInterrupt
-        return reports
 
-    monkeypatch.setattr(running, "run_trials", breaks)
+    monkeypatch.setattr(running, "_run_attack", breaks)
     assert agns("campaign", "run", plan, "--out", broken).code == 130
     # What is there as a whole is not made again.
     assert agns("campaign", "run", plan, "--out", broken).code == 130
-    results = (broken / "cells").glob("*/result.json")
-    late = [path for path in results if read_json(path)["method"] == "agn"]
-    assert len(late) == 2
     # This is made again, as it might be half written.
-    late[0].unlink()
+    (made[-1] / "result.json").unlink()
     done = agns("campaign", "run", plan, "--out", broken)
-    assert (done.code, attacks) == (0, 3), done.err
+    assert (done.code, len(made)) == (0, 5), done.err
     assert figures(broken) == figures(unbroken)
 
     again = agns("campaign", "run", plan, "--out", broken)
-    assert (again.code, attacks) == (0, 3)
+    assert (again.code, len(made)) == (0, 5)
 
 
 def work_until_killed(*given: Any) -> None:
     """What a process of a campaign does, but that the first to begin an attack is killed at it."""
-    run_cells = running.run_cells
+    run_cell = running.run_cell
 
     def killed_once(*given: Any) -> Any:
         with contextlib.suppress(FileExistsError):
             Path(os.environ["AGNS_KILLED"]).touch(exist_ok=False)
             os.kill(os.getpid(), signal.SIGKILL)
-        return run_cells(*given)
+        return run_cell(*given)
 
     with pytest.MonkeyPatch.context() as patch:
         # Nothing that is patched by tests is so in a process of its own.
         patch.setitem(FAMILIES, "tiny", TINY)
         draw_nothing(patch)
         score_briefly(patch)
-        patch.setattr(running, "run_cells", killed_once)
+        patch.setattr(running, "run_cell", killed_once)
         working._work_alone(*given)
 
 
@@ -221,7 +214,7 @@ def work_until_killed(*given: Any) -> None:
 def test_processes_share_a_campaign_and_one_that_is_killed_loses_nothing(
     agns: Run, write_plan: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = write_plan(PGD + "seeds: [0, 1]\ntogether: 2\n")
+    plan = write_plan(PGD + "seeds: [0, 1]\n")
     whole, shared = tmp_path / "whole", tmp_path / "shared"
     assert agns("campaign", "run", plan, "--out", whole).code == 0
     monkeypatch.setattr(working, "_work_alone", work_until_killed)
@@ -292,27 +285,6 @@ def test_another_recogniser_under_the_same_name_is_refused(
     done = agns("campaign", "run", plan, "--out", tmp_path / "out")
     assert done.code == 2
     assert "is not the recogniser any more" in done.complaint
-
-
-@pytest.mark.usefixtures("few_controls", "no_pictures")
-def test_of_cells_that_run_together_one_that_cannot_leaves_the_others_alone(
-    agns: Run, write_plan: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plan = write_plan(PGD + "together: 2\n")
-    prepare = running.prepare
-
-    def picky(apparatus: Any, faces: Any, experiment: Any, *given: Any) -> Any:
-        if experiment.subject == "Synthetic_000":
-            cannot()
-        return prepare(apparatus, faces, experiment, *given)
-
-    monkeypatch.setattr(running, "prepare", picky)
-    done = agns("campaign", "run", plan, "--out", tmp_path / "out")
-    assert "1 of 2 attacks have results, 1 failed" in done.out
-    told = read_json(tmp_path / "out" / "report.json")["cells"]
-    assert {cell["cell"]["subject"] for cell in told if cell["state"] == "failed"} == {
-        "Synthetic_000"
-    }
 
 
 def test_a_victim_that_does_not_open_ends_the_run_and_leaves_its_cells_open(

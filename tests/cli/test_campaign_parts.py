@@ -64,21 +64,20 @@ def attacks(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     def share(*words: str) -> float:
         return hashlib.sha256("-".join(words).encode()).digest()[0] / 255
 
-    def run_cells(_: object, cells: Sequence[Cell], __: object, folder: Path, ___: object) -> Any:
-        ended: list[object] = []
-        for cell in cells:
-            fakes.made.append(f"{cell.recognizer} {cell.subject}")
-            fakes.before()
-            rate = {"success_rate": share(cell.key), "recognized": {"success_rate": None}}
-            result = {
-                "subject": cell.subject, "seconds": 4, "reached_stop_value": True, "craft": rate,
-                "held_out": rate, "controls": {"benign": rate}, "warnings": [cell.key],
-                "stealth": {"discriminator_score": share(cell.key, "d"), "nearest_real": 0.1},
-            }  # fmt: skip
-            write_json(folder / cell.key / "result.json", result)
-            write_image(folder / cell.key / "frame.png", torch.rand(3, 64, 176))
-            ended.append(AttackError("no luck") if fakes.fails else result)
-        return ended
+    def run_cell(_: object, cell: Cell, __: object, folder: Path, ___: object) -> Any:
+        fakes.made.append(f"{cell.recognizer} {cell.subject}")
+        fakes.before()
+        rate = {"success_rate": share(cell.key), "recognized": {"success_rate": None}}
+        result = {
+            "subject": cell.subject, "seconds": 4, "reached_stop_value": True, "craft": rate,
+            "held_out": rate, "controls": {"benign": rate}, "warnings": [cell.key],
+            "stealth": {"discriminator_score": share(cell.key, "d"), "nearest_real": 0.1},
+        }  # fmt: skip
+        write_json(folder / cell.key / "result.json", result)
+        write_image(folder / cell.key / "frame.png", torch.rand(3, 64, 176))
+        if fakes.fails:
+            raise AttackError("no luck")
+        return result
 
     def score_frame(_: object, result: Any, *__: object, **___: object) -> dict[str, object]:
         rates = {"digital": "a", "photographed": "b", "benign": "c", "bare": "d"}
@@ -87,7 +86,7 @@ def attacks(monkeypatch: pytest.MonkeyPatch) -> Fakes:
             for name, word in rates.items()
         }
 
-    monkeypatch.setattr(running, "run_cells", run_cells)
+    monkeypatch.setattr(running, "run_cell", run_cell)
     monkeypatch.setattr(running, "examine_victim", lambda _, subjects: ["of", *subjects])
     monkeypatch.setattr(transfer, "score_frame", score_frame)
     # Pictures take longest, and are made from the same findings.

@@ -223,41 +223,6 @@ def test_a_cluster_of_this_machines_processes_makes_frames_for_many_too(
     assert len(list(shared.glob("cells/universal-*/frames/02.png"))) == 1
 
 
-def test_cells_that_run_together_do_so_on_a_cluster(
-    agns: Run, plan: Path, client: Client, tmp_path: Path
-) -> None:
-    both = tmp_path / "plan.yaml"
-    both.write_text(plan.read_text(encoding="utf-8") + "together: 2\n", encoding="utf-8")
-    one, many = tmp_path / "one", tmp_path / "many"
-    assert agns("campaign", "run", both, "--out", one).code == 0
-    done = agns("campaign", "run", both, "--out", many, "--dask", address(client))
-    assert done.code == 0, done.err
-    assert done.out.count("min left") == 4
-    assert figures(many) == figures(one)
-    assert sum(sentence is not None for sentence, _ in figures(many)) == 2
-
-
-def test_what_breaks_down_together_is_tried_alone(
-    plan: Path, client: Client, tmp_path: Path
-) -> None:
-    file = tmp_path / "alone"
-    file.touch()
-
-    def breaks(_: object) -> None:
-        with file.open("a", encoding="utf-8") as tries:
-            tries.write("x")
-        raise RuntimeError("no memory")
-
-    read = replace(read_plan(plan), frames=18, together=2)
-    ledger = begin(read, tmp_path)
-    work_on_cluster(read, ledger, tmp_path, breaks, client)
-    rows = ledger.rows()
-    ledger.close()
-    assert {row.state for row in rows} == {"failed"}
-    # Two pairs, then four cells, three tries each.
-    assert len(file.read_text(encoding="utf-8")) == 3 * (2 + 4)
-
-
 def test_a_result_that_was_not_entered_is_not_worked_for_again(
     plan: Path, client: Client, tmp_path: Path
 ) -> None:
@@ -383,7 +348,7 @@ def test_a_worker_that_lives_on_opens_a_victim_anew_for_another_device(
     assert victim.faces is not None
     (cell, *_) = cells_of(read, {victim.name: tuple(list_identities(victim.faces))})
     order = cluster_worker.Order(
-        plan=read, cells=(cell,), victim=victim, content="", threads=None, agns=""
+        plan=read, cell=cell, victim=victim, content="", threads=None, agns=""
     )
 
     def opened(device: str) -> object:

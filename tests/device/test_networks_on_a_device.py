@@ -22,8 +22,9 @@ from agns.evaluation.controls import logits_wearing
 from agns.images import from_pixels
 from agns.models.backbone import load_start
 from agns.models.dcgan import load_discriminator, load_generator, sample_latents
-from agns.models.recognizer import Recognizer, build_recognizer, freeze, load_recognizer
+from agns.models.recognizer import Recognizer, build_recognizer, load_recognizer
 from agns.models.shipped import shipped_weights
+from agns.models.victim import class_of, freeze
 from agns.models.weights import device_of
 from agns.training.head import train_head
 from agns.training.metric import MetricTraining, train_metric
@@ -97,7 +98,7 @@ def test_an_attack_on_a_device_brings_the_probability_down(
     precision: str, device: torch.device, people: FaceSet, glasses: Pixels
 ) -> None:
     victim = shipped(device)
-    subject = victim.index_of(people.identities[0])
+    subject = class_of(victim, people.identities[0])
     photos = people.faces(people.of(people.identities[0])[:2])
     before = victim(photos).softmax(1)[:, subject].mean()
     found = attack_with_agn(
@@ -121,7 +122,7 @@ def test_an_attack_on_a_device_brings_the_probability_down(
 
 def test_pixels_descend_on_a_device(device: torch.device, people: FaceSet) -> None:
     victim = shipped(device)
-    subject = victim.index_of(people.identities[0])
+    subject = class_of(victim, people.identities[0])
     photos = people.faces(people.of(people.identities[0])[:2])
     found = attack_by_descent(
         victim, photos, Dodge(subject=subject, stop=NEVER), replace(CCS16, steps=3)

@@ -19,7 +19,7 @@ from agns.evaluation.attack_report import AttackReport
 from agns.evaluation.controls import control_frames, logits_wearing
 from agns.evaluation.experiment import Experiment
 from agns.evaluation.metrics import measure_success
-from agns.evaluation.trials import run_experiment
+from agns.evaluation.trial import run_experiment
 from agns.geometry import warp
 from agns.images import read_image
 

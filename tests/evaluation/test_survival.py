@@ -3,22 +3,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from agns.accessory.frame import silhouette
 from agns.attack.goals import Dodge
 from agns.evaluation.survival import SurvivalPoint, draw_survival, measure_survival
-from agns.models.recognizer import Recognizer
 from agns.storage import write_json
 
 
-class RedOnTheFrame(Recognizer):
+class RedOnTheFrame:
     """Takes a face for class 1 where the frame's pixels are redder than green, else for class 0."""
 
-    def __init__(self) -> None:
-        nn.Module.__init__(self)
+    identities = ("Ann", "Bob")
 
-    def forward(self, faces: Tensor) -> Tensor:
+    def __call__(self, faces: Tensor) -> Tensor:
         worn = silhouette() > 0
         redness = (faces[:, 0] - faces[:, 1])[:, worn].mean(1)
         return torch.stack([torch.zeros_like(redness), 40 * (redness - 0.1)], 1)
@@ -31,7 +29,7 @@ def points() -> list[SurvivalPoint]:
     faces = torch.full((4, 3, 224, 224), 0.4)
     axes = {"yaw": (0.0, 20.0), "cast": (-0.4, 0.0)}
     return measure_survival(
-        RedOnTheFrame().eval(),
+        RedOnTheFrame(),
         Dodge(subject=0),
         faces,
         red,

@@ -11,9 +11,10 @@ from tests.models.conftest import NAMES, RECORD
 
 from agns.errors import ConfigError, WeightsError
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
-from agns.models.recognizer import Recognizer, freeze, load_recognizer, save_recognizer
+from agns.models.recognizer import Recognizer, load_recognizer, save_recognizer
 from agns.models.sharing import Shareable
 from agns.models.shipped import shipped_weights
+from agns.models.victim import freeze
 from agns.storage import load_tensors, read_json, save_tensors
 
 NETWORKS = (Recognizer, Generator, Discriminator)

@@ -19,13 +19,13 @@ from agns.attack.config import AgnConfig
 from agns.attack.goals import Wish
 from agns.attack.gradients import add_printing, add_smoothing, keep_in_range
 from agns.attack.outcome import Reason
+from agns.attack.query import query_gradient
 from agns.attack.search import Candidates, check_photos, draw_photos, search_frames, typicality
 from agns.attack.steps import join_objectives, teach_discriminator
-from agns.attack.together import Question, Steps, answer_alone
 from agns.errors import AttackError
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
-from agns.models.recognizer import Recognizer, freeze
+from agns.models.victim import Victim, freeze
 from agns.models.weights import device_of, lay_channels_last
 from agns.training.precision import autocast
 from agns.types import Faces, Frames, Glasses, Progress, silent
@@ -73,7 +73,7 @@ class AgnOutcome:
 def attack_with_agn(
     generator: Generator,
     discriminator: Discriminator,
-    recognizer: Recognizer,
+    victim: Victim,
     faces: Faces,
     glasses: Glasses,
     goal: Wish,
@@ -87,8 +87,8 @@ def attack_with_agn(
     Args:
         generator: Pretrained on eyeglasses; not changed.
         discriminator: Pretrained with it; not changed.
-        recognizer: The victim, attacked in evaluation mode; not changed. The three networks may be
-            on a GPU, all else stays on the CPU.
+        victim: Attacked in evaluation mode; not changed. The three networks may be on a GPU, all
+            else stays on the CPU.
         faces: The attacker's own aligned photos, (photos, 3, 224, 224), in [0, 1].
         glasses: Real 64x176 frames as bytes.
         goal: Whom to dodge or impersonate, and when it is enough; each photo may have its own.
@@ -107,31 +107,8 @@ def attack_with_agn(
         ConfigError: There is no palette where the settings say.
         DataError: It cannot be read.
     """
-    return answer_alone(
-        freeze(recognizer),
-        agn_steps(
-            generator, discriminator, faces, glasses, goal, config,
-            placement=placement, progress=progress,
-        ),
-    )  # fmt: skip
-
-
-def agn_steps(
-    generator: Generator,
-    discriminator: Discriminator,
-    faces: Faces,
-    glasses: Glasses,
-    goal: Wish,
-    config: AgnConfig,
-    *,
-    placement: Placement = FIXED,
-    progress: Progress = silent,
-) -> Steps[AgnOutcome]:
-    """What `attack_with_agn` does, with victim and errors left to whoever runs it.
-
-    The attack is of one recogniser: the same one must answer from beginning to end.
-    """
     check_photos(faces)
+    victim = freeze(victim)
     palette = palette_at(config.palette)
     steps = config.passes * (len(glasses) // config.batch)
     if steps == 0:
@@ -170,9 +147,10 @@ def agn_steps(
     # Per photo, how far frames were from the goal lately.
     resistance = torch.ones(len(faces))
 
-    def look(beat: float) -> Steps[Candidates | None]:
+    def look(beat: float) -> Candidates | None:
         return search_frames(
             generator,
+            victim,
             faces,
             goal,
             count=config.samples,
@@ -185,7 +163,7 @@ def agn_steps(
         )
 
     try:
-        best = yield from look(math.inf)
+        best = look(math.inf)
     except FloatingPointError as error:
         raise AttackError(f"the attack cannot begin: {error}") from error
     assert best is not None
@@ -218,20 +196,20 @@ def agn_steps(
             worn = placement.wear(faces, leaf, photos, draws=random)
             wanted = goal.on(photos)
             loss = partial(wanted.loss, form=config.objective)
-            answer = yield Question(worn=worn.detach(), loss=loss, precision=config.precision)
-            lacking = wanted.shortfall(answer.logits)
+            logits, slope = query_gradient(victim, worn, loss, precision=config.precision)
+            lacking = wanted.shortfall(logits)
             # A photo may be drawn twice in a batch: its mean counts.
             lately = resistance.scatter_reduce(0, photos, lacking, "mean", include_self=False)
             resistance = (resistance + lately).clamp_min(1e-6) / 2
             figures = {
                 "discriminator": float(functional.logsigmoid(verdicts.detach()).mean()),
-                "recognizer": float(loss(answer.logits).mean()),
+                "recognizer": float(loss(logits).mean()),
                 "loss": lesson.loss,
-                "probability": float(wanted.watched(answer.logits).mean()),
+                "probability": float(wanted.watched(logits).mean()),
             }
             if not all(math.isfinite(value) for value in figures.values()):
                 raise FloatingPointError("a loss is not finite")
-            (erring,) = torch.autograd.grad(worn, leaf, answer.slope)
+            (erring,) = torch.autograd.grad(worn, leaf, slope)
             joined = join_objectives(leaf, verdicts, erring, config)
             optimize_generator.zero_grad()
             limit = roughness * (1 + step * config.loosening)
@@ -244,7 +222,7 @@ def agn_steps(
             step += 1
             history.append(figures)
             if step % config.check_every == 0 or step == steps:
-                found = yield from look(best.shortfall)
+                found = look(best.shortfall)
                 if found is not None and found.shortfall <= best.shortfall:
                     best, finest = found, copy.deepcopy(generator.state_dict())
                 if best.met:

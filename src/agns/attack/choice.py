@@ -16,11 +16,12 @@ from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Goal
 from agns.attack.outcome import FrameOutcome, Reason
+from agns.attack.query import query_logits
 from agns.attack.search import check_photos
-from agns.attack.together import Question, Steps
 from agns.errors import AttackError, ConfigError
 from agns.images import from_pixels
 from agns.models.dcgan import build_gan, sample_latents
+from agns.models.victim import Victim, freeze
 from agns.types import Faces, Frames, Glasses, Progress, silent
 
 Kind: TypeAlias = Literal["benign", "untrained_generator", "noise", "solid"]
@@ -82,7 +83,8 @@ def draw_uncrafted(
     return torch.rand(count, 3, *FRAME_SIZE, generator=generator)
 
 
-def choice_steps(
+def attack_by_choice(
+    victim: Victim,
     faces: Faces,
     glasses: Glasses,
     goal: Goal,
@@ -90,10 +92,11 @@ def choice_steps(
     *,
     placement: Placement = FIXED,
     progress: Progress = silent,
-) -> Steps[FrameOutcome]:
+) -> FrameOutcome:
     """Try frames on all photos, and keep those that come nearest to the goal.
 
     Args:
+        victim: Attacked in evaluation mode; not changed.
         faces: The attacker's photos, (photos, 3, 224, 224), in [0, 1].
         glasses: Real 64x176 frames as bytes.
         goal: Whom to dodge or impersonate.
@@ -109,6 +112,7 @@ def choice_steps(
         AttackError: There are no faces, there is no real frame to choose, or logits are not finite.
     """
     check_photos(faces)
+    victim = freeze(victim)
     if config.kind == "benign" and len(glasses) == 0:
         raise AttackError("there is no real frame to choose from")
     started = time.perf_counter()
@@ -119,7 +123,7 @@ def choice_steps(
     reason: Reason = "used up its frames"
     try:
         for some in frames.split(max(1, config.batch // len(faces))):
-            found = yield from _try_on(faces, some, goal, config.batch, placement)
+            found = _try_on(victim, faces, some, goal, config.batch, placement)
             if not bool(found.isfinite().all()):
                 raise AttackError("the recogniser's logits are not finite")
             lacking = torch.cat([lacking, found])
@@ -144,14 +148,19 @@ def choice_steps(
 
 
 def _try_on(
-    faces: Faces, frames: Frames, goal: Goal, batch: int, placement: Placement
-) -> Steps[Float[Tensor, " frames"]]:
+    victim: Victim,
+    faces: Faces,
+    frames: Frames,
+    goal: Goal,
+    batch: int,
+    placement: Placement,
+) -> Float[Tensor, " frames"]:
     """Each frame's mean shortfall."""
     sums = frames.new_zeros(len(frames))
     for photos in torch.arange(len(faces)).split(max(1, batch // len(frames))):
         worn = placement.wear(
             faces, frames.repeat_interleave(len(photos), 0), photos.repeat(len(frames))
         )
-        answer = yield Question(worn=worn)
-        sums += goal.shortfall(answer.logits).reshape(len(frames), len(photos)).sum(1)
+        logits = query_logits(victim, worn)
+        sums += goal.shortfall(logits).reshape(len(frames), len(photos)).sum(1)
     return sums / len(faces)

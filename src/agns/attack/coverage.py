@@ -6,7 +6,7 @@ from torch import Tensor
 
 from agns.accessory.placement import FIXED
 from agns.attack.goals import DodgeEach
-from agns.models.recognizer import Recognizer
+from agns.models.victim import Victim
 from agns.types import Faces, Frames, Labels, Progress, silent
 
 
@@ -47,7 +47,7 @@ def choose_greedily(worth: Float[Tensor, "choices persons"], count: int) -> list
 
 @torch.no_grad()
 def dodges(
-    victim: Recognizer,
+    victim: Victim,
     faces: Faces,
     subjects: Labels,
     frames: Frames,

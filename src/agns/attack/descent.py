@@ -32,10 +32,10 @@ from agns.accessory.printability import check_palette, non_printability, palette
 from agns.accessory.smoothness import total_variation
 from agns.attack.goals import Goal, log_odds
 from agns.attack.outcome import FrameOutcome, Reason
+from agns.attack.query import query_gradient
 from agns.attack.search import check_photos
-from agns.attack.together import Question, Steps, answer_alone
 from agns.errors import AttackError, ConfigError
-from agns.models.recognizer import Recognizer, freeze
+from agns.models.victim import Victim, freeze
 from agns.types import Faces, Frames, Logits, Progress, silent
 
 COLORS = {
@@ -130,7 +130,7 @@ PGD = DescentConfig(steps=100, step=0.01, momentum=0, bound=0.12, signed=True)
 
 
 def attack_by_descent(
-    recognizer: Recognizer,
+    victim: Victim,
     faces: Faces,
     goal: Goal,
     config: DescentConfig,
@@ -141,7 +141,7 @@ def attack_by_descent(
     """Let frames of each solid colour descend together, until one reaches the stop value.
 
     Args:
-        recognizer: The victim, attacked in evaluation mode; not changed.
+        victim: Attacked in evaluation mode; not changed.
         faces: The attacker's photos, (photos, 3, 224, 224), in [0, 1].
         goal: Whom to dodge or impersonate, and when it is enough.
         config: The settings.
@@ -158,22 +158,8 @@ def attack_by_descent(
         ConfigError: There is no palette where the settings say.
         DataError: It cannot be read.
     """
-    return answer_alone(
-        freeze(recognizer),
-        descent_steps(faces, goal, config, placement=placement, progress=progress),
-    )
-
-
-def descent_steps(
-    faces: Faces,
-    goal: Goal,
-    config: DescentConfig,
-    *,
-    placement: Placement = FIXED,
-    progress: Progress = silent,
-) -> Steps[FrameOutcome]:
-    """What `attack_by_descent` does, with victim and errors left to whoever runs it."""
     check_photos(faces)
+    victim = freeze(victim)
     palette = palette_at(config.palette)
     started = time.perf_counter()
     draws = torch.Generator().manual_seed(config.seed)
@@ -185,7 +171,7 @@ def descent_steps(
     reason: Reason = "used up its steps"
     try:
         for step in range(config.steps + 1):
-            gradient, lacking = yield from _look(faces, frames, goal, config.batch, placement, None)
+            gradient, lacking = _look(victim, faces, frames, goal, config.batch, placement, None)
             if not bool(lacking.isfinite().all()):
                 if step == 0:
                     raise AttackError(
@@ -204,7 +190,7 @@ def descent_steps(
             if step == config.steps:
                 break
             if disturbed:
-                gradient, _ = yield from _look(faces, frames, goal, config.batch, placement, draws)
+                gradient, _ = _look(victim, faces, frames, goal, config.batch, placement, draws)
             if not bool(gradient.isfinite().all()):
                 reason = "not finite"
                 break
@@ -238,13 +224,14 @@ def descent_steps(
 
 
 def _look(
+    victim: Victim,
     faces: Faces,
     frames: Frames,
     goal: Goal,
     batch: int,
     placement: Placement,
     draws: torch.Generator | None,
-) -> Steps[tuple[Frames, Float[Tensor, " frames"]]]:
+) -> tuple[Frames, Float[Tensor, " frames"]]:
     """Each frame's gradient over all photos, and its mean shortfall."""
     leaf = frames.detach().requires_grad_()
     gradient, lacking = torch.zeros_like(frames), frames.new_zeros(len(frames))
@@ -256,9 +243,9 @@ def _look(
     for photos in torch.arange(len(faces)).split(max(1, batch // len(frames))):
         each = leaf.repeat_interleave(len(photos), 0)
         worn = placement.wear(faces, each, photos.repeat(len(frames)), draws=draws)
-        answer = yield Question(worn=worn.detach(), loss=loss)
-        gradient += torch.autograd.grad(worn, leaf, answer.slope)[0]
-        shortfall = goal.shortfall(answer.logits)
+        logits, slope = query_gradient(victim, worn, loss)
+        gradient += torch.autograd.grad(worn, leaf, slope)[0]
+        shortfall = goal.shortfall(logits)
         lacking += shortfall.reshape(len(frames), len(photos)).sum(1) / len(faces)
     return gradient, lacking
 

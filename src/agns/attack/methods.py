@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from agns.accessory.placement import FIXED, Placement
-from agns.attack.agn import agn_steps
-from agns.attack.choice import ChoiceConfig, choice_steps
+from agns.attack.agn import attack_with_agn
+from agns.attack.choice import ChoiceConfig, attack_by_choice
 from agns.attack.config import AgnConfig
 from agns.attack.descent import (
     CCS16,
@@ -14,12 +14,13 @@ from agns.attack.descent import (
     CCS16_PHYSICAL,
     PGD,
     DescentConfig,
-    descent_steps,
+    attack_by_descent,
 )
 from agns.attack.goals import Goal
-from agns.attack.pixels import PixelConfig, pixel_steps
-from agns.attack.together import Attack
+from agns.attack.outcome import Outcome
+from agns.attack.pixels import PixelConfig, attack_with_pixels
 from agns.models.dcgan import Discriminator, Generator
+from agns.models.victim import Victim
 from agns.types import Faces, Glasses, Progress, silent
 
 Method: TypeAlias = AgnConfig | ChoiceConfig | DescentConfig | PixelConfig
@@ -40,8 +41,9 @@ METHODS: Mapping[str, Method] = {
 """The attacks by name, with their usual settings."""
 
 
-def steps_of(
+def run_attack(
     method: Method,
+    victim: Victim,
     faces: Faces,
     goal: Goal,
     *,
@@ -50,11 +52,12 @@ def steps_of(
     glasses: Glasses,
     placement: Placement = FIXED,
     progress: Progress = silent,
-) -> Attack:
-    """An attack, not begun yet: `agns.attack.together` runs it, and it raises its errors then.
+) -> Outcome:
+    """Run an attack.
 
     Args:
         method: Which one, and its settings.
+        victim: Attacked in evaluation mode; not changed.
         faces: The attacker's photos, (photos, 3, 224, 224), in [0, 1].
         goal: Whom to dodge or impersonate, and when it is enough.
         generator: Pretrained on eyeglasses; an attack on pixels needs none.
@@ -71,13 +74,19 @@ def steps_of(
     """
     placement = disturbed(placement, method)
     if isinstance(method, DescentConfig):
-        return descent_steps(faces, goal, method, placement=placement, progress=progress)
+        return attack_by_descent(
+            victim, faces, goal, method, placement=placement, progress=progress
+        )
     if isinstance(method, PixelConfig):
-        return pixel_steps(faces, goal, method, placement=placement, progress=progress)
+        return attack_with_pixels(
+            victim, faces, goal, method, placement=placement, progress=progress
+        )
     if isinstance(method, ChoiceConfig):
-        return choice_steps(faces, glasses, goal, method, placement=placement, progress=progress)
-    return agn_steps(
-        generator, discriminator, faces, glasses, goal, method,
+        return attack_by_choice(
+            victim, faces, glasses, goal, method, placement=placement, progress=progress
+        )
+    return attack_with_agn(
+        generator, discriminator, victim, faces, glasses, goal, method,
         placement=placement, progress=progress,
     )  # fmt: skip
 

@@ -41,7 +41,7 @@ class Outcome(Protocol):
         ...
 
     seconds: float
-    """Time spent in the loop, looks included; beside other attacks, its own share."""
+    """Time spent in the loop, looks included."""
 
     @property
     def stopped_because(self) -> Reason:

@@ -20,10 +20,10 @@ from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Goal, log_odds
 from agns.attack.outcome import FrameOutcome, Reason
+from agns.attack.query import query_gradient
 from agns.attack.search import check_photos
-from agns.attack.together import Question, Steps, answer_alone
 from agns.errors import AttackError, ConfigError
-from agns.models.recognizer import Recognizer, freeze
+from agns.models.victim import Victim, freeze
 from agns.types import Faces, Logits, Progress, silent
 
 
@@ -55,7 +55,7 @@ class PixelConfig:
 
 
 def attack_with_pixels(
-    recognizer: Recognizer,
+    victim: Victim,
     faces: Faces,
     goal: Goal,
     config: PixelConfig,
@@ -70,7 +70,7 @@ def attack_with_pixels(
     is random.
 
     Args:
-        recognizer: The victim, attacked in evaluation mode; not changed.
+        victim: Attacked in evaluation mode; not changed.
         faces: The attacker's photos, (photos, 3, 224, 224), in [0, 1].
         goal: Whom to dodge or impersonate.
         config: The settings.
@@ -81,22 +81,8 @@ def attack_with_pixels(
         ImageContractError: The faces are no canonical faces.
         AttackError: There are no faces, or nothing is finite from the start.
     """
-    return answer_alone(
-        freeze(recognizer),
-        pixel_steps(faces, goal, config, placement=placement, progress=progress),
-    )
-
-
-def pixel_steps(
-    faces: Faces,
-    goal: Goal,
-    config: PixelConfig,
-    *,
-    placement: Placement = FIXED,
-    progress: Progress = silent,
-) -> Steps[FrameOutcome]:
-    """What `attack_with_pixels` does, with victim and errors left to whoever runs it."""
     check_photos(faces)
+    victim = freeze(victim)
     started = time.perf_counter()
     frame = torch.full((1, 3, *FRAME_SIZE), 0.5)
     direction = torch.zeros_like(frame)
@@ -110,9 +96,9 @@ def pixel_steps(
             shortfall = 0.0
             for photos in torch.arange(len(faces)).split(config.batch):
                 worn = placement.wear(faces, leaf, photos)
-                answer = yield Question(worn=worn.detach(), loss=loss)
-                worn.backward(answer.slope)
-                shortfall += float(goal.shortfall(answer.logits).sum()) / len(faces)
+                logits, gradient = query_gradient(victim, worn, loss)
+                worn.backward(gradient)
+                shortfall += float(goal.shortfall(logits).sum()) / len(faces)
             slope = leaf.grad
             if not math.isfinite(shortfall) or slope is None or not slope.isfinite().all():
                 if step == 1:

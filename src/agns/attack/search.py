@@ -12,10 +12,11 @@ from torch import Tensor
 
 from agns.accessory.placement import Placement
 from agns.attack.goals import Wish
-from agns.attack.together import Question, Steps
+from agns.attack.query import query_logits
 from agns.errors import AttackError
 from agns.images import check_images, from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
+from agns.models.victim import Victim
 from agns.types import CANVAS, Faces, Frames, Glasses, Latents
 
 
@@ -45,6 +46,7 @@ class Candidates:
 
 def search_frames(
     generator: Generator,
+    victim: Victim,
     faces: Faces,
     goal: Wish,
     *,
@@ -57,8 +59,8 @@ def search_frames(
     precision: str = "fp32",
     keep: int = 2,
     pairs: int = 32,
-) -> Steps[Candidates | None]:
-    """Sample frames and rank them by their mean shortfall over all photos; part of an attack.
+) -> Candidates | None:
+    """Sample frames and rank them by their mean shortfall over all photos.
 
     A frame whose shortfall on the photos seen so far already exceeds what all photos together
     may fall short by can no longer reach the stop value; it leaves early. If all leave, those that
@@ -67,6 +69,7 @@ def search_frames(
 
     Args:
         generator: In evaluation mode.
+        victim: In evaluation mode.
         faces: The photos.
         goal: What is wanted on them.
         count: Frames to sample.
@@ -94,19 +97,19 @@ def search_frames(
     if not frames.isfinite().all():
         raise FloatingPointError("the generator's frames are not finite")
     order = torch.arange(len(faces)) if order is None else order
-    trial = _Trial(frames, faces, goal, placement, order, pairs)
+    trial = _Trial(victim, frames, faces, goal, placement, order, pairs)
     exact = frames.new_full((count, len(faces)), torch.nan)
     rough, slack = (exact, 1.0) if precision == "fp32" else (exact.clone(), _SLACK)
     budget = goal.allowance * len(faces)
-    alive = yield from trial.narrow(rough, torch.arange(count), budget * slack, precision)
+    alive = trial.narrow(rough, torch.arange(count), budget * slack, precision)
     left = alive
     if len(alive):
-        left = yield from trial.narrow(exact, alive, budget, "fp32")
+        left = trial.narrow(exact, alive, budget, "fp32")
     if len(left) == 0:
         for some, photos in ((max(keep, count // 4), 3), (keep, 0)):
             left = _ranked(rough, alive if len(alive) else torch.arange(count))[:some]
-            yield from trial.fill(rough, left, order[:photos], precision)
-        left = yield from trial.narrow(exact, left, beat * len(faces), "fp32")
+            trial.fill(rough, left, order[:photos], precision)
+        left = trial.narrow(exact, left, beat * len(faces), "fp32")
         if len(left) == 0:
             return None
     means = exact[left].mean(1)
@@ -136,6 +139,7 @@ Tried: TypeAlias = Float[Tensor, "frames photos"]
 class _Trial:
     """Frames and photos, to be tried on one another."""
 
+    victim: Victim
     frames: Frames
     faces: Faces
     goal: Wish
@@ -145,12 +149,12 @@ class _Trial:
 
     def narrow(
         self, tried: Tried, rows: Int[Tensor, " some"], bound: float, precision: str
-    ) -> Steps[Int[Tensor, " left"]]:
+    ) -> Int[Tensor, " left"]:
         """Try frames on photo after photo; each leaves once its sum exceeds the bound."""
         seen = 0
         while seen < len(self.order) and len(rows):
             seen += max(1, self.pairs // len(rows))
-            yield from self.fill(tried, rows, self.order[:seen], precision)
+            self.fill(tried, rows, self.order[:seen], precision)
             rows = rows[tried[rows][:, self.order[:seen]].sum(1) <= bound]
         return rows
 
@@ -160,15 +164,15 @@ class _Trial:
         rows: Int[Tensor, " some"],
         photos: Int[Tensor, " chosen"],
         precision: str,
-    ) -> Steps[None]:
+    ) -> None:
         """Try frames on those of the photos that they have not been tried on."""
         missing = tried[rows][:, photos].isnan().nonzero()
         # Nothing splits into one empty part.
         for some in missing.split(self.pairs) if len(missing) else ():
             each, places = rows[some[:, 0]], photos[some[:, 1]]
             worn = self.placement.wear(self.faces, self.frames[each], places)
-            answer = yield Question(worn=worn, precision=precision)
-            shortfalls = self.goal.on(places).shortfall(answer.logits)
+            logits = query_logits(self.victim, worn, precision=precision)
+            shortfalls = self.goal.on(places).shortfall(logits)
             if not shortfalls.isfinite().all():
                 raise FloatingPointError("the recogniser's probabilities are not finite")
             tried[each, places] = shortfalls

@@ -24,7 +24,7 @@ from agns.attack.outcome import Reason
 from agns.attack.search import check_photos
 from agns.errors import AttackError, ConfigError
 from agns.models.dcgan import Discriminator, Generator, sample_latents
-from agns.models.recognizer import Recognizer, freeze
+from agns.models.victim import Victim, freeze
 from agns.types import Faces, Frames, Glasses, Labels, Progress, silent
 
 UNIVERSAL_AGN = AgnConfig(check_every=50)
@@ -126,7 +126,7 @@ class UniversalOutcome:
 def attack_universally(
     generator: Generator,
     discriminator: Discriminator,
-    recognizer: Recognizer,
+    victim: Victim,
     faces: Faces,
     subjects: Labels,
     glasses: Glasses,
@@ -139,7 +139,7 @@ def attack_universally(
     Args:
         generator: Pretrained on eyeglasses; not changed.
         discriminator: Pretrained with it; not changed.
-        recognizer: The victim, attacked in evaluation mode; not changed.
+        victim: Attacked in evaluation mode; not changed.
         faces: Craft photos of all subjects, (photos, 3, 224, 224), in [0, 1].
         subjects: For each photo, its subject's class.
         glasses: Real 64x176 frames as bytes.
@@ -157,7 +157,7 @@ def attack_universally(
     check_photos(faces)
     started = time.perf_counter()
     draws = torch.Generator().manual_seed(config.seed)
-    victim = freeze(recognizer)
+    victim = freeze(victim)
     classes = sorted(set(subjects.tolist()))
     groups = group_subjects(victim, faces, subjects, config.clusters, draws=draws)
     batch = config.agn.batch
@@ -212,9 +212,11 @@ def attack_universally(
 
 @torch.no_grad()
 def group_subjects(
-    victim: Recognizer, faces: Faces, subjects: Labels, count: int, *, draws: torch.Generator
+    victim: Victim, faces: Faces, subjects: Labels, count: int, *, draws: torch.Generator
 ) -> list[tuple[int, ...]]:
     """Group subjects whom the recogniser describes alike, by their photos' mean descriptors.
+
+    A victim without a method `describe` is grouped by its logits.
 
     Args:
         victim: In evaluation mode.
@@ -227,7 +229,8 @@ def group_subjects(
         The classes of each group, ascending.
     """
     classes = sorted(set(subjects.tolist()))
-    described = torch.cat([victim.describe(some).flatten(1) for some in faces.split(64)])
+    describe = getattr(victim, "describe", victim)
+    described = torch.cat([describe(some).flatten(1) for some in faces.split(64)])
     means = torch.stack([described[subjects == own].mean(0) for own in classes])
     groups = cluster(means, count, generator=draws).tolist()
     return [

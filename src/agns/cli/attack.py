@@ -165,7 +165,6 @@ def attack(
     from agns.attack.config import PHYSICAL, AgnConfig
     from agns.attack.descent import DescentConfig
     from agns.attack.methods import METHODS, palette_of
-    from agns.attack.together import answer_alone
     from agns.data.marked_photos import load_marked_photos
     from agns.errors import ConfigError
     from agns.evaluation.attack_report import check_results_directory
@@ -255,7 +254,7 @@ def attack(
     apparatus = open_apparatus(victim, generator, discriminator, glasses)
     with bar(f"{subject} {'dodges' if target is None else f'as {target}'}") as progress:
         trial = prepare_trial(apparatus, photographs, experiment, config, out, placement=placement)
-        outcome = answer_alone(apparatus.victim, trial.attack(progress))
+        outcome = trial.attack(progress)
     if outcome.stopped_because == "interrupted":
         say("Interrupted: scoring the best frame so far; Ctrl-C again leaves it without scores")
     report = trial.report(outcome)

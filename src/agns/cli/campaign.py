@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from agns.evaluation.campaign.cells import Cell
     from agns.evaluation.campaign.ledger import Ledger
-    from agns.evaluation.campaign.plan import Plan, Victim
+    from agns.evaluation.campaign.plan import Plan, PlanVictim
 
 app = typer.Typer(help="Run many attacks by a plan, and put them in tables.", no_args_is_help=True)
 
@@ -83,7 +83,7 @@ def run(
         choose_device(device)
     known = {victim.name: known_identities(victim) for victim in read.recognizers}
     cells = cells_of(read, known)
-    taken = share_of(cells, own, together=read.together)
+    taken = share_of(cells, own)
     names = {cell.recognizer for cell in taken}
     # A part needs no other recognisers than its own, unless it scores on all.
     needed = [one for one in read.recognizers if one.name in names or (taken and read.transfer)]
@@ -214,7 +214,7 @@ def compare(
 
 def _examine(
     plan: "Plan",
-    victims: "Sequence[Victim]",
+    victims: "Sequence[PlanVictim]",
     ledger: "Ledger",
     cells: "Sequence[Cell]",
     known: "Mapping[str, Sequence[str]]",

@@ -13,7 +13,7 @@ from agns.cli.given import given
 
 if TYPE_CHECKING:
     from agns.evaluation.campaign.cells import Cell
-    from agns.evaluation.campaign.plan import Plan, Victim
+    from agns.evaluation.campaign.plan import Plan, PlanVictim
     from agns.evaluation.campaign.rows import Standing
     from agns.evaluation.campaign.running import Opened
 
@@ -68,7 +68,7 @@ def work_on_dask(
     plan: "Plan",
     path: Path,
     address: str,
-    open_victim: "Callable[[Victim], Opened]",
+    open_victim: "Callable[[PlanVictim], Opened]",
     *,
     workers: int,
     resources: list[str] | None,

@@ -62,7 +62,7 @@ def _recognise(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
 
     from agns.data.synthetic import SyntheticConfig, synthetic_faces
     from agns.evaluation.figures import draw_recognized
-    from agns.models.recognizer import freeze
+    from agns.models.victim import freeze
     from agns.training.recognizer_scores import classify
 
     victim = freeze(stage.victim.recognizer)
@@ -144,7 +144,7 @@ def _generate(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
 def _attack(goal: str, stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
     from agns.attack.config import AgnConfig
     from agns.evaluation.experiment import Experiment
-    from agns.evaluation.trials import run_experiment
+    from agns.evaluation.trial import run_experiment
 
     subject, other = stage.pair()
     target = None if goal == "dodge" else other
@@ -177,7 +177,7 @@ def _physical(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
     from agns.data.marked_photos import load_marked_photos
     from agns.data.wearer import write_wearer
     from agns.evaluation.experiment import Experiment
-    from agns.evaluation.trials import run_experiment
+    from agns.evaluation.trial import run_experiment
 
     subject, target = stage.pair()
     apparatus, out = stage.apparatus(), stage.out / "physical"

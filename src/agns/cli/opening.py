@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from agns.data.faces import FaceSet
     from agns.evaluation.campaign.cells import Cell
     from agns.evaluation.campaign.ledger import Begun
-    from agns.evaluation.campaign.plan import Plan, Victim
+    from agns.evaluation.campaign.plan import Plan, PlanVictim
     from agns.evaluation.campaign.running import Opened
 
 
-def known_identities(victim: "Victim") -> tuple[str, ...]:
+def known_identities(victim: "PlanVictim") -> tuple[str, ...]:
     """The identities that a victim knows and that have photos."""
     from agns.data.selection import list_identities
 
@@ -36,7 +36,7 @@ def known_identities(victim: "Victim") -> tuple[str, ...]:
 
 
 def open_for_campaign(
-    victim: "Victim", plan: "Plan", device: str = "auto", begun: "Begun | None" = None
+    victim: "PlanVictim", plan: "Plan", device: str = "auto", begun: "Begun | None" = None
 ) -> "Opened":
     """A victim with what attacks on it need; see `agns.evaluation.campaign.running.Opened`.
 
@@ -112,7 +112,7 @@ def begin_photos(
 
 
 def open_on_worker(
-    victim: "Victim", plan: "Plan", device: str, begun: "Begun | None" = None
+    victim: "PlanVictim", plan: "Plan", device: str, begun: "Begun | None" = None
 ) -> "Opened":
     """The same on a Dask worker; of a local cluster's, each takes the next GPU."""
     from distributed import get_worker

@@ -80,7 +80,7 @@ def ledger_of(
     from agns.evaluation.campaign.runs import Run, at_work
     from agns.storage import versions
 
-    own, alone = share_of(cells, part, together=plan.together), part.of > 1
+    own, alone = share_of(cells, part), part.of > 1
     written = plan_as_json(plan)
     check_beside(part.ledger, read_ledgers(out, but=part.ledger), written, cells)
     ledger = Ledger(out / part.ledger)

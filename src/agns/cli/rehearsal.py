@@ -11,7 +11,7 @@ from agns.cli.opening import known_identities, open_for_campaign
 if TYPE_CHECKING:
     from agns.evaluation.apparatus import Apparatus
     from agns.evaluation.campaign.cells import Cell
-    from agns.evaluation.campaign.plan import Plan, Victim
+    from agns.evaluation.campaign.plan import Plan, PlanVictim
 
 
 def rehearse(plan: "Plan", cells: "Sequence[Cell]", device: str) -> None:
@@ -54,7 +54,7 @@ def rehearse(plan: "Plan", cells: "Sequence[Cell]", device: str) -> None:
     )
 
 
-def _held_out(victim: "Victim", apparatus: "Apparatus", craft: int) -> float:
+def _held_out(victim: "PlanVictim", apparatus: "Apparatus", craft: int) -> float:
     """Photos that an attack is scored on, on average over the victim's identities."""
     from agns.data.selection import list_identities
 

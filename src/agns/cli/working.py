@@ -8,8 +8,6 @@ from agns.cli.console import accept_every_name, bar, prepare, say
 from agns.cli.opening import in_turn, open_for_campaign
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from agns.evaluation.campaign.cells import Cell
     from agns.evaluation.campaign.plan import Plan
     from agns.evaluation.campaign.rows import Standing
@@ -62,7 +60,7 @@ def work(plan: "Plan", path: Path, device: str, *, watched: bool = True) -> None
     from agns.evaluation.campaign.running import work_through
 
     ledger = Ledger(path)
-    watch = {"watch": lambda cells: bar(_titles(cells))} if watched else {}
+    watch = {"watch": lambda cell: bar(cell.title)} if watched else {}
     opened = functools.partial(open_for_campaign, plan=plan, device=device, begun=ledger.photos())
     work_through(plan, ledger, path.parent, opened, tell=tell, **watch)
     ledger.close()
@@ -83,10 +81,3 @@ def _work_alone(plan: "Plan", path: Path, threads: int, device: str) -> None:
     accept_every_name()
     prepare()
     work(plan, path, device, watched=False)
-
-
-def _titles(cells: "Sequence[Cell]") -> str:
-    first = cells[0]
-    if len(cells) == 1:
-        return first.title
-    return f"{len(cells)} at once {first.goal}, {first.attack}"

@@ -14,7 +14,7 @@ from agns.data.faces import FaceSet
 from agns.evaluation.controls import CONTROLS, control_frames, logits_wearing
 from agns.evaluation.stealth import StealthScale
 from agns.models.dcgan import Discriminator, Generator
-from agns.models.recognizer import Recognizer, freeze
+from agns.models.victim import Victim, freeze
 from agns.models.weights import photos_seen
 from agns.types import Glasses
 
@@ -32,7 +32,7 @@ class Apparatus:
     discriminator: Discriminator
     """Pretrained with it."""
 
-    recognizer: Recognizer
+    recognizer: Victim
     """The victim."""
 
     recognizer_name: str
@@ -45,7 +45,7 @@ class Apparatus:
     """Real 64x176 frames as bytes."""
 
     @functools.cached_property
-    def victim(self) -> Recognizer:
+    def victim(self) -> Victim:
         """The recogniser in evaluation mode, laid out for speed."""
         return freeze(self.recognizer)
 

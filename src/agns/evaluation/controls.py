@@ -6,7 +6,7 @@ from torch import Tensor
 
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.choice import Kind, draw_uncrafted
-from agns.models.recognizer import Recognizer
+from agns.models.victim import Victim
 from agns.types import Faces, Frames, Glasses
 
 CONTROLS: tuple[Kind, ...] = ("benign", "untrained_generator", "noise")
@@ -15,7 +15,7 @@ CONTROLS: tuple[Kind, ...] = ("benign", "untrained_generator", "noise")
 
 @torch.no_grad()
 def logits_wearing(
-    recognizer: Recognizer,
+    recognizer: Victim,
     faces: Faces,
     frames: Frames,
     *,

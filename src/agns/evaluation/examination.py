@@ -1,14 +1,11 @@
 """Signs that a recogniser is not what it should be, before anybody attacks it."""
 
-import copy
-from dataclasses import replace
-
 import torch
 from jaxtyping import Int64
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from agns.models.recognizer import Recognizer, freeze
+from agns.models.victim import Ranged, Victim, freeze
 from agns.types import Faces, Logits
 
 CLEAN_ACCURACY = 0.8
@@ -18,7 +15,7 @@ _RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 
 
 def examine(
-    recognizer: Recognizer, faces: Faces, labels: Int64[Tensor, " photos"], *, batch: int = 32
+    recognizer: Victim, faces: Faces, labels: Int64[Tensor, " photos"], *, batch: int = 32
 ) -> list[str]:
     """Say in words why figures of attacks on a recogniser could not be trusted.
 
@@ -33,7 +30,7 @@ def examine(
         batch: Photos at once.
     """
     doubts = []
-    if any(part.training for part in recognizer.modules()):
+    if isinstance(recognizer, nn.Module) and any(one.training for one in recognizer.modules()):
         doubts.append(
             "it came in training mode, and is put in evaluation mode for attacks and these checks"
         )
@@ -69,13 +66,14 @@ def examine(
 
 
 def _of_range(
-    recognizer: Recognizer, faces: Faces, labels: Tensor, accuracy: float, batch: int
+    recognizer: Victim, faces: Faces, labels: Tensor, accuracy: float, batch: int
 ) -> list[str]:
-    other = copy.copy(recognizer)
+    if not isinstance(recognizer, Ranged):
+        return []
     for low, high in _RANGES:
-        if (low, high) == (recognizer.contract.low, recognizer.contract.high):
+        if (low, high) == recognizer.value_range:
             continue
-        other.contract = replace(recognizer.contract, low=low, high=high)
+        other = recognizer.in_range(low, high)
         found = _accuracy(_judge(other, faces, batch), labels)
         if found > accuracy + _clearly(len(faces)):
             return [
@@ -91,7 +89,7 @@ def _clearly(photos: int) -> float:
 
 
 @torch.no_grad()
-def _judge(recognizer: Recognizer, faces: Faces, batch: int) -> Logits:
+def _judge(recognizer: Victim, faces: Faces, batch: int) -> Logits:
     return torch.cat([recognizer(some) for some in faces.split(batch)])
 
 
@@ -99,7 +97,7 @@ def _accuracy(logits: Logits, labels: Tensor) -> float:
     return float((logits.argmax(1) == labels).float().mean())
 
 
-def _vanished(recognizer: Recognizer, faces: Faces, labels: Tensor) -> float:
+def _vanished(recognizer: Victim, faces: Faces, labels: Tensor) -> float:
     """Share of photos on whose pixels the margin to the other classes does not depend."""
     leaf = faces.clone().requires_grad_()
     logits = recognizer(leaf)

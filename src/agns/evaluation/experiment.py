@@ -6,7 +6,7 @@ from typing import Literal
 from agns.attack.goals import Dodge, Impersonate
 from agns.data.selection import composed
 from agns.errors import ConfigError
-from agns.models.recognizer import Recognizer
+from agns.models.victim import Victim, class_of
 
 PHYSICAL_STOPS = {"dodge": 0.005, "impersonate": 0.990}
 """Stop values of physical attacks: photos differ more than the craft photos show."""
@@ -56,7 +56,7 @@ class Experiment:
             raise ConfigError(f"control_frames must be at least 1, got {self.control_frames}")
 
 
-def build_goal(experiment: Experiment, recognizer: Recognizer) -> Dodge | Impersonate:
+def build_goal(experiment: Experiment, recognizer: Victim) -> Dodge | Impersonate:
     """The goal in the recogniser's classes.
 
     Raises:
@@ -68,14 +68,14 @@ def build_goal(experiment: Experiment, recognizer: Recognizer) -> Dodge | Impers
         stop = PHYSICAL_STOPS[experiment.goal]
     stops = {} if stop is None else {"stop": stop}
     if experiment.target is None:
-        return Dodge(subject=recognizer.index_of(experiment.subject), **stops)
+        return Dodge(subject=class_of(recognizer, experiment.subject), **stops)
     if experiment.target == experiment.subject:
         raise ConfigError(
             f"the target {experiment.target} is the subject: impersonation needs somebody else"
         )
     known = experiment.subject in recognizer.identities
     return Impersonate(
-        subject=recognizer.index_of(experiment.subject) if known else None,
-        target=recognizer.index_of(experiment.target),
+        subject=class_of(recognizer, experiment.subject) if known else None,
+        target=class_of(recognizer, experiment.target),
         **stops,
     )

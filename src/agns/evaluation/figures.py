@@ -15,7 +15,7 @@ from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
 from agns.evaluation.lettering import legible, letter
 from agns.images import to_picture
-from agns.models.recognizer import Recognizer
+from agns.models.victim import Victim
 from agns.types import Faces, Image, Logits
 from agns.writing import replacing
 
@@ -46,7 +46,7 @@ class Portrait:
 
 
 @torch.no_grad()
-def draw_overview(path: Path, recognizer: Recognizer, portraits: Sequence[Portrait]) -> None:
+def draw_overview(path: Path, recognizer: Victim, portraits: Sequence[Portrait]) -> None:
     """Draw each portrait as photo, frame, and photo with the frame, recognised.
 
     Args:
@@ -76,7 +76,7 @@ def _show(axis: Axes, image: Image, words: str, *, size: float) -> None:
     axis.set_xlabel(words, fontsize=size, parse_math=False)
 
 
-def _first_choice(recognizer: Recognizer, face: Image) -> str:
+def _first_choice(recognizer: Victim, face: Image) -> str:
     probability, index = recognizer(face[None]).softmax(1)[0].max(0)
     name = recognizer.identities[int(index)].replace("_", " ")
     return f"{name}, p = {float(probability):.3f}"

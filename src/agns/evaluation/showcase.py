@@ -18,7 +18,7 @@ from agns.evaluation.experiment import Experiment
 from agns.evaluation.figures import Portrait, draw_overview
 from agns.evaluation.metrics import success_cells
 from agns.evaluation.report import Picture, Section, Table, write_report
-from agns.evaluation.trials import run_experiment
+from agns.evaluation.trial import run_experiment
 from agns.images import read_image, tile, write_image
 from agns.models.dcgan import sample_latents
 from agns.storage import versions

@@ -14,7 +14,7 @@ from agns.attack.goals import Goal
 from agns.data.camera import AXES, Scene, align_photos, photograph
 from agns.evaluation.figures import save_figure
 from agns.evaluation.metrics import Success, measure_success
-from agns.models.recognizer import Recognizer
+from agns.models.victim import Victim
 from agns.types import Faces, Frames, Logits, Progress, silent
 
 PLAIN = Scene()
@@ -42,7 +42,7 @@ class SurvivalPoint:
 
 @torch.no_grad()
 def measure_survival(
-    recognizer: Recognizer,
+    recognizer: Victim,
     goal: Goal,
     faces: Faces,
     frame: Float[Tensor, "1 3 64 176"],

@@ -8,10 +8,9 @@ import torch
 
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Dodge, Impersonate
-from agns.attack.methods import Method, name_of, palette_of, steps_of
+from agns.attack.methods import Method, name_of, palette_of, run_attack
 from agns.attack.outcome import Outcome
 from agns.attack.result import save_outcome
-from agns.attack.together import Attack
 from agns.data.faces import FaceSet
 from agns.data.splits import Split, craft_held_out_split
 from agns.data.twins import count_saved_anew, find_twins
@@ -68,10 +67,11 @@ class Trial:
         own_class = -1 if self.goal.subject is None else self.goal.subject
         return {side: logits.argmax(1) == own_class for side, logits in self.plain.items()}
 
-    def attack(self, progress: Progress = silent) -> Attack:
-        """The attack on the craft photos, not begun yet."""
-        return steps_of(
+    def attack(self, progress: Progress = silent) -> Outcome:
+        """Attack on the craft photos."""
+        return run_attack(
             self.method,
+            self.apparatus.victim,
             self.faces["craft"],
             self.goal,
             generator=self.apparatus.generator,
@@ -182,7 +182,7 @@ def prepare(
 ) -> Trial:
     """Share out a subject's photos and show them to the victim without a frame.
 
-    Args and errors are those of `agns.evaluation.trials.run_experiment`.
+    Args and errors are those of `run_experiment`.
     """
     check_results_directory(out)
     recognizer = apparatus.victim
@@ -232,3 +232,39 @@ def prepare(
             f"{experiment.subject} even without a frame: there is nothing to dodge"
         )
     return trial
+
+
+def run_experiment(
+    apparatus: Apparatus,
+    faces: FaceSet,
+    experiment: Experiment,
+    method: Method,
+    out: Path,
+    *,
+    placement: Placement = FIXED,
+    progress: Progress = silent,
+) -> AttackReport:
+    """Attack on one split of the subject's photos, score on the other, and write everything.
+
+    No photo that the recogniser was trained on is scored on; see `craft_held_out_split`.
+
+    Args:
+        apparatus: The networks and the real frames.
+        faces: Photos, the subject's among them.
+        experiment: Goal and subject.
+        method: The attack's settings, which say what attack it is.
+        out: Directory for the results; must not hold a result yet.
+        placement: Where frames sit on the subject's photos, in their order, for the attack and
+            for every score.
+        progress: Told of every step.
+
+    Raises:
+        ConfigError: The recogniser does not know the target, or the subject who is to dodge it,
+            they are one, or `out` holds a result; or there is no such palette.
+        AttackError: The recogniser recognises none of the subject's photos, so that there is
+            nothing to dodge.
+        DataError: The subject has fewer than two photos, or the recogniser was trained on all; or
+            the palette cannot be read.
+    """
+    trial = prepare(apparatus, faces, experiment, method, out, placement=placement)
+    return trial.report(trial.attack(progress))

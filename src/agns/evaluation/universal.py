@@ -32,7 +32,7 @@ from agns.evaluation.universal_report import (
     find_universal_warnings,
 )
 from agns.images import from_pixels, tile, write_image
-from agns.models.recognizer import Recognizer
+from agns.models.victim import Victim, class_of
 from agns.models.weights import device_of
 from agns.storage import versions, write_json
 from agns.types import Frames, Labels, Progress, silent
@@ -231,15 +231,15 @@ def _gather(apparatus: Apparatus, faces: FaceSet, experiment: UniversalExperimen
     return _Cast(groups=groups, splits=splits, left_out=left_out)
 
 
-def _classes(victim: Recognizer, faces: FaceSet, places: Labels) -> Labels:
+def _classes(victim: Victim, faces: FaceSet, places: Labels) -> Labels:
     """The recogniser's class of each photo's identity."""
     return torch.tensor(
-        [victim.index_of(faces.identities[own]) for own in faces.labels[places].tolist()]
+        [class_of(victim, faces.identities[own]) for own in faces.labels[places].tolist()]
     )
 
 
 def _score(
-    victim: Recognizer,
+    victim: Victim,
     faces: FaceSet,
     cast: _Cast,
     series: Mapping[MadeBy, Frames],
@@ -273,7 +273,7 @@ def _score(
 
 
 @torch.no_grad()
-def _wear(victim: Recognizer, faces: FaceSet, name: str, split: Split, frames: Frames) -> Wearer:
+def _wear(victim: Victim, faces: FaceSet, name: str, split: Split, frames: Frames) -> Wearer:
     """What frames do on one subject's photos."""
     own, held_out = faces.faces(split.first), faces.faces(split.second)
     first, second = (_classes(victim, faces, side) for side in (split.first, split.second))

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from agns.data.selection import composed, names_like
+from agns.data.selection import composed
 from agns.errors import ConfigError, WeightsError
 from agns.geometry import resize
 from agns.images import check_images
@@ -56,6 +57,9 @@ class Recognizer(nn.Module, Shareable, pipeline_tag="image-classification"):
     average: Tensor | None
     """What is subtracted from faces in the network's range before its first layer, for weights
     that were trained so: (3, 1, 1), or a picture of the network's size."""
+
+    frozen = False
+    """Whether `frozen_copy` made it: it can be attacked, and not be trained or saved."""
 
     def __init__(
         self,
@@ -144,19 +148,37 @@ class Recognizer(nn.Module, Shareable, pipeline_tag="image-classification"):
             scaled = scaled.contiguous(memory_format=torch.channels_last)
         return scaled
 
-    def index_of(self, identity: str) -> int:
-        """The class of an identity.
+    @property
+    def value_range(self) -> tuple[float, float]:
+        """What black and white are to the network."""
+        return self.contract.low, self.contract.high
 
-        Raises:
-            ConfigError: The recogniser does not know it.
+    def in_range(self, low: float, high: float) -> "Recognizer":
+        """The same network, given another range; not to be saved."""
+        other = copy.copy(self)
+        other.contract = replace(self.contract, low=low, high=high)
+        return other
+
+    def frozen_copy(self) -> "Recognizer":
+        """A copy for attacks: evaluation mode, no gradients to weights, batch norm folded away.
+
+        The logits are the same up to float rounding; the weights are laid out channels-last. What
+        is frozen already comes back itself.
         """
-        name = composed(identity)
-        if name not in self.identities:
-            known = ", ".join(self.identities[:12])
-            more = ", ..." if len(self.identities) > 12 else ""
-            told = names_like(name, self.identities) or f"it knows {known}{more}"
-            raise ConfigError(f"the recogniser does not know {identity!r}: {told}")
-        return self.identities.index(name)
+        if self.frozen and not self.training:
+            return self
+        frozen = copy.deepcopy(self).eval().requires_grad_(requires_grad=False)
+        for module in frozen.modules():
+            if isinstance(module, nn.Sequential) and len(module) == 3:
+                convolution, norm = module[0], module[1]
+                if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    module[0] = _quick(fuse_conv_bn_eval(convolution, norm))
+                    module[1] = nn.Identity()
+                    if isinstance(module[2], nn.ReLU):
+                        # Nothing else looks at what a convolution gives, its gradient included.
+                        module[2].inplace = True
+        frozen.frozen = True
+        return lay_channels_last(frozen)
 
 
 def _family_of(arch: str, identities: int) -> str:
@@ -209,24 +231,6 @@ def build_recognizer(
                 if weight.ndim == 2:
                     nn.init.normal_(weight, 0, 0.01, generator=generator)
     return recognizer
-
-
-def freeze(recognizer: Recognizer) -> Recognizer:
-    """A copy for attacks: evaluation mode, no gradients to weights, batch norm folded away.
-
-    The logits are the same up to float rounding; the weights are laid out channels-last.
-    """
-    frozen = copy.deepcopy(recognizer).eval().requires_grad_(requires_grad=False)
-    for module in frozen.modules():
-        if isinstance(module, nn.Sequential) and len(module) == 3:
-            convolution, norm = module[0], module[1]
-            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                module[0] = _quick(fuse_conv_bn_eval(convolution, norm))
-                module[1] = nn.Identity()
-                if isinstance(module[2], nn.ReLU):
-                    # Nothing else looks at what a convolution gives, its gradient included.
-                    module[2].inplace = True
-    return lay_channels_last(frozen)
 
 
 def _quick(convolution: nn.Conv2d) -> nn.Conv2d:

@@ -146,9 +146,14 @@ def weights_digest(network: nn.Module) -> str:
     return whole.hexdigest()[:16]
 
 
-def device_of(network: nn.Module) -> torch.device:
-    """Where a network's weights are; what it is given is moved there, and the answer back."""
-    return next(network.parameters()).device
+def device_of(network: object) -> torch.device:
+    """Where a network's weights are; what it is given is moved there, and the answer back.
+
+    The CPU for what has none.
+    """
+    weights = network.parameters() if isinstance(network, nn.Module) else iter(())
+    first = next(weights, None)
+    return torch.device("cpu") if first is None else first.device
 
 
 _Module = TypeVar("_Module", bound=nn.Module)

@@ -15,7 +15,8 @@ from agns.errors import DataError
 from agns.geometry import resize
 from agns.images import from_pixels
 from agns.models.backbone import Start
-from agns.models.recognizer import Recognizer, freeze
+from agns.models.recognizer import Recognizer
+from agns.models.victim import freeze
 from agns.training.augmentation import wear_some
 from agns.training.material import Material, gather
 from agns.training.parallel import draws_at

@@ -12,6 +12,8 @@ from agns.accessory.wear import wear
 from agns.data.faces import FaceSet
 from agns.images import from_pixels
 from agns.models.recognizer import Recognizer
+from agns.models.victim import Victim
+from agns.models.weights import device_of
 from agns.types import Labels, Logits, Pixels, Progress, silent
 
 Rounding: TypeAlias = Callable[[], contextlib.AbstractContextManager[object]]
@@ -43,10 +45,10 @@ class RecognizerScores:
 
 @torch.no_grad()
 def classify(
-    recognizer: Recognizer, faces: FaceSet, *, batch: int = 128, progress: Progress = silent
+    recognizer: Victim, faces: FaceSet, *, batch: int = 128, progress: Progress = silent
 ) -> Logits:
     """Logits of every photo of a set, on the processor; the photos go where the network is."""
-    device = next(recognizer.parameters()).device
+    device = device_of(recognizer)
     parts = torch.arange(len(faces)).split(batch)
     logits = []
     for done, chosen in enumerate(parts, 1):

@@ -48,20 +48,17 @@ def finish(ledger: Ledger, one: Cell, result: dict[str, object] | None = None) -
     ledger.finish(one, result or {"subject": one.subject}, seconds=1, peak_memory_mb=1)
 
 
-@pytest.mark.parametrize("together", [1, 2, 3])
 @pytest.mark.parametrize("of", [1, 2, 3, 8, 100])
-def test_each_cell_falls_to_one_part(of: int, together: int) -> None:
-    shares = [
-        share_of(MANY, Part(number=number, of=of), together=together) for number in range(1, of + 1)
-    ]
+def test_each_cell_falls_to_one_part(of: int) -> None:
+    shares = [share_of(MANY, Part(number=number, of=of)) for number in range(1, of + 1)]
     assert Counter(one for share in shares for one in share) == Counter(MANY)
 
 
 def test_parts_have_as_much_of_each_recogniser_and_attack_but_for_one() -> None:
     shares = [share_of(MANY, Part(number=number, of=4)) for number in range(1, 5)]
     assert {len(share) for share in shares} == {10, 11}
-    for kind in {one.kind for one in MANY}:
-        counts = [sum(one.kind == kind for one in share) for share in shares]
+    for kind in {(one.recognizer, one.attack) for one in MANY}:
+        counts = [sum((one.recognizer, one.attack) == kind for one in share) for share in shares]
         assert max(counts) - min(counts) <= 1
 
 
@@ -73,7 +70,7 @@ def test_no_part_is_left_with_the_attacks_of_one_method() -> None:
         for attack in ("agn", "pgd")
     ]
     for number in (1, 2):
-        share = share_of(cells, Part(number=number, of=2), together=2)
+        share = share_of(cells, Part(number=number, of=2))
         assert Counter(one.attack for one in share) == {"agn": 2, "pgd": 2}
 
 
@@ -83,31 +80,13 @@ def test_frames_for_many_are_dealt_out_whatever_their_seeds() -> None:
         Cell(recognizer="r", goal=UNIVERSAL, subject="", target=None, attack="few", seed=seed)
         for seed in range(2)
     ]
-    shares = [
-        share_of([*dodges, *many], Part(number=number, of=2), together=2) for number in (1, 2)
-    ]
+    shares = [share_of([*dodges, *many], Part(number=number, of=2)) for number in (1, 2)]
     assert [sum(one.goal == UNIVERSAL for one in share) for share in shares] == [1, 1]
 
 
 def test_more_parts_than_any_array_has_are_refused() -> None:
     with pytest.raises(ConfigError, match="100000 parts at most, got 999999999"):
         read_part("1/999999999")
-
-
-def test_cells_that_run_together_stay_together() -> None:
-    groups = {
-        kind: [one for one in MANY if one.kind == kind] for kind in {one.kind for one in MANY}
-    }
-    together = {tuple(own[i : i + 3]) for own in groups.values() for i in range(0, 7, 3)}
-    found = set()
-    for number in range(1, 5):
-        share = share_of(MANY, Part(number=number, of=4), together=3)
-        for kind in groups:
-            mine = [one for one in share if one.kind == kind]
-            # As a ledger hands them out.
-            found |= {tuple(mine[i : i + 3]) for i in range(0, len(mine), 3)}
-        assert set(share) <= set(MANY)
-    assert found == together
 
 
 @pytest.mark.parametrize("text", ["", "3", "0/4", "5/4", "1/0", "-1/4", "1/4/2", "a/b", "1.5/4"])
@@ -178,7 +157,7 @@ def test_the_parts_that_have_not_begun_are_open(tmp_path: Path) -> None:
 
 def test_a_part_claims_its_own_cells_alone(tmp_path: Path) -> None:
     ledger = begin(tmp_path, Part(number=2, of=2))
-    assert (ledger.claim(9), ledger.claim(9)) == ((CELLS[1],), ())
+    assert (ledger.claim(), ledger.claim()) == (CELLS[1], None)
     ledger.close()
 
 

@@ -11,7 +11,7 @@ from agns.attack.descent import CCS16_PHYSICAL, PGD
 from agns.attack.universal import UNIVERSAL_AGN, UniversalConfig
 from agns.data.eyeglasses import EYEGLASS_COUNT
 from agns.errors import ConfigError
-from agns.evaluation.campaign.plan import Crowd, Entry, Plan, Published, Victim, plan_as_json
+from agns.evaluation.campaign.plan import Crowd, Entry, Plan, PlanVictim, Published, plan_as_json
 from agns.evaluation.campaign.plan_file import read_plan
 from agns.evaluation.universal import UniversalExperiment
 
@@ -26,7 +26,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_the_least_plan_has_every_default(tmp_path: Path) -> None:
     assert read_plan(written(tmp_path, LEAST)) == Plan(
-        recognizers=(Victim(name="shipped"),),
+        recognizers=(PlanVictim(name="shipped"),),
         goals=("dodge",),
         attacks=(Entry(name="agn", method=AgnConfig()),),
     )
@@ -53,12 +53,11 @@ seeds: [1, 2]
 craft: 3
 control_frames: 8
 frames: 320
-together: 5
 """
     plan = read_plan(written(tmp_path, text))
     assert plan.recognizers == (
-        Victim(name="of10", file=Path("runs/of10/recognizer.safetensors"), faces=Path("lfw")),
-        Victim(name="other", file=Path("x.safetensors")),
+        PlanVictim(name="of10", file=Path("runs/of10/recognizer.safetensors"), faces=Path("lfw")),
+        PlanVictim(name="other", file=Path("x.safetensors")),
     )
     pgd, loose, free, printed, chosen = plan.attacks
     assert chosen.method == ChoiceConfig(kind="untrained_generator", count=20)
@@ -68,7 +67,7 @@ together: 5
     assert printed.method == replace(CCS16_PHYSICAL, palette="own.csv", shift=2.0)
     assert plan.subjects == ("Ann", "007")
     assert (plan.targets, plan.chosen_by, plan.seeds) == ("random", 4, (1, 2))
-    assert (plan.craft, plan.control_frames, plan.frames, plan.together) == (3, 8, 320, 5)
+    assert (plan.craft, plan.control_frames, plan.frames) == (3, 8, 320)
     told = plan_as_json(plan)
     assert told["recognizers"][0]["file"] == "runs/of10/recognizer.safetensors"
     assert told["attacks"][1]["method"]["lead"] == AgnConfig().lead
@@ -129,7 +128,7 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
         ),
         (LEAST.replace("[agn]", "[{method: pgd, settings: {seed: 1}}]"), "the plan's seeds are"),
         (LEAST.replace("[agn]", "[{method: benign, settings: {kind: noise}}]"), "the method says"),
-        (LEAST + "together: 0\n", "line 4: together must be at least 1"),
+        (LEAST + "together: 2\n", "line 4: attacks are made one after another now: leave it out"),
         (LEAST + "targets: {Ann: Bob}\n", "line 4: targets should be next, random, or"),
         (LEAST + "targets: []\n", "line 4: targets should be a list of at least one"),
         (LEAST + "targets: [Ann, Bob]\n", "line 4: targets: 2 need as many subjects .* got 0"),
@@ -283,9 +282,9 @@ def test_folders_whose_names_are_no_text_may_be_named_in_a_plan(tmp_path: Path) 
 
 
 def test_plans_made_in_python_refuse_the_same_names() -> None:
-    plan = Plan(recognizers=(Victim(name="v"),))
+    plan = Plan(recognizers=(PlanVictim(name="v"),))
     for make in (
-        lambda: Victim(name="v\udce9"),
+        lambda: PlanVictim(name="v\udce9"),
         lambda: Entry(name="a\udce9", method=PGD),
         lambda: replace(plan, subjects=("Ren\udce9",)),
     ):

@@ -12,8 +12,9 @@ from torch import nn
 from agns.models.backbone import Backbone
 from agns.models.families import FAMILIES
 from agns.models.importing import import_weights
-from agns.models.recognizer import Recognizer, freeze
+from agns.models.recognizer import Recognizer
 from agns.models.vgg import Vgg16
+from agns.models.victim import freeze
 
 Array = np.ndarray
 Weights = dict[str, dict[str, Array]]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from agns.errors import ConfigError
-from agns.evaluation.campaign.plan import Plan, Victim
+from agns.evaluation.campaign.plan import Plan, PlanVictim
 from agns.evaluation.universal import divide_subjects
 
 UNIVERSAL = "universal"
@@ -26,13 +26,6 @@ class Cell:
     attack: str
     """The attack's name in the plan."""
     seed: int
-
-    @property
-    def kind(self) -> tuple[str, ...]:
-        """What cells have in common that can be run side by side."""
-        # Frames for many are made alone.
-        own = (str(self.seed),) if self.goal == UNIVERSAL else ()
-        return self.recognizer, self.goal, self.attack, *own
 
     @property
     def title(self) -> str:
@@ -68,7 +61,7 @@ def cells_of(plan: Plan, known: Mapping[str, Sequence[str]]) -> tuple[Cell, ...]
     return tuple(cell for victim in plan.recognizers for cell in _cells(plan, victim, known))
 
 
-def _cells(plan: Plan, victim: Victim, known: Mapping[str, Sequence[str]]) -> Iterator[Cell]:
+def _cells(plan: Plan, victim: PlanVictim, known: Mapping[str, Sequence[str]]) -> Iterator[Cell]:
     identities = list(known[victim.name])
     if not identities:
         raise ConfigError(f"{victim.name} knows nobody of whom {victim.faces} has photos")
@@ -99,7 +92,7 @@ def _cells(plan: Plan, victim: Victim, known: Mapping[str, Sequence[str]]) -> It
             )  # fmt: skip
 
 
-def _subjects(plan: Plan, victim: Victim, identities: list[str]) -> list[str]:
+def _subjects(plan: Plan, victim: PlanVictim, identities: list[str]) -> list[str]:
     if plan.subjects is None:
         return identities
     if isinstance(plan.subjects, int):
@@ -115,7 +108,7 @@ def _subjects(plan: Plan, victim: Victim, identities: list[str]) -> list[str]:
     return list(plan.subjects)
 
 
-def _target(plan: Plan, victim: Victim, subject: str, identities: list[str]) -> str:
+def _target(plan: Plan, victim: PlanVictim, subject: str, identities: list[str]) -> str:
     if isinstance(plan.targets, tuple):
         named = plan.subjects if isinstance(plan.subjects, tuple) else ()
         one = plan.targets[named.index(subject) if len(plan.targets) > 1 else 0]

@@ -19,7 +19,7 @@ import hashlib
 import queue
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from agns.errors import DataError
 from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.cluster_worker import CellBrokeDown, Order, Return, carry_out
 from agns.evaluation.campaign.ledger import Ledger
-from agns.evaluation.campaign.plan import Plan, Victim
+from agns.evaluation.campaign.plan import Plan, PlanVictim
 from agns.evaluation.campaign.rows import Standing
 from agns.evaluation.campaign.running import Opened
 from agns.models.sharing import locate_weights
@@ -48,7 +48,7 @@ def work_on_cluster(
     plan: Plan,
     ledger: Ledger,
     out: Path,
-    open_victim: Callable[[Victim], Opened],
+    open_victim: Callable[[PlanVictim], Opened],
     client: Client,
     *,
     threads: int | None = None,
@@ -62,8 +62,7 @@ def work_on_cluster(
     another one; Ctrl-C takes all of them back from the workers and gives them back to the ledger.
     Artefacts come to `out/cells/KEY`, `result.json` last. A cell is entered as failed if it cannot
     be run, if it ended one worker after the other, or if something else than agns broke down in
-    each of its tries; cells that ran together are tried alone before that. The figures are those of
-    `work_through`.
+    each of its tries. The figures are those of `work_through`.
 
     Args:
         plan: What the ledger was begun with.
@@ -103,19 +102,19 @@ class _Desk:
     plan: Plan
     ledger: Ledger
     out: Path
-    open_victim: Callable[[Victim], Opened]
+    open_victim: Callable[[PlanVictim], Opened]
     client: Client
     threads: int | None
     resources: dict[str, float]
     ready: queue.SimpleQueue[Future] = field(default_factory=queue.SimpleQueue)
     """What has ended."""
-    _out_there: dict[tuple[Cell, ...], Future | None] = field(default_factory=dict)
+    _out_there: dict[Cell, Future | None] = field(default_factory=dict)
     """What is claimed, and what it waits for."""
     _weights: dict[str, tuple[str, Future | None]] = field(default_factory=dict)
     """By victim: a digest of its weights, and where they lie on workers."""
     _slots: int = 0
     _counted: float = -1e9
-    _lost: dict[tuple[Cell, ...], int] = field(default_factory=dict)
+    _lost: dict[Cell, int] = field(default_factory=dict)
     _waits: bool = False
 
     def fill(self, tell: Callable[[Cell, Standing], None], say: Callable[[str], None]) -> bool:
@@ -123,19 +122,19 @@ class _Desk:
         if time.monotonic() - self._counted > _LOOK_SECONDS:
             self._counted, self._slots = time.monotonic(), self._count()
         while len(self._out_there) < max(1, 2 * self._slots):
-            cells = self.ledger.claim(self.plan.together)
-            if not cells:
+            cell = self.ledger.claim()
+            if cell is None:
                 return bool(self._out_there)
             if self._slots == 0:
                 # None can be handed out, and weights cannot be sent.
-                self._release(cells)
+                self.ledger.release(cell)
                 break
-            self._out_there[cells] = None
-            if all((self.out / "cells" / cell.key / "result.json").is_file() for cell in cells):
-                # A run was killed between writing and entering them.
-                self._enter(cells, [None] * len(cells), tell)
+            self._out_there[cell] = None
+            if (self.out / "cells" / cell.key / "result.json").is_file():
+                # A run was killed between writing and entering it.
+                self._enter(cell, None, tell)
             else:
-                self._hand_out(cells)
+                self._hand_out(cell)
         if self._slots == 0 and not self._waits:
             offer = " and ".join(f"{name}={amount:g}" for name, amount in self.resources.items())
             say(f"Waiting for a worker{' with ' if offer else ''}{offer}")
@@ -143,28 +142,23 @@ class _Desk:
         return True
 
     def take(self, future: Future, tell: Callable[[Cell, Standing], None]) -> None:
-        """Enter what became of some cells."""
-        cells = next((some for some, waits in self._out_there.items() if waits is future), None)
-        if cells is None:
+        """Enter what became of a cell."""
+        cell = next((one for one, waits in self._out_there.items() if waits is future), None)
+        if cell is None:
             return
         if future.status not in ("finished", "error"):
-            self._hand_out_again(cells)
+            self._hand_out_again(cell)
             return
         error = future.exception() if future.status == "error" else None
         if error is not None and not isinstance(error, KilledWorker | CellBrokeDown):
             # No cell's fault: it would end all of them.
             told = " ".join(str(error).split())
             raise DataError(f"the cluster cannot run cells: {told}") from error
-        if error is not None and len(cells) > 1:
-            # Which of them it was shows when each runs alone.
-            del self._out_there[cells]
-            for cell in cells:
-                self._hand_out((cell,))
-        elif error is not None:
+        if error is not None:
             lost = Return(files={}, sentence=_sentence(error), seconds=0.0, peak_memory_mb=0.0)
-            self._enter(cells, [lost] * len(cells), tell)
+            self._enter(cell, lost, tell)
         else:
-            self._enter(cells, future.result(), tell)
+            self._enter(cell, future.result(), tell)
 
     def check(self) -> None:
         """Stop where the scheduler is gone."""
@@ -176,8 +170,9 @@ class _Desk:
     def give_back(self) -> None:
         """Let workers and the ledger have what is still out."""
         futures = [future for future in self._out_there.values() if future is not None]
-        for cells in self._out_there:
-            self._release(cells)
+        with self.ledger.at_once():
+            for cell in self._out_there:
+                self.ledger.release(cell)
         with contextlib.suppress(Exception):
             self.client.cancel(futures)
 
@@ -194,33 +189,33 @@ class _Desk:
         room = [int(offered.get(name, 0) / amount) for name, amount in self.resources.items()]
         return min([threads, *room])
 
-    def _hand_out(self, cells: tuple[Cell, ...]) -> None:
-        victim = next(one for one in self.plan.recognizers if one.name == cells[0].recognizer)
+    def _hand_out(self, cell: Cell) -> None:
+        victim = next(one for one in self.plan.recognizers if one.name == cell.recognizer)
         content, weights = self._weights_of(victim)
         faces = None if victim.faces is None else victim.faces.absolute()
         order = Order(
-            plan=self.plan, cells=cells, victim=dataclasses.replace(victim, faces=faces),
+            plan=self.plan, cell=cell, victim=dataclasses.replace(victim, faces=faces),
             content=content, threads=self.threads, agns=versions()["agns"],
         )  # fmt: skip
         future = self.client.submit(
             carry_out, order, weights, self.open_victim,
             pure=False, retries=RETRIES, resources=self.resources or None,
         )  # fmt: skip
-        self._out_there[cells] = future
+        self._out_there[cell] = future
         future.add_done_callback(self.ready.put)
 
-    def _hand_out_again(self, cells: tuple[Cell, ...]) -> None:
+    def _hand_out_again(self, cell: Cell) -> None:
         """What a task was made from is gone with workers, or with the connection."""
         self.check()
-        self._lost[cells] = self._lost.get(cells, 0) + 1
-        if self._lost[cells] > RETRIES:
-            raise DataError(f"the cluster loses its tasks, lately {cells[0].key}: see its logs")
-        self._weights.pop(cells[0].recognizer, None)
-        self._hand_out(cells)
+        self._lost[cell] = self._lost.get(cell, 0) + 1
+        if self._lost[cell] > RETRIES:
+            raise DataError(f"the cluster loses its tasks, lately {cell.key}: see its logs")
+        self._weights.pop(cell.recognizer, None)
+        self._hand_out(cell)
 
-    def _weights_of(self, victim: Victim) -> tuple[str, Future | None]:
+    def _weights_of(self, victim: PlanVictim) -> tuple[str, Future | None]:
         if victim.name not in self._weights:
-            used = {cells[0].recognizer for cells in self._out_there}
+            used = {cell.recognizer for cell in self._out_there}
             self._weights = {name: kept for name, kept in self._weights.items() if name in used}
             digest, future = "", None
             if victim.file is not None:
@@ -231,27 +226,20 @@ class _Desk:
         return self._weights[victim.name]
 
     def _enter(
-        self,
-        cells: tuple[Cell, ...],
-        returns: Sequence[Return | None],
-        tell: Callable[[Cell, Standing], None],
+        self, cell: Cell, returned: Return | None, tell: Callable[[Cell, Standing], None]
     ) -> None:
-        """Enter all of them at once; None for what lies in the campaign's directory already."""
-        for cell, returned in zip(cells, returns, strict=True):
-            if returned is not None and returned.sentence is None:
+        """Enter what became of a cell; None for what lies in the campaign's directory already."""
+        seconds = 0.0 if returned is None else returned.seconds
+        peak = 0.0 if returned is None else returned.peak_memory_mb
+        if returned is not None and returned.sentence is not None:
+            self.ledger.fail(cell, returned.sentence, seconds=seconds)
+        else:
+            if returned is not None:
                 self._keep(cell, returned)
-        with self.ledger.at_once():
-            for cell, returned in zip(cells, returns, strict=True):
-                seconds = 0.0 if returned is None else returned.seconds
-                if returned is not None and returned.sentence is not None:
-                    self.ledger.fail(cell, returned.sentence, seconds=seconds)
-                    continue
-                peak = 0.0 if returned is None else returned.peak_memory_mb
-                result = read_json(self.out / "cells" / cell.key / "result.json")
-                self.ledger.finish(cell, result, seconds=seconds, peak_memory_mb=peak)
-        del self._out_there[cells]
-        for cell in cells:
-            tell(cell, self.ledger.standing())
+            result = read_json(self.out / "cells" / cell.key / "result.json")
+            self.ledger.finish(cell, result, seconds=seconds, peak_memory_mb=peak)
+        del self._out_there[cell]
+        tell(cell, self.ledger.standing())
 
     def _keep(self, cell: Cell, returned: Return) -> None:
         folder = self.out / "cells" / cell.key
@@ -259,11 +247,6 @@ class _Desk:
         for name in sorted(returned.files, key=lambda name: name == "result.json"):
             with replacing(folder / name) as temporary:
                 temporary.write_bytes(returned.files[name])
-
-    def _release(self, cells: tuple[Cell, ...]) -> None:
-        with self.ledger.at_once():
-            for cell in cells:
-                self.ledger.release(cell)
 
 
 def _sentence(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""What a Dask worker does with cells of a campaign that are run together."""
+"""What a Dask worker does with a cell of a campaign."""
 
 import contextlib
 import dataclasses
@@ -16,8 +16,8 @@ from distributed import Worker, get_worker
 
 from agns.errors import AgnsError, DataError
 from agns.evaluation.campaign.cells import Cell
-from agns.evaluation.campaign.plan import Plan, Victim
-from agns.evaluation.campaign.running import Opened, peak_memory_mb, run_cells
+from agns.evaluation.campaign.plan import Plan, PlanVictim
+from agns.evaluation.campaign.running import Opened, peak_memory_mb, run_cell
 from agns.storage import versions
 from agns.training.precision import set_up_process
 from agns.types import Progress
@@ -32,11 +32,11 @@ _opening = threading.Lock()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Cells of one kind, and what a worker needs to know of them."""
+    """A cell, and what a worker needs to know of it."""
 
     plan: Plan
-    cells: tuple[Cell, ...]
-    victim: Victim
+    cell: Cell
+    victim: PlanVictim
     """With an absolute face folder."""
     content: str
     """Digest of the victim's weights file; empty for the recogniser that comes with agns."""
@@ -55,7 +55,7 @@ class Return:
     sentence: str | None
     """Why there are none."""
     seconds: float
-    """Its share of all that they took, scoring included."""
+    """That it took, scoring included."""
     peak_memory_mb: float
     """The most that the worker's process has held so far."""
 
@@ -69,17 +69,17 @@ class CellBrokeDown(Exception):
 
 
 def carry_out(
-    order: Order, weights: bytes | None, open_victim: Callable[[Victim], Opened]
-) -> tuple[Return, ...]:
-    """Run cells in a Dask task, in the worker's scratch folder.
+    order: Order, weights: bytes | None, open_victim: Callable[[PlanVictim], Opened]
+) -> Return:
+    """Run a cell in a Dask task, in the worker's scratch folder.
 
     Args:
-        order: The cells.
+        order: The cell.
         weights: The victim's weights file; None for the recogniser that comes with agns.
         open_victim: Loads what a victim needs.
 
     Returns:
-        What became of each.
+        What became of it.
 
     Raises:
         DataError: This worker can run no cell of this victim's.
@@ -92,27 +92,25 @@ def carry_out(
     if order.threads is not None:
         torch.set_num_threads(order.threads)
     set_up_process()
-    cells, worker = order.cells, get_worker()
+    worker, sentence, files = get_worker(), None, {}
     with tempfile.TemporaryDirectory(prefix="agns-", dir=worker.local_directory) as scratch:
         try:
             opened = _open_once(order, weights, open_victim, Path(scratch))
             folder, watch = Path(scratch) / "cells", _until_cancelled(worker)
-            ended = run_cells(order.plan, cells, opened, folder, lambda _: watch)
+            run_cell(order.plan, order.cell, opened, folder, lambda _: watch)
+            files = _contents(folder / order.cell.key)
         except AgnsError as error:
-            ended = [error] * len(cells)
+            sentence = str(error)
         except CellCancelled:
             raise
         except Exception as error:
             raise CellBrokeDown(f"{type(error).__name__}: {error}") from error
-        return tuple(
-            Return(
-                files={} if isinstance(result, AgnsError) else _contents(folder / cell.key),
-                sentence=str(result) if isinstance(result, AgnsError) else None,
-                seconds=(time.perf_counter() - started) / len(cells),
-                peak_memory_mb=peak_memory_mb(),
-            )
-            for cell, result in zip(cells, ended, strict=True)
-        )
+    return Return(
+        files=files,
+        sentence=sentence,
+        seconds=time.perf_counter() - started,
+        peak_memory_mb=peak_memory_mb(),
+    )
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
@@ -138,7 +136,7 @@ def _check_fit(order: Order) -> None:
 def _open_once(
     order: Order,
     weights: bytes | None,
-    open_victim: Callable[[Victim], Opened],
+    open_victim: Callable[[PlanVictim], Opened],
     scratch: Path,
 ) -> Opened:
     victim = order.victim

@@ -151,27 +151,20 @@ class Ledger:
             raise ConfigError(f"{self.path.parent} holds no campaign")
         return json.loads(row[0]), json.loads(row[1])
 
-    def claim(self, most: int = 1) -> tuple[Cell, ...]:
-        """Take the next open cell for this process, and others that can be run beside it.
-
-        Args:
-            most: How many, of one recogniser, goal and attack.
-
-        Returns:
-            In the order of the plan; none if none is left.
-        """
+    def claim(self) -> Cell | None:
+        """Take the plan's next open cell for this process; None if none is left."""
         with self.at_once():
             self._reopen()
-            rows = self.file.execute(
-                "SELECT cell FROM cells WHERE state = 'open' ORDER BY place"
-            ).fetchall()
-            still = [Cell(**json.loads(cell)) for (cell,) in rows]
-            taken = tuple([cell for cell in still if cell.kind == still[0].kind][:most])
-            self.file.executemany(
+            found = self.file.execute(
+                "SELECT cell, key FROM cells WHERE state = 'open' ORDER BY place LIMIT 1"
+            ).fetchone()
+            if found is None:
+                return None
+            self.file.execute(
                 "UPDATE cells SET state = 'claimed', host = ?, process = ? WHERE key = ?",
-                [(platform.node(), os.getpid(), cell.key) for cell in taken],
+                (platform.node(), os.getpid(), found[1]),
             )
-        return taken
+        return Cell(**json.loads(found[0]))
 
     def finish(
         self, cell: Cell, result: Mapping[str, object], *, seconds: float, peak_memory_mb: float

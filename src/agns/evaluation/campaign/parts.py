@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agns.data.known_photos import PhotoRow
 from agns.errors import ConfigError, DataError
-from agns.evaluation.campaign.cells import UNIVERSAL, Cell
+from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.ledger import Begun
 from agns.evaluation.campaign.plan import same_plan
 from agns.evaluation.campaign.reading import reading
@@ -94,16 +94,15 @@ def part_of_array(environment: Mapping[str, str]) -> Part | None:
     return Part(number=place + 1, of=count)
 
 
-def share_of(cells: Sequence[Cell], part: Part, *, together: int = 1) -> list[Cell]:
+def share_of(cells: Sequence[Cell], part: Part) -> list[Cell]:
     """A part's cells, which follow from the order of all alone.
 
-    Cells of each kind are dealt out, as many at a time as run together, each time to the part that
-    has least of the kind, then of all, then of the attack, then of the recogniser.
+    Cells of each recogniser, goal and attack are dealt out, each to the part that has least of
+    these, then of all, then of the attack, then of the recogniser.
 
     Args:
         cells: All of the plan.
         part: Which.
-        together: See `agns.evaluation.campaign.plan.Plan`.
     """
     kinds: dict[tuple[str, ...], list[Cell]] = {}
     for cell in cells:
@@ -113,21 +112,18 @@ def share_of(cells: Sequence[Cell], part: Part, *, together: int = 1) -> list[Ce
     for own in kinds.values():
         dealt = [0] * part.of
         attack, recognizer = own[0].attack, own[0].recognizer
-        # Frames for many are made alone.
-        size = 1 if own[0].goal == UNIVERSAL else together
-        for begin in range(0, len(own), size):
-            deal = own[begin : begin + size]
+        for cell in own:
             least = min(
                 range(part.of),
                 key=lambda one: (
                     dealt[one], total[one], attacks[attack, one], recognizers[recognizer, one], one
                 ),
             )  # fmt: skip
-            shares[least].update(deal)
+            shares[least].add(cell)
             dealt[least] += 1
-            total[least] += len(deal)
-            attacks[attack, least] += len(deal)
-            recognizers[recognizer, least] += len(deal)
+            total[least] += 1
+            attacks[attack, least] += 1
+            recognizers[recognizer, least] += 1
     return [cell for cell in cells if cell in shares[part.number - 1]]
 
 

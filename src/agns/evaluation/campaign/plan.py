@@ -19,7 +19,7 @@ TargetRule = Literal["next", "random"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Victim:
+class PlanVictim:
     """A recogniser to attack, and the faces to attack it with."""
 
     name: str
@@ -81,7 +81,7 @@ class Published:
 class Plan:
     """Recognisers x goals x subjects x attacks x seeds, and recognisers x universal x seeds."""
 
-    recognizers: tuple[Victim, ...]
+    recognizers: tuple[PlanVictim, ...]
     goals: tuple[GoalName, ...] = ()
     attacks: tuple[Entry, ...] = ()
     universal: tuple[Crowd, ...] = ()
@@ -101,10 +101,6 @@ class Plan:
     """Frames of each control."""
     frames: int | None = None
     """Drawn eyeglasses that attacks see, None for the whole set."""
-    together: int = 1
-    """Attacks of one recogniser, goal and method that are made side by side: the recogniser answers
-    them in one batch. Beside which others an attack is made moves its figures' last digits, as the
-    number of threads does: it follows from the plan, unless failed ones are tried again."""
     transfer: bool = False
     """Whether each frame is scored on the other recognisers too, where they know its people."""
     published: tuple[Published, ...] = ()
@@ -145,7 +141,7 @@ def same_plan(known: Mapping[str, object], plan: Mapping[str, object]) -> bool:
     """Whether a plan is the one that a ledger was begun with.
 
     Weights and photos are known by content, wherever they lie. What plans could not say yet when it
-    was begun, they leave empty now.
+    was begun, they leave empty now; how many attacks were made side by side they once said.
     """
     return _by_content(known) == _by_content(plan)
 
@@ -158,6 +154,7 @@ def _by_content(plan: Mapping[str, object]) -> str:
         if isinstance(victim, dict)
     ]
     told = {name: value for name, value in {**plan, "recognizers": victims}.items() if value}
+    told.pop("together", None)
     # Names may have been encoded otherwise on another system.
     return composed(json.dumps(told, sort_keys=True, ensure_ascii=False))
 

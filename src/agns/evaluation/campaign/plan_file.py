@@ -22,9 +22,9 @@ from agns.evaluation.campaign.plan import (
     Entry,
     GoalName,
     Plan,
+    PlanVictim,
     Published,
     TargetRule,
-    Victim,
 )
 from agns.evaluation.universal import UniversalExperiment
 
@@ -61,6 +61,9 @@ class _Reader(NodeReader):
     def plan(self, node: yaml.Node | None) -> Plan:
         if node is None:
             raise ConfigError(f"{self.path} is empty")
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.value == "together":
+                raise self.wrong(key, "attacks are made one after another now: leave it out")
         fields = self.fields(node, "a plan", Plan)
         alone = "universal" in fields and not {"goals", "attacks"} & set(fields)
         for name in ("recognizers",) if alone else ("recognizers", "goals", "attacks"):
@@ -85,7 +88,6 @@ class _Reader(NodeReader):
             craft=count("craft", 16),
             control_frames=count("control_frames", 32),
             frames=count("frames", None),
-            together=count("together", 1),
             published=listed("published", self.published),
             transfer="transfer" in fields and self.flag(fields["transfer"], "transfer"),
         )
@@ -119,8 +121,8 @@ class _Reader(NodeReader):
                     f"got {len(named)}",
                 )
 
-    def victim(self, node: yaml.Node, key: str) -> Victim:
-        fields = self.fields(node, "a recogniser", Victim)
+    def victim(self, node: yaml.Node, key: str) -> PlanVictim:
+        fields = self.fields(node, "a recogniser", PlanVictim)
         file, faces = (
             Path(self.path_of(fields[name], name)) if name in fields else None
             for name in ("file", "faces")
@@ -130,7 +132,7 @@ class _Reader(NodeReader):
             usual = file.name  # of a folder, or on the hub
         name = self.text(fields["name"], "name") if "name" in fields else usual
         try:
-            return Victim(name=name, file=file, faces=faces)
+            return PlanVictim(name=name, file=file, faces=faces)
         except ConfigError as error:
             raise self.wrong(node, str(error)) from error
 

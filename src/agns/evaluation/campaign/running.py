@@ -11,25 +11,25 @@ from typing import TypeAlias
 
 import torch
 
-from agns.attack.methods import Method, seeded
+from agns.attack.methods import seeded
 from agns.data.faces import FaceSet
 from agns.data.twins import were_seen
 from agns.errors import AgnsError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.campaign.cells import UNIVERSAL, Cell
 from agns.evaluation.campaign.ledger import Ledger
-from agns.evaluation.campaign.plan import Plan, Victim
+from agns.evaluation.campaign.plan import Plan, PlanVictim
 from agns.evaluation.campaign.rows import Standing
 from agns.evaluation.examination import examine
 from agns.evaluation.experiment import Experiment
-from agns.evaluation.trial import Trial, prepare
-from agns.evaluation.trials import run_trials
+from agns.evaluation.trial import prepare
 from agns.evaluation.universal import run_universal
+from agns.models.victim import class_of
 from agns.storage import read_json
 from agns.types import Progress, silent
 
-Watch: TypeAlias = Callable[[Sequence[Cell]], AbstractContextManager[Progress]]
-"""Opens what is told of every step of the attacks of some cells."""
+Watch: TypeAlias = Callable[[Cell], AbstractContextManager[Progress]]
+"""Opens what is told of every step of a cell's attack."""
 
 Opened: TypeAlias = tuple[Apparatus, Callable[[str], FaceSet]]
 """A victim with all that an attack on it needs, and a subject's photos by the subject's name; by no
@@ -40,50 +40,44 @@ def work_through(
     plan: Plan,
     ledger: Ledger,
     out: Path,
-    open_victim: Callable[[Victim], Opened],
+    open_victim: Callable[[PlanVictim], Opened],
     *,
     watch: Watch = lambda _: nullcontext(silent),
     tell: Callable[[Cell, Standing], None] = lambda *_: None,
 ) -> None:
     """Claim and run cells until none is open.
 
-    As many cells are claimed at once as the plan runs together, and entered at once. Each one's
-    artefacts go to `out/cells/KEY`. A cell that cannot be run is entered as failed
-    with the reason; a victim that does not open ends the run. Ctrl-C gives the cells in work back.
-    The figures do not depend on what ran before, or where.
+    A cell's artefacts go to `out/cells/KEY`. One that cannot be run is entered as failed with the
+    reason; a victim that does not open ends the run. Ctrl-C gives the cell in work back. The
+    figures do not depend on what ran before, or where.
 
     Args:
         plan: What the ledger was begun with.
         ledger: Says what is left.
         out: The campaign's directory.
         open_victim: Loads what a victim needs; called when the victim changes.
-        watch: Opens what is told of every step of the attacks of some cells.
+        watch: Opens what is told of every step of a cell's attack.
         tell: Called after each cell.
     """
     victims = {victim.name: victim for victim in plan.recognizers}
     name, opened = "", None
-    while cells := ledger.claim(plan.together):
+    while (cell := ledger.claim()) is not None:
         started = time.perf_counter()
-        first = cells[0]
         try:
             # That a victim does not open is no failure of one cell, but of all of them.
-            if opened is None or first.recognizer != name:
-                name, opened = first.recognizer, open_victim(victims[first.recognizer])
-            ended = run_cells(plan, cells, opened, out / "cells", watch)
+            if opened is None or cell.recognizer != name:
+                name, opened = cell.recognizer, open_victim(victims[cell.recognizer])
+            try:
+                result = run_cell(plan, cell, opened, out / "cells", watch)
+            except AgnsError as error:
+                ledger.fail(cell, str(error), seconds=time.perf_counter() - started)
+            else:
+                seconds = time.perf_counter() - started
+                ledger.finish(cell, result, seconds=seconds, peak_memory_mb=peak_memory_mb())
         except BaseException:
-            with ledger.at_once():
-                for cell in cells:
-                    ledger.release(cell)
+            ledger.release(cell)
             raise
-        seconds = (time.perf_counter() - started) / len(cells)
-        with ledger.at_once():
-            for cell, result in zip(cells, ended, strict=True):
-                if isinstance(result, AgnsError):
-                    ledger.fail(cell, str(result), seconds=seconds)
-                else:
-                    ledger.finish(cell, result, seconds=seconds, peak_memory_mb=peak_memory_mb())
-        for cell in cells:
-            tell(cell, ledger.standing())
+        tell(cell, ledger.standing())
 
 
 def examine_victim(opened: Opened, subjects: Sequence[str]) -> list[str]:
@@ -107,90 +101,43 @@ def examine_victim(opened: Opened, subjects: Sequence[str]) -> list[str]:
         own = own.subset(own.of(subject))
         fresh = (~were_seen(own, apparatus.photos_seen)).nonzero()[:, 0]
         faces.append(own.faces(fresh[:4]))
-        labels += [apparatus.recognizer.index_of(subject)] * len(fresh[:4])
+        labels += [class_of(apparatus.recognizer, subject)] * len(fresh[:4])
     if not labels:
         return ["of the first subjects no photo is left that it was not trained on: not examined"]
     return examine(apparatus.recognizer, torch.cat(faces), torch.tensor(labels))
 
 
-def run_cells(
-    plan: Plan, cells: Sequence[Cell], opened: Opened, folder: Path, watch: Watch
-) -> list[dict[str, object] | AgnsError]:
-    """Run cells side by side, unless a run that was killed has left the results of all of them.
+def run_cell(
+    plan: Plan, cell: Cell, opened: Opened, folder: Path, watch: Watch
+) -> dict[str, object]:
+    """Run a cell, unless a run that was killed has left its result.
 
     Args:
         plan: The attacks' settings, and how much of everything.
-        cells: Goal, subject and seed; of one kind, and one alone if it is a universal attack.
+        cell: Goal, subject, attack and seed.
         opened: The victim.
-        folder: Takes the artefacts, each cell's in a folder named by its key; what is in that
-            without a result goes.
+        folder: Takes the artefacts, in a folder named by the cell's key; what is in that without a
+            result goes.
         watch: Opens what is told of every step.
 
     Returns:
-        For each cell what `result.json` in its folder says, or why it could not be run.
+        What `result.json` says.
 
     Raises:
-        KeyboardInterrupt: The attacks were broken off.
+        AgnsError: It could not be run.
+        KeyboardInterrupt: The attack was broken off.
     """
-    folders = [folder / cell.key for cell in cells]
-    run = _run_universal if cells[0].goal == UNIVERSAL else _run_trials
-    failed: dict[int, AgnsError] = {}
-    if not all((own / "result.json").is_file() for own in folders):
-        for own in folders:
-            shutil.rmtree(own, ignore_errors=True)
-        failed = run(plan, cells, opened, folders, watch)
-    return [failed.get(place) or _result_in(own) for place, own in enumerate(folders)]
+    own = folder / cell.key
+    if not (own / "result.json").is_file():
+        shutil.rmtree(own, ignore_errors=True)
+        run = _run_universal if cell.goal == UNIVERSAL else _run_attack
+        run(plan, cell, opened, own, watch)
+    return read_json(own / "result.json")
 
 
-def _run_trials(
-    plan: Plan, cells: Sequence[Cell], opened: Opened, folders: Sequence[Path], watch: Watch
-) -> dict[int, AgnsError]:
-    """Why cells could not be run, by their places."""
-    method = next(one.method for one in plan.attacks if one.name == cells[0].attack)
-    failed: dict[int, AgnsError] = {}
-    trials: dict[int, Trial] = {}
-    for place, (cell, own) in enumerate(zip(cells, folders, strict=True)):
-        try:
-            trials[place] = _prepare(plan, cell, method, opened, own)
-        except AgnsError as error:
-            failed[place] = error
-    # Photos are read with a bar of their own.
-    with watch(cells) as progress:
-        ended = run_trials(list(trials.values()), progress)
-    for place, report in zip(trials, ended, strict=True):
-        if isinstance(report, AgnsError):
-            failed[place] = report
-    return failed
-
-
-def _run_universal(
-    plan: Plan, cells: Sequence[Cell], opened: Opened, folders: Sequence[Path], watch: Watch
-) -> dict[int, AgnsError]:
-    (cell,), (own,) = cells, folders
-    crowd = next(one for one in plan.universal if one.name == cell.attack)
+def _run_attack(plan: Plan, cell: Cell, opened: Opened, out: Path, watch: Watch) -> None:
     apparatus, photos_of = opened
-    try:
-        everybody = photos_of("")
-        with watch(cells) as progress:
-            run_universal(
-                apparatus, everybody, replace(crowd.experiment, seed=cell.seed),
-                replace(crowd.method, seed=cell.seed), own, whole=True,
-                progress=progress, scoring=progress,
-            )  # fmt: skip
-    except AgnsError as error:
-        return {0: error}
-    return {}
-
-
-def _result_in(folder: Path) -> dict[str, object] | AgnsError:
-    try:
-        return read_json(folder / "result.json")
-    except AgnsError as error:
-        return error
-
-
-def _prepare(plan: Plan, cell: Cell, method: Method, opened: Opened, out: Path) -> Trial:
-    apparatus, photos_of = opened
+    method = next(one.method for one in plan.attacks if one.name == cell.attack)
     experiment = Experiment(
         goal="dodge" if cell.target is None else "impersonate",
         subject=cell.subject,
@@ -200,7 +147,25 @@ def _prepare(plan: Plan, cell: Cell, method: Method, opened: Opened, out: Path) 
         seed=cell.seed,
     )
     photos = photos_of(cell.subject)
-    return prepare(apparatus, photos, experiment, seeded(method, cell.seed), out)
+    trial = prepare(apparatus, photos, experiment, seeded(method, cell.seed), out)
+    # Photos are read with a bar of their own.
+    with watch(cell) as progress:
+        outcome = trial.attack(progress)
+    if outcome.stopped_because == "interrupted":
+        raise KeyboardInterrupt
+    trial.report(outcome)
+
+
+def _run_universal(plan: Plan, cell: Cell, opened: Opened, out: Path, watch: Watch) -> None:
+    crowd = next(one for one in plan.universal if one.name == cell.attack)
+    apparatus, photos_of = opened
+    everybody = photos_of("")
+    with watch(cell) as progress:
+        run_universal(
+            apparatus, everybody, replace(crowd.experiment, seed=cell.seed),
+            replace(crowd.method, seed=cell.seed), out, whole=True,
+            progress=progress, scoring=progress,
+        )  # fmt: skip
 
 
 def peak_memory_mb() -> float:

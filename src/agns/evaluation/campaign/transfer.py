@@ -16,14 +16,14 @@ from agns.errors import AgnsError, DataError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.campaign.cells import UNIVERSAL
 from agns.evaluation.campaign.ledger import Ledger
-from agns.evaluation.campaign.plan import Plan, Victim
+from agns.evaluation.campaign.plan import Plan, PlanVictim
 from agns.evaluation.campaign.rows import Row, TransferRow
 from agns.evaluation.campaign.running import Opened
 from agns.evaluation.campaign.statistics import mean_interval
 from agns.evaluation.experiment import Experiment, build_goal
 from agns.evaluation.metrics import measure_split
 from agns.images import read_image
-from agns.models.recognizer import Recognizer
+from agns.models.victim import Victim, class_of
 from agns.types import Faces, Frames, Logits, Progress, silent
 
 
@@ -31,7 +31,7 @@ def transfer_through(
     plan: Plan,
     ledger: Ledger,
     out: Path,
-    open_victim: Callable[[Victim], Opened],
+    open_victim: Callable[[PlanVictim], Opened],
     known: Mapping[str, Sequence[str]],
     *,
     rows: Sequence[Row] | None = None,
@@ -137,7 +137,7 @@ def score_frame(
     photos, everybody = own.faces(torch.arange(len(own))), torch.arange(len(own))
     victim, seed = apparatus.victim, int(result["seed"])
     plain = _judged(victim, photos)
-    recognized = plain.argmax(1) == apparatus.recognizer.index_of(result["subject"])
+    recognized = plain.argmax(1) == class_of(apparatus.recognizer, result["subject"])
     worn = FIXED.wear(photos, frame, everybody)
     draws = torch.Generator().manual_seed(seed)
     taken = torch.cat([_photographed(one[None], draws) for one in worn])
@@ -212,7 +212,7 @@ def tabulate_transfers(rows: Sequence[TransferRow], *, seed: int = 0) -> list[Tr
     return lines
 
 
-def _judged(victim: Recognizer, faces: Faces) -> Logits:
+def _judged(victim: Victim, faces: Faces) -> Logits:
     return torch.cat([victim(some) for some in faces.split(64)])
 
 

@@ -1,0 +1,82 @@
+"""What attacks ask of their victim."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+import torch
+
+from agns.attack.config import AgnConfig
+from agns.attack.descent import CCS16, PGD
+from agns.attack.goals import Dodge
+from agns.attack.methods import Method, run_attack
+from agns.attack.pixels import PixelConfig
+from agns.attack.query import query_gradient, query_logits
+from agns.models.dcgan import Discriminator, Generator
+from agns.models.recognizer import Recognizer
+from agns.types import Faces, Logits, Pixels
+
+METHODS: Mapping[str, Method] = {
+    "agn": AgnConfig(batch=4, samples=4, check_every=2, precision="fp32"),
+    "ccs16": replace(CCS16, steps=3),
+    "pgd": replace(PGD, steps=4),
+    "pixels": PixelConfig(steps=4),
+}
+
+
+def a_loss(logits: Logits) -> torch.Tensor:
+    return (logits[:, 0] - logits[:, 1]) ** 2
+
+
+def test_a_gradient_is_that_of_the_summed_loss_and_leaves_the_faces_alone(
+    frozen: Recognizer, photos: Faces
+) -> None:
+    leaf = photos[:2].clone().requires_grad_()
+    (expected,) = torch.autograd.grad(a_loss(frozen(leaf)).sum(), leaf)
+    drawn = leaf * 1.0
+    logits, gradient = query_gradient(frozen, drawn, a_loss)
+    torch.testing.assert_close(gradient, expected)
+    assert not logits.requires_grad
+    assert leaf.grad is None
+    assert torch.equal(logits, query_logits(frozen, photos[:2]))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_victim_computes_in_the_precision_asked_for(
+    frozen: Recognizer, photos: Faces, precision: str
+) -> None:
+    cast, grad = list[bool](), list[bool]()
+
+    def note(*_: object) -> None:
+        cast.append(torch.is_autocast_enabled("cpu"))
+        grad.append(torch.is_grad_enabled())
+
+    frozen.register_forward_pre_hook(note)
+    logits = query_logits(frozen, photos[:1], precision=precision)
+    with torch.no_grad():
+        query_gradient(frozen, photos[:1], a_loss, precision=precision)
+    assert logits.dtype == torch.float32
+    assert cast == [precision == "bf16"] * 2
+    assert grad == [False, True]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_ctrl_c_while_the_victim_answers_leaves_what_there_is(
+    frozen: Recognizer, photos: Faces, gan: tuple[Generator, Discriminator], glasses: Pixels,
+    name: str,
+) -> None:  # fmt: skip
+    asked = 0
+
+    def press(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            raise KeyboardInterrupt
+
+    frozen.register_forward_pre_hook(press)
+    found = run_attack(
+        METHODS[name], frozen, photos, Dodge(subject=1, stop=1e-6),
+        generator=gan[0], discriminator=gan[1], glasses=glasses[:8],
+    )  # fmt: skip
+    assert found.stopped_because == "interrupted"
+    assert found.frames.shape[1:] == (3, 64, 176)
