@@ -23,6 +23,16 @@ pytest_plugins = ("pytester",)
 DATA_VARIABLE = "AGNS_TEST_DATA"
 """Environment variable that names a folder of what the repository may not hold."""
 
+DEAR = (
+    "test_gpu_check",
+    "test_campaign",
+    "test_cluster",
+    "test_parallel",
+    "test_train",
+    "test_demo",
+)
+"""Modules that take longest; they go first, or one of two workers waits for the other's last."""
+
 LACKING = f"{DATA_VARIABLE} is not set, and this test needs "
 
 
@@ -38,6 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "data_path" in getattr(item, "fixturenames", ()):
             item.add_marker("data")
+    items.sort(key=lambda item: DEAR.index(item.path.stem) if item.path.stem in DEAR else len(DEAR))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

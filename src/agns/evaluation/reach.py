@@ -14,8 +14,8 @@ from jaxtyping import Bool
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from agns.evaluation.campaign.statistics import mean_interval
 from agns.evaluation.figures import save_figure
+from agns.evaluation.statistics import mean_interval
 from agns.types import Chosen
 
 Group: TypeAlias = Literal["craft", "unseen"]

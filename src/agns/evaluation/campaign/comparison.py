@@ -11,7 +11,7 @@ from agns.errors import ConfigError
 from agns.evaluation.campaign.cells import UNIVERSAL
 from agns.evaluation.campaign.findings import Findings
 from agns.evaluation.campaign.rows import Row
-from agns.evaluation.campaign.statistics import paired_probability
+from agns.evaluation.statistics import paired_probability
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

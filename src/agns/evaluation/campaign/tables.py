@@ -9,7 +9,7 @@ import torch
 
 from agns.evaluation.campaign.cells import UNIVERSAL
 from agns.evaluation.campaign.rows import Row
-from agns.evaluation.campaign.statistics import mean_interval, paired_probability
+from agns.evaluation.statistics import mean_interval, paired_probability
 
 Result = Mapping[str, Any]
 

@@ -19,9 +19,9 @@ from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.plan import Plan, PlanVictim
 from agns.evaluation.campaign.rows import Row, TransferRow
 from agns.evaluation.campaign.running import Opened
-from agns.evaluation.campaign.statistics import mean_interval
 from agns.evaluation.experiment import Experiment, build_goal
 from agns.evaluation.metrics import measure_split
+from agns.evaluation.statistics import mean_interval
 from agns.images import read_image
 from agns.models.victim import Victim, class_of
 from agns.types import Faces, Frames, Logits, Progress, silent

@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from agns.evaluation.campaign.statistics import _student, mean_interval, paired_probability
 from agns.evaluation.metrics import wilson_interval
+from agns.evaluation.statistics import _student, mean_interval, paired_probability
 
 
 def draws() -> torch.Generator:
