@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from agns.accessory.frame import frame_mask
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN
 from agns.attack.methods import METHODS, Method
 from agns.attack.pixels import PixelConfig, attack_with_pixels
 from agns.cli.attack import open_apparatus
@@ -201,7 +201,7 @@ def settings_of(given: argparse.Namespace) -> list[tuple[str, str, Method]]:
             (
                 f"kappa {kappa:g}, {objective}",
                 f"{objective}-{kappa:g}",
-                AgnConfig(kappa=kappa, objective=objective, seed=given.seed),
+                AGN(kappa=kappa, objective=objective, seed=given.seed),
             )
             for objective in given.objectives
             for kappa in given.kappas
@@ -217,8 +217,8 @@ def main() -> None:
     parser.add_argument("--goals", nargs="+", default=["dodge", "impersonate"])
     parser.add_argument("--methods", nargs="+", default=["agn"], choices=list(METHODS))
     parser.add_argument("--craft", type=int, default=16, help="craft photos of a subject at most")
-    parser.add_argument("--kappas", nargs="+", type=float, default=[AgnConfig().kappa])
-    parser.add_argument("--objectives", nargs="+", default=[AgnConfig().objective])
+    parser.add_argument("--kappas", nargs="+", type=float, default=[AGN().kappa])
+    parser.add_argument("--objectives", nargs="+", default=[AGN().objective])
     parser.add_argument("--control-frames", type=int, default=32)
     parser.add_argument("--frames", type=int, help="drawn frames: fewer end hopeless attacks early")
     parser.add_argument(
@@ -260,7 +260,7 @@ def main() -> None:
             summaries[f"{goal}, {setting}"] = {"settings": dataclasses.asdict(method), **summary}
             lines.append(as_row(goal, setting, summary))
             print(lines[-1], end="", flush=True)
-            if isinstance(method, AgnConfig):
+            if isinstance(method, AGN):
                 curves.setdefault(f"{goal}-{method.objective}", []).append(
                     (method.kappa, summary["held_out_success"], summary["discriminator_score"])
                 )

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from agns.attack.config import PHYSICAL
+from agns.attack.agn import PHYSICAL
 from agns.cli.attack import open_apparatus
 from agns.cli.console import bar, prepare
 from agns.cli.face_options import FaceOptions, open_faces

@@ -26,8 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from agns.accessory.frame import place, silhouette
 from agns.accessory.placement import FIXED
 from agns.accessory.wear import wear
-from agns.attack.agn import attack_with_agn
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN, attack_with_agn
 from agns.attack.goals import Dodge
 from agns.attack.gradients import add_smoothing, join_gradients, keep_in_range
 from agns.attack.search import search_frames
@@ -107,7 +106,7 @@ def attack_gradient(victim: Recognizer, batch: int, half: bool) -> Callable[[], 
     """
     faces = torch.rand(batch, 3, 224, 224)
     frames = torch.rand(batch, 3, 64, 176)
-    mask, goal, config = silhouette(), Dodge(subject=0), AgnConfig()
+    mask, goal, config = silhouette(), Dodge(subject=0), AGN()
 
     def step() -> object:
         leaf = frames.clone().requires_grad_()
@@ -179,7 +178,7 @@ def iterations(victim: Recognizer, precision: str) -> Callable[[], object]:
         discriminator.train()(drawn)
     faces, goal = torch.rand(16, 3, 224, 224), Dodge(subject=0, stop=1e-9)
     glasses = torch.randint(0, 256, (ITERATIONS * 16, 3, 64, 176), dtype=torch.uint8)
-    config = AgnConfig(precision=precision, check_every=ITERATIONS)
+    config = AGN(precision=precision, check_every=ITERATIONS)
 
     def step() -> None:
         attack_with_agn(
@@ -207,13 +206,16 @@ def judge(device: torch.device, half: bool) -> Callable[[], object]:
     """The discriminator's part of an attack step in which it learns: it, and the verdicts."""
     _, discriminator = gan(device)
     lay_channels_last(discriminator).eval()
-    config = AgnConfig(lead=0, precision="bf16" if half else "fp32")
+    config = AGN(lead=0, precision="bf16" if half else "fp32")
     optimizer = torch.optim.Adam(discriminator.parameters(), 2e-5, fused=True)
     real, drawn = torch.rand(2, 16, 3, 64, 176)
     leaf = drawn.requires_grad_()
 
     def step() -> None:
-        teach_discriminator(discriminator, optimizer, real, leaf, config)
+        teach_discriminator(
+            discriminator, optimizer, real, leaf,
+            smoothing=config.smoothing, lead=config.lead, precision=config.precision,
+        )  # fmt: skip
         with autocast(discriminator, half):
             verdicts = discriminator(leaf).float()
         torch.autograd.grad(-functional.logsigmoid(verdicts).sum(), leaf)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN
 from agns.attack.drawings import tune_on_drawings
 from agns.attack.goals import Dodge
 from agns.data.digits import Digits, read_mnist, read_small_digits
@@ -29,7 +29,7 @@ from agns.models.dcgan import LATENT, MinibatchDiscrimination, sample_latents
 from agns.models.weights import draw_gan_weights, draw_weights
 from agns.storage import versions, write_json
 
-ATTACK = AgnConfig(
+ATTACK = AGN(
     kappa=0.9, joined_length="shorter", batch=32, lead=0, headroom=0, precision="fp32",
     generator_rate=2e-4, discriminator_rate=5e-4,
 )  # fmt: skip

@@ -11,8 +11,7 @@ from torch import nn
 
 from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
-from agns.attack.agn import AgnOutcome, attack_with_agn
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN, AgnOutcome, attack_with_agn
 from agns.attack.goals import Dodge, Form, Goal, Impersonate
 from agns.errors import AttackError, ConfigError, ImageContractError
 from agns.images import from_pixels
@@ -53,9 +52,7 @@ class Scene:
     def attack(
         self, goal: Goal, *, progress: Progress = silent, **settings: float | str
     ) -> AgnOutcome:
-        config = AgnConfig(
-            **{**PAPER, "batch": 4, "samples": 4, "generator_rate": 1e-3, **settings}
-        )
+        config = AGN(**{**PAPER, "batch": 4, "samples": 4, "generator_rate": 1e-3, **settings})
         return attack_with_agn(
             self.generator,
             self.discriminator,
@@ -327,11 +324,11 @@ def test_the_outcome_carries_a_generator_ready_to_draw(told: Told) -> None:
 )
 def test_a_setting_out_of_range_is_refused(setting: dict[str, float], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        AgnConfig(**setting)
+        AGN(**setting)
 
 
 def test_an_unknown_length_is_refused_where_nothing_else_checks_types() -> None:
-    config = AgnConfig()
+    config = AGN()
     object.__setattr__(config, "joined_length", "longer")
     with pytest.raises(ConfigError, match="joined_length must be shorter or real, got 'longer'"):
         config.__post_init__()

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN
 from agns.attack.drawings import tune_on_drawings
 from agns.attack.goals import Dodge
 from agns.errors import AttackError
 from agns.models.dcgan import LATENT, sample_latents
 from agns.models.weights import draw_gan_weights, draw_weights
 
-CONFIG = AgnConfig(
+CONFIG = AGN(
     kappa=0, batch=8, headroom=0, lead=0, generator_rate=1e-2, precision="fp32", objective="logits"
 )
 
@@ -33,9 +33,7 @@ def networks(generator: torch.Generator) -> tuple[nn.Module, nn.Module, nn.Modul
     return made
 
 
-def tune(
-    networks: tuple[nn.Module, ...], config: AgnConfig, *, subject: int = 0, real: int = 20
-) -> None:
+def tune(networks: tuple[nn.Module, ...], config: AGN, *, subject: int = 0, real: int = 20) -> None:
     random = torch.Generator().manual_seed(1)
     pictures = torch.rand(real, 1, 6, 6, generator=random)
     tune_on_drawings(*networks, pictures, Dodge(subject=subject), config, steps=20, random=random)

@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 
 from agns.accessory.placement import Placement
-from agns.attack.agn import AgnOutcome
+from agns.attack.agn import AGN, AgnOutcome
 from agns.attack.choice import ChoiceConfig
-from agns.attack.config import AgnConfig
 from agns.attack.descent import CCS16, CCS16_PHYSICAL, PGD, DescentConfig
 from agns.attack.goals import Dodge
 from agns.attack.methods import METHODS, Method, disturbed, name_of, palette_of, run_attack
@@ -18,7 +17,7 @@ from agns.models.recognizer import Recognizer
 from agns.types import Faces, Pixels
 
 SHORT: dict[str, Method] = {
-    "agn": AgnConfig(batch=2, samples=2),
+    "agn": AGN(batch=2, samples=2),
     "ccs16": replace(CCS16, steps=2),
     "ccs16-physical": replace(CCS16_PHYSICAL, steps=2),
     "pgd": replace(PGD, steps=2),
@@ -69,6 +68,6 @@ def test_a_method_disturbs_placements_as_its_settings_say() -> None:
 
 def test_a_palette_is_that_of_the_settings() -> None:
     assert palette_of(replace(CCS16_PHYSICAL, palette="own.csv")) == "own.csv"
-    assert palette_of(AgnConfig(printability=0.1, palette="own.csv")) == "own.csv"
-    assert palette_of(AgnConfig()) is None
+    assert palette_of(AGN(printability=0.1, palette="own.csv")) == "own.csv"
+    assert palette_of(AGN()) is None
     assert palette_of(PixelConfig()) is None

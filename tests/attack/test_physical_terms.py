@@ -10,8 +10,7 @@ from agns.accessory.placement import FIXED
 from agns.accessory.printability import assumed_palette, non_printability
 from agns.accessory.smoothness import total_variation
 from agns.attack import agn
-from agns.attack.agn import AgnOutcome, attack_with_agn
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN, AgnOutcome, attack_with_agn
 from agns.attack.descent import CCS16, CCS16_PHYSICAL, COLORS, DescentConfig, attack_by_descent
 from agns.attack.goals import Dodge, log_odds
 from agns.attack.methods import disturbed
@@ -109,9 +108,7 @@ class Nets:
         self.parts = (*gan, victim, photos, glasses)
 
     def attack(self, **settings: float | str) -> AgnOutcome:
-        config = AgnConfig(
-            **{"batch": 4, "samples": 4, "passes": 1, "precision": "fp32", **settings}
-        )
+        config = AGN(**{"batch": 4, "samples": 4, "passes": 1, "precision": "fp32", **settings})
         return attack_with_agn(*self.parts, NEVER, config)
 
 
@@ -159,4 +156,4 @@ def test_an_attack_tells_a_palette_that_it_cannot_read(
 )
 def test_settings_of_printing_out_of_range_are_refused(settings: dict[str, float | str]) -> None:
     with pytest.raises(ConfigError, match="must"):
-        AgnConfig(**settings)
+        AGN(**settings)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN
 from agns.attack.descent import CCS16, PGD
 from agns.attack.goals import Dodge
 from agns.attack.methods import Method, run_attack
@@ -17,7 +17,7 @@ from agns.models.recognizer import Recognizer
 from agns.types import Faces, Logits, Pixels
 
 METHODS: Mapping[str, Method] = {
-    "agn": AgnConfig(batch=4, samples=4, check_every=2, precision="fp32"),
+    "agn": AGN(batch=4, samples=4, check_every=2, precision="fp32"),
     "ccs16": replace(CCS16, steps=3),
     "pgd": replace(PGD, steps=4),
     "pixels": PixelConfig(steps=4),

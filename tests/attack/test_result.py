@@ -9,8 +9,7 @@ import torch
 from PIL import Image as PilImage
 
 from agns.accessory.frame import place
-from agns.attack.agn import AgnOutcome, attack_with_agn
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN, AgnOutcome, attack_with_agn
 from agns.attack.goals import Dodge, Form
 from agns.attack.result import save_outcome
 from agns.attack.search import Candidates
@@ -134,7 +133,7 @@ def test_all_steps_and_what_redraws_the_frame_are_saved_however_the_attack_ended
         photos,
         glasses[:8],
         kind(subject=0, stop=stop),
-        AgnConfig(batch=4, samples=4, generator_rate=1e-3, kappa=0),
+        AGN(batch=4, samples=4, generator_rate=1e-3, kappa=0),
         progress=interrupt if reason == "interrupted" else carry_on,
     )
     assert ended.stopped_because == reason

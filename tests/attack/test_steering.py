@@ -5,8 +5,7 @@ import torch
 
 from agns.accessory.smoothness import total_variation
 from agns.attack import agn
-from agns.attack.agn import attack_with_agn
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN, attack_with_agn
 from agns.attack.goals import Dodge
 from agns.attack.gradients import add_smoothing
 from agns.models.dcgan import Discriminator, Generator
@@ -25,9 +24,7 @@ def test_the_first_layers_learn_and_the_others_stay(
     tuned: int,
 ) -> None:
     # Without a warm-up four steps go far enough to better the frames drawn before them.
-    config = AgnConfig(
-        batch=4, samples=4, check_every=4, warm_up=0, tuned_layers=tuned, precision="fp32"
-    )
+    config = AGN(batch=4, samples=4, check_every=4, warm_up=0, tuned_layers=tuned, precision="fp32")
     outcome = attack_with_agn(*gan, victim, photos, glasses, NEVER, config)
     moved = [
         not torch.equal(before.weight, after.weight)
@@ -48,7 +45,7 @@ def test_a_tuned_generator_keeps_nothing_of_the_record_it_began_with(
     gan: tuple[Generator, Discriminator], victim: Recognizer, photos: Faces, glasses: Glasses
 ) -> None:
     gan[0].record = {"seconds": 1937.5}
-    config = AgnConfig(batch=16, samples=4, precision="fp32")
+    config = AGN(batch=16, samples=4, precision="fp32")
     outcome = attack_with_agn(*gan, victim, photos, glasses, NEVER, config)
     assert (outcome.generator.record, gan[0].record) == ({"fine_tuned": True}, {"seconds": 1937.5})
 
@@ -59,14 +56,14 @@ def test_the_rate_rises_in_a_warm_up(
     """Adam's first step is as long as its rate, whatever the gradient."""
 
     def moved(warm_up: int) -> float:
-        config = AgnConfig(batch=16, samples=4, warm_up=warm_up, weight_decay=0, precision="fp32")
+        config = AGN(batch=16, samples=4, warm_up=warm_up, weight_decay=0, precision="fp32")
         assert len(glasses) // config.batch == 1
         outcome = attack_with_agn(*gan, victim, photos, glasses, NEVER, config)
         before, after = gan[0].project[0].weight, outcome.generator.project[0].weight
         return float((after - before).abs().max().detach())
 
     whole = moved(0)
-    assert whole == pytest.approx(AgnConfig().generator_rate, rel=0.05)
+    assert whole == pytest.approx(AGN().generator_rate, rel=0.05)
     assert moved(10) == pytest.approx(whole / 10, rel=0.05)
 
 
@@ -82,7 +79,7 @@ def test_frames_stay_as_smooth_as_real_ones_where_they_are_told_to(
             return add_smoothing(joined, frames, limit, weight)
 
         monkeypatch.setattr(agn, "add_smoothing", watched)
-        config = AgnConfig(
+        config = AGN(
             batch=4, samples=4, passes=2, smoothness=smoothness, kappa=0, generator_rate=5e-3,
             precision="fp32", focus=0, loosening=0,
         )  # fmt: skip
@@ -97,7 +94,7 @@ def test_a_discriminator_that_must_never_lead_does_not_learn(
     gan: tuple[Generator, Discriminator], victim: Recognizer, photos: Faces, glasses: Glasses
 ) -> None:
     def losses(**settings: float) -> list[float]:
-        config = AgnConfig(
+        config = AGN(
             batch=4, samples=4, generator_rate=0, weight_decay=0, precision="fp32", **settings
         )
         history = attack_with_agn(*gan, victim, photos, glasses[:8], NEVER, config).history
@@ -122,7 +119,7 @@ def test_steps_turn_to_the_photos_that_resist(
     settings = {"batch": 4, "samples": 4, "passes": 2, "generator_rate": 0.0, "kappa": 0.0}
 
     def watched(focus: float) -> float:
-        config = AgnConfig(focus=focus, precision="fp32", **settings)
+        config = AGN(focus=focus, precision="fp32", **settings)
         history = attack_with_agn(*gan, victim, crowd, glasses, NEVER, config).history
         return sum(row["probability"] for row in history[-4:]) / 4
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agns.attack.config import AgnConfig
 from agns.attack.goals import Dodge
 from agns.attack.gradients import keep_in_range
 from agns.attack.steps import join_objectives, teach_discriminator
@@ -33,9 +32,8 @@ def test_grey_pictures_of_any_size_are_joined_as_frames_are(
     weights = torch.randn(4, 63, generator=generator)
     verdicts = discriminator(leaf)
     errs = Dodge(subject=2).loss(leaf.flatten(1) @ weights.T, "logits")
-    config = AgnConfig(kappa=0.3, joined_length="real", precision="fp32")
     (steep,) = torch.autograd.grad(errs.sum(), leaf)
-    joined = join_objectives(leaf, verdicts, steep, config)
+    joined = join_objectives(leaf, verdicts, steep, kappa=0.3, length="real")
     # -log sigmoid(w x) falls along w; the class's logit minus the others' is linear.
     real = -discriminator.weights * (1 - verdicts.sigmoid())[:, None, None, None]
     error = (2 * weights[2] - weights.sum(0)).reshape(1, 9, 7).expand(5, 1, 9, 7)
@@ -50,9 +48,10 @@ def test_a_discriminator_learns_from_any_pictures_unless_it_leads(
 ) -> None:
     real, drawn = torch.rand(2, 5, 1, 9, 7, generator=generator)
     optimizer = torch.optim.SGD(discriminator.parameters(), lr=1e-3)
-    before, config = discriminator.weights.clone(), AgnConfig(lead=lead, precision="fp32")
-    first = teach_discriminator(discriminator, optimizer, real, drawn, config).loss
-    again = teach_discriminator(discriminator, optimizer, real, drawn, config).loss
+    before = discriminator.weights.clone()
+    told = {"smoothing": 0.9, "lead": lead, "precision": "fp32"}
+    first = teach_discriminator(discriminator, optimizer, real, drawn, **told).loss
+    again = teach_discriminator(discriminator, optimizer, real, drawn, **told).loss
     assert torch.equal(before, discriminator.weights) is not learns
     assert (again < first) is learns
 
@@ -63,8 +62,8 @@ def test_one_that_sits_out_hands_over_what_it_would_judge_again(
     real, drawn = torch.rand(2, 5, 1, 9, 7, generator=generator)
     optimizer = torch.optim.SGD(discriminator.parameters(), lr=1e-3)
     leaf = drawn.requires_grad_()
-    config = AgnConfig(lead=1.0, precision="fp32")
-    verdicts = teach_discriminator(discriminator, optimizer, real, leaf, config).verdicts
+    told = {"smoothing": 0.9, "lead": 1.0, "precision": "fp32"}
+    verdicts = teach_discriminator(discriminator, optimizer, real, leaf, **told).verdicts
     assert verdicts is not None
     anew = discriminator(leaf)
     assert torch.equal(verdicts, anew)
@@ -78,6 +77,6 @@ def test_one_that_learns_hands_nothing_over_and_leaves_the_drawings_without_a_gr
     real, drawn = torch.rand(2, 5, 1, 9, 7, generator=generator)
     optimizer = torch.optim.SGD(discriminator.parameters(), lr=1e-3)
     leaf = drawn.requires_grad_()
-    config = AgnConfig(lead=0.0, precision="fp32")
-    assert teach_discriminator(discriminator, optimizer, real, leaf, config).verdicts is None
+    told = {"smoothing": 0.9, "lead": 0.0, "precision": "fp32"}
+    assert teach_discriminator(discriminator, optimizer, real, leaf, **told).verdicts is None
     assert leaf.grad is None

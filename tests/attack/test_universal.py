@@ -10,8 +10,7 @@ from tests.attack.conftest import build_victim, draw_coarse_photos
 
 from agns.accessory.placement import FIXED
 from agns.attack import universal
-from agns.attack.agn import attack_with_agn
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN, attack_with_agn
 from agns.attack.coverage import choose_greedily, dodges, worth_to_subjects
 from agns.attack.goals import DodgeEach
 from agns.attack.search import search_frames
@@ -33,7 +32,7 @@ QUICK = UniversalConfig(
     frames=4,
     steps=2,
     stop=1e-6,
-    agn=AgnConfig(batch=4, samples=4, generator_rate=5e-3, check_every=2),
+    agn=AGN(batch=4, samples=4, generator_rate=5e-3, check_every=2),
 )
 SUBJECTS = torch.tensor([2, 0, 1, 1, 0, 2])
 
@@ -104,7 +103,7 @@ def test_every_group_draws_its_candidates_and_the_choice_is_made_among_all(
 
 
 def test_steps_make_each_photos_own_subject_less_likely(scene: Scene) -> None:
-    config = AgnConfig(
+    config = AGN(
         kappa=0, batch=4, samples=4, generator_rate=1e-3, warm_up=0, smoothness=0, headroom=0
     )
     # One of the three stays out: there must be somebody to be taken for.
@@ -222,5 +221,5 @@ def test_a_stop_value_is_a_probability_and_frames_are_not_moved() -> None:
     with pytest.raises(ConfigError, match="a stop value must lie in"):
         replace(QUICK, stop=1.0)
     with pytest.raises(ConfigError, match="no jitter"):
-        replace(QUICK, agn=AgnConfig(jitter=1))
-    assert universal.UNIVERSAL_AGN.check_every > AgnConfig().check_every
+        replace(QUICK, agn=AGN(jitter=1))
+    assert universal.UNIVERSAL_AGN.check_every > AGN().check_every

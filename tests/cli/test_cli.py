@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import agns as package
-from agns.attack.config import PHYSICAL, AgnConfig
+from agns.attack.agn import AGN, PHYSICAL
 from agns.attack.goals import Dodge, Impersonate
 from agns.attack.universal import UniversalConfig
 from agns.cli import attack, faces, metric, train, universal
@@ -161,7 +161,7 @@ def test_the_networks_come_as_a_table_with_a_line_for_each() -> None:
 @pytest.mark.parametrize(
     ("command", "config", "fewest"),
     [
-        (attack.attack, AgnConfig, 6),
+        (attack.attack, AGN, 6),
         (attack.attack, Experiment, 2),
         (universal.universal, UniversalConfig, 6),
         (universal.universal, UniversalExperiment, 3),
@@ -199,7 +199,7 @@ def test_the_stop_values_that_help_tells_are_those_of_the_goals() -> None:
     )
     assert expected in help_text
     for name in ("jitter", "brightness", "samples"):
-        usual, physical = getattr(AgnConfig(), name), getattr(PHYSICAL, name)
+        usual, physical = getattr(AGN(), name), getattr(PHYSICAL, name)
         assert f"[default: {usual:g}, physically {physical:g}]" in help_text
 
 

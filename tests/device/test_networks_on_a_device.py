@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from agns.attack.agn import attack_with_agn
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN, attack_with_agn
 from agns.attack.descent import CCS16, attack_by_descent
 from agns.attack.goals import Dodge
 from agns.data.eyeglasses import draw_frames
@@ -108,7 +107,7 @@ def test_an_attack_on_a_device_brings_the_probability_down(
         photos,
         glasses,
         Dodge(subject=subject, stop=NEVER),
-        AgnConfig(batch=4, samples=4, warm_up=0, precision=precision),
+        AGN(batch=4, samples=4, warm_up=0, precision=precision),
     )
     assert (found.iterations, found.stopped_because) == (12, "used up the eyeglasses")
     assert found.frames.device.type == "cpu"

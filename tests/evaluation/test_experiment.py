@@ -10,7 +10,7 @@ import pytest
 import torch
 from tests.evaluation.conftest import without_pictures
 
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN
 from agns.attack.goals import Dodge
 from agns.data.faces import FaceSet
 from agns.errors import AttackError, ConfigError, DataError
@@ -24,7 +24,7 @@ from agns.images import read_image
 
 DODGE = Experiment(goal="dodge", subject="Ann", control_frames=3)
 IMPERSONATE = Experiment(goal="impersonate", subject="Ann", target="Bob", control_frames=3)
-QUICK = AgnConfig(batch=8, samples=4, generator_rate=5e-3)
+QUICK = AGN(batch=8, samples=4, generator_rate=5e-3)
 
 
 def result(out: Path) -> dict[str, object]:

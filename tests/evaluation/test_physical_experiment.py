@@ -10,7 +10,7 @@ from torch import Tensor
 
 from agns.accessory.frame import place, silhouette
 from agns.accessory.placement import FIXED, Placement
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN
 from agns.attack.goals import Impersonate
 from agns.data.faces import FaceSet
 from agns.errors import ConfigError
@@ -24,7 +24,7 @@ from agns.geometry import warp
 from agns.images import read_image
 
 WORN = Experiment(goal="impersonate", subject="Ann", target="Bob", control_frames=3, physical=True)
-QUICK = AgnConfig(batch=8, samples=4, generator_rate=5e-3)
+QUICK = AGN(batch=8, samples=4, generator_rate=5e-3)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.evaluation.conftest import build_tiny_recognizer
 
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN
 from agns.data.synthetic import identity_name
 from agns.errors import ConfigError
 from agns.evaluation.apparatus import Apparatus
@@ -16,9 +16,7 @@ from agns.images import read_image
 from agns.models.dcgan import Discriminator, Generator
 from agns.types import Pixels, Progress, silent
 
-QUICK = ShowcaseConfig(
-    photos=2, looks=2, attack=AgnConfig(batch=8, samples=4, check_every=2, passes=1)
-)
+QUICK = ShowcaseConfig(photos=2, looks=2, attack=AGN(batch=8, samples=4, check_every=2, passes=1))
 
 
 @contextlib.contextmanager

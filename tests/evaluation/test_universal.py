@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN
 from agns.attack.universal import UniversalConfig
 from agns.data.faces import FaceSet, faces_from_pixels
 from agns.errors import ConfigError, DataError
@@ -26,7 +26,7 @@ QUICK = UniversalConfig(
     candidates=2,
     frames=3,
     steps=1,
-    agn=AgnConfig(batch=4, samples=2, generator_rate=5e-3, check_every=2),
+    agn=AGN(batch=4, samples=2, generator_rate=5e-3, check_every=2),
 )
 
 

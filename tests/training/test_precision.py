@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN
 from agns.errors import ConfigError
 from agns.training.gan import GanTraining
 from agns.training.parallel import Machines
@@ -23,12 +23,12 @@ from agns.training.precision import autocast, has_fast_bfloat16, resolve_precisi
         ({"architecture": "arm64", "bf16": True}, "fp32"),
     ],
 )
-@pytest.mark.parametrize("settings", [AgnConfig, GanTraining])
+@pytest.mark.parametrize("settings", [AGN, GanTraining])
 def test_by_default_the_processor_decides_and_the_settings_say_what(
     monkeypatch: pytest.MonkeyPatch,
     able: dict[str, object],
     expected: str,
-    settings: Callable[..., AgnConfig | GanTraining],
+    settings: Callable[..., AGN | GanTraining],
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     assert has_fast_bfloat16() == (expected == "bf16")

@@ -78,10 +78,10 @@ class DescentConfig:
     `agns.accessory.printability.assumed_palette`."""
 
     jitter: float = 0.0
-    """As in `AgnConfig`."""
+    """As in `AGN`."""
 
     brightness: float = 0.0
-    """As in `AgnConfig`."""
+    """As in `AGN`."""
 
     shift: float = 0.0
     """By how many pixels at most the steps move the frame, to the side and up or down."""

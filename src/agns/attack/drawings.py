@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN
 from agns.attack.goals import Goal
 from agns.attack.gradients import keep_in_range
 from agns.attack.steps import join_objectives, teach_discriminator
@@ -20,7 +20,7 @@ def tune_on_drawings(
     victim: nn.Module,
     real: Drawings,
     goal: Goal,
-    config: AgnConfig,
+    config: AGN,
     *,
     steps: int,
     random: torch.Generator,
@@ -61,12 +61,17 @@ def tune_on_drawings(
         if not drawn.isfinite().all():
             raise AttackError(f"what the generator draws is not finite in step {step + 1}")
         seen = real[torch.randint(len(real), (config.batch,), generator=random)]
-        teach_discriminator(discriminator, judging, seen, drawn.detach(), config)
+        teach_discriminator(
+            discriminator, judging, seen, drawn.detach(),
+            smoothing=config.smoothing, lead=config.lead, precision=config.precision,
+        )  # fmt: skip
         leaf = drawn.detach().requires_grad_()
         with autocast(config.precision, kind):
             verdicts, logits = discriminator(leaf).float(), victim(leaf).float()
         (error,) = torch.autograd.grad(goal.loss(logits, config.objective).sum(), leaf)
-        joined = join_objectives(leaf, verdicts, error, config)
+        joined = join_objectives(
+            leaf, verdicts, error, kappa=config.kappa, length=config.joined_length
+        )
         moving.zero_grad()
         drawn.backward(keep_in_range(joined, drawn.detach(), config.headroom))
         moving.step()

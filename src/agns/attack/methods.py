@@ -5,9 +5,8 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from agns.accessory.placement import FIXED, Placement
-from agns.attack.agn import attack_with_agn
+from agns.attack.agn import AGN, attack_with_agn
 from agns.attack.choice import ChoiceConfig, attack_by_choice
-from agns.attack.config import AgnConfig
 from agns.attack.descent import (
     CCS16,
     CCS16_BOUNDED,
@@ -23,11 +22,11 @@ from agns.models.dcgan import Discriminator, Generator
 from agns.models.victim import Victim
 from agns.types import Faces, Glasses, Progress, silent
 
-Method: TypeAlias = AgnConfig | ChoiceConfig | DescentConfig | PixelConfig
+Method: TypeAlias = AGN | ChoiceConfig | DescentConfig | PixelConfig
 """An attack's settings, whose kind says which attack."""
 
 METHODS: Mapping[str, Method] = {
-    "agn": AgnConfig(),
+    "agn": AGN(),
     "ccs16": CCS16,
     "ccs16-bounded": CCS16_BOUNDED,
     "ccs16-physical": CCS16_PHYSICAL,
@@ -96,7 +95,7 @@ def disturbed(placement: Placement, method: Method) -> Placement:
     if isinstance(method, PixelConfig | ChoiceConfig):
         return placement
     shaken = replace(placement, jitter=method.jitter, brightness=method.brightness)
-    if isinstance(method, AgnConfig):
+    if isinstance(method, AGN):
         return shaken
     return replace(shaken, shift=method.shift, rotation=method.rotation)
 
@@ -113,7 +112,7 @@ def seeded(method: Method, seed: int) -> Method:
 
 def name_of(method: Method) -> str:
     """A method's name in `METHODS`, by what it does; `descent` where its settings are its own."""
-    if isinstance(method, AgnConfig):
+    if isinstance(method, AGN):
         return "agn"
     if isinstance(method, PixelConfig):
         return "pixels"

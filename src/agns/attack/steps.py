@@ -8,8 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from agns.attack.config import AgnConfig
-from agns.attack.gradients import join_gradients
+from agns.attack.gradients import Length, join_gradients
 from agns.training.precision import autocast
 from agns.types import Drawings
 
@@ -31,7 +30,10 @@ def teach_discriminator(
     optimizer: torch.optim.Optimizer,
     real: Drawings,
     drawn: Drawings,
-    config: AgnConfig,
+    *,
+    smoothing: float,
+    lead: float,
+    precision: str,
 ) -> Lesson:
     """Let the discriminator learn from one batch, unless it is already too far ahead.
 
@@ -41,17 +43,19 @@ def teach_discriminator(
         real: In [0, 1].
         drawn: What the generator drew, in [0, 1], cut off from it; the gradient is not computed
             here.
-        config: How real ones are smoothed, from what lead on it sits out, in what precision.
+        smoothing: What it is told of real ones, in (0.5, 1].
+        lead: It sits out when its mean belief in what was drawn is below this, in [0, 1].
+        precision: `fp32` or `bf16`.
     """
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    with autocast(config.precision, weights[0].device.type):
+    with autocast(precision, weights[0].device.type):
         on_drawn = discriminator(drawn).float()
-        learns = float(on_drawn.detach().sigmoid().mean()) >= config.lead
+        learns = float(on_drawn.detach().sigmoid().mean()) >= lead
         with torch.set_grad_enabled(learns):
             on_real = discriminator(real).float()
     # Real ones are 1, smoothed; generated ones are 0.
     loss = functional.binary_cross_entropy_with_logits(
-        on_real, torch.full_like(on_real, config.smoothing)
+        on_real, torch.full_like(on_real, smoothing)
     ) + functional.binary_cross_entropy_with_logits(on_drawn, torch.zeros_like(on_drawn))
     if learns:
         optimizer.zero_grad()
@@ -64,7 +68,9 @@ def join_objectives(
     leaf: Drawings,
     verdicts: Float[Tensor, " batch"],
     error: Drawings,
-    config: AgnConfig,
+    *,
+    kappa: float,
+    length: Length,
 ) -> Drawings:
     """The generator's two gradients at its output, joined sample by sample.
 
@@ -72,10 +78,11 @@ def join_objectives(
         leaf: What the generator drew, cut off from it.
         verdicts: The discriminator's logits, computed from it.
         error: The gradient at it of what the attacker lowers, as `Goal.loss` gives it.
-        config: The weight of looking real, and to what length both are brought.
+        kappa: The weight of looking real, in [0, 1].
+        length: To which of them both are brought.
 
     Returns:
         The gradient to go against.
     """
     (real,) = torch.autograd.grad(-functional.logsigmoid(verdicts).sum(), leaf)
-    return join_gradients(real, error, config.kappa, config.joined_length)
+    return join_gradients(real, error, kappa, length)

@@ -15,9 +15,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from agns.attack.agn import AgnOutcome, attack_with_agn
+from agns.attack.agn import AGN, AgnOutcome, attack_with_agn
 from agns.attack.clustering import cluster
-from agns.attack.config import AgnConfig
 from agns.attack.coverage import choose_greedily, dodges, worth_to_subjects
 from agns.attack.goals import DodgeEach
 from agns.attack.outcome import Reason
@@ -27,7 +26,7 @@ from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.victim import Victim, freeze
 from agns.types import Faces, Frames, Glasses, Labels, Progress, silent
 
-UNIVERSAL_AGN = AgnConfig(check_every=50)
+UNIVERSAL_AGN = AGN(check_every=50)
 """A look costs more where there are photos of many subjects, so there are fewer."""
 
 
@@ -50,7 +49,7 @@ class UniversalConfig:
     stop: float = 0.01
     """Mean probability of the photos' own subjects at which a generator is done."""
 
-    agn: AgnConfig = UNIVERSAL_AGN
+    agn: AGN = UNIVERSAL_AGN
     """Each generator's attack, in one pass; its seed is drawn from this attack's own."""
 
     seed: int = 0

@@ -161,8 +161,8 @@ def attack(
     """
     from agns.accessory.placement import FIXED
     from agns.accessory.printability import palette_at
+    from agns.attack.agn import AGN, PHYSICAL
     from agns.attack.choice import ChoiceConfig
-    from agns.attack.config import PHYSICAL, AgnConfig
     from agns.attack.descent import DescentConfig
     from agns.attack.methods import METHODS, palette_of
     from agns.data.marked_photos import load_marked_photos
@@ -186,10 +186,10 @@ def attack(
     check_faces_options(faces, center_crop, skip_unreadable=skip_unreadable)
     if subject is None:
         raise ConfigError("name who wears the eyeglasses with --subject")
-    usual = PHYSICAL if physical else AgnConfig()
+    usual = PHYSICAL if physical else AGN()
     jitter = usual.jitter if jitter is None else jitter
     brightness = usual.brightness if brightness is None else brightness
-    agn = AgnConfig(
+    agn = AGN(
         kappa=kappa,
         objective=objective,
         joined_length=joined_length,

@@ -142,7 +142,7 @@ def _generate(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
 
 
 def _attack(goal: str, stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
-    from agns.attack.config import AgnConfig
+    from agns.attack.agn import AGN
     from agns.evaluation.experiment import Experiment
     from agns.evaluation.trial import run_experiment
 
@@ -155,7 +155,7 @@ def _attack(goal: str, stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
     photos, apparatus, out = stage.photos(subject), stage.apparatus(), stage.out / goal
     with bar(f"{subject} {'dodges' if target is None else f'as {target}'}") as progress:
         report = run_experiment(
-            apparatus, photos, experiment, AgnConfig(seed=stage.seed), out, progress=progress
+            apparatus, photos, experiment, AGN(seed=stage.seed), out, progress=progress
         )
     aim = () if target is None else ("--target", target)
     long = command(
@@ -173,7 +173,7 @@ light."""
 def _physical(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
     import torch
 
-    from agns.attack.config import PHYSICAL
+    from agns.attack.agn import PHYSICAL
     from agns.data.marked_photos import load_marked_photos
     from agns.data.wearer import write_wearer
     from agns.evaluation.experiment import Experiment

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN
 from agns.data.faces import FaceSet
 from agns.data.synthetic import SyntheticConfig, synthetic_faces
 from agns.errors import ConfigError
@@ -42,7 +42,7 @@ class ShowcaseConfig:
     first_photo: int = 80
     """Number of their first photo: those before it were used in training."""
 
-    attack: AgnConfig = field(default_factory=AgnConfig)
+    attack: AGN = field(default_factory=AGN)
     """Settings of both attacks; their seed is replaced by this one's."""
 
     looks: int = 8

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN
 from agns.attack.descent import PGD
 from agns.attack.universal import UniversalConfig
 from agns.errors import ConfigError
@@ -15,7 +15,7 @@ from agns.evaluation.universal import UniversalExperiment
 PLAN = Plan(
     recognizers=(PlanVictim(name="one"), PlanVictim(name="two")),
     goals=("dodge", "impersonate"),
-    attacks=(Entry(name="agn", method=AgnConfig()), Entry(name="pgd", method=PGD)),
+    attacks=(Entry(name="agn", method=AGN()), Entry(name="pgd", method=PGD)),
     seeds=(0, 5),
 )
 CROWD = Crowd(name="few", experiment=UniversalExperiment(), method=UniversalConfig())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agns.attack.config import AgnConfig
+from agns.attack.agn import AGN
 from agns.attack.descent import COLORS, DescentConfig
 from agns.attack.methods import METHODS
 from agns.attack.pixels import PixelConfig
@@ -18,7 +18,7 @@ SCORING = (2 + 3 * 2) * 7
 
 
 def test_an_agn_attack_takes_its_looks_and_its_steps() -> None:
-    method = AgnConfig(batch=16, samples=4, check_every=2)
+    method = AGN(batch=16, samples=4, check_every=2)
     look, step = 4 * 3, 16 * (10 + 100)
     assert seconds_of(method, SPEED, **CELL) == (SCORING + look, SCORING + look + 3 * (step + 6))
 
@@ -41,7 +41,7 @@ def test_frames_for_many_take_each_groups_steps_and_all_that_is_tried() -> None:
         experiment=UniversalExperiment(subjects=4, craft=3),
         method=UniversalConfig(
             clusters=2, candidates=5, frames=6, steps=10,
-            agn=AgnConfig(batch=16, samples=4, check_every=2),
+            agn=AGN(batch=16, samples=4, check_every=2),
         ),
     )  # fmt: skip
     least, most = seconds_of_crowd(crowd, SPEED, subjects=9, held_out=7, glasses=500)

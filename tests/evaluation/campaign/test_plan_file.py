@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from agns.attack.agn import AGN
 from agns.attack.choice import ChoiceConfig
-from agns.attack.config import AgnConfig
 from agns.attack.descent import CCS16_PHYSICAL, PGD
 from agns.attack.universal import UNIVERSAL_AGN, UniversalConfig
 from agns.data.eyeglasses import EYEGLASS_COUNT
@@ -28,7 +28,7 @@ def test_the_least_plan_has_every_default(tmp_path: Path) -> None:
     assert read_plan(written(tmp_path, LEAST)) == Plan(
         recognizers=(PlanVictim(name="shipped"),),
         goals=("dodge",),
-        attacks=(Entry(name="agn", method=AgnConfig()),),
+        attacks=(Entry(name="agn", method=AGN()),),
     )
 
 
@@ -62,7 +62,7 @@ frames: 320
     pgd, loose, free, printed, chosen = plan.attacks
     assert chosen.method == ChoiceConfig(kind="untrained_generator", count=20)
     assert pgd == Entry(name="pgd", method=PGD)
-    assert loose.method == AgnConfig(kappa=0.0, generator_rate=1e-3, objective="margin", samples=8)
+    assert loose.method == AGN(kappa=0.0, generator_rate=1e-3, objective="margin", samples=8)
     assert free.method.bound is None
     assert printed.method == replace(CCS16_PHYSICAL, palette="own.csv", shift=2.0)
     assert plan.subjects == ("Ann", "007")
@@ -70,7 +70,7 @@ frames: 320
     assert (plan.craft, plan.control_frames, plan.frames) == (3, 8, 320)
     told = plan_as_json(plan)
     assert told["recognizers"][0]["file"] == "runs/of10/recognizer.safetensors"
-    assert told["attacks"][1]["method"]["lead"] == AgnConfig().lead
+    assert told["attacks"][1]["method"]["lead"] == AGN().lead
 
 
 @pytest.mark.parametrize(("text", "expected"), [("all", None), ("4", 4)])
@@ -250,7 +250,7 @@ def test_a_tilde_before_a_path_is_the_home_folder(
     assert plan.recognizers[0].file == tmp_path / "r.safetensors"
     printed = "[{method: agn, settings: {palette: ~/ink.csv, printability: 1}}]"
     own = read_plan(written(tmp_path, LEAST.replace("[agn]", printed))).attacks[0].method
-    assert own == AgnConfig(palette=str(tmp_path / "ink.csv"), printability=1.0)
+    assert own == AGN(palette=str(tmp_path / "ink.csv"), printability=1.0)
 
 
 def test_a_home_folder_that_nobody_knows_is_a_mistake(tmp_path: Path) -> None:

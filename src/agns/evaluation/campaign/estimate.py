@@ -9,8 +9,8 @@ import torch
 
 from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import DISTURBANCES, FIXED
+from agns.attack.agn import AGN
 from agns.attack.choice import ChoiceConfig
-from agns.attack.config import AgnConfig
 from agns.attack.descent import COLORS, DescentConfig
 from agns.attack.methods import Method
 from agns.evaluation.apparatus import Apparatus
@@ -130,7 +130,7 @@ def seconds_of_crowd(
 
 def _parts(method: Method, speed: Speed, craft: int, glasses: int) -> tuple[float, float, int]:
     """Seconds before the first step, in each step, and the number of steps."""
-    if isinstance(method, AgnConfig):
+    if isinstance(method, AGN):
         look = method.samples * craft * speed.look
         step = method.batch * (speed.gradient + speed.nets) + look / method.check_every
         return look, step, method.passes * (glasses // method.batch)
