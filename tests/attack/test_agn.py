@@ -11,8 +11,9 @@ from torch import nn
 
 from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
-from agns.attack.agn import AGN, AgnOutcome, attack_with_agn
+from agns.attack.agn import AGN, attack_with_agn
 from agns.attack.goals import Dodge, Form, Goal, Impersonate
+from agns.attack.result import AttackResult
 from agns.errors import AttackError, ConfigError, ImageContractError
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
@@ -51,7 +52,7 @@ class Scene:
 
     def attack(
         self, goal: Goal, *, progress: Progress = silent, **settings: float | str
-    ) -> AgnOutcome:
+    ) -> AttackResult:
         config = AGN(**{**PAPER, "batch": 4, "samples": 4, "generator_rate": 1e-3, **settings})
         return attack_with_agn(
             self.generator,
@@ -83,7 +84,7 @@ def scene(
 class Told:
     """An attack that went on until the eyeglasses were used up, and what it did meanwhile."""
 
-    outcome: AgnOutcome
+    outcome: AttackResult
     progress: list[tuple[int, int, float]]
     asked: list[bool]
     """Whether each victim that was asked was in evaluation mode and free of gradients."""
@@ -212,7 +213,7 @@ def test_the_victim_is_called_in_evaluation_mode_and_gets_no_gradients(told: Tol
 
 def test_the_victims_own_statistics_and_not_the_batchs_decide(scene: Scene) -> None:
     goal = Dodge(subject=0, stop=1 - 1e-6)
-    best = scene.attack(goal).best
+    best = scene.attack(goal)
     assert best.probability == pytest.approx(scene.watched(best.frames[:1], goal), abs=1e-5)
     assert torch.allclose(freeze(scene.victim)(scene.photos), scene.victim.eval()(scene.photos))
 
@@ -223,10 +224,10 @@ def test_the_same_seed_gives_the_same_attack_and_another_gives_another(
     torch.manual_seed(2)
     again = scene.attack(NEVER, seed=3, passes=2, batch=7, check_every=2)
     assert told.outcome.history == again.history
-    assert torch.equal(told.outcome.best.frames, again.best.frames)
+    assert torch.equal(told.outcome.frames, again.frames)
     other = scene.attack(NEVER, seed=4, passes=1, batch=7, check_every=2)
     assert told.outcome.history[0] != other.history[0]
-    assert not torch.equal(told.outcome.best.latents, other.best.latents)
+    assert not torch.equal(told.outcome.latents, other.latents)
 
 
 def test_the_attack_stops_where_the_stop_value_is_reached(scene: Scene, told: Told) -> None:
@@ -235,10 +236,10 @@ def test_the_attack_stops_where_the_stop_value_is_reached(scene: Scene, told: To
     goal = Dodge(subject=0, stop=(best_at_first + bests[1]) / 2)
     outcome = scene.attack(goal, seed=3, passes=2, batch=7, check_every=2)
     assert outcome.stopped_because == "reached the stop value"
-    assert outcome.best.met
+    assert outcome.met
     assert 0 < outcome.iterations < len(bests)
     assert outcome.iterations % 2 == 0
-    assert scene.watched(outcome.best.frames[:1], goal) <= goal.stop
+    assert scene.watched(outcome.frames[:1], goal) <= goal.stop
 
 
 def test_a_stop_value_that_is_reached_at_once_takes_no_step(scene: Scene) -> None:
@@ -252,7 +253,7 @@ def test_the_attack_gives_up_once_the_eyeglasses_are_used_up(told: Told, glasses
     assert outcome.stopped_because == "used up the eyeglasses"
     assert outcome.iterations == len(outcome.history) == 2 * (len(glasses) // 7)
     assert [(done, total) for done, total, _ in told.progress] == [(n, 4) for n in (1, 2, 3, 4)]
-    assert not outcome.best.met
+    assert not outcome.met
 
 
 def test_an_interrupted_attack_leaves_what_it_has(scene: Scene) -> None:
@@ -263,7 +264,7 @@ def test_an_interrupted_attack_leaves_what_it_has(scene: Scene) -> None:
     outcome = scene.attack(NEVER, progress=progress)
     assert outcome.stopped_because == "interrupted"
     assert outcome.iterations == len(outcome.history) == 2
-    assert outcome.best.frames.shape[1:] == (3, 64, 176)
+    assert outcome.frames.shape[1:] == (3, 64, 176)
 
 
 class Overflowing(Dodge):
@@ -277,7 +278,7 @@ def test_an_objective_that_is_no_number_ends_the_attack(scene: Scene) -> None:
     outcome = scene.attack(Overflowing(subject=0, stop=1e-6))
     assert outcome.stopped_because == "not finite"
     assert outcome.iterations == len(outcome.history) == 0
-    assert bool(outcome.best.frames.isfinite().all())
+    assert bool(outcome.frames.isfinite().all())
 
 
 @pytest.mark.parametrize("rate", ["generator_rate", "discriminator_rate"])
@@ -286,7 +287,7 @@ def test_a_network_that_diverges_ends_the_attack_with_what_there_is(
 ) -> None:
     outcome = scene.attack(NEVER, **{rate: 1e30})
     assert outcome.stopped_because == "not finite"
-    assert bool(outcome.best.frames.isfinite().all())
+    assert bool(outcome.frames.isfinite().all())
 
 
 def test_the_outcome_carries_a_generator_ready_to_draw(told: Told) -> None:

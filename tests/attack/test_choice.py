@@ -11,7 +11,7 @@ from agns.accessory.placement import FIXED
 from agns.attack.choice import ChoiceConfig, Kind, attack_by_choice, draw_uncrafted
 from agns.attack.goals import Dodge, Goal, Impersonate
 from agns.attack.methods import METHODS, name_of, run_attack, seeded
-from agns.attack.outcome import FrameOutcome
+from agns.attack.result import AttackResult
 from agns.errors import AttackError, ConfigError
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator
@@ -32,7 +32,7 @@ def drawn(kind: Kind, glasses: Pixels, count: int = 12, seed: int = 0) -> torch.
 def choose(
     victim: Recognizer, photos: Faces, glasses: Pixels, goal: Goal, progress: Progress = silent,
     **settings: object,
-) -> FrameOutcome:  # fmt: skip
+) -> AttackResult:  # fmt: skip
     config = ChoiceConfig(**{"count": 12, **settings})
     return attack_by_choice(victim, photos, glasses, goal, config, progress=progress)
 

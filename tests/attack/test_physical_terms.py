@@ -10,11 +10,11 @@ from agns.accessory.placement import FIXED
 from agns.accessory.printability import assumed_palette, non_printability
 from agns.accessory.smoothness import total_variation
 from agns.attack import agn
-from agns.attack.agn import AGN, AgnOutcome, attack_with_agn
+from agns.attack.agn import AGN, attack_with_agn
 from agns.attack.descent import CCS16, CCS16_PHYSICAL, COLORS, DescentConfig, attack_by_descent
 from agns.attack.goals import Dodge, log_odds
 from agns.attack.methods import disturbed
-from agns.attack.outcome import FrameOutcome
+from agns.attack.result import AttackResult
 from agns.errors import ConfigError, DataError
 from agns.models.dcgan import Discriminator, Generator
 from agns.models.recognizer import Recognizer
@@ -25,7 +25,7 @@ NEVER = Dodge(subject=0, stop=1e-9)
 FIRST = torch.tensor(list(COLORS.values()))[:, :, None, None].expand(-1, -1, 64, 176)
 
 
-def descend(victim: Recognizer, photos: Faces, config: DescentConfig) -> FrameOutcome:
+def descend(victim: Recognizer, photos: Faces, config: DescentConfig) -> AttackResult:
     return attack_by_descent(victim, photos, NEVER, config, placement=disturbed(FIXED, config))
 
 
@@ -107,7 +107,7 @@ class Nets:
     ) -> None:  # fmt: skip
         self.parts = (*gan, victim, photos, glasses)
 
-    def attack(self, **settings: float | str) -> AgnOutcome:
+    def attack(self, **settings: float | str) -> AttackResult:
         config = AGN(**{"batch": 4, "samples": 4, "passes": 1, "precision": "fp32", **settings})
         return attack_with_agn(*self.parts, NEVER, config)
 

@@ -9,10 +9,9 @@ import torch
 from PIL import Image as PilImage
 
 from agns.accessory.frame import place
-from agns.attack.agn import AGN, AgnOutcome, attack_with_agn
+from agns.attack.agn import AGN, attack_with_agn
 from agns.attack.goals import Dodge, Form
-from agns.attack.result import save_outcome
-from agns.attack.search import Candidates
+from agns.attack.result import AttackResult, save_result
 from agns.images import to_pixels
 from agns.models.dcgan import Discriminator, Generator, load_generator, sample_latents
 from agns.models.recognizer import Recognizer
@@ -26,14 +25,16 @@ HISTORY = [
 
 
 @pytest.fixture
-def outcome(gan: tuple[Generator, Discriminator], generator: torch.Generator) -> AgnOutcome:
+def outcome(gan: tuple[Generator, Discriminator], generator: torch.Generator) -> AttackResult:
     latents = sample_latents(3, generator=generator)
     with torch.no_grad():
         frames = gan[0](latents)
-    best = Candidates(latents=latents, frames=frames, shortfall=0.7, probability=0.7, met=False)
-    return AgnOutcome(
+    return AttackResult(
         generator=gan[0],
-        best=best,
+        latents=latents,
+        frames=frames,
+        probability=0.7,
+        met=False,
         iterations=2,
         seconds=1.5,
         stopped_because="used up the eyeglasses",
@@ -49,9 +50,9 @@ def bytes_of(frames: Frames) -> np.ndarray:
     return to_pixels(frames).numpy()
 
 
-def test_frames_are_written_best_first(tmp_path: Path, outcome: AgnOutcome) -> None:
-    save_outcome(outcome, tmp_path)
-    frames = bytes_of(outcome.best.frames)
+def test_frames_are_written_best_first(tmp_path: Path, outcome: AttackResult) -> None:
+    save_result(outcome, tmp_path)
+    frames = bytes_of(outcome.frames)
     np.testing.assert_array_equal(read(tmp_path / "frame.png"), frames[0])
     for rank in range(3):
         np.testing.assert_array_equal(
@@ -60,22 +61,19 @@ def test_frames_are_written_best_first(tmp_path: Path, outcome: AgnOutcome) -> N
 
 
 def test_frames_that_an_unfinished_attack_left_are_gone(
-    tmp_path: Path, outcome: AgnOutcome
+    tmp_path: Path, outcome: AttackResult
 ) -> None:
-    save_outcome(outcome, tmp_path)
-    save_outcome(replace(outcome, best=first_of(outcome.best)), tmp_path)
+    save_result(outcome, tmp_path)
+    first = replace(outcome, latents=outcome.latents[:1], frames=outcome.frames[:1])
+    save_result(first, tmp_path)
     assert len(list((tmp_path / "frames").iterdir())) == 2
 
 
-def first_of(best: Candidates) -> Candidates:
-    return replace(best, latents=best.latents[:1], frames=best.frames[:1])
-
-
 def test_every_frame_is_written_where_it_sits_on_a_face(
-    tmp_path: Path, outcome: AgnOutcome
+    tmp_path: Path, outcome: AttackResult
 ) -> None:
-    save_outcome(outcome, tmp_path)
-    placed = bytes_of(place(outcome.best.frames))
+    save_result(outcome, tmp_path)
+    placed = bytes_of(place(outcome.frames))
     np.testing.assert_array_equal(read(tmp_path / "frame_on_canvas.png"), placed[0])
     for rank in range(3):
         written = read(tmp_path / "frames" / f"{rank + 1:02d}_on_canvas.png")
@@ -83,11 +81,11 @@ def test_every_frame_is_written_where_it_sits_on_a_face(
 
 
 def test_latents_and_history_are_read_back_as_they_were(
-    tmp_path: Path, outcome: AgnOutcome
+    tmp_path: Path, outcome: AttackResult
 ) -> None:
-    save_outcome(outcome, tmp_path)
+    save_result(outcome, tmp_path)
     tensors, _ = load_tensors(tmp_path / "latents.safetensors")
-    assert torch.equal(tensors["latents"], outcome.best.latents)
+    assert torch.equal(tensors["latents"], outcome.latents)
     assert read_json(tmp_path / "history.json") == {"steps": HISTORY}
 
 
@@ -137,7 +135,7 @@ def test_all_steps_and_what_redraws_the_frame_are_saved_however_the_attack_ended
         progress=interrupt if reason == "interrupted" else carry_on,
     )
     assert ended.stopped_because == reason
-    save_outcome(ended, tmp_path)
+    save_result(ended, tmp_path)
     latents = load_tensors(tmp_path / "latents.safetensors")[0]["latents"]
     with torch.no_grad():
         redrawn = bytes_of(load_generator(tmp_path / "generator.safetensors")(latents))

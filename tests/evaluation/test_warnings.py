@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from agns.attack.agn import AgnOutcome
 from agns.attack.goals import Dodge
-from agns.attack.search import Candidates
+from agns.attack.result import AttackResult
 from agns.evaluation.checks import find_warnings
 from agns.evaluation.controls import CONTROLS
 from agns.evaluation.metrics import SplitSuccess, measure_split
@@ -27,17 +26,13 @@ OFTEN, NEVER = counted(18), counted(0)
 
 
 @pytest.fixture
-def outcome(gan: tuple[Generator, Discriminator]) -> AgnOutcome:
-    best = Candidates(
+def outcome(gan: tuple[Generator, Discriminator]) -> AttackResult:
+    return AttackResult(
+        generator=gan[0],
         latents=torch.zeros(1, 25),
         frames=torch.zeros(1, 3, 64, 176),
-        shortfall=0.005,
         probability=0.005,
         met=True,
-    )
-    return AgnOutcome(
-        generator=gan[0],
-        best=best,
         iterations=7,
         seconds=1,
         stopped_because="reached the stop value",
@@ -58,7 +53,7 @@ STEALTH = Stealth(
 
 
 def warnings(
-    outcome: AgnOutcome,
+    outcome: AttackResult,
     *,
     held_out: SplitSuccess = OFTEN,
     control: SplitSuccess = NEVER,
@@ -71,40 +66,40 @@ def warnings(
     return find_warnings(outcome, held_out, controls, recognized, stealth, bare, saved_anew)
 
 
-def test_photos_saved_anew_are_counted(outcome: AgnOutcome) -> None:
+def test_photos_saved_anew_are_counted(outcome: AttackResult) -> None:
     (sentence,) = warnings(outcome, saved_anew=3)
     assert sentence.startswith("Of the subject's photos 3 look like another one saved anew")
 
 
-def test_figures_without_a_weakness_have_no_warnings(outcome: AgnOutcome) -> None:
+def test_figures_without_a_weakness_have_no_warnings(outcome: AttackResult) -> None:
     assert warnings(outcome) == []
 
 
 @pytest.mark.parametrize("successes", [18, 20])
 def test_a_control_that_succeeds_as_often_is_said_in_words(
-    outcome: AgnOutcome, successes: int
+    outcome: AttackResult, successes: int
 ) -> None:
     (words,) = warnings(outcome, control=counted(successes))
     assert "'untrained generator' succeeds as often as the attack" in words
     assert "against 90%" in words
 
 
-def test_a_control_that_succeeds_less_often_is_not(outcome: AgnOutcome) -> None:
+def test_a_control_that_succeeds_less_often_is_not(outcome: AttackResult) -> None:
     assert warnings(outcome, control=counted(17)) == []
 
 
-def test_no_success_at_all_is_no_controls_doing(outcome: AgnOutcome) -> None:
+def test_no_success_at_all_is_no_controls_doing(outcome: AttackResult) -> None:
     assert warnings(outcome, held_out=NEVER) == []
 
 
-def test_a_stop_value_out_of_reach_is_said(outcome: AgnOutcome) -> None:
-    outcome.best = replace(outcome.best, met=False, probability=0.4321)
+def test_a_stop_value_out_of_reach_is_said(outcome: AttackResult) -> None:
+    outcome.met, outcome.probability = False, 0.4321
     (words,) = warnings(outcome)
     assert "No frame reached the stop value" in words
     assert "0.432" in words
 
 
-def test_an_early_end_is_said(outcome: AgnOutcome) -> None:
+def test_an_early_end_is_said(outcome: AttackResult) -> None:
     outcome.stopped_because = "interrupted"
     assert warnings(outcome) == ["The attack was interrupted after 7 iterations."]
     outcome.stopped_because = "not finite"
@@ -112,30 +107,30 @@ def test_an_early_end_is_said(outcome: AgnOutcome) -> None:
     assert "no longer finite after 7 iterations" in words
 
 
-def test_a_frame_unlike_eyeglasses_is_said(outcome: AgnOutcome) -> None:
+def test_a_frame_unlike_eyeglasses_is_said(outcome: AttackResult) -> None:
     (words,) = warnings(outcome, stealth=replace(STEALTH, discriminator_percentile=0.04))
     assert "looks less like eyeglasses than 95 %" in words
 
 
-def test_few_held_out_photos_are_said(outcome: AgnOutcome) -> None:
+def test_few_held_out_photos_are_said(outcome: AttackResult) -> None:
     (words,) = warnings(outcome, held_out=counted(9, photos=9))
     assert "Only 9 held-out photos" in words
     assert warnings(outcome, held_out=counted(9, photos=10)) == []
 
 
-def test_a_recogniser_that_errs_without_a_frame_is_said(outcome: AgnOutcome) -> None:
+def test_a_recogniser_that_errs_without_a_frame_is_said(outcome: AttackResult) -> None:
     (words,) = warnings(outcome, recognized=0.79)
     assert "recognises only 79% of the subject's photos" in words
 
 
-def test_a_goal_that_photos_reach_as_they_are_is_named(outcome: AgnOutcome) -> None:
+def test_a_goal_that_photos_reach_as_they_are_is_named(outcome: AttackResult) -> None:
     (warning,) = warnings(outcome, bare=OFTEN)
     assert "as they are" in warning
 
 
 @pytest.mark.parametrize(("share", "told"), [(0.95, 0), (0.96, 1)])
 def test_a_frame_rougher_than_benign_ones_is_told(
-    outcome: AgnOutcome, share: float, told: int
+    outcome: AttackResult, share: float, told: int
 ) -> None:
     rough = replace(STEALTH, total_variation=0.14, total_variation_percentile=share)
     found = warnings(outcome, stealth=rough)

@@ -6,7 +6,7 @@ Read beside algorithm 1 of Sharif et al. 2019 (section 4.3).
 import copy
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import get_args
 
@@ -18,8 +18,8 @@ from agns.accessory.printability import check_palette, palette_at
 from agns.accessory.smoothness import total_variation
 from agns.attack.goals import Form, Wish, check_form
 from agns.attack.gradients import Length, add_printing, add_smoothing, keep_in_range
-from agns.attack.outcome import Reason
 from agns.attack.query import query_gradient
+from agns.attack.result import AttackResult, Reason
 from agns.attack.search import Candidates, check_photos, draw_photos, search_frames, typicality
 from agns.attack.steps import join_objectives, teach_discriminator
 from agns.errors import AttackError, ConfigError
@@ -28,7 +28,7 @@ from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.victim import Victim, freeze
 from agns.models.weights import device_of, lay_channels_last
 from agns.training.precision import autocast, resolve_precision
-from agns.types import Faces, Frames, Glasses, Progress, silent
+from agns.types import Faces, Glasses, Progress, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,45 +163,6 @@ PHYSICAL = AGN(jitter=1.0, brightness=0.1, samples=48)
 section 5.2)."""
 
 
-@dataclass(slots=True, kw_only=True)
-class AgnOutcome:
-    """What an attack leaves, before it is scored on other photos."""
-
-    generator: Generator
-    """The copy as it was when it drew the best frames, in evaluation mode."""
-
-    best: Candidates
-    """The frames of the best look, best first."""
-
-    iterations: int
-    """Steps taken."""
-
-    seconds: float
-    """Time spent in the loop, looks included."""
-
-    stopped_because: Reason
-    """Why the loop ended."""
-
-    history: list[dict[str, float]] = field(default_factory=list)
-    """Per step: the discriminator's objective, the recogniser's, the discriminator's training
-    loss, and the watched mean probability."""
-
-    @property
-    def frames(self) -> Frames:
-        """The best look's."""
-        return self.best.frames
-
-    @property
-    def probability(self) -> float:
-        """The best frame's."""
-        return self.best.probability
-
-    @property
-    def met(self) -> bool:
-        """Whether the best frame reached the stop value."""
-        return self.best.met
-
-
 def attack_with_agn(
     generator: Generator,
     discriminator: Discriminator,
@@ -213,7 +174,7 @@ def attack_with_agn(
     *,
     placement: Placement = FIXED,
     progress: Progress = silent,
-) -> AgnOutcome:
+) -> AttackResult:
     """Fine-tune a copy of the generator until one of its frames does what the goal says.
 
     Args:
@@ -371,9 +332,12 @@ def attack_with_agn(
         reason = "not finite"
     # The generator as it was when it drew the best frames, so that their latents draw them again.
     generator.load_state_dict(finest)
-    return AgnOutcome(
+    return AttackResult(
+        frames=best.frames,
+        probability=best.probability,
+        met=best.met,
         generator=generator.eval().requires_grad_(requires_grad=False),
-        best=best,
+        latents=best.latents,
         iterations=step,
         seconds=time.perf_counter() - started,
         stopped_because=reason,

@@ -15,8 +15,8 @@ from torch import Tensor
 from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Goal
-from agns.attack.outcome import FrameOutcome, Reason
 from agns.attack.query import query_logits
+from agns.attack.result import AttackResult, Reason
 from agns.attack.search import check_photos
 from agns.errors import AttackError, ConfigError
 from agns.images import from_pixels
@@ -92,7 +92,7 @@ def attack_by_choice(
     *,
     placement: Placement = FIXED,
     progress: Progress = silent,
-) -> FrameOutcome:
+) -> AttackResult:
     """Try frames on all photos, and keep those that come nearest to the goal.
 
     Args:
@@ -136,7 +136,7 @@ def attack_by_choice(
         reason = "interrupted"
     order = lacking.argsort(stable=True)[:_KEPT]
     shortfall = float(lacking[order[0]])
-    return FrameOutcome(
+    return AttackResult(
         frames=frames[order],
         probability=goal.probability(shortfall),
         met=shortfall <= goal.allowance,

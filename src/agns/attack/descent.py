@@ -31,8 +31,8 @@ from agns.accessory.placement import DISTURBANCES, FIXED, Placement
 from agns.accessory.printability import check_palette, non_printability, palette_at
 from agns.accessory.smoothness import total_variation
 from agns.attack.goals import Goal, log_odds
-from agns.attack.outcome import FrameOutcome, Reason
 from agns.attack.query import query_gradient
+from agns.attack.result import AttackResult, Reason
 from agns.attack.search import check_photos
 from agns.errors import AttackError, ConfigError
 from agns.models.victim import Victim, freeze
@@ -137,7 +137,7 @@ def attack_by_descent(
     *,
     placement: Placement = FIXED,
     progress: Progress = silent,
-) -> FrameOutcome:
+) -> AttackResult:
     """Let frames of each solid colour descend together, until one reaches the stop value.
 
     Args:
@@ -212,7 +212,7 @@ def attack_by_descent(
         reason = "interrupted"
     order = shortfalls.argsort()
     best = float(shortfalls[order[0]])
-    return FrameOutcome(
+    return AttackResult(
         frames=finest[order],
         probability=goal.probability(min(best, 1.0)),
         met=best <= goal.allowance,

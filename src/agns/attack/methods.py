@@ -16,8 +16,8 @@ from agns.attack.descent import (
     attack_by_descent,
 )
 from agns.attack.goals import Goal
-from agns.attack.outcome import Outcome
 from agns.attack.pixels import PixelConfig, attack_with_pixels
+from agns.attack.result import AttackResult
 from agns.models.dcgan import Discriminator, Generator
 from agns.models.victim import Victim
 from agns.types import Faces, Glasses, Progress, silent
@@ -51,7 +51,7 @@ def run_attack(
     glasses: Glasses,
     placement: Placement = FIXED,
     progress: Progress = silent,
-) -> Outcome:
+) -> AttackResult:
     """Run an attack.
 
     Args:

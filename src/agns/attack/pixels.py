@@ -19,8 +19,8 @@ from torch.nn import functional
 from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Goal, log_odds
-from agns.attack.outcome import FrameOutcome, Reason
 from agns.attack.query import query_gradient
+from agns.attack.result import AttackResult, Reason
 from agns.attack.search import check_photos
 from agns.errors import AttackError, ConfigError
 from agns.models.victim import Victim, freeze
@@ -62,7 +62,7 @@ def attack_with_pixels(
     *,
     placement: Placement = FIXED,
     progress: Progress = silent,
-) -> FrameOutcome:
+) -> AttackResult:
     """Optimise one frame for all photos, from mid-grey, until its steps are used up.
 
     In the first half of the steps cross-entropy is lowered, which moves photos that resist too;
@@ -118,7 +118,7 @@ def attack_with_pixels(
         if not history:
             raise
         reason = "interrupted"
-    return FrameOutcome(
+    return AttackResult(
         frames=finest,
         probability=goal.probability(best),
         met=best <= goal.allowance,

@@ -1,17 +1,62 @@
-"""What an attack leaves on disk: frames and their latents, history, fine-tuned generator."""
+"""What every attack leaves, before it is scored on other photos; in memory, and on disk."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from agns.accessory.frame import place
-from agns.attack.agn import AgnOutcome
-from agns.attack.outcome import Outcome
 from agns.images import write_image
-from agns.models.dcgan import save_network
+from agns.models.dcgan import Generator, save_network
 from agns.storage import save_tensors, write_json
+from agns.types import Frames, Latents
+
+Reason: TypeAlias = Literal[
+    "reached the stop value",
+    "used up the eyeglasses",
+    "used up its steps",
+    "used up its frames",
+    "interrupted",
+    "not finite",
+]
+"""Why an attack's loop ended."""
 
 
-def save_outcome(outcome: Outcome, out: Path) -> None:
-    """Write an outcome into a directory.
+@dataclass(slots=True, kw_only=True, eq=False)
+class AttackResult:
+    """The frames that an attack found, and how it found them."""
+
+    frames: Frames
+    """(frames, 3, 64, 176), in [0, 1], best first."""
+
+    probability: float
+    """The best frame's mean probability of the watched class over the craft photos, in [0, 1]."""
+
+    met: bool
+    """Whether that reaches the goal's stop value."""
+
+    iterations: int
+    """Steps taken."""
+
+    seconds: float
+    """Time spent in the loop, with sampling and scoring frames."""
+
+    stopped_because: Reason
+    """Why the loop ended."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    """Figures of each step, the mean probability of the watched class among them. Of AGN also the
+    discriminator's objective, the recogniser's, and the discriminator's training loss."""
+
+    generator: Generator | None = None
+    """The fine-tuned copy as it was when it drew the frames, in evaluation mode, where there is
+    one."""
+
+    latents: Latents | None = None
+    """What it drew them from, (frames, 25)."""
+
+
+def save_result(result: AttackResult, out: Path) -> None:
+    """Write what an attack found into a directory.
 
     `frame.png` is the best frame, 64x176, and `frame_on_canvas.png` the same on the 224x224
     canvas; `frames/` holds it and the others, best first; `history.json` the figures of each step.
@@ -19,7 +64,7 @@ def save_outcome(outcome: Outcome, out: Path) -> None:
     fine-tuned one, drew them from. What an earlier attack left that ended before its result was
     written goes.
     """
-    frames = outcome.frames
+    frames = result.frames
     for left in (out / "frames").glob("[0-9][0-9]*.png"):
         left.unlink()
     for name in ("latents", "generator"):
@@ -29,8 +74,7 @@ def save_outcome(outcome: Outcome, out: Path) -> None:
     for rank, frame in enumerate(frames):
         write_image(out / "frames" / f"{rank + 1:02d}.png", frame)
         write_image(out / "frames" / f"{rank + 1:02d}_on_canvas.png", place(frame[None])[0])
-    if isinstance(outcome, AgnOutcome):
-        latents = outcome.best.latents
-        save_tensors(out / "latents.safetensors", {"latents": latents}, {})
-        save_network(out / "generator.safetensors", outcome.generator, {"fine_tuned": True})
-    write_json(out / "history.json", {"steps": outcome.history})
+    if result.generator is not None and result.latents is not None:
+        save_tensors(out / "latents.safetensors", {"latents": result.latents}, {})
+        save_network(out / "generator.safetensors", result.generator, {"fine_tuned": True})
+    write_json(out / "history.json", {"steps": result.history})

@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from agns.attack.agn import AGN, AgnOutcome, attack_with_agn
+from agns.attack.agn import AGN, attack_with_agn
 from agns.attack.clustering import cluster
 from agns.attack.coverage import choose_greedily, dodges, worth_to_subjects
 from agns.attack.goals import DodgeEach
-from agns.attack.outcome import Reason
+from agns.attack.result import AttackResult, Reason
 from agns.attack.search import check_photos
 from agns.errors import AttackError, ConfigError
 from agns.models.dcgan import Discriminator, Generator, sample_latents
@@ -239,8 +239,9 @@ def group_subjects(
 
 
 @torch.no_grad()
-def draw_candidates(outcome: AgnOutcome, count: int, *, draws: torch.Generator) -> Frames:
+def draw_candidates(outcome: AttackResult, count: int, *, draws: torch.Generator) -> Frames:
     """The best look's frames, best first, filled up with fresh ones of the same generator."""
+    assert outcome.generator is not None
     fresh = outcome.generator(sample_latents(count, generator=draws))
     return torch.cat([outcome.frames, fresh])[:count]
 
@@ -254,7 +255,7 @@ def _part(progress: Progress, before: int, whole: int) -> Progress:
     return lambda done, _, figures: progress(before + done, whole, figures)
 
 
-def _describe(outcome: AgnOutcome, group: tuple[int, ...], photos: int) -> ClusterAttack:
+def _describe(outcome: AttackResult, group: tuple[int, ...], photos: int) -> ClusterAttack:
     return ClusterAttack(
         subjects=group,
         photos=photos,

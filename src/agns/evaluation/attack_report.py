@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agns.attack.outcome import Reason
+from agns.attack.result import Reason
 from agns.errors import ConfigError
 from agns.evaluation.metrics import SplitSuccess
 from agns.evaluation.stealth import BenignRange, Stealth

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from agns.attack.outcome import Outcome
+from agns.attack.result import AttackResult
 from agns.evaluation.metrics import SplitSuccess
 from agns.evaluation.stealth import Stealth
 
@@ -15,7 +15,7 @@ def recognized_share(recognized: Mapping[str, torch.Tensor]) -> float:
 
 
 def find_warnings(
-    outcome: Outcome,
+    outcome: AttackResult,
     held_out: SplitSuccess,
     controls: Mapping[str, SplitSuccess],
     recognized: float | None,

@@ -9,8 +9,7 @@ import torch
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Dodge, Impersonate
 from agns.attack.methods import Method, name_of, palette_of, run_attack
-from agns.attack.outcome import Outcome
-from agns.attack.result import save_outcome
+from agns.attack.result import AttackResult, save_result
 from agns.data.faces import FaceSet
 from agns.data.splits import Split, craft_held_out_split
 from agns.data.twins import count_saved_anew, find_twins
@@ -67,7 +66,7 @@ class Trial:
         own_class = -1 if self.goal.subject is None else self.goal.subject
         return {side: logits.argmax(1) == own_class for side, logits in self.plain.items()}
 
-    def attack(self, progress: Progress = silent) -> Outcome:
+    def attack(self, progress: Progress = silent) -> AttackResult:
         """Attack on the craft photos."""
         return run_attack(
             self.method,
@@ -81,11 +80,11 @@ class Trial:
             progress=progress,
         )
 
-    def report(self, outcome: Outcome) -> AttackReport:
+    def report(self, outcome: AttackResult) -> AttackReport:
         """Score what the attack found, and write everything."""
         apparatus, experiment, own = self.apparatus, self.experiment, self.own
         recognizer, goal, recognized = apparatus.victim, self.goal, self.recognized
-        save_outcome(outcome, self.out)
+        save_result(outcome, self.out)
         worn = {
             side: logits_wearing(
                 recognizer, photos, outcome.frames[:1], placement=self.placements[side]
