@@ -26,8 +26,9 @@ FLOORS = {
     "training": 4,
     "attack": 5,
     "evaluation": 6,
-    "cli": 7,
-    "__main__": 7,
+    "loading": 7,
+    "cli": 8,
+    "__main__": 8,
 }
 
 

@@ -1,3 +1,74 @@
-"""Adversarial generative nets: how far eyeglasses can fool a face recogniser."""
+"""Adversarial generative nets: how far eyeglasses can fool a face recogniser.
+
+`__all__` is what may be relied on; everything else may change.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agns.attack.agn import AGN
+    from agns.attack.attack import Attack
+    from agns.attack.descent import CCS16, PGD
+    from agns.attack.goals import Dodge, Impersonate
+    from agns.attack.result import AttackResult
+    from agns.data.faces import FaceSet
+    from agns.errors import AgnsError
+    from agns.evaluation.evaluate import AttackScore, evaluate
+    from agns.loading import load, load_faces
+    from agns.models.recognizer import Recognizer
+    from agns.models.victim import Classifier, Victim
 
 __version__ = "0.1.0"
+
+_ROOMS = {
+    "AGN": "attack.agn",
+    "AgnsError": "errors",
+    "Attack": "attack.attack",
+    "AttackResult": "attack.result",
+    "AttackScore": "evaluation.evaluate",
+    "CCS16": "attack.descent",
+    "Classifier": "models.victim",
+    "Dodge": "attack.goals",
+    "FaceSet": "data.faces",
+    "Impersonate": "attack.goals",
+    "PGD": "attack.descent",
+    "Recognizer": "models.recognizer",
+    "Victim": "models.victim",
+    "evaluate": "evaluation.evaluate",
+    "load": "loading",
+    "load_faces": "loading",
+}
+"""Where each public name lives: it is imported when it is first asked for, and PyTorch with it."""
+
+__all__ = [
+    "AGN",
+    "CCS16",
+    "PGD",
+    "AgnsError",
+    "Attack",
+    "AttackResult",
+    "AttackScore",
+    "Classifier",
+    "Dodge",
+    "FaceSet",
+    "Impersonate",
+    "Recognizer",
+    "Victim",
+    "__version__",
+    "evaluate",
+    "load",
+    "load_faces",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'agns' has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"agns.{_ROOMS[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -10,7 +10,7 @@ import torch
 from agns.accessory.placement import FIXED
 from agns.attack.choice import ChoiceConfig, Kind, attack_by_choice, draw_uncrafted
 from agns.attack.goals import Dodge, Goal, Impersonate
-from agns.attack.methods import METHODS, name_of, run_attack, seeded
+from agns.attack.methods import METHODS, name_of, seeded
 from agns.attack.result import AttackResult
 from agns.errors import AttackError, ConfigError
 from agns.images import from_pixels
@@ -89,9 +89,7 @@ def test_each_is_a_method_by_its_name(
         assert isinstance(method, ChoiceConfig)
         assert name_of(seeded(method, 5)) == name
         few = replace(method, count=3)
-        found = run_attack(
-            few, victim, photos, DODGE, generator=gan[0], discriminator=gan[1], glasses=glasses
-        )
+        found = few.run(victim, photos, DODGE, frames=glasses, nets=gan)
         assert found.iterations == 3
 
 

@@ -22,7 +22,7 @@ from agns.models.recognizer import Recognizer
 NEVER = 1e-6
 DODGE, IMPERSONATE = Dodge(subject=0, stop=NEVER), Impersonate(subject=0, target=1, stop=1 - NEVER)
 GOALS = [DODGE, IMPERSONATE]
-METHODS = {"ccs16": CCS16, "bounded": CCS16_BOUNDED, "pgd": PGD}
+METHODS = {"ccs16": CCS16(), "bounded": CCS16_BOUNDED, "pgd": PGD()}
 FIRST = torch.tensor(list(COLORS.values()))[:, :, None, None]
 
 
@@ -49,7 +49,7 @@ def test_each_method_comes_nearer_to_each_goal(
 def test_frames_come_best_first_and_do_what_the_outcome_says(
     frozen: Recognizer, noise: torch.Tensor
 ) -> None:
-    outcome = attack_by_descent(frozen, noise, IMPERSONATE, replace(CCS16, steps=5))
+    outcome = attack_by_descent(frozen, noise, IMPERSONATE, replace(CCS16(), steps=5))
     found = probabilities(frozen, noise, outcome.frames)[:, :, 1].mean(1)
     assert len(found) == len(COLORS)
     assert found.tolist() == sorted(found.tolist(), reverse=True)
@@ -57,7 +57,7 @@ def test_frames_come_best_first_and_do_what_the_outcome_says(
     assert not outcome.met
 
 
-@pytest.mark.parametrize(("config", "bound"), [(CCS16_BOUNDED, 0.47), (PGD, 0.12)])
+@pytest.mark.parametrize(("config", "bound"), [(CCS16_BOUNDED, 0.47), (PGD(), 0.12)])
 def test_a_bound_is_kept_around_the_first_colour(
     config: DescentConfig, bound: float, frozen: Recognizer, noise: torch.Tensor
 ) -> None:
@@ -97,7 +97,7 @@ def test_momentum_keeps_part_of_the_last_direction(frozen: Recognizer, noise: to
 
 
 def test_an_easy_goal_ends_at_once(frozen: Recognizer, noise: torch.Tensor) -> None:
-    outcome = attack_by_descent(frozen, noise, Dodge(subject=0, stop=0.999), CCS16)
+    outcome = attack_by_descent(frozen, noise, Dodge(subject=0, stop=0.999), CCS16())
     assert (outcome.iterations, outcome.stopped_because, outcome.met) == (
         0, "reached the stop value", True
     )  # fmt: skip
@@ -131,14 +131,14 @@ def test_ctrl_c_leaves_what_there_is(frozen: Recognizer, noise: torch.Tensor) ->
         if done == 2:
             raise KeyboardInterrupt
 
-    outcome = attack_by_descent(frozen, noise, DODGE, CCS16, progress=press)
+    outcome = attack_by_descent(frozen, noise, DODGE, CCS16(), progress=press)
     assert (outcome.stopped_because, outcome.iterations) == ("interrupted", 2)
     assert len(outcome.frames) == len(COLORS)
 
 
 def test_nothing_to_attack_is_refused(frozen: Recognizer) -> None:
     with pytest.raises(AttackError, match="at least one photo"):
-        attack_by_descent(frozen, torch.zeros(0, 3, 224, 224), DODGE, CCS16)
+        attack_by_descent(frozen, torch.zeros(0, 3, 224, 224), DODGE, CCS16())
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,8 @@ from agns.accessory.printability import assumed_palette, non_printability
 from agns.accessory.smoothness import total_variation
 from agns.attack import agn
 from agns.attack.agn import AGN, attack_with_agn
-from agns.attack.descent import CCS16, CCS16_PHYSICAL, COLORS, DescentConfig, attack_by_descent
+from agns.attack.descent import CCS16, CCS16_PHYSICAL, COLORS, DescentConfig
 from agns.attack.goals import Dodge, log_odds
-from agns.attack.methods import disturbed
 from agns.attack.result import AttackResult
 from agns.errors import ConfigError, DataError
 from agns.models.dcgan import Discriminator, Generator
@@ -26,7 +25,7 @@ FIRST = torch.tensor(list(COLORS.values()))[:, :, None, None].expand(-1, -1, 64,
 
 
 def descend(victim: Recognizer, photos: Faces, config: DescentConfig) -> AttackResult:
-    return attack_by_descent(victim, photos, NEVER, config, placement=disturbed(FIXED, config))
+    return config.run(victim, photos, NEVER)
 
 
 def figures(frames: Frames) -> tuple[float, float]:
@@ -61,7 +60,7 @@ def test_two_steps_are_those_that_the_three_gradients_tell(
 
 def test_each_term_does_its_own_part(victim: Recognizer, photos: Faces) -> None:
     # Short steps, or the tiny victim's gradient saturates all colours at once.
-    short = replace(CCS16, steps=5, step=8 / 255)
+    short = replace(CCS16(), steps=5, step=8 / 255)
     plain, physical = (
         descend(victim, photos[:2], config)
         for config in (short, replace(CCS16_PHYSICAL, steps=5, step=8 / 255))

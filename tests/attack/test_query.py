@@ -9,7 +9,7 @@ import torch
 from agns.attack.agn import AGN
 from agns.attack.descent import CCS16, PGD
 from agns.attack.goals import Dodge
-from agns.attack.methods import Method, run_attack
+from agns.attack.methods import Method
 from agns.attack.pixels import PixelConfig
 from agns.attack.query import query_gradient, query_logits
 from agns.models.dcgan import Discriminator, Generator
@@ -18,8 +18,8 @@ from agns.types import Faces, Logits, Pixels
 
 METHODS: Mapping[str, Method] = {
     "agn": AGN(batch=4, samples=4, check_every=2, precision="fp32"),
-    "ccs16": replace(CCS16, steps=3),
-    "pgd": replace(PGD, steps=4),
+    "ccs16": replace(CCS16(), steps=3),
+    "pgd": replace(PGD(), steps=4),
     "pixels": PixelConfig(steps=4),
 }
 
@@ -74,9 +74,8 @@ def test_ctrl_c_while_the_victim_answers_leaves_what_there_is(
             raise KeyboardInterrupt
 
     frozen.register_forward_pre_hook(press)
-    found = run_attack(
-        METHODS[name], frozen, photos, Dodge(subject=1, stop=1e-6),
-        generator=gan[0], discriminator=gan[1], glasses=glasses[:8],
-    )  # fmt: skip
+    found = METHODS[name].run(
+        frozen, photos, Dodge(subject=1, stop=1e-6), frames=glasses[:8], nets=gan
+    )
     assert found.stopped_because == "interrupted"
     assert found.frames.shape[1:] == (3, 64, 176)

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from agns.attack import methods
+from agns.attack.agn import AGN
 from agns.cli.attack import open_apparatus
 from agns.cli.options import open_victim
-from agns.evaluation import trial
 from agns.images import read_image
 from agns.models.dcgan import load_discriminator, load_generator
 from agns.models.recognizer import load_recognizer, save_recognizer
@@ -114,7 +114,7 @@ def test_a_file_in_place_of_the_results_is_misuse_before_the_attack_begins(
     def begin(*arguments: object, **rest: object) -> None:
         pytest.fail("the attack began, though its results have nowhere to go")
 
-    monkeypatch.setattr("agns.evaluation.trial.run_attack", begin)
+    monkeypatch.setattr(AGN, "run", begin)
     (tmp_path / "attack").write_text("mine", encoding="utf-8")
     done = agns(*IMPERSONATE, "--target", "Synthetic_001", *options, "--out", tmp_path / "attack")
     assert done.code == 2
@@ -172,15 +172,15 @@ def test_ctrl_c_says_that_scoring_begins_and_how_to_leave(
     number: int,
     code: int,
 ) -> None:
-    run_attack = trial.run_attack
+    run = AGN.run
 
     def pressed(*given: Any, progress: Any, **named: Any) -> Any:
         def press(*_: object) -> None:
             os.kill(os.getpid(), number)
 
-        return run_attack(*given, progress=press, **named)
+        return run(*given, progress=press, **named)
 
-    monkeypatch.setattr(trial, "run_attack", pressed)
+    monkeypatch.setattr(AGN, "run", pressed)
     out = tmp_path / "attack"
     quick = ("--batch", 4, "--samples", 4)
     done = agns(*IMPERSONATE, "--target", "Synthetic_002", *options, *quick, "--out", out)

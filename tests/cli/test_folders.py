@@ -262,7 +262,7 @@ def test_photos_that_the_recogniser_was_trained_on_are_not_photographed(
     agns: Run, folder: Path, tmp_path: Path
 ) -> None:
     faces = load_faces(folder, cache=tmp_path / "cache")
-    own = faces.of("Synthetic_002")
+    own = faces.places_of("Synthetic_002")
     path = tmp_path / "seen.safetensors"
     victim = build_recognizer("tiny", faces.identities, generator=torch.Generator().manual_seed(0))
     save_recognizer(path, victim, {"training_photos": [faces.digests[at] for at in own[:2]]})

@@ -61,7 +61,7 @@ def test_each_photo_is_written_with_several_frames_over_the_worn_one(
     root: Path, marked: MarkedPhotos
 ) -> None:
     enrolled = load_faces(root)
-    own = enrolled.subset(enrolled.of("Anna"))
+    own = enrolled.of("Anna")
     assert len(own) == 10
     photos = {digest: at for at, digest in enumerate(marked.faces.digests)}
     for place in range(10):
@@ -144,7 +144,7 @@ def test_pictures_are_known_under_other_names_and_in_an_inner_folder(
         path.rename(inner / path.name)
     (inner / "001.png").rename(inner / "other.png")
     enrolled = load_faces(root)
-    own = enrolled.subset(enrolled.of("Anna"))
+    own = enrolled.of("Anna")
     assert len(own) == 10
     assert set(own.digests) <= set(marked.faces.digests)
 

@@ -17,7 +17,7 @@ ORIENTATION = 274
 
 
 def counts(faces: FaceSet) -> dict[str, int]:
-    return {name: len(faces.of(name)) for name in faces.identities}
+    return {name: len(faces.places_of(name)) for name in faces.identities}
 
 
 def noisy(path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_subset_keeps_its_photos_digests_and_every_class(album: Album) -> None
 
 def test_asking_for_somebody_else_is_refused(album: Album) -> None:
     with pytest.raises(ConfigError, match="there is no identity 'Bod' in these faces"):
-        load_faces(album(Ann=2, Bob=2)).of("Bod")
+        load_faces(album(Ann=2, Bob=2)).places_of("Bod")
 
 
 def test_equal_pictures_have_equal_digests_and_others_do_not(album: Album) -> None:
@@ -191,7 +191,7 @@ def test_faces_in_memory_are_labelled_as_those_in_files(album: Album) -> None:
     read = load_faces(album(Ann=2, Bob=2))
     given = faces_from_pixels(read.pixels, read.labels, read.identities, read.photos)
     assert given.digests == read.digests
-    assert given.of("Bob").tolist() == [2, 3]
+    assert given.places_of("Bob").tolist() == [2, 3]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_a_decomposed_folder_name_and_a_composed_one_are_one_identity(album: Alb
     faces = load_faces(root, FaceSelection(names=("Jos\u00e9",)))
     assert faces.identities == ("Jos\u00e9",)
     assert faces.photos == ("Jos\u00e9/1.png", "Jos\u00e9/2.png")
-    assert len(faces.of("Jose\u0301")) == 2
+    assert len(faces.places_of("Jose\u0301")) == 2
 
 
 def test_an_identity_is_left_out_by_either_form_of_its_name(album: Album) -> None:

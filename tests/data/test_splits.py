@@ -30,7 +30,7 @@ def letters(count: int) -> str:
 def named(faces: FaceSet, places: torch.Tensor, identity: str) -> set[str]:
     """The photos of one identity at these places."""
     chosen = faces.subset(places)
-    return {chosen.photos[index] for index in chosen.of(identity).tolist()}
+    return {chosen.photos[index] for index in chosen.places_of(identity).tolist()}
 
 
 def sizes(faces: FaceSet, places: torch.Tensor) -> list[int]:
@@ -122,7 +122,7 @@ def test_copies_of_a_picture_stay_on_one_side(split: Callable[..., Split], pictu
 
 
 def test_a_split_passes_over_identities_without_photos(crowd: FaceSet) -> None:
-    part = crowd.subset(crowd.of("Bob"))
+    part = crowd.of("Bob")
     assert sizes(part, stratified_split(part).second) == [0, 2, 0, 0]
 
 
@@ -141,7 +141,7 @@ def test_at_most_half_the_photos_are_crafted_on(
     crowd: FaceSet, subject: str, craft: int, crafted: int
 ) -> None:
     split = craft_held_out_split(crowd, subject=subject, craft=craft)
-    places = crowd.of(subject).tolist()
+    places = crowd.places_of(subject).tolist()
     assert len(split.first) == crafted
     assert sorted([*split.first.tolist(), *split.second.tolist()]) == places
 
@@ -178,7 +178,7 @@ def test_crafting_on_fewer_photos_than_any_picture_has_copies_is_refused() -> No
 
 
 def test_crafting_is_done_on_photos_seen_in_training_where_there_are_any(crowd: FaceSet) -> None:
-    own = crowd.of("Ann").tolist()
+    own = crowd.places_of("Ann").tolist()
     seen = {crowd.digests[place] for place in own[::3]}
     split = craft_held_out_split(crowd, subject="Ann", craft=3, seen=seen)
     assert len(split.first) == 3

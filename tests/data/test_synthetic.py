@@ -259,7 +259,7 @@ def test_a_drawn_set_is_the_written_folder(tmp_path: Path) -> None:
 def test_one_identity_drawn_alone_is_as_in_the_whole_set() -> None:
     config = replace(SMALL, photos=1)
     whole, alone = synthetic_faces(config), synthetic_faces(config, only="Synthetic_001")
-    expected = whole.subset(whole.of("Synthetic_001"))
+    expected = whole.of("Synthetic_001")
     assert (alone.photos, alone.digests) == (expected.photos, expected.digests)
     assert torch.equal(alone.labels, expected.labels)
     assert alone.identities == whole.identities

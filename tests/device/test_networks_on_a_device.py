@@ -98,7 +98,7 @@ def test_an_attack_on_a_device_brings_the_probability_down(
 ) -> None:
     victim = shipped(device)
     subject = class_of(victim, people.identities[0])
-    photos = people.faces(people.of(people.identities[0])[:2])
+    photos = people.faces(people.places_of(people.identities[0])[:2])
     before = victim(photos).softmax(1)[:, subject].mean()
     found = attack_with_agn(
         load_generator(shipped_weights("generator")).to(device),
@@ -120,9 +120,9 @@ def test_an_attack_on_a_device_brings_the_probability_down(
 def test_pixels_descend_on_a_device(device: torch.device, people: FaceSet) -> None:
     victim = shipped(device)
     subject = class_of(victim, people.identities[0])
-    photos = people.faces(people.of(people.identities[0])[:2])
+    photos = people.faces(people.places_of(people.identities[0])[:2])
     found = attack_by_descent(
-        victim, photos, Dodge(subject=subject, stop=NEVER), replace(CCS16, steps=3)
+        victim, photos, Dodge(subject=subject, stop=NEVER), replace(CCS16(), steps=3)
     )
     assert found.history[-1]["probability"] < found.history[0]["probability"]
 

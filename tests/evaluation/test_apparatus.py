@@ -12,7 +12,7 @@ from agns.evaluation.apparatus import Apparatus
 def test_controls_are_judged_once_for_all_attacks_on_the_same_photos(
     apparatus: Apparatus, crowd: FaceSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = crowd.subset(crowd.of("Ann"))
+    own = crowd.of("Ann")
     first = apparatus.control_logits(own, FIXED, count=2, seed=3)
     monkeypatch.setattr(module, "logits_wearing", lambda *_, **__: pytest.fail("judged again"))
     assert apparatus.control_logits(own, FIXED, count=2, seed=3) is first
@@ -22,7 +22,7 @@ def test_controls_are_judged_once_for_all_attacks_on_the_same_photos(
 def test_controls_of_other_photos_are_judged_anew(
     apparatus: Apparatus, crowd: FaceSet, other: str
 ) -> None:
-    own = crowd.subset(crowd.of("Ann"))
+    own = crowd.of("Ann")
     first = apparatus.control_logits(own, FIXED, count=2, seed=3)["noise"]
     photos = own.subset(torch.arange(len(own) - 1)) if other == "photos" else own
     moved = torch.eye(3).expand(len(own), 3, 3).clone()

@@ -99,7 +99,7 @@ def test_the_written_result_is_the_report(dodged: Finished) -> None:
 def test_photos_are_crafted_on_or_held_out_but_never_both(dodged: Finished, crowd: FaceSet) -> None:
     photos = dodged.report.photos
     assert not set(photos["craft"]) & set(photos["held_out"])
-    own = {crowd.photos[place] for place in crowd.of("Ann").tolist()}
+    own = {crowd.photos[place] for place in crowd.places_of("Ann").tolist()}
     assert {*photos["craft"], *photos["held_out"]} == own
 
 
@@ -162,10 +162,10 @@ def knowing(apparatus: Apparatus, digests: tuple[str, ...]) -> Apparatus:
 def test_crafting_takes_the_photos_trained_on_and_scoring_all_the_others(
     apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
 ) -> None:
-    seen = crowd.subset(crowd.of("Ann")[1:4])
+    seen = crowd.subset(crowd.places_of("Ann")[1:4])
     report = run_experiment(knowing(apparatus, seen.digests), crowd, DODGE, QUICK, tmp_path)
     assert set(report.photos["craft"]) == set(seen.photos)
-    own = {crowd.photos[place] for place in crowd.of("Ann").tolist()}
+    own = {crowd.photos[place] for place in crowd.places_of("Ann").tolist()}
     assert set(report.photos["held_out"]) == own - set(seen.photos)
     assert report.craft_photos_seen_in_training == 3
 
@@ -173,7 +173,7 @@ def test_crafting_takes_the_photos_trained_on_and_scoring_all_the_others(
 def test_a_subject_whose_photos_were_all_trained_on_is_refused(
     apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
 ) -> None:
-    seen = crowd.subset(crowd.of("Ann"))
+    seen = crowd.of("Ann")
     with pytest.raises(DataError, match="trained on all 8 photos of Ann"):
         run_experiment(knowing(apparatus, seen.digests), crowd, DODGE, QUICK, tmp_path)
 
@@ -191,7 +191,7 @@ def test_a_subject_with_a_single_photo_is_refused(
     apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match="Ann"):
-        run_experiment(apparatus, crowd.subset(crowd.of("Ann")[:1]), DODGE, QUICK, tmp_path)
+        run_experiment(apparatus, crowd.subset(crowd.places_of("Ann")[:1]), DODGE, QUICK, tmp_path)
 
 
 @pytest.mark.parametrize(

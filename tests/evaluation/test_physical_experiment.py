@@ -39,7 +39,7 @@ class Worn:
 
 @pytest.fixture(scope="module")
 def worn(apparatus: Apparatus, crowd: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Worn:
-    own = crowd.subset(crowd.of("Ann"))
+    own = crowd.of("Ann")
     moved = torch.eye(3).repeat(len(own), 1, 1)
     moved[:, 0, 2] = 9 * torch.arange(len(own))
     moved[:, 1, 2] = 60 - 7 * torch.arange(len(own))

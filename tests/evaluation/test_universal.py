@@ -81,7 +81,7 @@ def test_unseen_photos_have_no_part_in_the_frames(
 ) -> None:
     (unseen,) = finished.report.subjects["unseen"]
     pixels = crowd.pixels.clone()
-    pixels[crowd.of(unseen)] = 255 - pixels[crowd.of(unseen)]
+    pixels[crowd.places_of(unseen)] = 255 - pixels[crowd.places_of(unseen)]
     held_out = [
         crowd.photos.index(photo)
         for name in finished.report.subjects["craft"]
@@ -139,7 +139,7 @@ def test_every_photo_is_a_subjects_own_or_held_out(finished: Finished, crowd: Fa
     for name, sides in finished.report.photos.items():
         assert len(sides["own"]) == 3
         both = sorted(sides["own"] + sides["held_out"])
-        assert both == [crowd.photos[place] for place in crowd.of(name).tolist()]
+        assert both == [crowd.photos[place] for place in crowd.places_of(name).tolist()]
 
 
 def test_pictures_are_written_beside_the_result(finished: Finished) -> None:
@@ -154,8 +154,8 @@ def test_no_photo_is_scored_that_the_recogniser_was_trained_on(
 ) -> None:
     (unseen,) = divide_subjects(crowd.identities, WHO)["unseen"]
     first = next(name for name in crowd.identities if name != unseen)
-    seen = [crowd.digests[place] for place in crowd.of(first).tolist()]
-    seen += [crowd.digests[place] for place in crowd.of(unseen).tolist()[:5]]
+    seen = [crowd.digests[place] for place in crowd.places_of(first).tolist()]
+    seen += [crowd.digests[place] for place in crowd.places_of(unseen).tolist()[:5]]
     report = run_universal(trained_on(apparatus, seen), crowd, WHO, QUICK, tmp_path)
     (sentence,) = report.left_out
     assert f"trained on all 8 photos of {first}" in sentence

@@ -5,11 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from agns.attack.goals import Dodge
-from agns.attack.methods import run_attack
 from agns.attack.pixels import PixelConfig
 from agns.errors import ConfigError, ImageContractError
 from agns.geometry import resize
-from agns.models.dcgan import build_gan
 from agns.models.victim import Classifier, Victim, class_of, freeze
 from agns.types import Faces
 
@@ -118,12 +116,7 @@ def test_what_is_no_network_is_attacked_too(faces: Faces) -> None:
     rule = Rule()
     assert isinstance(rule, Victim)
     assert freeze(rule) is rule
-    generator, discriminator = build_gan(generator=torch.Generator().manual_seed(0))
     red = torch.tensor([0.8, 0.2, 0.2])[:, None, None].expand(2, 3, 224, 224)
-    found = run_attack(
-        PixelConfig(steps=3, step=0.3), rule, red, Dodge(subject=0, stop=0.5),
-        generator=generator, discriminator=discriminator,
-        glasses=torch.zeros(0, 3, 64, 176, dtype=torch.uint8),
-    )  # fmt: skip
+    found = PixelConfig(steps=3, step=0.3).run(rule, red, Dodge("Ann", stop=0.5))
     # Less red and more green than it began with.
     assert float(found.frames[0, 0].mean()) < 0.5 < float(found.frames[0, 1].mean())

@@ -62,7 +62,7 @@ def test_neither_test_photos_nor_verified_identities_are_trained_on(
     left_out = torch.cat([split.validation, split.test]).tolist()
     held = {people.digests[place] for place in left_out}
     verified = read_json(whole / "config.json")["config"]["identities_verified"]
-    theirs = {people.digests[i] for name in verified for i in people.of(name).tolist()}
+    theirs = {people.digests[i] for name in verified for i in people.places_of(name).tolist()}
     assert len(verified) == 4
     assert trained
     assert trained & (held | theirs) == set()

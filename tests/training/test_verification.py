@@ -60,7 +60,7 @@ def test_copies_of_one_picture_make_no_pair(many: FaceSet, generator: torch.Gene
     copied = replace(many, digests=("same",) * len(many))
     with pytest.raises(DataError, match="no two different photos"):
         draw_pairs(copied, copied.identities, generator=generator)
-    own = many.of("P03")
+    own = many.places_of("P03")
     digests = ["same" if place in own else digest for place, digest in enumerate(many.digests)]
     pairs = drawn(replace(many, digests=tuple(digests)), generator)
     both = (many.labels[pairs.first] == 3) & (many.labels[pairs.second] == 3)

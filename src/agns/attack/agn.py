@@ -6,7 +6,7 @@ Read beside algorithm 1 of Sharif et al. 2019 (section 4.3).
 import copy
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import get_args
 
@@ -16,19 +16,22 @@ from torch.nn import functional
 from agns.accessory.placement import FIXED, Placement
 from agns.accessory.printability import check_palette, palette_at
 from agns.accessory.smoothness import total_variation
-from agns.attack.goals import Form, Wish, check_form
+from agns.attack.attack import Nets, frames_of, photos_of, shipped_nets
+from agns.attack.goals import Dodge, Form, Impersonate, Wish, check_form, resolve_goal
 from agns.attack.gradients import Length, add_printing, add_smoothing, keep_in_range
 from agns.attack.query import query_gradient
 from agns.attack.result import AttackResult, Reason
 from agns.attack.search import Candidates, check_photos, draw_photos, search_frames, typicality
 from agns.attack.steps import join_objectives, teach_discriminator
+from agns.data.eyeglasses import RealFrames
+from agns.data.faces import FaceSet
 from agns.errors import AttackError, ConfigError
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.victim import Victim, freeze
 from agns.models.weights import device_of, lay_channels_last
 from agns.training.precision import autocast, resolve_precision
-from agns.types import Faces, Glasses, Progress, silent
+from agns.types import Faces, Progress, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +160,35 @@ class AGN:
         if not 0.5 < self.smoothing <= 1:
             raise ConfigError(f"smoothing must lie in (0.5, 1], got {self.smoothing}")
 
+    def run(
+        self,
+        victim: Victim,
+        faces: Faces | FaceSet,
+        goal: Dodge | Impersonate,
+        *,
+        seed: int | None = None,
+        frames: RealFrames | None = None,
+        nets: Nets | None = None,
+        placement: Placement = FIXED,
+        progress: Progress = silent,
+    ) -> AttackResult:
+        """Attack; see `agns.attack.attack.Attack.run`."""
+        generator, discriminator = shipped_nets() if nets is None else nets
+        goal = resolve_goal(goal, victim)
+        found = attack_with_agn(
+            generator,
+            discriminator,
+            victim,
+            photos_of(faces),
+            frames_of(frames),
+            goal,
+            self if seed is None else replace(self, seed=seed),
+            placement=replace(placement, jitter=self.jitter, brightness=self.brightness),
+            progress=progress,
+        )
+        found.goal = goal
+        return found
+
 
 PHYSICAL = AGN(jitter=1.0, brightness=0.1, samples=48)
 """What a physical attack does by default; 48 frames in a look are the papers' (Sharif et al. 2019,
@@ -168,7 +200,7 @@ def attack_with_agn(
     discriminator: Discriminator,
     victim: Victim,
     faces: Faces,
-    glasses: Glasses,
+    glasses: RealFrames,
     goal: Wish,
     config: AGN,
     *,

@@ -5,7 +5,7 @@ attack that does no better has found nothing.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
 import torch
@@ -14,15 +14,18 @@ from torch import Tensor
 
 from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
-from agns.attack.goals import Goal
+from agns.attack.attack import Nets, frames_of, photos_of
+from agns.attack.goals import Dodge, Goal, Impersonate, resolve_goal
 from agns.attack.query import query_logits
 from agns.attack.result import AttackResult, Reason
 from agns.attack.search import check_photos
+from agns.data.eyeglasses import RealFrames
+from agns.data.faces import FaceSet
 from agns.errors import AttackError, ConfigError
 from agns.images import from_pixels
 from agns.models.dcgan import build_gan, sample_latents
 from agns.models.victim import Victim, freeze
-from agns.types import Faces, Frames, Glasses, Progress, silent
+from agns.types import Faces, Frames, Progress, silent
 
 Kind: TypeAlias = Literal["benign", "untrained_generator", "noise", "solid"]
 """Real frames, an untrained generator's, uniform noise, or frames of one colour."""
@@ -55,10 +58,36 @@ class ChoiceConfig:
                 f"count and batch must be at least 1, got {self.count} and {self.batch}"
             )
 
+    def run(
+        self,
+        victim: Victim,
+        faces: Faces | FaceSet,
+        goal: Dodge | Impersonate,
+        *,
+        seed: int | None = None,
+        frames: RealFrames | None = None,
+        nets: Nets | None = None,
+        placement: Placement = FIXED,
+        progress: Progress = silent,
+    ) -> AttackResult:
+        """Attack; see `agns.attack.attack.Attack.run`."""
+        goal = resolve_goal(goal, victim)
+        found = attack_by_choice(
+            victim,
+            photos_of(faces),
+            frames_of(frames),
+            goal,
+            self if seed is None else replace(self, seed=seed),
+            placement=placement,
+            progress=progress,
+        )
+        found.goal = goal
+        return found
+
 
 @torch.no_grad()
 def draw_uncrafted(
-    kind: Kind, count: int, *, glasses: Glasses, generator: torch.Generator
+    kind: Kind, count: int, *, glasses: RealFrames, generator: torch.Generator
 ) -> Frames:
     """Draw frames that know nothing of any recogniser.
 
@@ -86,7 +115,7 @@ def draw_uncrafted(
 def attack_by_choice(
     victim: Victim,
     faces: Faces,
-    glasses: Glasses,
+    glasses: RealFrames,
     goal: Goal,
     config: ChoiceConfig,
     *,

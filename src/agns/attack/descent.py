@@ -18,7 +18,7 @@ Convention:
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -30,10 +30,13 @@ from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import DISTURBANCES, FIXED, Placement
 from agns.accessory.printability import check_palette, non_printability, palette_at
 from agns.accessory.smoothness import total_variation
-from agns.attack.goals import Goal, log_odds
+from agns.attack.attack import Nets, photos_of
+from agns.attack.goals import Dodge, Goal, Impersonate, log_odds, resolve_goal
 from agns.attack.query import query_gradient
 from agns.attack.result import AttackResult, Reason
 from agns.attack.search import check_photos
+from agns.data.eyeglasses import RealFrames
+from agns.data.faces import FaceSet
 from agns.errors import AttackError, ConfigError
 from agns.models.victim import Victim, freeze
 from agns.types import Faces, Frames, Logits, Progress, silent
@@ -114,19 +117,56 @@ class DescentConfig:
             if not 0 <= getattr(self, name) < end:
                 raise ConfigError(f"{name} must lie in [0, {end}), got {getattr(self, name)}")
 
+    def run(
+        self,
+        victim: Victim,
+        faces: Faces | FaceSet,
+        goal: Dodge | Impersonate,
+        *,
+        seed: int | None = None,
+        frames: RealFrames | None = None,
+        nets: Nets | None = None,
+        placement: Placement = FIXED,
+        progress: Progress = silent,
+    ) -> AttackResult:
+        """Attack; see `agns.attack.attack.Attack.run`."""
+        config = self if seed is None else replace(self, seed=seed)
+        names = ("jitter", "brightness", "shift", "rotation")
+        goal = resolve_goal(goal, victim)
+        found = attack_by_descent(
+            victim,
+            photos_of(faces),
+            goal,
+            config,
+            placement=replace(placement, **{name: getattr(self, name) for name in names}),
+            progress=progress,
+        )
+        found.goal = goal
+        return found
 
-CCS16 = DescentConfig()
-"""Sharif et al. 2016, digital: any colour anywhere on the frame."""
 
-CCS16_BOUNDED = DescentConfig(bound=0.47)
-"""The same, no further from the first colour than the frames of a generative net go."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CCS16(DescentConfig):
+    """Sharif et al. 2016, digital: any colour anywhere on the frame."""
 
-CCS16_PHYSICAL = DescentConfig(smoothness=3 / 255, printability=5 / 255, shift=4, rotation=4)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PGD(DescentConfig):
+    """Projected gradient descent; its first step is one twelfth of the bound."""
+
+    steps: int = 100
+    step: float = 0.01
+    momentum: float = 0.0
+    bound: float | None = 0.12
+    signed: bool = True
+
+
+CCS16_BOUNDED = CCS16(bound=0.47)
+"""CCS16 no further from the first colour than the frames of a generative net go."""
+
+CCS16_PHYSICAL = CCS16(smoothness=3 / 255, printability=5 / 255, shift=4, rotation=4)
 """Sharif et al. 2016, physical: total variation 3 and non-printability 5 beside a step of 20, in
 grey levels; shifts by up to 4 pixels and turns by up to 4 degrees. The palette is assumed."""
-
-PGD = DescentConfig(steps=100, step=0.01, momentum=0, bound=0.12, signed=True)
-"""Projected gradient descent; its first step is one twelfth of the bound."""
 
 
 def attack_by_descent(

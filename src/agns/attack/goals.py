@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from agns.data.selection import composed
 from agns.errors import ConfigError
+from agns.models.victim import Victim, class_of
 from agns.types import Labels, Logits
 
 Form: TypeAlias = Literal["logits", "probabilities", "margin"]
@@ -97,12 +99,12 @@ def _check_stop(stop: float) -> None:
         raise ConfigError(f"a stop value must lie in (0, 1), got {stop}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Dodge:
     """Be taken for anybody else."""
 
-    subject: int
-    """The attacker's own class."""
+    subject: int | str
+    """The attacker's own class, or its name; see `resolve_goal`."""
 
     stop: float = 0.01
     """Mean probability of the subject at or below which the attack is done."""
@@ -118,7 +120,7 @@ class Dodge:
     @property
     def index(self) -> int:
         """The subject's class."""
-        return self.subject
+        return _resolved(self.subject)
 
     @property
     def allowance(self) -> float:
@@ -131,15 +133,15 @@ class Dodge:
 
     def watched(self, logits: Logits) -> Float[Tensor, " batch"]:
         """The subject's probability."""
-        return logits.softmax(1)[:, self.subject]
+        return logits.softmax(1)[:, self.index]
 
     def loss(self, logits: Logits, form: Form) -> Float[Tensor, " batch"]:
         """The subject's objective: dodging lowers it."""
-        return class_objective(logits, self.subject, form)
+        return class_objective(logits, self.index, form)
 
     def shortfall(self, logits: Logits) -> Float[Tensor, " batch"]:
         """The subject's probability."""
-        return logits.softmax(1)[:, self.subject]
+        return logits.softmax(1)[:, self.index]
 
     def probability(self, shortfall: float) -> float:
         """The shortfall itself."""
@@ -147,7 +149,7 @@ class Dodge:
 
     def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
         """Whether somebody else comes first."""
-        return logits.argmax(1) != self.subject
+        return logits.argmax(1) != self.index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -198,15 +200,15 @@ class DodgeEach:
         return logits.argmax(1) != self.subjects
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Impersonate:
     """Be taken for one other identity."""
 
-    subject: int | None
-    """The attacker's own class; None for somebody whom the recogniser does not know."""
+    target: int | str
+    """The class to be taken for, or its name; see `resolve_goal`."""
 
-    target: int
-    """The class to be taken for."""
+    subject: int | str | None = None
+    """The attacker's own class or name; None for somebody whom the recogniser does not know."""
 
     stop: float = 0.924
     """Mean probability of the target at or above which the attack is done."""
@@ -224,7 +226,7 @@ class Impersonate:
     @property
     def index(self) -> int:
         """The target's class."""
-        return self.target
+        return _resolved(self.target)
 
     @property
     def allowance(self) -> float:
@@ -237,15 +239,15 @@ class Impersonate:
 
     def watched(self, logits: Logits) -> Float[Tensor, " batch"]:
         """The target's probability."""
-        return logits.softmax(1)[:, self.target]
+        return logits.softmax(1)[:, self.index]
 
     def loss(self, logits: Logits, form: Form) -> Float[Tensor, " batch"]:
         """The target's objective, negated: impersonation raises it."""
-        return -class_objective(logits, self.target, form)
+        return -class_objective(logits, self.index, form)
 
     def shortfall(self, logits: Logits) -> Float[Tensor, " batch"]:
         """What the target's probability lacks."""
-        return 1 - logits.softmax(1)[:, self.target]
+        return 1 - logits.softmax(1)[:, self.index]
 
     def probability(self, shortfall: float) -> float:
         """What the shortfall leaves."""
@@ -253,7 +255,41 @@ class Impersonate:
 
     def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
         """Whether the target comes first."""
-        return logits.argmax(1) == self.target
+        return logits.argmax(1) == self.index
+
+
+def _resolved(identity: int | str) -> int:
+    if isinstance(identity, str):
+        raise ConfigError(f"the goal names {identity}, and no victim has said which class that is")
+    return identity
+
+
+def resolve_goal(goal: Dodge | Impersonate, victim: Victim) -> Dodge | Impersonate:
+    """A goal in a victim's classes, whether it was given names or classes.
+
+    An attacker whom the victim does not know may impersonate, and not dodge.
+
+    Raises:
+        ConfigError: The victim does not know somebody, or has no such class.
+    """
+    if isinstance(goal, Dodge):
+        return replace(goal, subject=_class(goal.subject, victim))
+    subject = goal.subject
+    if isinstance(subject, str):
+        subject = class_of(victim, subject) if composed(subject) in victim.identities else None
+    elif subject is not None:
+        subject = _class(subject, victim)
+    return replace(goal, target=_class(goal.target, victim), subject=subject)
+
+
+def _class(identity: int | str, victim: Victim) -> int:
+    if isinstance(identity, str):
+        return class_of(victim, identity)
+    if not 0 <= identity < len(victim.identities):
+        raise ConfigError(
+            f"the recogniser has classes from 0 to {len(victim.identities) - 1}, got {identity}"
+        )
+    return identity
 
 
 def log_odds(logits: Logits, goal: Goal) -> Float[Tensor, " batch"]:

@@ -18,10 +18,13 @@ from torch.nn import functional
 
 from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
-from agns.attack.goals import Goal, log_odds
+from agns.attack.attack import Nets, photos_of
+from agns.attack.goals import Dodge, Goal, Impersonate, log_odds, resolve_goal
 from agns.attack.query import query_gradient
 from agns.attack.result import AttackResult, Reason
 from agns.attack.search import check_photos
+from agns.data.eyeglasses import RealFrames
+from agns.data.faces import FaceSet
 from agns.errors import AttackError, ConfigError
 from agns.models.victim import Victim, freeze
 from agns.types import Faces, Logits, Progress, silent
@@ -52,6 +55,31 @@ class PixelConfig:
             raise ConfigError(f"step must lie in (0, 1], got {self.step}")
         if not 0 <= self.momentum < 1:
             raise ConfigError(f"momentum must lie in [0, 1), got {self.momentum}")
+
+    def run(
+        self,
+        victim: Victim,
+        faces: Faces | FaceSet,
+        goal: Dodge | Impersonate,
+        *,
+        seed: int | None = None,
+        frames: RealFrames | None = None,
+        nets: Nets | None = None,
+        placement: Placement = FIXED,
+        progress: Progress = silent,
+    ) -> AttackResult:
+        """Attack; see `agns.attack.attack.Attack.run`. Nothing is random."""
+        goal = resolve_goal(goal, victim)
+        found = attack_with_pixels(
+            victim,
+            photos_of(faces),
+            goal,
+            self,
+            placement=placement,
+            progress=progress,
+        )
+        found.goal = goal
+        return found
 
 
 def attack_with_pixels(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from agns.accessory.frame import place
+from agns.attack.goals import Dodge, Impersonate
 from agns.images import write_image
 from agns.models.dcgan import Generator, save_network
 from agns.storage import save_tensors, write_json
@@ -53,6 +54,9 @@ class AttackResult:
 
     latents: Latents | None = None
     """What it drew them from, (frames, 25)."""
+
+    goal: Dodge | Impersonate | None = None
+    """What the attack was to reach, in the victim's classes."""
 
 
 def save_result(result: AttackResult, out: Path) -> None:

@@ -13,11 +13,12 @@ from torch import Tensor
 from agns.accessory.placement import Placement
 from agns.attack.goals import Wish
 from agns.attack.query import query_logits
+from agns.data.eyeglasses import RealFrames
 from agns.errors import AttackError
 from agns.images import check_images, from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.victim import Victim
-from agns.types import CANVAS, Faces, Frames, Glasses, Latents
+from agns.types import CANVAS, Faces, Frames, Latents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -217,7 +218,7 @@ def draw_photos(
 def typicality(
     generator: Generator,
     discriminator: Discriminator,
-    glasses: Glasses,
+    glasses: RealFrames,
     companions: int,
     random: torch.Generator,
 ) -> Callable[[Frames], Float[Tensor, " frames"]]:

@@ -220,7 +220,7 @@ def list_folder(
         say(f"Wrote {classes}")
     if contact_sheet is not None:
         columns = min(8, min(counts))
-        chosen = torch.cat([faces.of(identity)[:columns] for identity in faces.identities])
+        chosen = torch.cat([faces.places_of(identity)[:columns] for identity in faces.identities])
         write_image(contact_sheet, tile(faces.faces(chosen), columns=columns))
         say(f"Wrote {contact_sheet}")
     if mean_face is not None:

@@ -3,10 +3,11 @@
 import functools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
 from agns.accessory.frame import FRAME_COLUMNS, FRAME_ROWS, FRAME_SIZE
@@ -17,7 +18,7 @@ from agns.data.workers import each_in_order
 from agns.decoding import read_pixels
 from agns.errors import ConfigError, DataError, UnreadableImage
 from agns.images import from_pixels, write_image
-from agns.types import CANVAS, Pixels, Progress, silent
+from agns.types import CANVAS, Glasses, Pixels, Progress, silent
 
 EYEGLASS_COUNT = 16_680
 """Frames in the drawn set: as many as the original data set of shop pictures had."""
@@ -105,6 +106,33 @@ def draw_frames(
         done += len(batch)
         progress(done, len(frames), {})
     return frames
+
+
+class DrawnFrames:
+    """The drawn set, of which each frame is drawn when it is first asked for.
+
+    Args:
+        count: How many frames it has.
+        seed: Which set, at least 0.
+    """
+
+    def __init__(self, count: int = EYEGLASS_COUNT, *, seed: int = 0) -> None:
+        self._count, self._seed = count, seed
+        self._drawn: dict[int, Tensor] = {}
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, places: Int64[Tensor, " chosen"]) -> Pixels:
+        """(chosen, 3, 64, 176) RGB bytes, those of `draw_frames` at these places."""
+        for place in set(places.tolist()) - self._drawn.keys():
+            self._drawn[place] = draw_frames(1, start=place, seed=self._seed)[0]
+        frames = [self._drawn[place] for place in places.tolist()]
+        return torch.stack(frames) if frames else draw_frames(0)
+
+
+RealFrames: TypeAlias = Glasses | DrawnFrames
+"""Real eyeglasses, (frames, 3, 64, 176) bytes, or the drawn set."""
 
 
 def read_eyeglasses(

@@ -7,7 +7,7 @@ of. `FaceSet.left_out` says what else lies there.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from agns.data.selection import (
     list_face_folder,
     unknown_identity,
 )
+from agns.data.splits import craft_held_out_split
 from agns.decoding import read_pixels
 from agns.errors import ConfigError, DataError
 from agns.images import from_pixels
@@ -73,7 +74,45 @@ class FaceSet:
         """The photos at these places, float32 in [0, 1]."""
         return from_pixels(self.pixels[indices])
 
-    def of(self, identity: str) -> Int64[Tensor, " chosen"]:
+    def of(self, identity: str) -> "FaceSet":
+        """One identity's photos; identities, and so labels, stay as they are.
+
+        Raises:
+            ConfigError: No identity has this name.
+        """
+        return self.subset(self.places_of(identity))
+
+    def split(
+        self, *, craft: int = 16, seed: int = 0, seen: Container[str] = frozenset()
+    ) -> tuple["FaceSet", "FaceSet"]:
+        """One subject's photos, divided into those to attack on and those to score on.
+
+        Copies of a picture, those that were saved anew too, stay on one side.
+
+        Args:
+            craft: The most photos to attack on; never more than half, unless some were `seen`.
+            seed: Decides which photos.
+            seen: Digests of photos that the victim was trained on: none of them is scored on, and
+                all crafting is done on them where there are any.
+
+        Raises:
+            ConfigError: `craft` is below 1, or the photos are of several people: choose one by
+                `of`.
+            DataError: There are fewer than two different pictures, or none is left to score on.
+        """
+        labels = self.labels.unique().tolist()
+        if len(labels) > 1:
+            raise ConfigError(
+                f"these are photos of {len(labels)} people: choose one by of(name) before split"
+            )
+        if not labels:
+            raise DataError("there are no photos to split")
+        divided = craft_held_out_split(
+            self, subject=self.identities[labels[0]], craft=craft, seed=seed, seen=seen
+        )
+        return self.subset(divided.first), self.subset(divided.second)
+
+    def places_of(self, identity: str) -> Int64[Tensor, " chosen"]:
         """The places of one identity's photos, ascending.
 
         Raises:

@@ -15,8 +15,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from agns.data.faces import FaceSet
-from agns.data.twins import find_twins
+from agns.data.twins import Pictures, find_twins
 from agns.errors import ConfigError, DataError
 
 
@@ -32,7 +31,7 @@ class Split:
 
 
 def stratified_split(
-    faces: FaceSet,
+    faces: Pictures,
     *,
     held_fraction: float = 0.2,
     seed: int = 0,
@@ -63,7 +62,7 @@ def stratified_split(
     twins = find_twins(faces) if twins is None else twins
     held: list[int] = []
     for identity in faces.identities:
-        count = len(faces.of(identity))
+        count = len(faces.places_of(identity))
         if count == 0 or (at_least == 0 and round(held_fraction * count) == 0):
             continue
         groups = _grouped(faces, identity, twins)
@@ -80,7 +79,7 @@ def stratified_split(
 
 
 def craft_held_out_split(
-    faces: FaceSet,
+    faces: Pictures,
     *,
     subject: str,
     craft: int = 16,
@@ -111,7 +110,7 @@ def craft_held_out_split(
     """
     if craft < 1:
         raise ConfigError(f"craft must be at least 1, got {craft}")
-    places = faces.of(subject)
+    places = faces.places_of(subject)
     own = faces.subset(places)
     groups = [
         [int(places[at]) for at in group]
@@ -139,10 +138,10 @@ def craft_held_out_split(
     return Split(first=torch.tensor(sorted(chosen)), second=torch.tensor(held))
 
 
-def _grouped(faces: FaceSet, identity: str, twins: Int64[Tensor, " photos"]) -> list[list[int]]:
+def _grouped(faces: Pictures, identity: str, twins: Int64[Tensor, " photos"]) -> list[list[int]]:
     """The places of an identity's photos, copies of a picture together, in the order of names."""
     groups: dict[int, list[int]] = {}
-    for place in sorted(faces.of(identity).tolist(), key=lambda place: faces.photos[place]):
+    for place in sorted(faces.places_of(identity).tolist(), key=lambda place: faces.photos[place]):
         groups.setdefault(int(twins[place]), []).append(place)
     return list(groups.values())
 

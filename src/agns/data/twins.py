@@ -6,12 +6,52 @@ with the same digest as another is its twin too.
 """
 
 from collections.abc import Container, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
-from agns.data.faces import FaceSet
+
+@runtime_checkable
+class Pictures(Protocol):
+    """Labelled faces, as `agns.data.faces.FaceSet` holds them."""
+
+    @property
+    def pixels(self) -> UInt8[Tensor, "photos 3 height width"]:
+        """The pictures as bytes."""
+        ...
+
+    @property
+    def labels(self) -> Int64[Tensor, " photos"]:
+        """For each photo, its place in `identities`."""
+        ...
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """Names, in the order of the classes."""
+        ...
+
+    @property
+    def photos(self) -> tuple[str, ...]:
+        """A name for each."""
+        ...
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """What each is known by."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def places_of(self, identity: str) -> Int64[Tensor, " chosen"]:
+        """The places of one identity's photos."""
+        ...
+
+    def subset(self, indices: Int64[Tensor, " chosen"]) -> "Pictures":
+        """The photos at these places alone."""
+        ...
+
 
 NEAR_COPY = 0.99
 """Correlation from which two photos of one identity are taken for one picture saved twice.
@@ -55,7 +95,7 @@ def fingerprints(
 
 
 def find_twins(
-    faces: FaceSet, prints: Float[Tensor, "photos 1024"] | None = None
+    faces: Pictures, prints: Float[Tensor, "photos 1024"] | None = None
 ) -> Int64[Tensor, " photos"]:
     """Group photos with their twins, within each identity.
 
@@ -92,7 +132,7 @@ def _first_of_each(
         groups = joined
 
 
-def count_saved_anew(faces: FaceSet, twins: Int64[Tensor, " photos"]) -> int:
+def count_saved_anew(faces: Pictures, twins: Int64[Tensor, " photos"]) -> int:
     """How many photos are another one saved anew; copies with equal digests do not count.
 
     Args:
@@ -102,7 +142,7 @@ def count_saved_anew(faces: FaceSet, twins: Int64[Tensor, " photos"]) -> int:
     return len(set(zip(twins.tolist(), faces.digests, strict=True))) - len(twins.unique())
 
 
-def were_seen(faces: FaceSet, seen: Container[str]) -> Bool[Tensor, " photos"]:
+def were_seen(faces: Pictures, seen: Container[str]) -> Bool[Tensor, " photos"]:
     """Which photos a network has seen: by their digests, or by those of their twins.
 
     Args:

@@ -100,11 +100,12 @@ def write_wearer(
         ConfigError: There is no such subject, or the strength is out of range.
         DataError: Fewer than two photos are left.
     """
-    own = faces.subset(faces.of(subject))
+    own = faces.of(subject)
     known = were_seen(own, seen)
     # Of several copies, the first.
     fresh = {group: at for at, group in reversed(list(enumerate(find_twins(own).tolist())))}
-    places = [int(faces.of(subject)[at]) for at in sorted(fresh.values()) if not known[at]][:most]
+    whole = faces.places_of(subject)
+    places = [int(whole[at]) for at in sorted(fresh.values()) if not known[at]][:most]
     if len(places) < 2:
         raise DataError(
             f"only {len(places)} of {len(own)} photos of {subject} are different and "

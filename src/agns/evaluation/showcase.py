@@ -92,7 +92,7 @@ def run_showcase(apparatus: Apparatus, config: ShowcaseConfig, out: Path, bar: B
         )
     predicted = classify(apparatus.victim, looks).argmax(1)
     accuracy = float((predicted == looks.labels).float().mean())
-    first = torch.cat([looks.of(identity)[:2] for identity in identities])
+    first = torch.cat([looks.places_of(identity)[:2] for identity in identities])
     write_image(out / "faces.png", tile(looks.faces(first), columns=10))
 
     with torch.no_grad():

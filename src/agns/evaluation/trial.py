@@ -8,7 +8,7 @@ import torch
 
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Dodge, Impersonate
-from agns.attack.methods import Method, name_of, palette_of, run_attack
+from agns.attack.methods import Method, name_of, palette_of
 from agns.attack.result import AttackResult, save_result
 from agns.data.faces import FaceSet
 from agns.data.splits import Split, craft_held_out_split
@@ -63,19 +63,18 @@ class Trial:
     @property
     def recognized(self) -> dict[str, Chosen]:
         """Which of them are recognised without a frame."""
-        own_class = -1 if self.goal.subject is None else self.goal.subject
+        subject = self.goal.subject
+        own_class = subject if isinstance(subject, int) else -1
         return {side: logits.argmax(1) == own_class for side, logits in self.plain.items()}
 
     def attack(self, progress: Progress = silent) -> AttackResult:
         """Attack on the craft photos."""
-        return run_attack(
-            self.method,
+        return self.method.run(
             self.apparatus.victim,
             self.faces["craft"],
             self.goal,
-            generator=self.apparatus.generator,
-            discriminator=self.apparatus.discriminator,
-            glasses=self.apparatus.glasses,
+            frames=self.apparatus.glasses,
+            nets=(self.apparatus.generator, self.apparatus.discriminator),
             placement=self.placements["craft"],
             progress=progress,
         )
@@ -186,7 +185,7 @@ def prepare(
     check_results_directory(out)
     recognizer = apparatus.victim
     goal = build_goal(experiment, recognizer)
-    own = faces.subset(faces.of(experiment.subject))
+    own = faces.of(experiment.subject)
     places = placement.homographies
     if experiment.physical != (places is not None) or (
         places is not None and len(places) != len(own)

@@ -205,7 +205,7 @@ def _gather(apparatus: Apparatus, faces: FaceSet, experiment: UniversalExperimen
     names = [
         name
         for name in faces.identities
-        if name in apparatus.recognizer.identities and len(faces.of(name))
+        if name in apparatus.recognizer.identities and len(faces.places_of(name))
     ]
     groups: dict[Group, list[str]] = {}
     splits: dict[str, Split] = {}

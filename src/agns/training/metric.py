@@ -118,7 +118,7 @@ def train_metric(
     verified = max(4, round(config.verified_fraction * len(order)))
     names = [faces.identities[index] for index in order]
     kept = faces.subset(split.training)
-    trained = [kept.of(name) for name in sorted(names[verified:])]
+    trained = [kept.places_of(name) for name in sorted(names[verified:])]
     if len(trained) < config.identities:
         raise ConfigError(
             f"a step takes {config.identities} identities, and {len(trained)} are left to train on"

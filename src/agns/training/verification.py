@@ -72,7 +72,7 @@ def draw_pairs(
     Raises:
         DataError: Fewer than four identities have two photos or more.
     """
-    places = [faces.of(identity) for identity in identities]
+    places = [faces.places_of(identity) for identity in identities]
     places = [own for own in places if len(own) >= 2]
     if len(places) < 4:
         raise DataError(

@@ -15,7 +15,7 @@ from agns.evaluation.universal import UniversalExperiment
 PLAN = Plan(
     recognizers=(PlanVictim(name="one"), PlanVictim(name="two")),
     goals=("dodge", "impersonate"),
-    attacks=(Entry(name="agn", method=AGN()), Entry(name="pgd", method=PGD)),
+    attacks=(Entry(name="agn", method=AGN()), Entry(name="pgd", method=PGD())),
     seeds=(0, 5),
 )
 CROWD = Crowd(name="few", experiment=UniversalExperiment(), method=UniversalConfig())

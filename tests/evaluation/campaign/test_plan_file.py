@@ -61,7 +61,7 @@ frames: 320
     )
     pgd, loose, free, printed, chosen = plan.attacks
     assert chosen.method == ChoiceConfig(kind="untrained_generator", count=20)
-    assert pgd == Entry(name="pgd", method=PGD)
+    assert pgd == Entry(name="pgd", method=PGD())
     assert loose.method == AGN(kappa=0.0, generator_rate=1e-3, objective="margin", samples=8)
     assert free.method.bound is None
     assert printed.method == replace(CCS16_PHYSICAL, palette="own.csv", shift=2.0)
@@ -128,7 +128,10 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
         ),
         (LEAST.replace("[agn]", "[{method: pgd, settings: {seed: 1}}]"), "the plan's seeds are"),
         (LEAST.replace("[agn]", "[{method: benign, settings: {kind: noise}}]"), "the method says"),
-        (LEAST + "together: 2\n", "line 4: attacks are made one after another now: leave it out"),
+        (
+            LEAST + "together: 2\n",
+            "line 4: attacks run one after another now: leave together out",
+        ),
         (LEAST + "targets: {Ann: Bob}\n", "line 4: targets should be next, random, or"),
         (LEAST + "targets: []\n", "line 4: targets should be a list of at least one"),
         (LEAST + "targets: [Ann, Bob]\n", "line 4: targets: 2 need as many subjects .* got 0"),
@@ -285,7 +288,7 @@ def test_plans_made_in_python_refuse_the_same_names() -> None:
     plan = Plan(recognizers=(PlanVictim(name="v"),))
     for make in (
         lambda: PlanVictim(name="v\udce9"),
-        lambda: Entry(name="a\udce9", method=PGD),
+        lambda: Entry(name="a\udce9", method=PGD()),
         lambda: replace(plan, subjects=("Ren\udce9",)),
     ):
         with pytest.raises(ConfigError, match="UTF-8 text"):

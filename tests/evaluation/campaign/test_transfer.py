@@ -30,7 +30,7 @@ def test_frames_are_scored_worn_and_photographed_and_beside_benign_ones(
 ) -> None:
     found = score(apparatus, crowd)
     assert set(found) == {"digital", "photographed", "benign", "bare"}
-    assert {part["images"] for part in found.values()} == {len(crowd.of("Ann"))}
+    assert {part["images"] for part in found.values()} == {len(crowd.places_of("Ann"))}
     assert found["digital"]["mean_probability"] != found["photographed"]["mean_probability"]
     assert found == score(apparatus, crowd)
 
@@ -38,10 +38,10 @@ def test_frames_are_scored_worn_and_photographed_and_beside_benign_ones(
 def test_photos_that_either_side_has_seen_do_not_count(
     apparatus: Apparatus, crowd: FaceSet
 ) -> None:
-    own = [crowd.digests[place] for place in crowd.of("Ann").tolist()]
+    own = [crowd.digests[place] for place in crowd.places_of("Ann").tolist()]
     found = score(apparatus, crowd, craft_digests=own[:2])
     assert found["digital"]["images"] == len(own) - 2
-    elsewhere = [f"raw/{Path(crowd.photos[place]).stem}.jpg" for place in crowd.of("Ann").tolist()]
+    elsewhere = [f"raw/{Path(photo).stem}.jpg" for photo in crowd.of("Ann").photos]
     found = score(apparatus, crowd, photos={"craft": elsewhere[:3]})
     assert found["digital"]["images"] == len(own) - 3
     knowing = replace(apparatus, metadata={"training_photos": own[2:4]})

@@ -63,7 +63,7 @@ class _Reader(NodeReader):
             raise ConfigError(f"{self.path} is empty")
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if key.value == "together":
-                raise self.wrong(key, "attacks are made one after another now: leave it out")
+                raise self.wrong(key, "attacks run one after another now: leave together out")
         fields = self.fields(node, "a plan", Plan)
         alone = "universal" in fields and not {"goals", "attacks"} & set(fields)
         for name in ("recognizers",) if alone else ("recognizers", "goals", "attacks"):

@@ -98,7 +98,7 @@ def examine_victim(opened: Opened, subjects: Sequence[str]) -> list[str]:
         except AgnsError:
             # Its attacks will say why they cannot be made.
             continue
-        own = own.subset(own.of(subject))
+        own = own.of(subject)
         fresh = (~were_seen(own, apparatus.photos_seen)).nonzero()[:, 0]
         faces.append(own.faces(fresh[:4]))
         labels += [class_of(apparatus.recognizer, subject)] * len(fresh[:4])

@@ -123,7 +123,7 @@ def score_frame(
     known = apparatus.photos_seen | set(result["craft_digests"])
     # The other recogniser may take the same photos aligned or cut otherwise: names stay.
     crafted = {composed(PurePosixPath(name).stem) for name in result["photos"]["craft"]}
-    subject = faces.subset(faces.of(result["subject"]))
+    subject = faces.of(result["subject"])
     places = [
         place
         for place in (~were_seen(subject, known)).nonzero()[:, 0].tolist()

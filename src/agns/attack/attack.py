@@ -1,0 +1,87 @@
+"""What all attacks have in common: how they are run, and what they take where nothing is named."""
+
+import functools
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import torch
+
+from agns.accessory.placement import FIXED, Placement
+from agns.attack.goals import Dodge, Impersonate
+from agns.attack.result import AttackResult
+from agns.data.eyeglasses import DrawnFrames, RealFrames
+from agns.data.faces import FaceSet
+from agns.models.dcgan import Discriminator, Generator, load_discriminator, load_generator
+from agns.models.shipped import shipped_weights
+from agns.models.victim import Victim
+from agns.types import Faces, Progress, silent
+
+Nets: TypeAlias = tuple[Generator, Discriminator]
+"""A generator of eyeglasses, and the discriminator that was trained with it."""
+
+
+@runtime_checkable
+class Attack(Protocol):
+    """Settings of an attack, and how it is run. An attack of one's own needs nothing else."""
+
+    def run(
+        self,
+        victim: Victim,
+        faces: Faces | FaceSet,
+        goal: Dodge | Impersonate,
+        *,
+        seed: int | None = None,
+        frames: RealFrames | None = None,
+        nets: Nets | None = None,
+        placement: Placement = FIXED,
+        progress: Progress = silent,
+    ) -> AttackResult:
+        """Attack.
+
+        Args:
+            victim: Attacked in evaluation mode; not changed.
+            faces: The attacker's own photos: a `FaceSet`, or a tensor of canonical faces, float32
+                RGB, (photos, 3, 224, 224), in [0, 1].
+            goal: Whom to dodge or impersonate, by name or class, and when it is enough.
+            seed: Of every draw; None for the settings' own.
+            frames: Real eyeglasses, (frames, 3, 64, 176) bytes; None for the drawn set, of which
+                only those are drawn that the steps need.
+            nets: Pretrained on eyeglasses; None for those that come with agns.
+            placement: Where frames sit on these photos; the settings say how steps disturb it.
+            progress: Told of every step.
+
+        Returns:
+            The frames found; Ctrl-C ends the attack early with what there is.
+
+        Raises:
+            ImageContractError: The faces are no canonical faces.
+            AttackError: There are no faces, too few frames for the settings, or nothing is finite
+                from the start.
+            ConfigError: The victim does not know somebody, or there is no palette where the
+                settings say.
+            DataError: The palette cannot be read.
+        """
+        ...
+
+
+def photos_of(faces: Faces | FaceSet) -> Faces:
+    """Photos as a tensor in [0, 1]."""
+    return faces.faces(torch.arange(len(faces))) if isinstance(faces, FaceSet) else faces
+
+
+def frames_of(frames: RealFrames | None) -> RealFrames:
+    """Real frames; the drawn set where none are named."""
+    return _drawn() if frames is None else frames
+
+
+@functools.cache
+def _drawn() -> DrawnFrames:
+    return DrawnFrames()
+
+
+@functools.cache
+def shipped_nets() -> Nets:
+    """The generator and the discriminator that come with agns; not to be changed."""
+    return (
+        load_generator(shipped_weights("generator")),
+        load_discriminator(shipped_weights("discriminator")),
+    )

@@ -1,0 +1,161 @@
+"""What `import agns` offers, and the ten lines that one begins with."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import agns
+from agns.attack.attack import Nets
+from agns.attack.result import Reason
+from agns.data.eyeglasses import DrawnFrames, draw_frames
+from agns.data.faces import FaceSet
+from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
+from agns.errors import AttackError, ConfigError, DataError
+from agns.models.dcgan import build_gan
+from agns.storage import read_json
+from agns.types import Faces
+
+NEVER = 1e-9
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("faces")
+    write_synthetic_folder(root, SyntheticConfig(identities=2, photos=4))
+    return root
+
+
+@pytest.fixture
+def nets(generator: torch.Generator) -> Nets:
+    made, judge = build_gan(generator=generator)
+    return made.eval(), judge.eval()
+
+
+class Redness(nn.Module):
+    """Takes red faces for the first of two people."""
+
+    def forward(self, faces: Tensor) -> Tensor:
+        means = faces.mean((2, 3))
+        return 30 * torch.stack([means[:, 0] - means[:, 1], means[:, 1] - means[:, 0]], 1)
+
+
+def test_all_public_names_are_there_and_documented() -> None:
+    assert len(agns.__all__) < 25
+    for name in agns.__all__:
+        found = getattr(agns, name)
+        assert name.startswith("__") or found.__doc__, name
+    assert set(agns.__all__) <= set(dir(agns))
+    with pytest.raises(AttributeError, match="no attribute 'Wish'"):
+        _ = agns.Wish
+
+
+def test_a_network_of_ones_own_is_attacked_scored_and_saved(
+    folder: Path, tmp_path: Path, nets: Nets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGNS_CACHE", str(tmp_path / "cache"))
+    names = ("Synthetic_000", "Synthetic_001")
+    victim = agns.Classifier(Redness(), names, size=56)
+    craft, held_out = agns.load_faces(folder).of(names[0]).split(seed=0)
+    assert (len(craft), len(held_out)) == (2, 2)
+    assert not set(craft.digests) & set(held_out.digests)
+    frames = draw_frames(40)
+    attack = agns.AGN(kappa=0.25, batch=4, samples=4, check_every=2, precision="fp32")
+    result = attack.run(
+        victim, craft, agns.Dodge(names[0], stop=NEVER), seed=1, frames=frames[:8], nets=nets
+    )
+    assert result.goal == agns.Dodge(0, stop=NEVER)
+    assert result.iterations == 2
+    score = agns.evaluate(result, victim, held_out, frames=frames, nets=nets, control_count=2)
+    assert score.held_out.images == 2
+    assert set(score.controls) == {"benign", "untrained_generator", "noise"}
+    assert any("Only 2 held-out photos" in warning for warning in score.warnings)
+    score.save(tmp_path / "out")
+    told = read_json(tmp_path / "out" / "score.json")
+    assert told["held_out"]["success_rate"] == score.held_out.success_rate
+    assert (tmp_path / "out" / "frame.png").is_file()
+
+
+def test_faces_may_be_a_tensor_and_people_classes(nets: Nets, generator: torch.Generator) -> None:
+    victim = agns.Classifier(Redness(), ("Ann", "Bob"))
+    faces = torch.rand(3, 3, 224, 224, generator=generator)
+    result = agns.PGD(steps=1).run(victim, faces, agns.Impersonate("Bob", stop=0.999999))
+    assert result.goal == agns.Impersonate(1, stop=0.999999)
+    score = agns.evaluate(result, victim, faces, frames=draw_frames(32), nets=nets, control_count=1)
+    assert score.held_out.recognized.images == 0
+    with pytest.raises(ConfigError, match="did you mean Bob"):
+        agns.PGD().run(victim, faces, agns.Dodge("bob"))
+    with pytest.raises(ConfigError, match="classes from 0 to 1, got 2"):
+        agns.PGD().run(victim, faces, agns.Dodge(2))
+    with pytest.raises(ConfigError, match="no victim has said which class"):
+        agns.Dodge("Ann").watched(victim(faces))
+    with pytest.raises(AttackError, match="at least one photo"):
+        agns.evaluate(result, victim, faces[:0])
+
+
+def test_photos_that_the_victim_was_trained_on_are_told(folder: Path, tmp_path: Path) -> None:
+    ann = agns.load_faces(folder).of("Synthetic_000")
+    with pytest.raises(ConfigError, match="of 2 people: choose one"):
+        agns.load_faces(folder).split()
+    with pytest.raises(DataError, match="no photos to split"):
+        ann.subset(torch.arange(0)).split()
+    craft, held_out = ann.split(seen=ann.digests[:1])
+    assert craft.digests == ann.digests[:1]
+    assert len(held_out) == 3
+
+    victim = agns.Classifier(Redness(), ("Synthetic_000", "Synthetic_001"))
+    victim.record = {"training_photos": list(ann.digests[:3])}
+    result = agns.AttackResult(
+        frames=torch.full((1, 3, 64, 176), 0.5), probability=0.5, met=True, iterations=0,
+        seconds=0, stopped_because=Reason.__args__[0], goal=agns.Dodge(0),
+    )  # fmt: skip
+    made, judge = build_gan(generator=torch.Generator().manual_seed(0))
+    score = agns.evaluate(
+        result, victim, ann, frames=draw_frames(32), control_count=1,
+        nets=(made.eval(), judge.eval()),
+    )  # fmt: skip
+    assert "was trained on 3 of the 4 photos" in score.warnings[0]
+
+
+def test_drawn_frames_are_those_of_the_set_and_drawn_when_asked_for() -> None:
+    drawn = DrawnFrames(30)
+    assert len(drawn) == 30
+    places = torch.tensor([7, 3, 7])
+    assert torch.equal(drawn[places], draw_frames(8)[places])
+    assert sorted(drawn._drawn) == [3, 7]
+    assert drawn[places[:0]].shape == (0, 3, 64, 176)
+
+
+SCRIPT = """
+import agns, torch
+
+class Own:
+    identities = ("Ann", "Bob")
+    def __call__(self, faces):
+        return 20 * faces.mean((2, 3))[:, :2]
+
+faces = torch.full((2, 3, 224, 224), 0.5)
+result = agns.AGN(batch=2, samples=2, passes=1, precision="fp32").run(
+    Own(), faces, agns.Dodge("Ann", stop=0.9), seed=0
+)
+print(result.met, result.iterations)
+"""
+
+
+def test_it_works_from_standard_input_and_draws_no_more_frames_than_it_needs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-"], input=SCRIPT, capture_output=True, text=True, check=False,
+        timeout=100,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr, done.returncode) == ("True 0\n", "", 0)
+
+
+def test_a_faceset_is_what_it_says(folder: Path) -> None:
+    faces = agns.load_faces(str(folder), names=("Synthetic_001",))
+    assert isinstance(faces, FaceSet)
+    assert faces.identities == ("Synthetic_001",)
+    whole: Faces = faces.faces(torch.arange(len(faces)))
+    assert whole.shape == (4, 3, 224, 224)
