@@ -1,6 +1,7 @@
 """The attacks behind one function."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from types import ModuleType
 
 import pytest
@@ -94,3 +95,12 @@ def test_a_palette_is_that_of_the_settings() -> None:
     assert palette_of(AGN(printability=0.1, palette="own.csv")) == "own.csv"
     assert palette_of(AGN()) is None
     assert palette_of(PixelConfig()) is None
+
+
+def test_settings_are_written_as_ledgers_of_campaigns_have_them() -> None:
+    written = json.dumps(asdict(METHODS["pgd"]))
+    assert written == (
+        '{"steps": 100, "step": 0.01, "momentum": 0, "bound": 0.12, "signed": true, '
+        '"smoothness": 0.0, "printability": 0.0, "palette": null, "jitter": 0.0, '
+        '"brightness": 0.0, "shift": 0.0, "rotation": 0.0, "batch": 64, "seed": 0}'
+    )

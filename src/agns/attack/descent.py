@@ -156,7 +156,8 @@ class PGD(DescentConfig):
 
     steps: int = 100
     step: float = 0.01
-    momentum: float = 0.0
+    # As ledgers of campaigns have it.
+    momentum: float = 0
     bound: float | None = 0.12
     signed: bool = True
 
