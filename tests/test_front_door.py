@@ -14,7 +14,7 @@ from agns.attack.result import Reason
 from agns.data.eyeglasses import DrawnFrames, draw_frames
 from agns.data.faces import FaceSet
 from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
-from agns.errors import AttackError, ConfigError, DataError
+from agns.errors import AttackError, ConfigError, DataError, ImageContractError
 from agns.models.dcgan import build_gan
 from agns.storage import read_json
 from agns.types import Faces
@@ -67,7 +67,7 @@ def test_a_network_of_ones_own_is_attacked_scored_and_saved(
     result = attack.run(
         victim, craft, agns.Dodge(names[0], stop=NEVER), seed=1, frames=frames[:8], nets=nets
     )
-    assert result.goal == agns.Dodge(0, stop=NEVER)
+    assert result.goal == agns.Dodge(names[0], stop=NEVER)
     assert result.iterations == 2
     score = agns.evaluate(result, victim, held_out, frames=frames, nets=nets, control_count=2)
     assert score.held_out.images == 2
@@ -83,7 +83,7 @@ def test_faces_may_be_a_tensor_and_people_classes(nets: Nets, generator: torch.G
     victim = agns.Classifier(Redness(), ("Ann", "Bob"))
     faces = torch.rand(3, 3, 224, 224, generator=generator)
     result = agns.PGD(steps=1).run(victim, faces, agns.Impersonate("Bob", stop=0.999999))
-    assert result.goal == agns.Impersonate(1, stop=0.999999)
+    assert result.goal == agns.Impersonate("Bob", stop=0.999999)
     score = agns.evaluate(result, victim, faces, frames=draw_frames(32), nets=nets, control_count=1)
     assert score.held_out.recognized.images == 0
     with pytest.raises(ConfigError, match="did you mean Bob"):
@@ -159,3 +159,59 @@ def test_a_faceset_is_what_it_says(folder: Path) -> None:
     assert faces.identities == ("Synthetic_001",)
     whole: Faces = faces.faces(torch.arange(len(faces)))
     assert whole.shape == (4, 3, 224, 224)
+
+
+class Plain:
+    """A victim that is no network, of whatever people and figures."""
+
+    def __init__(self, identities: tuple[str, ...], sign: float = 1.0, classes: int = 2) -> None:
+        self.identities, self.sign, self.classes = identities, sign, classes
+
+    def __call__(self, faces: Faces) -> Tensor:
+        red = self.sign * faces.mean((2, 3))[:, :1]
+        return torch.cat([red, -red] * self.classes, 1)[:, : self.classes]
+
+
+def told(goal: agns.Dodge) -> agns.AttackResult:
+    return agns.AttackResult(
+        frames=torch.full((1, 3, 64, 176), 0.5), probability=0.5, met=True, iterations=0,
+        seconds=0, stopped_because="used up its steps", goal=goal,
+    )  # fmt: skip
+
+
+def test_another_victims_classes_may_stand_in_another_order(nets: Nets) -> None:
+    faces, frames = torch.full((2, 3, 224, 224), 0.5), draw_frames(32)
+    made = agns.PGD(steps=1).run(Plain(("Ann", "Bob")), faces, agns.Dodge(0))
+    other = Plain(("Bob", "Ann"), sign=-1)
+    score = agns.evaluate(made, other, faces, frames=frames, nets=nets, control_count=1)
+    assert score.held_out.success_rate == 0
+
+
+def test_scoring_leaves_nets_alone_and_refuses_what_is_no_face_or_no_logit(
+    tmp_path: Path, generator: torch.Generator
+) -> None:
+    nets = build_gan(generator=generator)
+    before = [value.clone() for net in nets for value in net.state_dict().values()]
+    faces, frames = torch.full((2, 3, 224, 224), 0.5), draw_frames(32)
+    given = {"frames": frames, "nets": nets, "control_count": 1}
+    score = agns.evaluate(told(agns.Dodge("Ann")), Plain(("Ann", "Bob")), faces, **given)
+    after = [value for net in nets for value in net.state_dict().values()]
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    with pytest.raises(ImageContractError, match=r"values in \[0, 1\]"):
+        agns.evaluate(told(agns.Dodge("Ann")), Plain(("Ann", "Bob")), faces * 255, **given)
+    with pytest.raises(AttackError, match=r"\(2, 2\) finite logits, got \(2, 4\)"):
+        agns.evaluate(told(agns.Dodge("Ann")), Plain(("Ann", "Bob"), classes=4), faces, **given)
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="is a file"):
+        score.save(tmp_path / "file")
+
+
+def test_a_part_in_training_mode_is_frozen_too() -> None:
+    net = nn.BatchNorm2d(3)
+    victim = agns.Classifier(
+        nn.Sequential(net, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)), ("Ann", "Bob")
+    ).requires_grad_(requires_grad=False)
+    victim.eval()
+    net.train()
+    agns.PGD(steps=1).run(victim, torch.full((2, 3, 224, 224), 0.5), agns.Dodge("Ann"))
+    assert int(net.num_batches_tracked) == 0

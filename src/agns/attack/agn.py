@@ -17,7 +17,7 @@ from agns.accessory.placement import FIXED, Placement
 from agns.accessory.printability import check_palette, palette_at
 from agns.accessory.smoothness import total_variation
 from agns.attack.attack import Nets, frames_of, photos_of, shipped_nets
-from agns.attack.goals import Dodge, Form, Impersonate, Wish, check_form, resolve_goal
+from agns.attack.goals import Dodge, Form, Impersonate, Wish, check_form, name_goal, resolve_goal
 from agns.attack.gradients import Length, add_printing, add_smoothing, keep_in_range
 from agns.attack.query import query_gradient
 from agns.attack.result import AttackResult, Reason
@@ -186,7 +186,7 @@ class AGN:
             placement=replace(placement, jitter=self.jitter, brightness=self.brightness),
             progress=progress,
         )
-        found.goal = goal
+        found.goal = name_goal(goal, victim)
         return found
 
 

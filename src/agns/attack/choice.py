@@ -15,7 +15,7 @@ from torch import Tensor
 from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import Nets, frames_of, photos_of
-from agns.attack.goals import Dodge, Goal, Impersonate, resolve_goal
+from agns.attack.goals import Dodge, Goal, Impersonate, name_goal, resolve_goal
 from agns.attack.query import query_logits
 from agns.attack.result import AttackResult, Reason
 from agns.attack.search import check_photos
@@ -81,7 +81,7 @@ class ChoiceConfig:
             placement=placement,
             progress=progress,
         )
-        found.goal = goal
+        found.goal = name_goal(goal, victim)
         return found
 
 

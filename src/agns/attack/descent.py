@@ -31,7 +31,7 @@ from agns.accessory.placement import DISTURBANCES, FIXED, Placement
 from agns.accessory.printability import check_palette, non_printability, palette_at
 from agns.accessory.smoothness import total_variation
 from agns.attack.attack import Nets, photos_of
-from agns.attack.goals import Dodge, Goal, Impersonate, log_odds, resolve_goal
+from agns.attack.goals import Dodge, Goal, Impersonate, log_odds, name_goal, resolve_goal
 from agns.attack.query import query_gradient
 from agns.attack.result import AttackResult, Reason
 from agns.attack.search import check_photos
@@ -141,7 +141,7 @@ class DescentConfig:
             placement=replace(placement, **{name: getattr(self, name) for name in names}),
             progress=progress,
         )
-        found.goal = goal
+        found.goal = name_goal(goal, victim)
         return found
 
 

@@ -282,6 +282,18 @@ def resolve_goal(goal: Dodge | Impersonate, victim: Victim) -> Dodge | Impersona
     return replace(goal, target=_class(goal.target, victim), subject=subject)
 
 
+def name_goal(goal: Dodge | Impersonate, victim: Victim) -> Dodge | Impersonate:
+    """A goal in a victim's classes by names, which another victim may have as other classes."""
+    subject = None if goal.subject is None else _name(goal.subject, victim)
+    if isinstance(goal, Dodge):
+        return replace(goal, subject=_name(goal.subject, victim))
+    return replace(goal, target=_name(goal.target, victim), subject=subject)
+
+
+def _name(identity: int | str, victim: Victim) -> str:
+    return identity if isinstance(identity, str) else victim.identities[identity]
+
+
 def _class(identity: int | str, victim: Victim) -> int:
     if isinstance(identity, str):
         return class_of(victim, identity)

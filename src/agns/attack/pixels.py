@@ -19,7 +19,7 @@ from torch.nn import functional
 from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import Nets, photos_of
-from agns.attack.goals import Dodge, Goal, Impersonate, log_odds, resolve_goal
+from agns.attack.goals import Dodge, Goal, Impersonate, log_odds, name_goal, resolve_goal
 from agns.attack.query import query_gradient
 from agns.attack.result import AttackResult, Reason
 from agns.attack.search import check_photos
@@ -78,7 +78,7 @@ class PixelConfig:
             placement=placement,
             progress=progress,
         )
-        found.goal = goal
+        found.goal = name_goal(goal, victim)
         return found
 
 

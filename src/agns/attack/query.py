@@ -27,7 +27,7 @@ def query_logits(victim: Victim, faces: Faces, *, precision: str = "fp32") -> Lo
     """
     with autocast(precision, device_of(victim).type):
         logits: Logits = victim(faces)
-    return logits
+    return logits.float()
 
 
 def query_gradient(
@@ -44,6 +44,6 @@ def query_gradient(
     leaf = faces.detach().requires_grad_()
     with torch.enable_grad():
         with autocast(precision, device_of(victim).type):
-            logits: Logits = victim(leaf)
+            logits: Logits = victim(leaf).float()
         (gradient,) = torch.autograd.grad(loss(logits).sum(), leaf)
     return logits.detach(), gradient

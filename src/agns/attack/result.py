@@ -56,7 +56,7 @@ class AttackResult:
     """What it drew them from, (frames, 25)."""
 
     goal: Dodge | Impersonate | None = None
-    """What the attack was to reach, in the victim's classes."""
+    """What the attack was to reach, by names."""
 
 
 def save_result(result: AttackResult, out: Path) -> None:

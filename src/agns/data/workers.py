@@ -79,7 +79,7 @@ def begin_quietly(threads: int = 1) -> None:
         threads: That PyTorch may use in it.
     """
     # PyTorch takes them from here once it is imported, which not every work needs.
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.environ.update(OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
     if (torch := sys.modules.get("torch")) is not None:
         torch.set_num_threads(threads)
     if (parent := multiprocessing.parent_process()) is not None:

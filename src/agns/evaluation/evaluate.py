@@ -1,5 +1,6 @@
 """Scoring a frame on photos that no attack has seen: pure, in memory."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +15,16 @@ from agns.attack.result import AttackResult, save_result
 from agns.data.eyeglasses import RealFrames
 from agns.data.faces import FaceSet
 from agns.data.twins import count_saved_anew, find_twins, were_seen
-from agns.errors import AttackError
+from agns.errors import AttackError, ConfigError
 from agns.evaluation.checks import find_warnings
 from agns.evaluation.controls import control_frames, logits_wearing
 from agns.evaluation.metrics import SplitSuccess, measure_split
 from agns.evaluation.stealth import BenignRange, Stealth, StealthScale
+from agns.images import check_images
 from agns.models.victim import Victim, freeze
 from agns.models.weights import photos_seen
 from agns.storage import write_json
-from agns.types import Faces
+from agns.types import CANVAS, Faces
 
 REAL = 1000
 """Of the drawn set, how many frames the nearest real one is looked for among."""
@@ -56,6 +58,8 @@ class AttackScore:
     def save(self, out: Path | str) -> None:
         """Write the frames, what drew them, and the figures (`score.json`) into a directory."""
         folder = Path(out)
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"{folder} is a file, not a directory for results")
         save_result(self.result, folder)
         # Last: what holds a score is whole.
         names = ("held_out", "held_out_without_frame", "controls", "stealth", "benign_stealth")
@@ -92,7 +96,8 @@ def evaluate(
         placement: Where frames sit on these photos.
 
     Raises:
-        AttackError: There are no photos, or the result does not say with what goal it was made.
+        AttackError: There are no photos, the result does not say with what goal it was made, or the
+            victim gives something else than a finite logit for each identity.
         ConfigError: The victim does not know somebody.
         ImageContractError: The faces are no canonical faces.
     """
@@ -101,14 +106,20 @@ def evaluate(
         raise AttackError("the result does not say what its goal was: name it")
     goal = resolve_goal(goal, victim)
     faces, victim = photos_of(held_out), freeze(victim)
+    check_images(faces, size=(CANVAS, CANVAS))
     if len(faces) == 0:
         raise AttackError("scoring needs at least one photo that the attack has not seen")
-    generator, discriminator = shipped_nets() if nets is None else nets
+    generator, discriminator = copy.deepcopy(shipped_nets() if nets is None else nets)
     glasses = frames_of(None)[torch.arange(REAL)] if frames is None else frames
     if not isinstance(glasses, Tensor):
         glasses = glasses[torch.arange(len(glasses))]
     with torch.no_grad():
         plain = torch.cat([victim(some) for some in faces.split(64)])
+    expected = (len(faces), len(victim.identities))
+    if tuple(plain.shape) != expected or not bool(plain.isfinite().all()):
+        raise AttackError(
+            f"the victim should give {expected} finite logits, got {tuple(plain.shape)}"
+        )
     subject = getattr(goal, "subject", None)
     recognized = plain.argmax(1) == (-1 if subject is None else subject)
     uncrafted = control_frames(
@@ -124,7 +135,7 @@ def evaluate(
         name: measure_split(goal, wearing(some), recognized) for name, some in uncrafted.items()
     }
     draws = torch.Generator().manual_seed(0)
-    scale = StealthScale(generator, discriminator, glasses, draws=draws)
+    scale = StealthScale(generator.eval(), discriminator.eval(), glasses, draws=draws)
     stealth = scale.measure(result.frames[0])
     share = None if subject is None else float(recognized.float().mean())
     return AttackScore(

@@ -165,7 +165,7 @@ class Recognizer(nn.Module, Shareable, pipeline_tag="image-classification"):
         The logits are the same up to float rounding; the weights are laid out channels-last. What
         is frozen already comes back itself.
         """
-        if self.frozen and not self.training:
+        if self.frozen and not any(one.training for one in self.modules()):
             return self
         frozen = copy.deepcopy(self).eval().requires_grad_(requires_grad=False)
         for module in frozen.modules():
@@ -177,7 +177,8 @@ class Recognizer(nn.Module, Shareable, pipeline_tag="image-classification"):
                     if isinstance(module[2], nn.ReLU):
                         # Nothing else looks at what a convolution gives, its gradient included.
                         module[2].inplace = True
-        frozen.frozen = True
+        # What was put in place of others, too.
+        frozen.eval().frozen = True
         return lay_channels_last(frozen)
 
 

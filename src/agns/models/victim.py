@@ -202,6 +202,7 @@ def freeze(victim: _Victim) -> _Victim:
         return frozen
     if not isinstance(victim, nn.Module):
         return victim
-    if not victim.training and not any(one.requires_grad for one in victim.parameters()):
+    training = any(one.training for one in victim.modules())
+    if not training and not any(one.requires_grad for one in victim.parameters()):
         return victim
     return copy.deepcopy(victim).eval().requires_grad_(requires_grad=False)

@@ -169,6 +169,8 @@ def test_a_ledger_that_says_how_many_attacks_were_made_side_by_side_goes_on(
     begun.begin({"goals": ["dodge"], "together": 4}, CELLS, {"agns": "0"})
     begun.begin({"goals": ["dodge"]}, CELLS, {"agns": "0"})
     assert begun.claim() == CELLS[0]
+    with pytest.raises(ConfigError, match="divides it otherwise"):
+        begun.begin({"goals": ["dodge"]}, CELLS, {"agns": "0"}, share=CELLS[:1])
 
 
 def test_results_whose_ledger_is_gone_are_not_taken_for_another_plans(tmp_path: Path) -> None:

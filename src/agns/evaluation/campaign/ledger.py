@@ -107,6 +107,11 @@ class Ledger:
                         f"{self.path.parent} holds a campaign of another plan: name another "
                         "directory, or give the plan that it was begun with"
                     )
+                if share is not None and json.loads(before[0]).get("together", 1) > 1:
+                    raise ConfigError(
+                        f"{self.path} was begun with a plan whose attacks ran together, which "
+                        "divides it otherwise: begin in another directory"
+                    )
                 return
             left = {path.parent.name for path in (self.path.parent / "cells").glob("*/result.json")}
             if (left if share is None else left & {cell.key for cell in share}) - set(beside):

@@ -70,10 +70,12 @@ def work_through(
             try:
                 result = run_cell(plan, cell, opened, out / "cells", watch)
             except AgnsError as error:
-                ledger.fail(cell, str(error), seconds=time.perf_counter() - started)
+                with ledger.at_once():
+                    ledger.fail(cell, str(error), seconds=time.perf_counter() - started)
             else:
                 seconds = time.perf_counter() - started
-                ledger.finish(cell, result, seconds=seconds, peak_memory_mb=peak_memory_mb())
+                with ledger.at_once():
+                    ledger.finish(cell, result, seconds=seconds, peak_memory_mb=peak_memory_mb())
         except BaseException:
             ledger.release(cell)
             raise
