@@ -16,15 +16,14 @@ from torch.nn import functional
 from agns.accessory.placement import FIXED, Placement
 from agns.accessory.printability import check_palette, palette_at
 from agns.accessory.smoothness import total_variation
-from agns.attack.attack import Nets, frames_of, photos_of, shipped_nets
-from agns.attack.goals import Dodge, Form, Impersonate, Wish, check_form, name_goal, resolve_goal
+from agns.attack.attack import FrameAttack, Nets, frames_of, shipped_nets
+from agns.attack.goals import Dodge, Form, Impersonate, Wish, check_form
 from agns.attack.gradients import Length, add_printing, add_smoothing, keep_in_range
 from agns.attack.query import query_gradient
 from agns.attack.result import AttackResult, Reason
 from agns.attack.search import Candidates, check_photos, draw_photos, search_frames, typicality
 from agns.attack.steps import join_objectives, teach_discriminator
 from agns.data.eyeglasses import RealFrames
-from agns.data.faces import FaceSet
 from agns.errors import AttackError, ConfigError
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
@@ -35,7 +34,7 @@ from agns.types import Faces, Progress, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AGN:
+class AGN(FrameAttack):
     """How an attack runs."""
 
     kappa: float = 0.25
@@ -160,34 +159,24 @@ class AGN:
         if not 0.5 < self.smoothing <= 1:
             raise ConfigError(f"smoothing must lie in (0.5, 1], got {self.smoothing}")
 
-    def run(
+    def find(
         self,
         victim: Victim,
-        faces: Faces | FaceSet,
+        faces: Faces,
         goal: Dodge | Impersonate,
         *,
-        seed: int | None = None,
-        frames: RealFrames | None = None,
-        nets: Nets | None = None,
-        placement: Placement = FIXED,
-        progress: Progress = silent,
+        frames: RealFrames | None,
+        nets: Nets | None,
+        placement: Placement,
+        progress: Progress,
     ) -> AttackResult:
-        """Attack; see `agns.attack.attack.Attack.run`."""
+        """As `FrameAttack.find`."""
         generator, discriminator = shipped_nets() if nets is None else nets
-        goal = resolve_goal(goal, victim)
-        found = attack_with_agn(
-            generator,
-            discriminator,
-            victim,
-            photos_of(faces),
-            frames_of(frames),
-            goal,
-            self if seed is None else replace(self, seed=seed),
+        return attack_with_agn(
+            generator, discriminator, victim, faces, frames_of(frames), goal, self,
             placement=replace(placement, jitter=self.jitter, brightness=self.brightness),
             progress=progress,
-        )
-        found.goal = name_goal(goal, victim)
-        return found
+        )  # fmt: skip
 
 
 PHYSICAL = AGN(jitter=1.0, brightness=0.1, samples=48)

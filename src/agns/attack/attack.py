@@ -1,12 +1,14 @@
 """What all attacks have in common: how they are run, and what they take where nothing is named."""
 
 import functools
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields, replace
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 
 from agns.accessory.placement import FIXED, Placement
-from agns.attack.goals import Dodge, Impersonate
+from agns.attack.goals import Dodge, Impersonate, name_goal, resolve_goal
 from agns.attack.result import AttackResult
 from agns.data.eyeglasses import DrawnFrames, RealFrames
 from agns.data.faces import FaceSet
@@ -61,6 +63,48 @@ class Attack(Protocol):
             DataError: The palette cannot be read.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameAttack(ABC):
+    """What the attacks here have in common: settings that are run by `Attack.run`."""
+
+    def run(
+        self,
+        victim: Victim,
+        faces: Faces | FaceSet,
+        goal: Dodge | Impersonate,
+        *,
+        seed: int | None = None,
+        frames: RealFrames | None = None,
+        nets: Nets | None = None,
+        placement: Placement = FIXED,
+        progress: Progress = silent,
+    ) -> AttackResult:
+        """Attack; see `agns.attack.attack.Attack.run`."""
+        draws = seed is not None and any(one.name == "seed" for one in fields(self))
+        settings = replace(self, **{"seed": seed}) if draws else self
+        goal = resolve_goal(goal, victim)
+        found = settings.find(
+            victim, photos_of(faces), goal,
+            frames=frames, nets=nets, placement=placement, progress=progress,
+        )  # fmt: skip
+        found.goal = name_goal(goal, victim)
+        return found
+
+    @abstractmethod
+    def find(
+        self,
+        victim: Victim,
+        faces: Faces,
+        goal: Dodge | Impersonate,
+        *,
+        frames: RealFrames | None,
+        nets: Nets | None,
+        placement: Placement,
+        progress: Progress,
+    ) -> AttackResult:
+        """What `run` does with a tensor of photos, (photos, 3, 224, 224), and a goal in classes."""
 
 
 def photos_of(faces: Faces | FaceSet) -> Faces:

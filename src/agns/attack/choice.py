@@ -5,7 +5,7 @@ attack that does no better has found nothing.
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 import torch
@@ -14,13 +14,12 @@ from torch import Tensor
 
 from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
-from agns.attack.attack import Nets, frames_of, photos_of
-from agns.attack.goals import Dodge, Goal, Impersonate, name_goal, resolve_goal
+from agns.attack.attack import FrameAttack, Nets, frames_of
+from agns.attack.goals import Dodge, Goal, Impersonate
 from agns.attack.query import query_logits
 from agns.attack.result import AttackResult, Reason
 from agns.attack.search import check_photos
 from agns.data.eyeglasses import RealFrames
-from agns.data.faces import FaceSet
 from agns.errors import AttackError, ConfigError
 from agns.images import from_pixels
 from agns.models.dcgan import build_gan, sample_latents
@@ -35,7 +34,7 @@ _KEPT = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChoiceConfig:
+class ChoiceConfig(FrameAttack):
     """What is chosen from."""
 
     kind: Kind = "benign"
@@ -58,31 +57,21 @@ class ChoiceConfig:
                 f"count and batch must be at least 1, got {self.count} and {self.batch}"
             )
 
-    def run(
+    def find(
         self,
         victim: Victim,
-        faces: Faces | FaceSet,
+        faces: Faces,
         goal: Dodge | Impersonate,
         *,
-        seed: int | None = None,
-        frames: RealFrames | None = None,
-        nets: Nets | None = None,
-        placement: Placement = FIXED,
-        progress: Progress = silent,
+        frames: RealFrames | None,
+        nets: Nets | None,
+        placement: Placement,
+        progress: Progress,
     ) -> AttackResult:
-        """Attack; see `agns.attack.attack.Attack.run`."""
-        goal = resolve_goal(goal, victim)
-        found = attack_by_choice(
-            victim,
-            photos_of(faces),
-            frames_of(frames),
-            goal,
-            self if seed is None else replace(self, seed=seed),
-            placement=placement,
-            progress=progress,
+        """As `FrameAttack.find`."""
+        return attack_by_choice(
+            victim, faces, frames_of(frames), goal, self, placement=placement, progress=progress
         )
-        found.goal = name_goal(goal, victim)
-        return found
 
 
 @torch.no_grad()

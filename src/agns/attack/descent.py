@@ -30,13 +30,12 @@ from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import DISTURBANCES, FIXED, Placement
 from agns.accessory.printability import check_palette, non_printability, palette_at
 from agns.accessory.smoothness import total_variation
-from agns.attack.attack import Nets, photos_of
-from agns.attack.goals import Dodge, Goal, Impersonate, log_odds, name_goal, resolve_goal
+from agns.attack.attack import FrameAttack, Nets
+from agns.attack.goals import Dodge, Goal, Impersonate, log_odds
 from agns.attack.query import query_gradient
 from agns.attack.result import AttackResult, Reason
 from agns.attack.search import check_photos
 from agns.data.eyeglasses import RealFrames
-from agns.data.faces import FaceSet
 from agns.errors import AttackError, ConfigError
 from agns.models.victim import Victim, freeze
 from agns.types import Faces, Frames, Logits, Progress, silent
@@ -52,7 +51,7 @@ COLORS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DescentConfig:
+class DescentConfig(FrameAttack):
     """How pixels descend."""
 
     steps: int = 300
@@ -117,32 +116,21 @@ class DescentConfig:
             if not 0 <= getattr(self, name) < end:
                 raise ConfigError(f"{name} must lie in [0, {end}), got {getattr(self, name)}")
 
-    def run(
+    def find(
         self,
         victim: Victim,
-        faces: Faces | FaceSet,
+        faces: Faces,
         goal: Dodge | Impersonate,
         *,
-        seed: int | None = None,
-        frames: RealFrames | None = None,
-        nets: Nets | None = None,
-        placement: Placement = FIXED,
-        progress: Progress = silent,
+        frames: RealFrames | None,
+        nets: Nets | None,
+        placement: Placement,
+        progress: Progress,
     ) -> AttackResult:
-        """Attack; see `agns.attack.attack.Attack.run`."""
-        config = self if seed is None else replace(self, seed=seed)
+        """As `FrameAttack.find`."""
         names = ("jitter", "brightness", "shift", "rotation")
-        goal = resolve_goal(goal, victim)
-        found = attack_by_descent(
-            victim,
-            photos_of(faces),
-            goal,
-            config,
-            placement=replace(placement, **{name: getattr(self, name) for name in names}),
-            progress=progress,
-        )
-        found.goal = name_goal(goal, victim)
-        return found
+        moved = replace(placement, **{name: getattr(self, name) for name in names})
+        return attack_by_descent(victim, faces, goal, self, placement=moved, progress=progress)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

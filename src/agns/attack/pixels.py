@@ -18,20 +18,19 @@ from torch.nn import functional
 
 from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
-from agns.attack.attack import Nets, photos_of
-from agns.attack.goals import Dodge, Goal, Impersonate, log_odds, name_goal, resolve_goal
+from agns.attack.attack import FrameAttack, Nets
+from agns.attack.goals import Dodge, Goal, Impersonate, log_odds
 from agns.attack.query import query_gradient
 from agns.attack.result import AttackResult, Reason
 from agns.attack.search import check_photos
 from agns.data.eyeglasses import RealFrames
-from agns.data.faces import FaceSet
 from agns.errors import AttackError, ConfigError
 from agns.models.victim import Victim, freeze
 from agns.types import Faces, Logits, Progress, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PixelConfig:
+class PixelConfig(FrameAttack):
     """How pixels are optimised."""
 
     steps: int = 300
@@ -56,30 +55,19 @@ class PixelConfig:
         if not 0 <= self.momentum < 1:
             raise ConfigError(f"momentum must lie in [0, 1), got {self.momentum}")
 
-    def run(
+    def find(
         self,
         victim: Victim,
-        faces: Faces | FaceSet,
+        faces: Faces,
         goal: Dodge | Impersonate,
         *,
-        seed: int | None = None,
-        frames: RealFrames | None = None,
-        nets: Nets | None = None,
-        placement: Placement = FIXED,
-        progress: Progress = silent,
+        frames: RealFrames | None,
+        nets: Nets | None,
+        placement: Placement,
+        progress: Progress,
     ) -> AttackResult:
-        """Attack; see `agns.attack.attack.Attack.run`. Nothing is random."""
-        goal = resolve_goal(goal, victim)
-        found = attack_with_pixels(
-            victim,
-            photos_of(faces),
-            goal,
-            self,
-            placement=placement,
-            progress=progress,
-        )
-        found.goal = name_goal(goal, victim)
-        return found
+        """As `FrameAttack.find`."""
+        return attack_with_pixels(victim, faces, goal, self, placement=placement, progress=progress)
 
 
 def attack_with_pixels(
