@@ -1,6 +1,7 @@
 """Shapes are checked at every call while testing; the hook must precede any import of agns."""
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,10 @@ from jaxtyping import install_import_hook
 # An int stands in for a float, as it does for mypy.
 TYPE_CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 install_import_hook("agns", TYPE_CHECKER)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # In the background of a shell; tests press Ctrl-C as at a terminal.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The workers share the cores among themselves.
