@@ -162,9 +162,9 @@ def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, complaint: s
         read_plan(written(tmp_path, text))
 
 
-def test_the_plan_that_readme_shows_says_the_defaults(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    text = readme.split("```yaml\n")[1].split("```")[0]
+def test_the_plan_that_the_documentation_shows_says_the_defaults(tmp_path: Path) -> None:
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "campaigns.md"
+    text = page.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
     plan = read_plan(written(tmp_path, text))
     least = read_plan(written(tmp_path, text.split("# What follows")[0]))
     assert replace(plan, frames=None) == least
