@@ -5,7 +5,7 @@ from pathlib import Path
 from agns.data.faces import FaceSet
 from agns.data.faces import load_faces as read_faces
 from agns.data.selection import FaceSelection
-from agns.models.recognizer import Recognizer, load_recognizer
+from agns.models.recognizer import Recognizer
 from agns.models.sharing import locate_weights
 from agns.models.shipped import shipped_weights
 from agns.types import Progress, silent
@@ -26,8 +26,8 @@ def load(source: Path | str | None = None) -> Recognizer:
         WeightsError: It holds no recogniser that agns can read, or the download failed.
     """
     if source is None:
-        return load_recognizer(shipped_weights("of10_synthetic"))[0]
-    return load_recognizer(locate_weights(Path(source)))[0]
+        return Recognizer.read(shipped_weights("of10_synthetic"))
+    return Recognizer.read(locate_weights(Path(source)))
 
 
 def load_faces(

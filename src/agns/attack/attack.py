@@ -12,7 +12,7 @@ from agns.attack.goals import Dodge, Impersonate, name_goal, resolve_goal
 from agns.attack.result import AttackResult
 from agns.data.eyeglasses import DrawnFrames, RealFrames
 from agns.data.faces import FaceSet
-from agns.models.dcgan import Discriminator, Generator, load_discriminator, load_generator
+from agns.models.dcgan import Discriminator, Generator
 from agns.models.shipped import shipped_weights
 from agns.models.victim import Victim
 from agns.types import Faces, Progress, silent
@@ -126,6 +126,6 @@ def _drawn() -> DrawnFrames:
 def shipped_nets() -> Nets:
     """The generator and the discriminator that come with agns; not to be changed."""
     return (
-        load_generator(shipped_weights("generator")),
-        load_discriminator(shipped_weights("discriminator")),
+        Generator.read(shipped_weights("generator")),
+        Discriminator.read(shipped_weights("discriminator")),
     )

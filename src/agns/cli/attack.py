@@ -276,17 +276,17 @@ def open_apparatus(
     The networks go to where the victim is.
     """
     from agns.evaluation.apparatus import Apparatus
-    from agns.models.dcgan import load_discriminator, load_generator
+    from agns.models.dcgan import Discriminator, Generator
+    from agns.models.layout import device_of
     from agns.models.sharing import locate_weights
     from agns.models.shipped import shipped_weights
-    from agns.models.weights import device_of
 
     generator = locate_weights(generator or shipped_weights("generator"))
     discriminator = locate_weights(discriminator or shipped_weights("discriminator"))
     place = device_of(victim.recognizer)
     return Apparatus(
-        generator=load_generator(generator).to(place),
-        discriminator=load_discriminator(discriminator).to(place),
+        generator=Generator.read(generator).to(place),
+        discriminator=Discriminator.read(discriminator).to(place),
         recognizer=victim.recognizer,
         recognizer_name=victim.name,
         metadata=victim.metadata,

@@ -121,7 +121,7 @@ def open_victim(path: Path | None, device: str = "cpu") -> Victim:
     """
     import torch
 
-    from agns.models.recognizer import load_recognizer
+    from agns.models.recognizer import Recognizer
     from agns.models.sharing import locate_weights
     from agns.models.shipped import shipped_weights
     from agns.training.precision import choose_device
@@ -131,8 +131,9 @@ def open_victim(path: Path | None, device: str = "cpu") -> Victim:
         # Convolutions would round to ten bits: figures are to differ in their last digits alone.
         torch.backends.cudnn.allow_tf32 = False
     source = shipped_weights("of10_synthetic") if path is None else locate_weights(path)
-    recognizer, metadata = load_recognizer(source)
-    return Victim(recognizer.to(place), source.name if path is None else str(path), metadata)
+    recognizer = Recognizer.read(source)
+    name = source.name if path is None else str(path)
+    return Victim(recognizer.to(place), name, recognizer.record)
 
 
 def attacked_crop(victim: Victim, told: int | None) -> int | None:
@@ -143,7 +144,7 @@ def attacked_crop(victim: Victim, told: int | None) -> int | None:
             would then be unknown.
     """
     from agns.errors import ConfigError
-    from agns.models.weights import photos_seen
+    from agns.models.record import photos_seen
 
     recorded = recorded_crop(victim.metadata)
     if told not in (None, recorded) and photos_seen(victim.metadata):

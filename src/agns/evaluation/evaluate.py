@@ -21,8 +21,8 @@ from agns.evaluation.controls import control_frames, logits_wearing
 from agns.evaluation.metrics import SplitSuccess, measure_split
 from agns.evaluation.stealth import BenignRange, Stealth, StealthScale
 from agns.images import check_images
+from agns.models.record import photos_seen
 from agns.models.victim import Victim, freeze
-from agns.models.weights import photos_seen
 from agns.storage import write_json
 from agns.types import CANVAS, Faces
 

@@ -21,7 +21,7 @@ from agns.evaluation.controls import logits_wearing
 from agns.evaluation.experiment import Experiment, build_goal
 from agns.evaluation.figures import draw_before_after, draw_history
 from agns.evaluation.metrics import measure_split
-from agns.models.weights import device_of
+from agns.models.layout import device_of
 from agns.storage import versions, write_json
 from agns.types import Chosen, Faces, Logits, Progress, silent
 
