@@ -21,8 +21,8 @@ from agns.cli.app import app
 from agns.data.synthetic import SyntheticConfig
 from agns.evaluation.attack_spec import PHYSICAL_STOPS, AttackSpec
 from agns.evaluation.universal import UniversalSpec
-from agns.models import catalogue
-from agns.models.catalogue import list_networks
+from agns.models import summary
+from agns.models.summary import list_networks
 from agns.training.gan import GanTraining
 from agns.training.parallel import Machines
 from agns.training.recipe import RECIPES, RecognizerTraining, recipe_for
@@ -107,7 +107,7 @@ def test_ctrl_c_leaves_130_without_a_traceback(
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(catalogue, "list_networks", interrupted)
+    monkeypatch.setattr(summary, "list_networks", interrupted)
     done = agns("models")
     assert done.code == 130
     assert done.complaint == "interrupted"
@@ -133,7 +133,7 @@ def test_a_full_disk_is_one_sentence(
     def full() -> None:
         raise OSError(28, "No space left on device", "/data/result.json")
 
-    monkeypatch.setattr(catalogue, "list_networks", full)
+    monkeypatch.setattr(summary, "list_networks", full)
     done = agns("models")
     assert done.code == 1
     assert done.complaint == "No space left on device (/data/result.json)"
