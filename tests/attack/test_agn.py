@@ -334,10 +334,19 @@ def test_a_setting_out_of_range_is_refused(setting: dict[str, float], words: str
         AGN(**setting)
 
 
-def test_an_unknown_length_is_refused_where_nothing_else_checks_types() -> None:
+@pytest.mark.parametrize(
+    ("name", "word", "known"),
+    [
+        ("joined_length", "longer", "shorter or real"),
+        ("objective", "hinge", "logits, probabilities or margin"),
+    ],
+)
+def test_an_unknown_word_is_refused_where_nothing_else_checks_types(
+    name: str, word: str, known: str
+) -> None:
     config = AGN()
-    object.__setattr__(config, "joined_length", "longer")
-    with pytest.raises(ConfigError, match="joined_length must be shorter or real, got 'longer'"):
+    object.__setattr__(config, name, word)
+    with pytest.raises(ConfigError, match=f"{name} must be {known}, got '{word}'"):
         config.__post_init__()
 
 

@@ -66,7 +66,7 @@ def test_they_run_in_python_and_at_the_command_line(
     assert told["recognizer"] == f"{own}:victim behind {own}:Blurred"
     assert told["config"]["tries"] == 3
     victim = load_victim(f"{own}:victim", defence=f"{own}:Blurred").recognizer
-    attack = getattr(sys.modules[own], "Colours")(tries=3)  # noqa: B009
+    attack = vars(sys.modules[own])["Colours"](tries=3)
     craft, held_out = load_faces(folder).of(PEOPLE[0]).split(craft=2, seed=5)
     goal = package.Impersonate(PEOPLE[2], subject=PEOPLE[0])
     result = attack.run(victim, craft, goal, seed=5)

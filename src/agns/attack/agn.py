@@ -45,7 +45,7 @@ class AGN(FrameAttack):
     """Weight of looking real against fooling the recogniser."""
 
     objective: Objective = "probabilities"
-    """How the recogniser's error is put in figures; see `agns.attack.goals.Objective`."""
+    """What the recogniser's gradient lowers or raises; see `agns.attack.goals.Objective`."""
 
     joined_length: Length = "real"
     """How long the two gradients are when joined; see `agns.attack.gradients.Length`."""

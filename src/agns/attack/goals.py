@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float
@@ -218,14 +218,3 @@ def log_odds(logits: Logits, goal: Goal) -> Float[Tensor, " batch"]:
     others = torch.cat([logits[:, : goal.index], logits[:, goal.index + 1 :]], 1).logsumexp(1)
     odds = logits[:, goal.index] - others
     return -odds if goal.name == "dodge" else odds
-
-
-def check_objective(objective: str) -> None:
-    """Refuse an unknown objective.
-
-    Raises:
-        ConfigError: It is none of `Objective`.
-    """
-    if objective not in get_args(Objective):
-        known = ", ".join(get_args(Objective))
-        raise ConfigError(f"objective must be one of {known}, got {objective!r}")

@@ -48,7 +48,7 @@ COLORS = {
     "blue": (0.1, 0.2, 0.5),
     "grey": (0.6, 0.6, 0.6),
 }
-"""RGB of the solid frames that a descent begins with; the best one counts."""
+"""RGB of the solid frames that a descent begins with, in [0, 1]; the best one counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class PixelDescent(FrameAttack):
     """Steps at most, each over all photos."""
 
     step: Annotated[float, Range("(0, 1]")] = 20 / 255
-    """How far a step goes."""
+    """How far a step goes, in values of [0, 1]."""
 
     momentum: Annotated[float, Range("[0, 1)")] = 0.4
     """Share of the last step's direction that the next one keeps."""
@@ -71,7 +71,7 @@ class PixelDescent(FrameAttack):
     """Whether steps go along the gradient's sign."""
 
     tv_weight: Share = 0.0
-    """How far total variation's gradient moves a pixel in a step; 0 leaves it out."""
+    """How far total variation's gradient moves a pixel in a step, in the same; 0 leaves it out."""
 
     nps_weight: Share = 0.0
     """How far non-printability's gradient does; 0 leaves it out."""

@@ -61,7 +61,7 @@ class UniversalResult:
     """What a universal attack leaves, before it is scored on other photos."""
 
     candidates: Frames
-    """Every frame that was tried."""
+    """Every frame that was tried, in [0, 1]."""
 
     origins: Int64[Tensor, " frames"]
     """The group that each came from."""

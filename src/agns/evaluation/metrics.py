@@ -47,7 +47,7 @@ class Success:
     """Its 95 % Wilson interval over photos."""
 
     mean_probability: float | None
-    """Mean probability of the watched class: the subject's when dodging, else the target's."""
+    """Mean class probability: the subject's when dodging, else the target's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

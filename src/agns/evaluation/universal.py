@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
@@ -34,6 +35,7 @@ from agns.evaluation.universal_report import (
 from agns.images import from_pixels, tile, write_image
 from agns.models.layout import device_of
 from agns.models.victim import Victim, class_of
+from agns.settings import Count, Part, Range, check_settings
 from agns.storage import versions, write_json
 from agns.types import Frames, Labels, Progress, silent
 
@@ -42,13 +44,13 @@ from agns.types import Frames, Labels, Progress, silent
 class UniversalSpec:
     """Who takes part, and what is counted."""
 
-    subjects: int | None = None
+    subjects: Annotated[int, Range("[2, inf)")] | None = None
     """Identities to take, drawn by the seed; None for all that the recogniser knows."""
 
-    unseen: float = 0.5
-    """Share of them that frames are scored on but not made with, in (0, 1)."""
+    unseen: Part = 0.5
+    """Share of them that frames are scored on but not made with."""
 
-    craft: int = 8
+    craft: Count = 8
     """Most photos of each subject that frames are made on, or picked by; at most half where none
     was trained on."""
 
@@ -62,12 +64,7 @@ class UniversalSpec:
     """The central square that the photos were cut to."""
 
     def __post_init__(self) -> None:
-        if self.subjects is not None and self.subjects < 2:
-            raise ConfigError(f"subjects must be at least 2, got {self.subjects}")
-        if not 0 < self.unseen < 1:
-            raise ConfigError(f"unseen must lie in (0, 1), got {self.unseen}")
-        if self.craft < 1:
-            raise ConfigError(f"craft must be at least 1, got {self.craft}")
+        check_settings(self)
         if not self.counts or sorted(set(self.counts)) != list(self.counts) or self.counts[0] < 1:
             raise ConfigError(f"counts must ascend from at least 1, got {self.counts}")
 
