@@ -19,6 +19,7 @@ FLOORS = {
     "geometry": 0,
     "storage": 0,
     "run_directory": 0,
+    "settings": 0,
     "writing": 0,
     "accessory": 1,
     "data": 2,
