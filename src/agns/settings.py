@@ -56,6 +56,7 @@ Part: TypeAlias = Annotated[float, Range("(0, 1)")]
 Weight: TypeAlias = Annotated[float, Range("[0, inf)")]
 Rate: TypeAlias = Annotated[float, Range("(0, inf)")]
 Count: TypeAlias = Annotated[int, Range("[1, inf)")]
+Batch: TypeAlias = Annotated[int, Range("[2, inf)")]
 Seed: TypeAlias = Annotated[int, Range(f"[0, {2**63 - 1}]")]
 
 

@@ -1,7 +1,7 @@
 """Options made of the fields of settings: their names, types, defaults and docstrings.
 
-A command says whose options it has, by names, so that nothing is imported before it is called or
-its `--help` is asked for; its function asks for what the command line makes of them:
+A command says whose options it has, by names; its function asks for what the command line makes of
+them. The fields are read from the class's source, so that help comes without PyTorch:
 
     NETS = Settings("agns.training.gan:GanTraining")
 
@@ -25,16 +25,17 @@ its `--help` is asked for; its function asks for what the command line makes of 
 """
 
 import ast
+import builtins
 import dataclasses
 import functools
-import importlib
+import importlib.util
 import inspect
 import itertools
 import re
-import textwrap
 import types
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar, no_type_check
 
 import typer
@@ -68,19 +69,27 @@ class Settings(NamedTuple):
     defaults: Mapping[str, str] | str = {}
     """What help says of defaults that are not the class's own, by fields, or of all of them."""
 
-    def fields(self) -> "list[dataclasses.Field[object]]":
+    def fields(self) -> "list[Field]":
         """Those that become options."""
+        module, _, name = self.source.partition(":")
         return [
             field
-            for field in dataclasses.fields(self.kind())
+            for field in read_fields(module, name)
             if field.name not in self.without and (not self.only or field.name in self.only)
         ]
 
-    def kind(self) -> "type[DataclassInstance]":
-        """The class."""
-        module, _, name = self.source.partition(":")
-        kind: type[DataclassInstance] = getattr(importlib.import_module(module), name)
-        return kind
+
+class Field(NamedTuple):
+    """A field of a dataclass, as its source has it."""
+
+    name: str
+    type: object
+
+    default: object
+    """`dataclasses.MISSING` where there is none."""
+
+    text: str
+    """The docstring below it."""
 
 
 def with_settings(*settings: Settings) -> type[Command]:
@@ -107,20 +116,63 @@ def given_settings(kind: "type[DataclassInstance]") -> dict[str, object]:
     return dict(_GIVEN.get()[f"{kind.__module__}:{kind.__name__}"])
 
 
-def field_docstrings(kind: type) -> dict[str, str]:
-    """The docstring below each field of a class and of those that it derives from."""
-    found = {}
-    for one in reversed(kind.__mro__[:-1]):
-        (parsed,) = ast.parse(textwrap.dedent(inspect.getsource(one))).body
-        body = parsed.body if isinstance(parsed, ast.ClassDef) else []
-        for field, below in itertools.pairwise(body):
-            match field, below:
+@functools.cache
+def read_fields(module: str, name: str) -> tuple[Field, ...]:
+    """The fields in the body of a dataclass, not those it inherits; its module is not imported."""
+    source = _source(module)
+    found: dict[str, Field] = {}
+    (node,) = (one for one in source.body if isinstance(one, ast.ClassDef) and one.name == name)
+    for field, below in itertools.pairwise([*node.body, ast.Pass()]):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            match below:
+                case ast.Expr(value=ast.Constant(value=str(text))):
+                    text = inspect.cleandoc(text)
+                case _:
+                    text = ""
+            kind, default = map(source.evaluate, (field.annotation, field.value))
+            found[field.target.id] = Field(field.target.id, kind, default, text)
+    return tuple(found.values())
+
+
+class _Source(dict[str, object]):
+    """The names of a module's source, evaluated without importing it when they are asked for.
+
+    Only what calls for a class or a function is imported.
+    """
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+        spec = importlib.util.find_spec(module)
+        assert spec is not None
+        assert spec.origin is not None
+        self.body = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
+
+    def evaluate(self, expression: ast.expr | None) -> object:
+        if expression is None:
+            return dataclasses.MISSING
+        return eval(compile(ast.Expression(expression), self.module, "eval"), {}, self)
+
+    def __missing__(self, name: str) -> object:
+        for node in self.body:
+            match node:
                 case (
-                    ast.AnnAssign(target=ast.Name(name)),
-                    ast.Expr(value=ast.Constant(value=str(text))),
-                ):
-                    found[name] = inspect.cleandoc(text)
-    return found
+                    ast.AnnAssign(target=ast.Name(id=own)) | ast.Assign(targets=[ast.Name(id=own)])
+                ) if own == name:
+                    return self.evaluate(node.value)
+                case ast.ImportFrom(module=str(module), names=names):
+                    for alias in names:
+                        if (alias.asname or alias.name) == name:
+                            if module.startswith("agns."):
+                                return _source(module)[alias.name]
+                            return getattr(importlib.import_module(module), alias.name)
+                case ast.Import(names=names) if any(alias.name == name for alias in names):
+                    return importlib.import_module(name)
+                case ast.ClassDef(name=own) | ast.FunctionDef(name=own) if own == name:
+                    return getattr(importlib.import_module(self.module), name)
+        return getattr(builtins, name)
+
+
+_source = functools.cache(_Source)
 
 
 class _SettingsCommand(Command):
@@ -164,10 +216,9 @@ def _options(settings: tuple[Settings, ...]):
     """Options, as Typer makes them of a function's parameters."""
     parameters = {}
     for one in settings:
-        texts = field_docstrings(one.kind())
         for field in one.fields():
             told = one.defaults if isinstance(one.defaults, str) else one.defaults.get(field.name)
-            parameters.setdefault(field.name, _parameter(field, texts.get(field.name, ""), told))
+            parameters.setdefault(field.name, _parameter(field, told))
 
     def stand_in() -> None:
         pass
@@ -180,7 +231,7 @@ def _options(settings: tuple[Settings, ...]):
 
 
 @no_type_check
-def _parameter(field, text: str, told: str | None) -> inspect.Parameter:
+def _parameter(field: Field, told: str | None) -> inspect.Parameter:
     kind = kind_of(field.type)
     flag, plain, more = f"--{field.name.replace('_', '-')}", kind.plain, {}
     if kind.many and plain in (int, float):
@@ -190,12 +241,9 @@ def _parameter(field, text: str, told: str | None) -> inspect.Parameter:
         plain = types.GenericAlias(list, (plain,))
     elif plain is bool:
         flag += f"/--no-{flag[2:]}"
-    default = field.default
-    if field.default_factory is not dataclasses.MISSING:
-        default = field.default_factory()
-    required = default is dataclasses.MISSING
-    told = "" if required else told or _shown(default)
-    text = _help(text, kind.range) + (f"  [default: {told}]" if told else "")
+    required = field.default is dataclasses.MISSING
+    told = "" if required else told or _shown(field.default)
+    text = _help(field.text, kind.range) + (f"  [default: {told}]" if told else "")
     option = typer.Option(flag, help=text, **more)
     # None where nothing is given: the settings themselves say what that comes to.
     return inspect.Parameter(
