@@ -32,8 +32,8 @@ from agns.errors import AttackError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.controls import logits_wearing
 from agns.evaluation.experiment import Experiment, build_goal
-from agns.evaluation.figures import draw_tradeoff
 from agns.evaluation.metrics import measure_success
+from agns.evaluation.plots import draw_tradeoff
 from agns.evaluation.trial import run_experiment
 from agns.images import read_image, tile, write_image
 from agns.storage import read_json, versions, write_json

@@ -16,17 +16,14 @@ import agns as package
 from agns.attack.agn import AGN, PHYSICAL
 from agns.attack.goals import Dodge, Impersonate
 from agns.attack.universal import UniversalConfig
-from agns.cli import attack, faces, metric, train, universal
+from agns.cli import attack, faces, universal
 from agns.cli.app import app
 from agns.data.synthetic import SyntheticConfig
 from agns.evaluation.experiment import PHYSICAL_STOPS, Experiment
 from agns.evaluation.universal import UniversalExperiment
 from agns.models import catalogue
 from agns.models.catalogue import list_networks
-from agns.training.gan import GanTraining
-from agns.training.parallel import Machines
-from agns.training.recipe import RECIPES, RecognizerTraining, recipe_for
-from agns.training.triplets import MetricTraining
+from agns.training.recipe import RECIPES, recipe_for
 
 COMMANDS = (
     (), ("demo",), ("recognize",), ("attack",), ("models",), ("train",), ("train", "recognizer"),
@@ -165,10 +162,6 @@ def test_the_networks_come_as_a_table_with_a_line_for_each() -> None:
         (attack.attack, Experiment, 2),
         (universal.universal, UniversalConfig, 6),
         (universal.universal, UniversalExperiment, 3),
-        (train.train_recognizer, Machines, 5),
-        (metric.train_metric, MetricTraining, 6),
-        (metric.train_metric, Machines, 5),
-        (train.train_gan, GanTraining, 4),
         (faces.draw, SyntheticConfig, 4),
     ],
 )
@@ -203,19 +196,12 @@ def test_the_stop_values_that_help_tells_are_those_of_the_goals() -> None:
         assert f"[default: {usual:g}, physically {physical:g}]" in help_text
 
 
-def test_what_is_left_to_the_recipe_is_a_setting_of_every_recipe() -> None:
-    parameters = inspect.signature(train.train_recognizer).parameters
-    left = {name for name, parameter in parameters.items() if parameter.default is None}
-    settings = left & {field.name for field in fields(RecognizerTraining)}
-    assert settings == {
-        "epochs", "batch", "rate", "erased_share", "frames_per_photo", "sizes", "patience",
-        "validation_fraction",
-    }  # fmt: skip
+def test_each_architecture_has_its_recipe() -> None:
     for arch, recipe in RECIPES.items():
-        assert recipe_for(arch, dict.fromkeys(settings)) == recipe
+        assert recipe_for(arch) == recipe
         assert recipe.arch == arch
-        begun = recipe_for(arch, {}, anew=False)
+        begun = recipe_for(arch, anew=False)
         assert begun.rate < recipe.rate if recipe.sizes else begun == recipe
         assert begun.sizes == ()
-    doses = {arch: recipe.frames_per_photo for arch, recipe in RECIPES.items()}
-    assert doses == {"of10": 10, "of143": 100, "of": 10, "vgg10": 2, "vgg143": 2, "vgg": 2}
+    frames = {arch: recipe.frames_per_photo for arch, recipe in RECIPES.items()}
+    assert frames == {"of10": 10, "of143": 100, "of": 10, "vgg10": 2, "vgg143": 2, "vgg": 2}

@@ -12,7 +12,6 @@ from agns.cli import (
     demo,
     faces,
     glasses,
-    metric,
     models,
     recognize,
     survive,
@@ -38,7 +37,6 @@ app.command("universal")(universal.universal)
 app.command("survive")(survive.survive)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(models.app, name="models")
-train.app.command("metric")(metric.train_metric)
 app.add_typer(train.app, name="train")
 app.add_typer(glasses.app, name="glasses")
 app.add_typer(faces.app, name="faces")

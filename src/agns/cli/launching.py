@@ -1,4 +1,4 @@
-"""Options that say where a training runs, and its launch on one process or many."""
+"""The launch of a training on one process or many, and command lines as a shell takes them."""
 
 import contextlib
 import os
@@ -6,9 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
-
-import typer
+from typing import TYPE_CHECKING
 
 from agns.cli import interrupts
 from agns.writing import plain
@@ -17,28 +15,6 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from agns.training.parallel import Machines
-
-AcceleratorOption: TypeAlias = Annotated[
-    Literal["auto", "cpu", "cuda"],
-    typer.Option("--accelerator", help="auto takes a GPU where there is one."),
-]
-DevicesOption: TypeAlias = Annotated[
-    int, typer.Option("--devices", help="Processes on each machine, one a GPU where there are any.")
-]
-NodesOption: TypeAlias = Annotated[
-    int, typer.Option("--num-nodes", help="Machines; start each with torchrun.")
-]
-StrategyOption: TypeAlias = Annotated[
-    Literal["auto", "ddp"],
-    typer.Option("--strategy", help="How processes work together; several always as ddp."),
-]
-FabricPrecisionOption: TypeAlias = Annotated[
-    Literal["auto", "32", "bf16-mixed", "16-mixed"],
-    typer.Option(
-        "--precision",
-        help="Of the networks' steps. auto takes bf16-mixed where the hardware is fast at it.",
-    ),
-]
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from agns.data.faces import FaceSet
-from agns.evaluation.figures import draw_captioned, draw_confusion
+from agns.evaluation.plots import draw_captioned, draw_confusion
 from agns.evaluation.report import Picture, Section, Table, write_report
 from agns.models.recognizer import Recognizer
 from agns.storage import write_json

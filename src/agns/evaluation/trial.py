@@ -19,8 +19,8 @@ from agns.evaluation.attack_report import AttackReport, check_results_directory,
 from agns.evaluation.checks import find_warnings, recognized_share
 from agns.evaluation.controls import logits_wearing
 from agns.evaluation.experiment import Experiment, build_goal
-from agns.evaluation.figures import draw_before_after, draw_history
 from agns.evaluation.metrics import measure_split
+from agns.evaluation.plots import draw_before_after, draw_history
 from agns.models.weights import device_of
 from agns.storage import versions, write_json
 from agns.types import Chosen, Faces, Logits, Progress, silent

@@ -24,24 +24,24 @@ def uniform(count: int, low: float, high: float, *, generator: torch.Generator) 
 def wear_some(
     faces: Faces,
     frames: Glasses,
-    dose: Int64[Tensor, "batch choices"],
+    choices: Int64[Tensor, "batch choices"],
     *,
     count: int,
     generator: torch.Generator,
 ) -> Faces:
-    """Put benign frames on the first `count` of a batch, each one of its photo's own dose.
+    """Put benign frames on the first `count` of a batch, each one of its photo's choices.
 
     Args:
         faces: Canonical faces in [0, 1], in random order.
         frames: 64x176 frames, as bytes.
-        dose: For each photo, the frames that it may wear, as places in `frames`.
+        choices: For each photo, the frames that it may wear, as places in `frames`.
         count: How many of the batch wear one.
         generator: Source of the choice.
     """
     if count == 0:
         return faces
-    chosen = torch.randint(dose.shape[1], (count, 1), generator=generator)
-    worn = from_pixels(frames[dose[:count].gather(1, chosen)[:, 0]].to(faces.device))
+    drawn = torch.randint(choices.shape[1], (count, 1), generator=generator)
+    worn = from_pixels(frames[choices[:count].gather(1, drawn)[:, 0]].to(faces.device))
     mask = silhouette().to(faces.device)
     return torch.cat([wear(faces[:count], place(worn), mask), faces[count:]])
 

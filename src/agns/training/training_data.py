@@ -21,21 +21,23 @@ from agns.training.recipe import RecognizerTraining
 from agns.types import Glasses, Images
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Material:
+class PhotoSplit(NamedTuple):
+    """Places of photos, ascending; no picture that is tested on is in another part."""
+
+    training: Int64[Tensor, " training"]
+    validation: Int64[Tensor, " validation"]
+    test: Int64[Tensor, " test"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
     """Photos and frames, and who gets which; no test photo or frame is ever trained on."""
 
     faces: FaceSet
     """All photos."""
 
-    training: Int64[Tensor, " training"]
-    """Places of the photos to train on."""
-
-    validation: Int64[Tensor, " validation"]
-    """Places of the photos that choose the weights to keep."""
-
-    test: Int64[Tensor, " test"]
-    """Places of the photos that scores come from."""
+    split: PhotoSplit
+    """Which of them are trained on, choose the weights to keep, and give the scores."""
 
     glasses: Glasses
     """Benign 64x176 frames to train with, as bytes."""
@@ -43,16 +45,8 @@ class Material:
     unseen_glasses: UInt8[Tensor, "unseen 3 64 176"]
     """Benign frames for the scores."""
 
-    dose: Int64[Tensor, "photos choices"]
+    frame_choices: Int64[Tensor, "photos choices"]
     """For each photo, the frames that it may wear while training, as places in `glasses`."""
-
-
-class PhotoSplit(NamedTuple):
-    """Places of photos, ascending; no picture that is tested on is in another part."""
-
-    training: Int64[Tensor, " training"]
-    validation: Int64[Tensor, " validation"]
-    test: Int64[Tensor, " test"]
 
 
 def split_photos(
@@ -122,7 +116,7 @@ def split_glasses(
     return glasses[:kept], glasses[kept:]
 
 
-def gather(
+def build_training_data(
     faces: FaceSet,
     glasses: Glasses,
     config: RecognizerTraining,
@@ -130,15 +124,15 @@ def gather(
     start: Start | None,
     generator: torch.Generator,
     split: PhotoSplit | None = None,
-) -> Material:
-    """Split photos and frames, and give each photo its dose of frames.
+) -> TrainingData:
+    """Split photos and frames, and choose the frames that each photo may wear.
 
     Args:
         faces: All photos.
         glasses: 64x176 benign frames as bytes.
         config: The recipe.
         start: The backbone to begin with, if there is one.
-        generator: Source of the doses.
+        generator: Source of the choices.
         split: Of the photos, where a run that goes on has it already.
 
     Raises:
@@ -160,15 +154,8 @@ def gather(
                 f"{start.path} was trained on {seen} of the {len(split.test)} photos to test on: "
                 f"train it without these identities, or with the same --seed"
             )
-    return Material(
-        faces=faces,
-        training=split.training,
-        validation=split.validation,
-        test=split.test,
-        glasses=own,
-        unseen_glasses=unseen,
-        dose=torch.randint(len(own), (len(faces), config.frames_per_photo), generator=generator),
-    )
+    choices = torch.randint(len(own), (len(faces), config.frames_per_photo), generator=generator)
+    return TrainingData(faces, split, own, unseen, frame_choices=choices)
 
 
 def wearing_in(joint: Tensor, share: float, *, rank: int, processes: int) -> int:
@@ -177,7 +164,7 @@ def wearing_in(joint: Tensor, share: float, *, rank: int, processes: int) -> int
 
 
 def augment(
-    material: Material,
+    data: TrainingData,
     batch: Int64[Tensor, " batch"],
     size: int,
     *,
@@ -189,7 +176,7 @@ def augment(
     """Faces as training sees them: some wear a frame, all vary in place and light.
 
     Args:
-        material: Holds photos and frames.
+        data: Holds photos and frames.
         batch: Places of the photos.
         size: Height and width in pixels to return.
         wearing: How many of the batch, its first, wear a frame.
@@ -197,9 +184,9 @@ def augment(
         device: Where to draw them.
         generator: Source of every draw.
     """
-    faces = from_pixels(material.faces.pixels[batch].to(device))
+    faces = from_pixels(data.faces.pixels[batch].to(device))
     worn = wear_some(
-        faces, material.glasses, material.dose[batch], count=wearing, generator=generator
+        faces, data.glasses, data.frame_choices[batch], count=wearing, generator=generator
     )
     images = resize(worn, (size, size))
     images = move_randomly(images, turn=12, zoom=0.12, shift=0.06, flip=True, generator=generator)
@@ -209,13 +196,13 @@ def augment(
 
 @torch.no_grad()
 def validate(
-    recognizer: Recognizer, material: Material, *, size: int | None, seed: int
+    recognizer: Recognizer, data: TrainingData, *, size: int | None, seed: int
 ) -> dict[str, float]:
     """How a recogniser in evaluation mode does on the validation photos, half with a frame.
 
     Args:
         recognizer: Where it lies, the photos are brought.
-        material: Holds them.
+        data: Holds them.
         size: As `Recognizer.forward` takes it.
         seed: Chooses the frames.
 
@@ -226,11 +213,11 @@ def validate(
     device = next(recognizer.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     losses, right = [], []
-    for batch in material.validation.split(128):
-        faces = material.faces.faces(batch).to(device)
-        labels = material.faces.labels[batch].to(device)
+    for batch in data.split.validation.split(128):
+        faces = data.faces.faces(batch).to(device)
+        labels = data.faces.labels[batch].to(device)
         worn = wear_some(
-            faces, material.glasses, material.dose[batch], count=len(batch), generator=generator
+            faces, data.glasses, data.frame_choices[batch], count=len(batch), generator=generator
         )
         if size is not None:
             faces, worn = resize(faces, (size, size)), resize(worn, (size, size))
