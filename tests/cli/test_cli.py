@@ -18,6 +18,7 @@ from agns.attack.goals import Dodge, Impersonate
 from agns.attack.universal import UniversalConfig
 from agns.cli import attack, faces, universal
 from agns.cli.app import app
+from agns.cli.train import RECOGNIZER
 from agns.data.synthetic import SyntheticConfig
 from agns.evaluation.experiment import PHYSICAL_STOPS, Experiment
 from agns.evaluation.universal import UniversalExperiment
@@ -46,6 +47,7 @@ def test_help_of_every_command_comes_without_torch() -> None:
 import sys
 from typer.testing import CliRunner
 from agns.cli.app import app
+from agns.cli.train import RECOGNIZER
 for command in {COMMANDS}:
     shown = CliRunner().invoke(app, [*command, "--help"])
     assert shown.exit_code == 0, shown.output
@@ -203,5 +205,9 @@ def test_each_architecture_has_its_recipe() -> None:
         begun = recipe_for(arch, anew=False)
         assert begun.rate < recipe.rate if recipe.sizes else begun == recipe
         assert begun.sizes == ()
+        # Help says which settings are the recipe's; the others are the same in all.
+        for field in RECOGNIZER.fields():
+            if field.name not in RECOGNIZER.defaults:
+                assert getattr(recipe, field.name) == field.default
     frames = {arch: recipe.frames_per_photo for arch, recipe in RECIPES.items()}
     assert frames == {"of10": 10, "of143": 100, "of": 10, "vgg10": 2, "vgg143": 2, "vgg": 2}

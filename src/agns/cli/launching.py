@@ -5,20 +5,71 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agns.cli import interrupts
+from agns.cli.console import bar
+from agns.cli.face_options import FaceOptions, open_faces, open_glasses
+from agns.cli.interrupts import between_steps
 from agns.writing import plain
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from agns.data.faces import FaceSet
     from agns.training.parallel import Machines
+    from agns.training.run import Provenance
+    from agns.types import Glasses, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A training on photos that has been launched, before its first step."""
+
+    fabric: "Fabric"
+    photos: "FaceSet"
+    glasses: "Glasses"
+    about: "Provenance"
+    title: str
+
+    @contextlib.contextmanager
+    def steps(self) -> "Iterator[Progress]":
+        """Show the steps; what interrupts waits for the end of one, if this process is alone."""
+        with (
+            bar(f"Training {self.title}") as shown,
+            between_steps(shown, processes=self.fabric.world_size) as progress,
+        ):
+            yield progress
 
 
 @contextlib.contextmanager
-def launched(machines: "Machines", out: Path, *, resume: bool) -> "Iterator[Fabric]":
+def begin_training(
+    machines: "Machines",
+    options: FaceOptions,
+    glasses: Path | None,
+    out: Path,
+    title: str,
+    *,
+    resume: bool,
+) -> "Iterator[Begun]":
+    """Launch a training, and read what it is made on."""
+    from agns.training.parallel import first_then_others
+    from agns.training.run import Provenance
+
+    with _launched(machines, out, resume=resume) as fabric:
+        # The others find on the disk what the first one has decoded, drawn and downloaded.
+        photos = first_then_others(fabric, lambda: open_faces(options))
+        frames = first_then_others(fabric, lambda: open_glasses(glasses, count=2000))
+        about = Provenance(
+            source=options.source, center_crop=options.center_crop, command=command(*sys.argv[1:])
+        )
+        yield Begun(fabric, photos, frames, about, title)
+
+
+@contextlib.contextmanager
+def _launched(machines: "Machines", out: Path, *, resume: bool) -> "Iterator[Fabric]":
     """Start the processes of a training; all but the first are silent.
 
     Each process runs the command anew from its beginning.
@@ -55,11 +106,6 @@ def launched(machines: "Machines", out: Path, *, resume: bool) -> "Iterator[Fabr
         if interrupts.interrupted():
             sys.exit(interrupts.exit_code())
         raise
-
-
-def command_line() -> str:
-    """How this command was called, for the record."""
-    return command(*sys.argv[1:])
 
 
 def command(*words: object) -> str:

@@ -1,17 +1,15 @@
 """`agns train`: recognisers, OpenFace as an embedding, and the eyeglass networks."""
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from agns.cli.console import bar, percent, prepare, say
-from agns.cli.face_options import FaceOptions, open_faces, open_glasses, say_saved_anew
+from agns.cli.face_options import FaceOptions, open_glasses, say_saved_anew
 from agns.cli.interrupts import between_steps
-from agns.cli.launching import command_line, launched
+from agns.cli.launching import begin_training
 from agns.cli.options import (
     CenterCropOption,
     FacesOption,
@@ -22,14 +20,6 @@ from agns.cli.options import (
     SkipOption,
 )
 from agns.cli.settings_options import Settings, settings_of, with_settings
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
-
-    from agns.data.faces import FaceSet
-    from agns.training.parallel import Machines
-    from agns.training.run import Provenance
-    from agns.types import Glasses, Progress
 
 app = typer.Typer(
     help="Train a recogniser, an embedding, or the eyeglass networks.", no_args_is_help=True
@@ -43,7 +33,10 @@ MACHINES = Settings("agns.training.parallel:Machines")
 RECOGNIZER = Settings(
     "agns.training.recipe:RecognizerTraining",
     without=("arch", "frozen"),
-    defaults="the architecture's recipe",
+    defaults=dict.fromkeys(
+        ("epochs", "batch", "rate", "frames_per_photo", "erased_share", "sizes", "norms"),
+        "the architecture's recipe",
+    ),
 )
 METRIC = Settings("agns.training.triplets:MetricTraining")
 GAN = Settings("agns.training.gan:GanTraining")
@@ -128,7 +121,7 @@ def train_recognizer(
         center_crop=center_crop,
         skip_unreadable=skip_unreadable,
     )
-    with _begun(machines, options, glasses, out, arch, resume=resume) as begun:
+    with begin_training(machines, options, glasses, out, arch, resume=resume) as begun:
         photos, fabric = begun.photos, begun.fabric
         if pretrained is not None:
             with bar("Downloading, in MB") as progress:
@@ -215,7 +208,7 @@ def train_metric(
         center_crop=center_crop,
         skip_unreadable=skip_unreadable,
     )
-    with _begun(machines, options, glasses, out, "openface", resume=resume) as begun:
+    with begin_training(machines, options, glasses, out, "openface", resume=resume) as begun:
         with begun.steps() as progress:
             _, scores, curve = train(
                 begun.photos, begun.glasses, config, out, fabric=begun.fabric, about=begun.about,
@@ -269,50 +262,6 @@ def train_gan(
         f"Wrote {out / 'generator.safetensors'} and {out / 'discriminator.safetensors'}; "
         f"{out / 'samples.png'} shows what the generator draws."
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    """A training on photos that has been launched, before its first step."""
-
-    fabric: "Fabric"
-    photos: "FaceSet"
-    glasses: "Glasses"
-    about: "Provenance"
-    title: str
-
-    @contextlib.contextmanager
-    def steps(self) -> "Iterator[Progress]":
-        """Show the steps; what interrupts waits for the end of one, if this process is alone."""
-        with (
-            bar(f"Training {self.title}") as shown,
-            between_steps(shown, processes=self.fabric.world_size) as progress,
-        ):
-            yield progress
-
-
-@contextlib.contextmanager
-def _begun(
-    machines: "Machines",
-    options: FaceOptions,
-    glasses: Path | None,
-    out: Path,
-    title: str,
-    *,
-    resume: bool,
-) -> "Iterator[_Begun]":
-    """Launch a training, and read what it is made on."""
-    from agns.training.parallel import first_then_others
-    from agns.training.run import Provenance
-
-    with launched(machines, out, resume=resume) as fabric:
-        # The others find on the disk what the first one has decoded, drawn and downloaded.
-        photos = first_then_others(fabric, lambda: open_faces(options))
-        frames = first_then_others(fabric, lambda: open_glasses(glasses, count=2000))
-        about = Provenance(
-            source=options.source, center_crop=options.center_crop, command=command_line()
-        )
-        yield _Begun(fabric, photos, frames, about, title)
 
 
 def _plot(out: Path, *names: str) -> None:
