@@ -122,7 +122,7 @@ def show_part(name: str, demo: Demo) -> None:
         raise ConfigError(f"{demo.out} is a file, not a directory for results")
     if (demo.out / part.leaves).exists():
         raise ConfigError(f"{demo.out / part.leaves} is already there: name another directory")
-    for sentence in part.before:
+    for sentence in part.before.splitlines():
         say(sentence)
     seen, commands = part.run(demo)
     for sentence in seen:
@@ -280,51 +280,40 @@ class Part(NamedTuple):
     """What it writes, by its name in the directory."""
 
     run: Callable[[Demo], Shown]
-    before: tuple[str, str, str]
-    """What will happen."""
+    before: str
+    """What will happen, a sentence a line."""
 
 
-_MEASURED = "Success is measured on other photos, beside frames that nobody crafted."
 PARTS = {
     "recognise": Part(
         "recognise faces", "recognised.png", _recognise,
-        (
-            "A recogniser is shown photos that it was not trained on.",
-            "It gives each identity a probability; the first choice counts.",
-            "This is what the attacks below are up against.",
-        ),
+        """A recogniser is shown photos that it was not trained on.
+It gives each identity a probability; the first choice counts.
+This is what the attacks below are up against.""",
     ),
     "generate": Part(
         "generate eyeglasses", "generated.png", _generate,
-        (
-            "A generator draws eyeglasses from random points.",
-            "It has learnt from 16,680 frames with the textures of a shop.",
-            "The attacks fine-tune a copy of it.",
-        ),
+        """A generator draws eyeglasses from random points.
+It has learnt from 16,680 frames with the textures of a shop.
+The attacks fine-tune a copy of it.""",
     ),
     "dodge": Part(
         "dodge: not be recognised", "dodge", partial(_digital, "dodge"),
-        (
-            "Somebody wants not to be recognised.",
-            "A copy of the generator is fine-tuned on some photos until its frames hide them.",
-            _MEASURED,
-        ),
+        """Somebody wants not to be recognised.
+A copy of the generator is fine-tuned on some photos until its frames hide them.
+Success is measured on other photos, beside frames that nobody crafted.""",
     ),
     "impersonate": Part(
         "impersonate: be taken for somebody", "impersonate", partial(_digital, "impersonate"),
-        (
-            "Somebody wants to be taken for one other identity.",
-            "A copy of the generator is fine-tuned on some photos until its frames do that.",
-            _MEASURED,
-        ),
+        """Somebody wants to be taken for one other identity.
+A copy of the generator is fine-tuned on some photos until its frames do that.
+Success is measured on other photos, beside frames that nobody crafted.""",
     ),
     "physical": Part(
         "impersonate physically: with photos of a worn frame", "physical", _physical,
-        (
-            "Somebody faces a simulated camera, wearing a frame with seven green marks.",
-            "The marks tell where each photo has the frame; generated ones are warped onto it.",
-            "The same warp serves in the attack and in the scoring, on other photos.",
-        ),
+        """Somebody faces a simulated camera, wearing a frame with seven green marks.
+The marks tell where each photo has the frame; generated ones are warped onto it.
+The same warp serves in the attack and in the scoring, on other photos.""",
     ),
 }  # fmt: skip
 """By the names that `agns demo` takes."""

@@ -43,19 +43,8 @@ def train_head(
     The backbone sees each photo without a frame and with each frame that it may wear, as they are
     and mirrored: there is no other augmentation. It takes minutes, so there is no checkpoint.
 
-    Args:
-        faces: Photos of all identities.
-        glasses: 64x176 benign frames as bytes; the last tenth is kept for testing.
-        config: The recipe; its sizes, averaging and erasing have no part in this.
-        out: Run directory.
-        start: The backbone.
-        about: Where the photos come from, for the record.
-        device: Where the backbone runs.
-        progress: Told of every batch of descriptors, then of every epoch, then of the tests.
-
-    Raises:
-        ConfigError: The settings do not fit the faces, the backbone or the directory.
-        DataError: The loss is no longer finite.
+    The recipe's sizes, averaging and erasing have no part in this. Progress is told of every batch
+    of descriptors, then of every epoch, then of the tests. Errors are those of `train_recognizer`.
     """
     draws = torch.Generator().manual_seed(config.seed)
     recognizer = begin_recognizer(config.arch, faces.identities, start, generator=draws).eval()
@@ -124,13 +113,9 @@ def describe(
     *,
     progress: Progress = silent,
 ) -> Float[Tensor, "photos views descriptor"]:
-    """Descriptors of photos, each as it is and mirrored, then with each frame that it may wear so.
+    """Descriptors of the photos at some places by a backbone in evaluation mode.
 
-    Args:
-        recognizer: Its backbone describes, in evaluation mode.
-        data: Holds photos and frames.
-        places: The photos.
-        progress: Told of every batch.
+    Each is described as it is and mirrored, then so with each frame that it may wear.
     """
     device = next(recognizer.parameters()).device
     frozen = freeze(recognizer)

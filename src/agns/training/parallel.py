@@ -193,10 +193,7 @@ def share_of(batch: Tensor, *, rank: int, processes: int) -> Tensor:
 
 
 def draws_at(seed: int, *place: int) -> torch.Generator:
-    """A generator of its own for one place of a training, such as (epoch, step, rank).
-
-    Draws then depend on nothing that ran before, and a resumed run needs no state.
-    """
+    """A generator for one place of a training, such as (epoch, step, rank): it needs no state."""
     # NumPy's seed sequences take (1,) and (1, 0) for the same.
     own = hashlib.sha256(repr((seed, *place)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(own[:7]))

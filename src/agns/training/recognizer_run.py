@@ -119,11 +119,7 @@ class RecognizerRun:
     ) -> RecognizerScores:
         """Score a recogniser in evaluation mode on the test photos; write scores and weights.
 
-        Args:
-            recognizer: With the weights to keep.
-            figures: More to keep beside the scores, such as the seconds of training.
-            rounding: As `score_recognizer` takes it.
-            progress: As `score_recognizer` tells it.
+        The figures are kept beside the scores; the rest is as `score_recognizer` has it.
         """
         faces = self.data.faces
         scores = score_recognizer(

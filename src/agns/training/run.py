@@ -50,15 +50,8 @@ def open_run(
 ) -> RunDirectory:
     """Begin a run directory, or go on with it.
 
-    Args:
-        out: The directory.
-        config: What a run that goes on must agree in, beside the cut of the photos.
-        about: Where the photos come from.
-        faces: All photos.
-        split: Of the photos.
-        glasses: All frames.
-        resume: Whether it may hold a run.
-        origin: More than the source that a run that goes on may call otherwise.
+    A run that goes on must agree in `config` and in how the photos are cut; what it may call
+    otherwise is the source and `origin`.
 
     Raises:
         ConfigError: As `RunDirectory` raises it.

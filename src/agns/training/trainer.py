@@ -106,9 +106,7 @@ class Trainer(Generic[_Network]):
     def forward(self, images: Images, *, size: int | None = None) -> Tensor:
         """What the network makes of this process's share of a batch, in the precision asked for.
 
-        Args:
-            images: In [0, 1], or in the network's own range.
-            size: As `Recognizer.forward` takes it; not for other networks.
+        Images are in the network's own range; `size` is for recognisers, as their `forward` has it.
         """
         options = {} if size is None else {"size": size}
         made: Tensor = self._wrapped(_Held(images), **options)
@@ -117,15 +115,10 @@ class Trainer(Generic[_Network]):
     def step(
         self, number: int, loss: Tensor, *, images: int = 1, counters: Mapping[str, float]
     ) -> None:
-        """Take one step down a loss, and tell of it.
+        """Take the step of a number, from 0, down this process's part of the joint loss.
 
-        A `KeyboardInterrupt` meanwhile leaves a checkpoint, where this is the only process.
-
-        Args:
-            number: Of the step, from 0.
-            loss: This process's part of the joint loss, a scalar.
-            images: In the joint batch.
-            counters: What such a checkpoint keeps beside the tensors.
+        A `KeyboardInterrupt` that `progress` raises leaves a checkpoint with these counters, where
+        this is the only process. `images` counts the joint batch.
 
         Raises:
             DataError: The loss is no longer finite.

@@ -54,12 +54,8 @@ def split_photos(
 ) -> PhotoSplit:
     """Split each identity's photos in three; the same seed splits an identity alike anywhere.
 
-    Args:
-        faces: Each identity must have two pictures or more.
-        held_fraction: Part for tests.
-        validation_fraction: Part of the others for validation; identities with too few photos
-            for it give none.
-        seed: Decides which photos.
+    `held_fraction` of them are for tests, `validation_fraction` of the others for validation;
+    identities with too few photos for that give none.
 
     Raises:
         DataError: An identity has fewer than two different pictures, or a picture of one
@@ -127,13 +123,7 @@ def build_training_data(
 ) -> TrainingData:
     """Split photos and frames, and choose the frames that each photo may wear.
 
-    Args:
-        faces: All photos.
-        glasses: 64x176 benign frames as bytes.
-        config: The recipe.
-        start: The backbone to begin with, if there is one.
-        generator: Source of the choices.
-        split: Of the photos, where a run that goes on has it already.
+    A run that goes on has the split of the photos already.
 
     Raises:
         ConfigError: There are fewer than two frames, or the backbone to start from was trained
@@ -173,16 +163,10 @@ def augment(
     device: torch.device,
     generator: torch.Generator,
 ) -> Images:
-    """Faces as training sees them: some wear a frame, all vary in place and light.
+    """The photos at some places as training sees them, of `size` by `size` pixels.
 
-    Args:
-        data: Holds photos and frames.
-        batch: Places of the photos.
-        size: Height and width in pixels to return.
-        wearing: How many of the batch, its first, wear a frame.
-        erased_share: Part of it that loses a rectangle.
-        device: Where to draw them.
-        generator: Source of every draw.
+    The first `wearing` wear a frame, `erased_share` of them lose a rectangle, and all vary in place
+    and light.
     """
     faces = from_pixels(data.faces.pixels[batch].to(device))
     worn = wear_some(
@@ -198,17 +182,10 @@ def augment(
 def validate(
     recognizer: Recognizer, data: TrainingData, *, size: int | None, seed: int
 ) -> dict[str, float]:
-    """How a recogniser in evaluation mode does on the validation photos, half with a frame.
+    """How a recogniser in evaluation mode does on the validation photos.
 
-    Args:
-        recognizer: Where it lies, the photos are brought.
-        data: Holds them.
-        size: As `Recognizer.forward` takes it.
-        seed: Chooses the frames.
-
-    Returns:
-        `validation_loss`, the mean cross-entropy without and with a frame, and
-        `validation_accuracy`, the share recognised without one.
+    `validation_loss` is the mean cross-entropy without and with a frame, which the seed chooses,
+    `validation_accuracy` the share recognised without one.
     """
     device = next(recognizer.parameters()).device
     generator = torch.Generator().manual_seed(seed)

@@ -100,13 +100,9 @@ def draw_batch(
     *,
     generator: torch.Generator,
 ) -> Int64[Tensor, " batch"]:
-    """Places of `photos` photos of each of `identities` identities, drawn at random.
+    """Places of `photos` photos of each of `identities` identities, drawn from those of each.
 
-    Args:
-        places: The photos of each identity; one with fewer than asked for repeats some.
-        identities: At most as many as there are.
-        photos: Of each.
-        generator: Source of the draws.
+    An identity with fewer photos repeats some.
     """
     drawn = []
     for index in torch.randperm(len(places), generator=generator)[:identities].tolist():
