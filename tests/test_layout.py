@@ -17,6 +17,7 @@ FLOORS = {
     "decoding": 0,
     "images": 0,
     "geometry": 0,
+    "object_reference": 0,
     "storage": 0,
     "run_directory": 0,
     "settings": 0,

@@ -15,15 +15,15 @@ from typer.testing import CliRunner
 import agns as package
 from agns.attack.agn import AGN, PHYSICAL
 from agns.attack.goals import Dodge, Impersonate
-from agns.attack.universal import UniversalConfig
+from agns.attack.universal import Universal
 from agns.cli import attack, faces, universal
 from agns.cli.app import app
 from agns.cli.train import RECOGNIZER
 from agns.data.synthetic import SyntheticConfig
-from agns.evaluation.experiment import PHYSICAL_STOPS, Experiment
-from agns.evaluation.universal import UniversalExperiment
-from agns.models import catalogue
-from agns.models.catalogue import list_networks
+from agns.evaluation.attack_spec import PHYSICAL_STOPS, AttackSpec
+from agns.evaluation.universal import UniversalSpec
+from agns.models import summary
+from agns.models.summary import list_networks
 from agns.training.recipe import RECIPES, recipe_for
 
 COMMANDS = (
@@ -106,7 +106,7 @@ def test_ctrl_c_leaves_130_without_a_traceback(
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(catalogue, "list_networks", interrupted)
+    monkeypatch.setattr(summary, "list_networks", interrupted)
     done = agns("models")
     assert done.code == 130
     assert done.complaint == "interrupted"
@@ -132,7 +132,7 @@ def test_a_full_disk_is_one_sentence(
     def full() -> None:
         raise OSError(28, "No space left on device", "/data/result.json")
 
-    monkeypatch.setattr(catalogue, "list_networks", full)
+    monkeypatch.setattr(summary, "list_networks", full)
     done = agns("models")
     assert done.code == 1
     assert done.complaint == "No space left on device (/data/result.json)"
@@ -161,9 +161,9 @@ def test_the_networks_come_as_a_table_with_a_line_for_each() -> None:
     ("command", "config", "fewest"),
     [
         (attack.attack, AGN, 6),
-        (attack.attack, Experiment, 2),
-        (universal.universal, UniversalConfig, 6),
-        (universal.universal, UniversalExperiment, 3),
+        (attack.attack, AttackSpec, 2),
+        (universal.universal, Universal, 6),
+        (universal.universal, UniversalSpec, 3),
         (faces.draw, SyntheticConfig, 4),
     ],
 )

@@ -8,13 +8,13 @@ from tests.evaluation.conftest import build_tiny_recognizer
 
 from agns.attack.agn import AGN
 from agns.data.synthetic import identity_name
-from agns.evaluation.apparatus import Apparatus
+from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.demonstration import Demonstration, demonstrate
 from agns.images import read_image
 from agns.models.dcgan import Discriminator, Generator
 from agns.types import Pixels, Progress, silent
 
-QUICK = AGN(batch=8, samples=4, check_every=2, passes=1)
+QUICK = AGN(batch=8, samples=4, check_every=2, epochs=1)
 
 Shown = tuple[Demonstration, Path]
 
@@ -25,14 +25,14 @@ def quiet(title: str) -> Iterator[Progress]:
 
 
 @pytest.fixture(scope="module")
-def apparatus(gan: tuple[Generator, Discriminator], glasses: Pixels) -> Apparatus:
+def setup(gan: tuple[Generator, Discriminator], glasses: Pixels) -> AttackSetup:
     random = torch.Generator().manual_seed(0)
     names = tuple(identity_name(index) for index in range(3))
     recognizer = build_tiny_recognizer(names, random)
     with torch.no_grad():
         # It sees the first in every photo, and only that one has anything to dodge.
         recognizer.head.bias[0] += 2
-    return Apparatus(
+    return AttackSetup(
         generator=gan[0],
         discriminator=gan[1],
         recognizer=recognizer,
@@ -43,14 +43,14 @@ def apparatus(gan: tuple[Generator, Discriminator], glasses: Pixels) -> Apparatu
 
 
 @pytest.fixture(scope="module")
-def shown(apparatus: Apparatus, tmp_path_factory: pytest.TempPathFactory) -> Shown:
+def shown(setup: AttackSetup, tmp_path_factory: pytest.TempPathFactory) -> Shown:
     out = tmp_path_factory.mktemp("shown")
     seed = next(
         seed
         for seed in range(20)
         if torch.randperm(3, generator=torch.Generator().manual_seed(seed))[0] == 0
     )
-    found = demonstrate(apparatus, out, quiet, seed=seed, attack=QUICK, photos=2, tried=2)
+    found = demonstrate(setup, out, quiet, seed=seed, attack=QUICK, photos=2, tried=2)
     return found, out
 
 

@@ -9,6 +9,7 @@ import typer
 
 from agns.cli.console import bar, percent, prepare, say
 from agns.cli.options import FacesOption, RecognizerOption
+from agns.loading import load_victim
 
 if TYPE_CHECKING:
     from agns.cli.demo_parts import Demo
@@ -42,7 +43,6 @@ def demo(
     it by hand; then also on your own face folder and recogniser.
     """
     from agns.cli.demo_parts import Demo, show_part
-    from agns.cli.options import open_victim
     from agns.errors import ConfigError
 
     chosen, asked = (part, False) if part else _choose()
@@ -59,7 +59,7 @@ def demo(
     if (out / "report.html").exists():
         raise ConfigError(f"{out} already holds a report: name another directory")
     prepare()
-    shown = Demo(open_victim(recognizer), recognizer, faces, out, seed)
+    shown = Demo(load_victim(recognizer), recognizer, faces, out, seed)
     if chosen == "all":
         _show_all(shown)
     else:
@@ -87,7 +87,7 @@ def _show_all(shown: "Demo") -> None:
     from agns.evaluation.demonstration import demonstrate
 
     started = time.monotonic()
-    found = demonstrate(shown.apparatus(), shown.out, bar, seed=shown.seed)
+    found = demonstrate(shown.setup(), shown.out, bar, seed=shown.seed)
     say(f"Recognised {percent(found.accuracy)} of fresh photos without a frame.")
     for report in found.attacks:
         rate = percent(report.held_out.success_rate)

@@ -1,6 +1,5 @@
 """The parts of `agns demo`: each says what will happen, does it, and says what was seen."""
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -10,14 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from agns.cli.console import bar, percent, say
 from agns.cli.face_options import FaceOptions, open_faces, open_glasses, open_subject
 from agns.cli.launching import command
-from agns.cli.options import Victim, recorded_crop
 from agns.errors import ConfigError
+from agns.loading import LoadedVictim, load_setup, recorded_crop
 
 if TYPE_CHECKING:
     from agns.accessory.placement import Placement
     from agns.attack.agn import AGN
     from agns.data.faces import FaceSet
-    from agns.evaluation.apparatus import Apparatus
+    from agns.evaluation.attack_setup import AttackSetup
 
 DEMO_FRAMES = 2560
 """Drawn frames that the demonstration's attacks see; fewer than the whole set saves time."""
@@ -34,7 +33,7 @@ Shown: TypeAlias = tuple[list[str], list[str]]
 class Demo:
     """What every part is given."""
 
-    victim: Victim
+    victim: LoadedVictim
     """Whom to fool."""
 
     recognizer: Path | None
@@ -93,7 +92,7 @@ class Demo:
         """Photos of all identities that the recogniser was not trained on."""
         from agns.data.synthetic import SyntheticConfig, synthetic_faces
         from agns.data.twins import were_seen
-        from agns.models.weights import photos_seen
+        from agns.models.record import photos_seen
 
         if self.faces is None:
             drawn = SyntheticConfig(identities=len(self.known), photos=_TRIED, first_photo=80)
@@ -108,11 +107,9 @@ class Demo:
             )
         return photos.subset(fresh)
 
-    def apparatus(self) -> "Apparatus":
+    def setup(self) -> "AttackSetup":
         """The networks that come with agns, and some drawn frames."""
-        from agns.cli.attack import open_apparatus
-
-        return open_apparatus(self.victim, None, None, None, count=DEMO_FRAMES)
+        return load_setup(self.victim, open_glasses(None, count=DEMO_FRAMES))
 
 
 def show_part(name: str, demo: Demo) -> None:
@@ -167,12 +164,12 @@ def _generate(demo: Demo) -> Shown:
     import torch
 
     from agns.images import from_pixels, tile, write_image
-    from agns.models.dcgan import load_discriminator, load_generator, sample_latents
+    from agns.models.dcgan import Discriminator, Generator, sample_latents
     from agns.models.shipped import shipped_weights
 
     draws = torch.Generator().manual_seed(demo.seed)
-    generator = load_generator(shipped_weights("generator"))
-    discriminator = load_discriminator(shipped_weights("discriminator")).eval()
+    generator = Generator.read(shipped_weights("generator"))
+    discriminator = Discriminator.read(shipped_weights("discriminator")).eval()
     with torch.no_grad():
         frames = generator(sample_latents(40, generator=draws))
         real = from_pixels(open_glasses(None, count=64))
@@ -207,7 +204,7 @@ def _physical(demo: Demo) -> Shown:
     from agns.attack.agn import PHYSICAL
     from agns.data.marked_photos import load_marked_photos
     from agns.data.wearer import write_wearer
-    from agns.models.weights import photos_seen
+    from agns.models.record import photos_seen
 
     subject, target = demo.pair()
     folder = demo.out / "photos" / subject
@@ -241,20 +238,19 @@ def _attack(
     placement: "Placement",
 ) -> list[str]:
     """Attack, and say what came of it."""
-    from agns.evaluation.experiment import Experiment
-    from agns.evaluation.trial import run_experiment
+    from agns.evaluation.attack_spec import AttackSpec
+    from agns.evaluation.prepared_attack import run_attack
 
     out = demo.out / part
-    experiment = Experiment(
+    spec = AttackSpec(
         goal="dodge" if target is None else "impersonate", subject=subject, target=target,
         seed=demo.seed, physical=part == "physical",
     )  # fmt: skip
-    apparatus = demo.apparatus()
+    setup = demo.setup()
     with bar(f"{subject} {'dodges' if target is None else f'as {target}'}") as progress:
-        report = run_experiment(
-            apparatus, photos, experiment, dataclasses.replace(config, seed=demo.seed), out,
-            placement=placement, progress=progress,
-        )  # fmt: skip
+        report = run_attack(
+            setup, photos, spec, config, out, placement=placement, progress=progress
+        )
     if report.stopped_because == "interrupted":
         raise KeyboardInterrupt
     held, benign = report.held_out, report.controls["benign"]

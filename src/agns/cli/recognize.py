@@ -13,15 +13,13 @@ from agns.cli.options import (
     CenterCropOption,
     RecognizerOption,
     SkipOption,
-    attacked_crop,
-    open_victim,
-    recorded_crop,
 )
+from agns.loading import attacked_crop, load_victim, recorded_crop
 
 if TYPE_CHECKING:
     import torch
 
-    from agns.models.recognizer import Recognizer
+    from agns.models.victim import Victim
 
 Found: TypeAlias = tuple[dict[str, object], Callable[[], None]]
 """What JSON has of one path, and what says the same in words."""
@@ -39,11 +37,11 @@ def recognize(
 ) -> None:
     """Say whom a recogniser sees in photos, or how often it is right on a face folder."""
     from agns.errors import UnreadableImage
+    from agns.models.record import photos_seen
     from agns.models.victim import freeze
-    from agns.models.weights import photos_seen
 
     prepare()
-    victim = open_victim(recognizer)
+    victim = load_victim(recognizer)
     frozen = freeze(victim.recognizer)
     crop = recorded_crop(victim.metadata) if center_crop is None else center_crop
     if any(path.is_dir() for path in paths):
@@ -81,7 +79,7 @@ def recognize(
         tell()
 
 
-def _recognize_photo(recognizer: "Recognizer", path: Path, crop: int | None, top: int) -> Found:
+def _recognize_photo(recognizer: "Victim", path: Path, crop: int | None, top: int) -> Found:
     import torch
 
     from agns.data.cache import decode_face
@@ -100,7 +98,7 @@ def _recognize_photo(recognizer: "Recognizer", path: Path, crop: int | None, top
     )
 
 
-def _measure_folder(recognizer: "Recognizer", options: FaceOptions, seen: frozenset[str]) -> Found:
+def _measure_folder(recognizer: "Victim", options: FaceOptions, seen: frozenset[str]) -> Found:
     import torch
 
     from agns.data.twins import were_seen

@@ -1,7 +1,8 @@
 """Options made of the fields of settings: their names, types, defaults and docstrings.
 
 A command says whose options it has, by names; its function asks for what the command line makes of
-them. The fields are read from the class's source, so that help comes without PyTorch:
+them. Fields of a module that is not imported yet are read from its source, so that help comes
+without PyTorch:
 
     NETS = Settings("agns.training.gan:GanTraining")
 
@@ -24,23 +25,19 @@ them. The fields are read from the class's source, so that help comes without Py
 - Values out of range are refused by the settings' own class.
 """
 
-import ast
-import builtins
 import dataclasses
 import functools
-import importlib.util
 import inspect
-import itertools
 import re
 import types
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar, no_type_check
 
 import typer
 
 from agns.cli.given import Command
+from agns.cli.settings_fields import Field, read_fields
 from agns.errors import ConfigError
 from agns.settings import Range, kind_of
 
@@ -79,22 +76,9 @@ class Settings(NamedTuple):
         ]
 
 
-class Field(NamedTuple):
-    """A field of a dataclass, as its source has it."""
-
-    name: str
-    type: object
-
-    default: object
-    """`dataclasses.MISSING` where there is none."""
-
-    text: str
-    """The docstring below it."""
-
-
 def with_settings(*settings: Settings) -> type[Command]:
     """The class of a command that has options for the fields of these settings, after its own."""
-    return type("SettingsCommand", (_SettingsCommand,), {"settings": settings})
+    return type("SettingsCommand", (SettingsCommand,), {"settings": settings})
 
 
 def settings_of(kind: type[_Settings], base: _Settings | None = None) -> _Settings:
@@ -116,76 +100,21 @@ def given_settings(kind: "type[DataclassInstance]") -> dict[str, object]:
     return dict(_GIVEN.get()[f"{kind.__module__}:{kind.__name__}"])
 
 
-@functools.cache
-def read_fields(module: str, name: str) -> tuple[Field, ...]:
-    """The fields in the body of a dataclass, not those it inherits; its module is not imported."""
-    source = _source(module)
-    found: dict[str, Field] = {}
-    (node,) = (one for one in source.body if isinstance(one, ast.ClassDef) and one.name == name)
-    for field, below in itertools.pairwise([*node.body, ast.Pass()]):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            match below:
-                case ast.Expr(value=ast.Constant(value=str(text))):
-                    text = inspect.cleandoc(text)
-                case _:
-                    text = ""
-            kind, default = map(source.evaluate, (field.annotation, field.value))
-            found[field.target.id] = Field(field.target.id, kind, default, text)
-    return tuple(found.values())
+class SettingsCommand(Command):
+    """A command with options for the fields of its `settings`, which may change between calls."""
 
-
-class _Source(dict[str, object]):
-    """The names of a module's source, evaluated without importing it when they are asked for.
-
-    Only what calls for a class or a function is imported.
-    """
-
-    def __init__(self, module: str) -> None:
-        self.module = module
-        spec = importlib.util.find_spec(module)
-        assert spec is not None
-        assert spec.origin is not None
-        self.body = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
-
-    def evaluate(self, expression: ast.expr | None) -> object:
-        if expression is None:
-            return dataclasses.MISSING
-        return eval(compile(ast.Expression(expression), self.module, "eval"), {}, self)
-
-    def __missing__(self, name: str) -> object:
-        for node in self.body:
-            match node:
-                case (
-                    ast.AnnAssign(target=ast.Name(id=own)) | ast.Assign(targets=[ast.Name(id=own)])
-                ) if own == name:
-                    return self.evaluate(node.value)
-                case ast.ImportFrom(module=str(module), names=names):
-                    for alias in names:
-                        if (alias.asname or alias.name) == name:
-                            if module.startswith("agns."):
-                                return _source(module)[alias.name]
-                            return getattr(importlib.import_module(module), alias.name)
-                case ast.Import(names=names) if any(alias.name == name for alias in names):
-                    return importlib.import_module(name)
-                case ast.ClassDef(name=own) | ast.FunctionDef(name=own) if own == name:
-                    return getattr(importlib.import_module(self.module), name)
-        return getattr(builtins, name)
-
-
-_source = functools.cache(_Source)
-
-
-class _SettingsCommand(Command):
     settings: tuple[Settings, ...] = ()
-    made: bool = False
+    made: tuple[Settings, ...] = ()
 
     # The context is of a library that Typer keeps to itself.
     @no_type_check
     def make_context(self, *arguments, **named):
         """Make the options when the command is called, or its help is asked for."""
-        if not self.made:
+        if self.made != self.settings:
+            old = {field.name for one in self.made for field in one.fields()}
+            self.params = [one for one in self.params if one.name not in old]
             self.params += _options(self.settings)
-            self.made = True
+            self.made = self.settings
         return super().make_context(*arguments, **named)
 
     @no_type_check

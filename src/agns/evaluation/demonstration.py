@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,13 +11,13 @@ import torch
 from agns.attack.agn import AGN
 from agns.data.faces import FaceSet
 from agns.data.synthetic import SyntheticConfig, synthetic_faces
-from agns.evaluation.apparatus import Apparatus
-from agns.evaluation.attack_report import AttackReport, describe
-from agns.evaluation.experiment import Experiment
+from agns.evaluation.attack_setup import AttackSetup
+from agns.evaluation.attack_spec import AttackSpec
 from agns.evaluation.metrics import success_cells
 from agns.evaluation.plots import Portrait, draw_overview
+from agns.evaluation.prepared_attack import run_attack
 from agns.evaluation.report import Picture, Section, Table, write_report
-from agns.evaluation.trial import run_experiment
+from agns.evaluation.score import AttackScore
 from agns.images import read_image, tile, write_image
 from agns.models.dcgan import sample_latents
 from agns.storage import versions
@@ -35,12 +35,12 @@ class Demonstration:
     accuracy: float
     """Share of fresh photos recognised."""
 
-    attacks: tuple[AttackReport, AttackReport]
+    attacks: tuple[AttackScore, AttackScore]
     """One subject dodges, another impersonates a third."""
 
 
 def demonstrate(
-    apparatus: Apparatus,
+    setup: AttackSetup,
     out: Path,
     bar: Bar,
     *,
@@ -52,15 +52,15 @@ def demonstrate(
     """Run the demonstration on drawn faces and write it into a directory.
 
     Args:
-        apparatus: With a recogniser of the drawn identities.
+        setup: With a recogniser of the drawn identities.
         out: Directory for the results.
         bar: How progress is shown.
         seed: Of every draw; also chooses subjects and target.
-        attack: Settings of both attacks, whose seed is replaced.
+        attack: Settings of both attacks.
         photos: Of each attacked identity.
         tried: Photos of every identity that the recogniser is tried on.
     """
-    identities = apparatus.recognizer.identities
+    identities = setup.recognizer.identities
 
     def draw(count: int, only: str | None = None, progress: Progress = silent) -> FaceSet:
         # Photos before the 80th were used in training.
@@ -72,39 +72,36 @@ def demonstrate(
     dodger, impersonator, target = (identities[index] for index in order[:3])
     with bar("Drawing faces") as progress:
         fresh = draw(tried, progress=progress)
-    predicted = classify(apparatus.victim, fresh).argmax(1)
+    predicted = classify(setup.victim, fresh).argmax(1)
     accuracy = float((predicted == fresh.labels).float().mean())
     first = torch.cat([fresh.places_of(identity)[:2] for identity in identities])
     write_image(out / "faces.png", tile(fresh.faces(first), columns=10))
     with torch.no_grad():
-        frames = apparatus.generator(sample_latents(30, generator=draws))
+        frames = setup.generator(sample_latents(30, generator=draws))
     write_image(out / "generated.png", tile(frames, columns=5))
 
     reports, portraits = [], []
-    for experiment, title in (
-        (Experiment(goal="dodge", subject=dodger, seed=seed), f"{dodger} dodges"),
+    for spec, title in (
+        (AttackSpec(goal="dodge", subject=dodger, seed=seed), f"{dodger} dodges"),
         (
-            Experiment(goal="impersonate", subject=impersonator, target=target, seed=seed),
+            AttackSpec(goal="impersonate", subject=impersonator, target=target, seed=seed),
             f"{impersonator} as {target}",
         ),
     ):
-        own = draw(photos, only=experiment.subject)
-        folder = out / experiment.goal
+        own = draw(photos, only=spec.subject)
+        folder = out / spec.goal
         with bar(title) as progress:
-            report = run_experiment(
-                apparatus, own, experiment, replace(attack or AGN(), seed=seed), folder,
-                progress=progress,
-            )  # fmt: skip
+            report = run_attack(setup, own, spec, attack or AGN(), folder, progress=progress)
         place = own.photos.index(report.photos["held_out"][0])
         portraits.append(
             Portrait(
                 face=own.faces(torch.tensor([place]))[0],
                 frame=read_image(folder / "frame.png"),
-                title=describe(report),
+                title=report.summary(),
             )
         )
         reports.append(report)
-    draw_overview(out / "overview.png", apparatus.victim, portraits)
+    draw_overview(out / "overview.png", setup.victim, portraits)
     dodge, impersonate = reports
     found = Demonstration(accuracy=accuracy, attacks=(dodge, impersonate))
     sections = [
@@ -143,7 +140,7 @@ def demonstrate(
     return found
 
 
-def _attack_section(report: AttackReport, folder: Path) -> Section:
+def _attack_section(report: AttackScore, folder: Path) -> Section:
     scale = report.benign_stealth["discriminator_score"]
     rows = [
         ("crafted frame, craft photos", report.craft),
@@ -155,7 +152,7 @@ def _attack_section(report: AttackReport, folder: Path) -> Section:
         ),
     ]
     return Section(
-        title=describe(report),
+        title=report.summary(),
         words=[
             f"Stopped after {report.iterations} iterations and {report.seconds:.0f} s: "
             f"{report.stopped_because}.",
@@ -166,7 +163,7 @@ def _attack_section(report: AttackReport, folder: Path) -> Section:
         warnings=report.warnings,
         table=Table(
             head=("", "photos", "success", "95 % interval", "mean p", "of those recognised"),
-            rows=[(name, *success_cells(success)) for name, success in rows],
+            rows=[(name, *success_cells(success)) for name, success in rows if success],
         ),
         pictures=[
             Picture(

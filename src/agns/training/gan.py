@@ -17,12 +17,13 @@ from agns.decoding import read_pixels
 from agns.errors import ConfigError, DataError, WeightsError
 from agns.images import from_pixels, tile, write_image
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
-from agns.models.weights import average, lay_channels_last
+from agns.models.layout import lay_channels_last
 from agns.run_directory import RunDirectory
 from agns.settings import Batch, Count, Range, Rate, Seed, Weight, check_settings
-from agns.training.checkpoint import pack, unpack
 from agns.training.precision import Precision, autocast, resolve_precision
+from agns.training.resume_state import pack, unpack
 from agns.training.run import frames_as_begun, record_frames
+from agns.training.trainer import move_average
 from agns.types import Frames, Pixels, Progress, silent
 from agns.writing import replacing
 
@@ -189,7 +190,7 @@ def train_gan(
             optimizers["generator"].step()
             discriminator.requires_grad_(requires_grad=True)
             step += 1
-            average(averaged, generator, min(config.averaging, step / (step + 10)))
+            move_average(averaged, generator, min(config.averaging, step / (step + 10)))
 
             figures = {
                 "discriminator": float(discriminator_loss.detach()),

@@ -14,9 +14,9 @@ from agns.data.faces import FaceSet
 from agns.data.twins import count_saved_anew, find_twins
 from agns.errors import ConfigError
 from agns.geometry import resize
-from agns.models.backbone import Backbone, save_backbone
+from agns.models.backbone import Backbone
+from agns.models.initialization import draw_weights
 from agns.models.openface import OpenFace
-from agns.models.weights import draw_weights
 from agns.storage import write_json
 from agns.training.parallel import Machines, draws_at, on_first, precision_of, share_of
 from agns.training.run import Provenance, frames_as_begun, open_run, photos_as_begun
@@ -169,7 +169,9 @@ def train_metric(
             trainer.save({"epoch": epoch + 1})
         fabric.barrier()
 
-    backbone = Backbone(network=trainer.averaged.cpu())
+    with torch.device("meta"):
+        backbone = Backbone("of")
+    backbone.backbone = trainer.averaged.cpu()
 
     def finish() -> tuple[VerificationScores, Mapping[str, Sequence[float]]]:
         similarity = compare(trainer.averaged, kept, pairs)
@@ -178,18 +180,15 @@ def train_metric(
         anew = count_saved_anew(faces, find_twins(faces))
         more = {"training_seconds": round(trainer.seconds, 1), "saved_anew": anew}
         write_json(out / "scores.json", {**asdict(scores), **more})
-        save_backbone(
-            out / "backbone.safetensors",
-            backbone,
-            {
-                "recipe": json.loads(json.dumps(asdict(config))),
-                "source": about.source,
-                "center_crop": about.center_crop,
-                "precision": precision,
-                "scores": asdict(scores),
-                "training_photos": [kept.digests[i] for i in everyone.tolist()],
-            },
-        )
+        backbone.record = {
+            "recipe": json.loads(json.dumps(asdict(config))),
+            "source": about.source,
+            "center_crop": about.center_crop,
+            "precision": precision,
+            "scores": asdict(scores),
+            "training_photos": [kept.digests[i] for i in everyone.tolist()],
+        }
+        backbone.write(out / "backbone.safetensors")
         return scores, curve
 
     found = fabric.broadcast(on_first(fabric, finish))

@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from agns.data.faces import FaceSet
 from agns.geometry import resize
-from agns.models.backbone import Start
 from agns.models.layers import draw_dropout_from
-from agns.models.recognizer import Recognizer, load_recognizer
+from agns.models.recognizer import Recognizer
+from agns.models.start import Start
 from agns.models.vgg import Vgg16
 from agns.run_directory import RunDirectory
 from agns.training.parallel import Machines, draws_at, on_first, precision_of, share_of
@@ -132,13 +132,13 @@ def train_recognizer(
         state = fabric.broadcast(state)
 
     def finish() -> RecognizerScores:
-        best = load_recognizer(out / "best.safetensors")[0].to(fabric.device)
+        best = Recognizer.read(out / "best.safetensors").to(fabric.device)
         figures = {"training_seconds": round(trainer.seconds, 1), "epochs": state.done}
         return training.finish(best, figures, rounding=fabric.autocast, progress=progress)
 
     scores = fabric.broadcast(on_first(fabric, finish))
     assert scores is not None
-    return load_recognizer(out / "recognizer.safetensors")[0], scores
+    return Recognizer.read(out / "recognizer.safetensors"), scores
 
 
 @torch.no_grad()

@@ -11,9 +11,9 @@ import torch
 from agns.data.faces import write_classes
 from agns.data.twins import count_saved_anew, find_twins
 from agns.errors import ConfigError
-from agns.models.backbone import Start
+from agns.models.checkpoint import weights_digest
 from agns.models.recognizer import Recognizer, build_recognizer
-from agns.models.weights import weights_digest
+from agns.models.start import Start
 from agns.run_directory import RunDirectory
 from agns.storage import write_json
 from agns.training.recipe import RecognizerTraining
@@ -34,8 +34,8 @@ def begin_recognizer(
     if start is None:
         return build_recognizer(arch, identities, generator=generator)
     recognizer = build_recognizer(
-        arch, identities, generator=generator, pooling=start.backbone.pooling,
-        convention=start.backbone.convention,
+        arch, identities, generator=generator, pooling=start.network.pooling,
+        convention=start.network.convention,
     )  # fmt: skip
     start.give(recognizer)
     return recognizer
@@ -78,7 +78,7 @@ class RecognizerRun:
             "precision": self.precision,
             "processes": self.processes,
             "identities": data.faces.identities,
-            "start_weights": None if start is None else weights_digest(start.backbone.network),
+            "start_weights": None if start is None else weights_digest(start.network.backbone),
         }
         glasses = torch.cat([data.glasses, data.unseen_glasses])
         run = open_run(

@@ -14,16 +14,26 @@ from lightning_fabric.wrappers import _FabricOptimizer
 from torch import Tensor, nn
 
 from agns.errors import DataError
-from agns.models.weights import average, lay_channels_last
+from agns.models.layout import lay_channels_last
 from agns.run_directory import RunDirectory
-from agns.training.checkpoint import pack, unpack
 from agns.training.parallel import mean_over_processes, precision_of
 from agns.training.recipe import RecognizerTraining, rate_share, set_rate
+from agns.training.resume_state import pack, unpack
 from agns.training.sync_batchnorm import sync_batch_norms
 from agns.training.triplets import MetricTraining
 from agns.types import Images, Progress, silent
 
 _Network = TypeVar("_Network", bound=nn.Module)
+
+
+@torch.no_grad()
+def move_average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move averaged weights and statistics towards the network's."""
+    into, source = averaged.state_dict(), network.state_dict()
+    floating = [name for name, tensor in into.items() if tensor.is_floating_point()]
+    torch._foreach_lerp_(
+        [into[name] for name in floating], [source[name] for name in floating], 1 - decay
+    )
 
 
 class _Held:
@@ -132,7 +142,7 @@ class Trainer(Generic[_Network]):
         )
         self._stepping.step()
         decay = min(self.config.averaging, (since + 1) / (since + 11))
-        average(self.averaged, self.network, decay)
+        move_average(self.averaged, self.network, decay)
         mean = mean_over_processes(self.fabric, loss)
         if not math.isfinite(mean):
             epoch = number // self.steps + 1

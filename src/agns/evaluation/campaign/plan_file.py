@@ -13,8 +13,9 @@ from typing import TypeVar, get_args
 
 import yaml
 
-from agns.attack.methods import METHODS, Method
-from agns.attack.universal import UNIVERSAL_AGN, UniversalConfig
+from agns.attack.attack import Attack
+from agns.attack.methods import METHODS
+from agns.attack.universal import UNIVERSAL_AGN, Universal
 from agns.errors import ConfigError
 from agns.evaluation.campaign.nodes import NodeReader
 from agns.evaluation.campaign.plan import (
@@ -26,10 +27,10 @@ from agns.evaluation.campaign.plan import (
     Published,
     TargetRule,
 )
-from agns.evaluation.universal import UniversalExperiment
+from agns.evaluation.universal import UniversalSpec
 
 _Value = TypeVar("_Value")
-_Method = TypeVar("_Method", bound=Method)
+_Method = TypeVar("_Method", bound=Attack)
 
 
 def read_plan(path: Path) -> Plan:
@@ -157,20 +158,20 @@ class _Reader(NodeReader):
         who, how = ("subjects", "unseen", "craft"), ("clusters", "candidates", "frames", "steps")
         known = ("name", *who, "counts", *how, "stop", "settings")
         fields = self.keys(node, "a universal attack", known)
-        people = self.valued(fields, UniversalExperiment, who)
+        people = self.valued(fields, UniversalSpec, who)
         if "counts" in fields:
             people["counts"] = self.each(fields["counts"], "counts", self.count)
-        method = self.valued(fields, UniversalConfig, (*how, "stop"))
+        method = self.valued(fields, Universal, (*how, "stop"))
         if "settings" in fields:
             method["agn"] = self.settings(fields["settings"], UNIVERSAL_AGN)
-            if method["agn"].passes != UNIVERSAL_AGN.passes:
+            if method["agn"].epochs != UNIVERSAL_AGN.epochs:
                 raise self.wrong(fields["settings"], "passes: of a universal attack, steps says it")
         name = self.text(fields["name"], "name") if "name" in fields else "universal"
         try:
             return Crowd(
                 name=name,
-                experiment=UniversalExperiment(**people),
-                method=UniversalConfig(**method),
+                experiment=UniversalSpec(**people),
+                method=Universal(**method),
             )
         except ConfigError as error:
             raise self.wrong(node, str(error)) from error
@@ -192,10 +193,10 @@ class _Reader(NodeReader):
 
     def settings(self, node: yaml.Node, usual: _Method) -> _Method:
         fields = self.fields(node, "this attack", type(usual))
-        if "seed" in fields:
-            raise self.wrong(fields["seed"], "seed: the plan's seeds are for all attacks")
         if "kind" in fields:
             raise self.wrong(fields["kind"], "kind: the method says it")
+        assert dataclasses.is_dataclass(usual)
+        assert not isinstance(usual, type)
         unchanged = {one.name: getattr(usual, one.name) for one in dataclasses.fields(usual)}
         given = self.valued(fields, type(usual), list(fields))
         if given.get("palette") is not None:

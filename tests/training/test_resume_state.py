@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from agns.storage import load_tensors, save_tensors
-from agns.training.checkpoint import pack, unpack
+from agns.training.resume_state import pack, unpack
 
 
 def train(net: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> None:

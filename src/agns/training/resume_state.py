@@ -1,4 +1,4 @@
-"""Networks and optimisers as the named tensors that a checkpoint keeps."""
+"""Networks and optimisers as the named tensors that a training goes on from."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from agns.errors import WeightsError
-from agns.models.weights import as_type, fill
+from agns.models.checkpoint import as_type, fill
 from agns.storage import under
 
 Parts = Mapping[str, nn.Module | torch.optim.Optimizer]
