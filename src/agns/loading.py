@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agns.errors import AgnsError, ConfigError
-from agns.object_reference import is_reference, load_object
+from agns.object_reference import load_object, names_code
 
 if TYPE_CHECKING:
     import torch
@@ -72,7 +72,7 @@ def load_victim(
         # Convolutions would round to ten bits: figures are to differ in their last digits alone.
         torch.backends.cudnn.allow_tf32 = False
     victim: Victim
-    if source is not None and is_reference(str(source)) and not Path(source).exists():
+    if names_code(source):
         victim = _made_victim(str(source), place)
         name, metadata = str(source), getattr(victim, "record", {})
     else:

@@ -31,6 +31,9 @@ class PlanVictim:
     faces: Path | None = None
     """A face folder; None for drawn faces."""
 
+    defence: str | None = None
+    """`package.module:Name` of a defence around it."""
+
     def __post_init__(self) -> None:
         check_name("a recogniser", self.name)
 
@@ -131,7 +134,12 @@ def plan_as_json(plan: Plan) -> dict[str, object]:
     """A plan with every default written out, as JSON values."""
     written = dataclasses.asdict(plan)
     written["recognizers"] = [
-        {"name": victim.name, "file": _text(victim.file), "faces": _text(victim.faces)}
+        {
+            "name": victim.name,
+            "file": _text(victim.file),
+            "faces": _text(victim.faces),
+            "defence": victim.defence,
+        }
         for victim in plan.recognizers
     ]
     return written
@@ -149,7 +157,10 @@ def same_plan(known: Mapping[str, object], plan: Mapping[str, object]) -> bool:
 def _by_content(plan: Mapping[str, object]) -> str:
     recognizers = plan.get("recognizers")
     victims = [
-        {**victim, **{name: victim.get(name) is not None for name in ("file", "faces")}}
+        {
+            **{name: value for name, value in victim.items() if name != "defence" or value},
+            **{name: victim.get(name) is not None for name in ("file", "faces")},
+        }
         for victim in (recognizers if isinstance(recognizers, list | tuple) else ())
         if isinstance(victim, dict)
     ]

@@ -14,7 +14,7 @@ from typing import TypeVar, get_args
 import yaml
 
 from agns.attack.attack import Attack
-from agns.attack.methods import METHODS
+from agns.attack.methods import METHODS, find_attack
 from agns.attack.universal import UNIVERSAL_AGN, Universal
 from agns.errors import ConfigError
 from agns.evaluation.campaign.nodes import NodeReader
@@ -28,6 +28,7 @@ from agns.evaluation.campaign.plan import (
     TargetRule,
 )
 from agns.evaluation.universal import UniversalSpec
+from agns.object_reference import is_reference
 
 _Value = TypeVar("_Value")
 _Method = TypeVar("_Method", bound=Attack)
@@ -132,24 +133,34 @@ class _Reader(NodeReader):
         if file is not None and file.suffix != ".safetensors":
             usual = file.name  # of a folder, or on the hub
         name = self.text(fields["name"], "name") if "name" in fields else usual
+        defence = self.text(fields["defence"], "defence") if "defence" in fields else None
         try:
-            return PlanVictim(name=name, file=file, faces=faces)
+            return PlanVictim(name=name, file=file, faces=faces, defence=defence)
         except ConfigError as error:
             raise self.wrong(node, str(error)) from error
 
     def entry(self, node: yaml.Node, key: str) -> Entry:
         if isinstance(node, yaml.ScalarNode):
-            name = self.one_of(node, key, list(METHODS))
-            return Entry(name=name, method=METHODS[name])
+            name, method = self.method(node, key)
+            return Entry(name=name, method=method)
         fields = self.keys(node, "an attack", ("name", "method", "settings"))
         if "method" not in fields:
             raise self.wrong(node, "an attack needs a method")
-        name = self.one_of(fields["method"], "method", list(METHODS))
-        method = METHODS[name]
+        name, method = self.method(fields["method"], "method")
         if "settings" in fields:
             method = self.settings(fields["settings"], method)
         called = self.text(fields["name"], "name") if "name" in fields else name
         return Entry(name=called, method=method)
+
+    def method(self, node: yaml.Node, key: str) -> tuple[str, Attack]:
+        """An attack by its name, or the user's own as `package.module:Class`."""
+        if isinstance(node, yaml.ScalarNode) and is_reference(str(node.value)):
+            try:
+                return str(node.value).rpartition(":")[2], find_attack(str(node.value))
+            except ConfigError as error:
+                raise self.wrong(node, str(error)) from error
+        name = self.one_of(node, key, list(METHODS))
+        return name, METHODS[name]
 
     def goal(self, node: yaml.Node, key: str) -> GoalName:
         return self.one_of(node, key, get_args(GoalName))
