@@ -31,8 +31,8 @@ from agns.errors import AttackError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.attack_spec import AttackSpec, build_goal
 from agns.evaluation.controls import logits_wearing
-from agns.evaluation.figures import draw_tradeoff
 from agns.evaluation.metrics import measure_success
+from agns.evaluation.plots import draw_tradeoff
 from agns.evaluation.prepared_attack import run_attack
 from agns.images import read_image, tile, write_image
 from agns.loading import load_setup, load_victim, recorded_crop

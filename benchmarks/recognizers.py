@@ -45,9 +45,7 @@ def command_of(config: Mapping[str, Any]) -> str:
         usual = {field.name: field.default for field in fields(MetricTraining)}
     else:
         words = [f"agns train recognizer --arch {config['arch']}", f"--faces {config['source']}"]
-        recipe = recipe_for(
-            config["arch"], {"frozen": config["frozen"]}, anew=config["start"] is None
-        )
+        recipe = recipe_for(config["arch"], anew=config["start"] is None, frozen=config["frozen"])
         usual = {field.name: getattr(recipe, field.name) for field in fields(RecognizerTraining)}
         usual |= {"identities": config["identities"]}
         if config["frozen"]:

@@ -11,6 +11,7 @@ The command line makes options of the same fields (`agns.cli.settings_options`).
 """
 
 import dataclasses
+import functools
 import math
 import types
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union, get_args, get_origin
@@ -21,16 +22,24 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
+@dataclasses.dataclass(frozen=True)
 class Range:
     """The numbers from one to another, as in `Range("[0, 1)")` or `Range("(0, inf)")`.
 
     A square bracket takes the end in, a round one leaves it out.
     """
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        low, high = text[1:-1].split(", ")
-        self.low, self.high = _number(low), _number(high)
+    text: str
+
+    @functools.cached_property
+    def low(self) -> float:
+        """The lower end."""
+        return _number(self.text[1:-1].split(", ")[0])
+
+    @functools.cached_property
+    def high(self) -> float:
+        """The upper end."""
+        return _number(self.text[1:-1].split(", ")[1])
 
     def __contains__(self, value: float) -> bool:
         above = value >= self.low if self.text[0] == "[" else value > self.low
@@ -55,6 +64,7 @@ Part: TypeAlias = Annotated[float, Range("(0, 1)")]
 Weight: TypeAlias = Annotated[float, Range("[0, inf)")]
 Rate: TypeAlias = Annotated[float, Range("(0, inf)")]
 Count: TypeAlias = Annotated[int, Range("[1, inf)")]
+Batch: TypeAlias = Annotated[int, Range("[2, inf)")]
 Seed: TypeAlias = Annotated[int, Range(f"[0, {2**63 - 1}]")]
 
 

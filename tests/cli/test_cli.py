@@ -17,16 +17,14 @@ from agns.attack.agn import AGN, PHYSICAL
 from agns.attack.goals import Dodge, Impersonate
 from agns.attack.methods import METHODS
 from agns.attack.pixel_descent import PGD
-from agns.cli import attack, faces, metric, train
+from agns.cli import attack, faces
 from agns.cli.app import app
+from agns.cli.train import RECOGNIZER
 from agns.data.synthetic import SyntheticConfig
 from agns.evaluation.attack_spec import PHYSICAL_STOPS, AttackSpec
 from agns.models import summary
 from agns.models.summary import list_networks
-from agns.training.gan import GanTraining
-from agns.training.parallel import Machines
-from agns.training.recipe import RECIPES, RecognizerTraining, recipe_for
-from agns.training.triplets import MetricTraining
+from agns.training.recipe import RECIPES, recipe_for
 
 MADE_OF_SETTINGS = (("attack",), ("universal",))
 """Commands whose options are made of settings, which lie beside the code that they steer."""
@@ -165,10 +163,6 @@ def test_the_networks_come_as_a_table_with_a_line_for_each() -> None:
     ("command", "config", "fewest"),
     [
         (attack.attack, AttackSpec, 2),
-        (train.train_recognizer, Machines, 5),
-        (metric.train_metric, MetricTraining, 6),
-        (metric.train_metric, Machines, 5),
-        (train.train_gan, GanTraining, 4),
         (faces.draw, SyntheticConfig, 4),
     ],
 )
@@ -224,19 +218,16 @@ def test_help_of_an_attack_has_the_settings_of_its_method(
         assert value is None or f"[default: {value}]" in told, name
 
 
-def test_what_is_left_to_the_recipe_is_a_setting_of_every_recipe() -> None:
-    parameters = inspect.signature(train.train_recognizer).parameters
-    left = {name for name, parameter in parameters.items() if parameter.default is None}
-    settings = left & {field.name for field in fields(RecognizerTraining)}
-    assert settings == {
-        "epochs", "batch", "rate", "erased_share", "frames_per_photo", "sizes", "patience",
-        "validation_fraction",
-    }  # fmt: skip
+def test_each_architecture_has_its_recipe() -> None:
     for arch, recipe in RECIPES.items():
-        assert recipe_for(arch, dict.fromkeys(settings)) == recipe
+        assert recipe_for(arch) == recipe
         assert recipe.arch == arch
-        begun = recipe_for(arch, {}, anew=False)
+        begun = recipe_for(arch, anew=False)
         assert begun.rate < recipe.rate if recipe.sizes else begun == recipe
         assert begun.sizes == ()
-    doses = {arch: recipe.frames_per_photo for arch, recipe in RECIPES.items()}
-    assert doses == {"of10": 10, "of143": 100, "of": 10, "vgg10": 2, "vgg143": 2, "vgg": 2}
+        # Help says which settings are the recipe's; the others are the same in all.
+        for field in RECOGNIZER.fields():
+            if field.name not in RECOGNIZER.defaults:
+                assert getattr(recipe, field.name) == field.default
+    frames = {arch: recipe.frames_per_photo for arch, recipe in RECIPES.items()}
+    assert frames == {"of10": 10, "of143": 100, "of": 10, "vgg10": 2, "vgg143": 2, "vgg": 2}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.cli.conftest import score_briefly
 
-from agns.cli import stage
+from agns.cli import demo_parts
 from agns.images import read_image
 from agns.storage import read_json
 
@@ -20,7 +20,7 @@ Run = Callable[..., Any]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two iterations, and two frames of each control."""
-    monkeypatch.setattr(stage, "DEMO_FRAMES", 32)
+    monkeypatch.setattr(demo_parts, "DEMO_FRAMES", 32)
     score_briefly(monkeypatch)
 
 

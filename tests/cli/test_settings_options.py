@@ -1,7 +1,6 @@
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping
+import dataclasses
+import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,9 +9,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from agns.cli.app import app
+from agns.cli.settings_fields import fields_in_source
 from agns.cli.settings_options import (
     Settings,
-    field_docstrings,
     given_settings,
     settings_of,
     with_settings,
@@ -208,24 +208,29 @@ def test_misuse_is_told_as_of_other_options(words: str) -> None:
     assert words.split()[0] in str(training(*words.split()))
 
 
-def test_docstrings_are_those_below_the_fields() -> None:
-    told: Mapping[str, str] = field_docstrings(Training)
-    assert told["seed"] == "Seed of every draw."
-    assert told["warm_up"].endswith("Only the first paragraph is help.")
-    assert set(told) == {
-        "seed", "warm_up", "rate", "form", "frozen", "palette", "sizes", "names"
-    }  # fmt: skip
+def test_fields_are_read_from_the_source_as_the_class_has_them() -> None:
+    for settings in shipped_settings():
+        module, _, name = settings.source.partition(":")
+        kind = getattr(importlib.import_module(module), name)
+        real = {field.name: field for field in dataclasses.fields(kind)}
+        for field in fields_in_source(module, name):
+            assert field.type == real[field.name].type
+            assert field.default == real[field.name].default
+            assert field.text, f"{name}.{field.name} has no docstring"
 
 
-def test_help_imports_no_settings() -> None:
-    script = (
-        "import sys; sys.argv = ['agns', '--help']\n"
-        "from agns.cli import main\n"
-        "try:\n    main()\n"
-        "finally:\n    assert 'torch' not in sys.modules\n"
+def shipped_settings() -> list[Settings]:
+    """Those that commands of agns take options of."""
+    commands = [typer.main.get_command(app)]
+    for command in commands:
+        commands += getattr(command, "commands", {}).values()
+    return [one for command in commands for one in getattr(command, "settings", ())]
+
+
+def test_a_name_is_read_where_it_is_defined() -> None:
+    (field,) = (
+        one
+        for one in fields_in_source("agns.training.gan", "GanTraining")
+        if one.name == "precision"
     )
-    begun = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-    assert b"Commands" in done.stdout
-    # Torch alone takes longer; beside other work, so does anything now and then.
-    assert time.monotonic() - begun < 20
+    assert field.type == Literal["auto", "fp32", "bf16"]

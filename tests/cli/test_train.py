@@ -84,7 +84,7 @@ def test_a_file_in_place_of_the_run_is_misuse(agns: Run, tmp_path: Path, command
     ("options", "complaint"),
     [
         (("--epochs", 0), "epochs must be at least 1"),
-        (("--batch", 1), "batch at least 2"),
+        (("--batch", 1), "batch must be at least 2"),
         (("--rate", 0), "rate must be positive"),
         (("--rate", "nan"), "rate must be"),
         (("--arch", "resnet"), "no recogniser 'resnet'"),
@@ -92,7 +92,7 @@ def test_a_file_in_place_of_the_run_is_misuse(agns: Run, tmp_path: Path, command
         (("--identities", 5), "expected 5 identities"),
         (("--faces", "nowhere"), "no folder of faces nowhere"),
         (("--glasses", "nowhere"), "no folder nowhere of eyeglass pictures"),
-        (("--frames-per-photo", 0), "frames_per_photo must be at least 1"),
+        (("--frames-per-photo", 0), "frames_per_photo must lie in [1, 10000]"),
         (("--patience", 0), "patience must be at least 1"),
         (("--sizes", "64,many"), "--sizes takes whole numbers with commas, got '64,many'"),
         (("--sizes", "64"), "sizes of of must be at least 65 pixels"),

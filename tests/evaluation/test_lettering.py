@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from agns.evaluation import lettering
-from agns.evaluation.figures import draw_confusion, save_figure
 from agns.evaluation.lettering import legible, letter
+from agns.evaluation.plots import draw_confusion, save_figure
 
 
 @pytest.fixture

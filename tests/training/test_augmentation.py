@@ -28,7 +28,7 @@ def some(generator: torch.Generator, count: int = 6, height: int = 20, width: in
 
 
 def free(count: int, glasses: Pixels) -> Tensor:
-    """A dose of every frame for each photo."""
+    """Every frame to choose from, for each photo."""
     return torch.arange(len(glasses)).expand(count, -1)
 
 
@@ -216,16 +216,16 @@ def test_exactly_the_first_faces_wear_frames(
     assert changed(worn, faces).any((1, 2)).tolist() == [True] * count + [False] * (6 - count)
 
 
-def test_each_wearer_wears_a_frame_of_its_own_dose_and_is_bare_elsewhere(
+def test_each_wearer_wears_one_of_its_frames_and_is_bare_elsewhere(
     generator: torch.Generator, glasses: Pixels
 ) -> None:
     faces = torch.rand(4, 3, 224, 224, generator=generator)
-    dose = torch.tensor([[0, 1], [2, 2], [3, 7], [5, 1]])
+    choices = torch.tensor([[0, 1], [2, 2], [3, 7], [5, 1]])
     placed = place(from_pixels(glasses))
     inside = silhouette() == 1
     chosen = set()
     for seed in range(6):
-        worn = wear_some(faces, glasses, dose, count=4, generator=seeded(seed))
+        worn = wear_some(faces, glasses, choices, count=4, generator=seeded(seed))
         assert torch.equal(worn[..., silhouette() == 0], faces[..., silhouette() == 0])
         for number, face in enumerate(worn):
             near = [
@@ -234,7 +234,7 @@ def test_each_wearer_wears_a_frame_of_its_own_dose_and_is_bare_elsewhere(
                 if torch.allclose(face[:, inside], frame[:, inside], atol=1e-6)
             ]
             assert len(near) == 1
-            assert near[0] in dose[number]
+            assert near[0] in choices[number]
             chosen.add((number, near[0]))
     assert len(chosen) == 7
 
@@ -243,7 +243,7 @@ def test_frames_are_chosen_from_the_generator_given(
     generator: torch.Generator, glasses: Pixels
 ) -> None:
     faces = torch.rand(6, 3, 224, 224, generator=generator)
-    dose = free(6, glasses)
-    first = wear_some(faces, glasses, dose, count=6, generator=seeded(1))
-    assert torch.equal(wear_some(faces, glasses, dose, count=6, generator=seeded(1)), first)
-    assert not torch.equal(wear_some(faces, glasses, dose, count=6, generator=seeded(2)), first)
+    choices = free(6, glasses)
+    first = wear_some(faces, glasses, choices, count=6, generator=seeded(1))
+    assert torch.equal(wear_some(faces, glasses, choices, count=6, generator=seeded(1)), first)
+    assert not torch.equal(wear_some(faces, glasses, choices, count=6, generator=seeded(2)), first)

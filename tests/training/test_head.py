@@ -19,10 +19,11 @@ from agns.models.initialization import draw_weights
 from agns.models.recognizer import Recognizer, build_recognizer
 from agns.models.start import Start, load_start
 from agns.training.head import choose_views, describe, train_head
-from agns.training.material import gather
 from agns.training.recipe import RecognizerTraining
-from agns.training.recognizer import begin_recognizer, train_recognizer
+from agns.training.recognizer import train_recognizer
+from agns.training.recognizer_run import begin_recognizer
 from agns.training.run import Provenance
+from agns.training.training_data import build_training_data
 from agns.types import Pixels
 
 pytestmark = pytest.mark.usefixtures("small_openface")
@@ -62,14 +63,14 @@ def test_descriptors_are_those_of_each_photo_bare_and_with_its_frames_and_mirror
     draws = torch.Generator().manual_seed(0)
     recognizer = build_recognizer("of", faces.identities, generator=draws).eval()
     start.give(recognizer)
-    material = gather(faces, glasses, CONFIG, start=None, generator=draws)
+    data = build_training_data(faces, glasses, CONFIG, start=None, generator=draws)
     places = torch.tensor([3, 17])
-    found = describe(recognizer, material, places)
+    found = describe(recognizer, data, places)
     assert found.shape == (2, 6, 128)
     for row, photo in enumerate(places.tolist()):
         bare = faces.faces(torch.tensor([photo]))
         views = [bare]
-        for choice in material.dose[photo].tolist():
+        for choice in data.frame_choices[photo].tolist():
             frame, mask = place(from_pixels(glasses[choice : choice + 1])), silhouette()
             views.append(bare * (1 - mask) + frame * mask)
         for number, view in enumerate(views):

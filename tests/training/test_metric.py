@@ -15,9 +15,9 @@ from agns.data.synthetic import SyntheticConfig, synthetic_faces
 from agns.errors import ConfigError
 from agns.models.backbone import Backbone
 from agns.storage import load_tensors, read_json
-from agns.training.material import Material, split_glasses, split_photos
 from agns.training.metric import train_metric
 from agns.training.run import Provenance
+from agns.training.training_data import TrainingData, split_glasses, split_photos
 from agns.training.triplets import MetricTraining
 from agns.types import Pixels
 
@@ -73,17 +73,17 @@ def test_frames_that_recognisers_are_tested_with_are_not_trained_with(
 ) -> None:
     worn = []
 
-    def note(material: Material, *arguments: object, **rest: object) -> None:
-        worn.append((material.glasses, material.dose))
+    def note(data: TrainingData, *arguments: object, **rest: object) -> None:
+        worn.append((data.glasses, data.frame_choices))
         raise ConfigError("far enough")
 
     monkeypatch.setattr("agns.training.metric.augment", note)
     with pytest.raises(ConfigError, match="far enough"):
         train_metric(people, glasses, CONFIG, tmp_path / "run", about=ABOUT)
-    ((own, dose),) = worn
+    ((own, choices),) = worn
     assert torch.equal(own, split_glasses(glasses)[0])
     assert len(own) == 29
-    assert int(dose.max()) == 28
+    assert int(choices.max()) == 28
 
 
 @pytest.mark.parametrize("interruption", [BrokenOff, KeyboardInterrupt])

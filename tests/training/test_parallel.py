@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from agns.errors import ConfigError
-from agns.training.joining import JoinedBatchNorm1d, JoinedBatchNorm2d, join_batch_norms
 from agns.training.parallel import (
     Machines,
     draws_at,
     is_first_process,
     share_of,
 )
+from agns.training.sync_batchnorm import SyncBatchNorm1d, SyncBatchNorm2d, sync_batch_norms
 from agns.training.triplets import triplet_loss
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ NETWORK = """
     images, labels = torch.rand(8, 3, 11, 11, generator=draws), torch.arange(8) % 3
 """
 STEP = """
-    own = join_batch_norms(network())
+    own = sync_batch_norms(network())
     stepped = fabric.setup_module(own)
     places = share_of(torch.arange(8), rank=fabric.global_rank, processes=2)
     loss = nn.functional.cross_entropy(stepped(images[places]), labels[places])
@@ -51,7 +51,7 @@ STEP = """
 """
 TRIPLETS = """
     names = torch.tensor([0, 0, 1, 1, 2, 2, 0, 1])
-    own = join_batch_norms(network())
+    own = sync_batch_norms(network())
     own[-1] = nn.Linear(36, 128)
     with torch.no_grad():
         own[-1].weight.normal_(0, 0.3, generator=draws)
@@ -59,7 +59,7 @@ TRIPLETS = """
     stepped = fabric.setup_module(own)
     shares = [share_of(torch.arange(8), rank=rank, processes=2) for rank in range(2)]
     embedded = nn.functional.normalize(stepped(images[shares[fabric.global_rank]]), dim=1)
-    loss = triplet_loss(join_over_processes(embedded), names[torch.cat(shares)], 0.5)
+    loss = triplet_loss(gather_over_processes(embedded), names[torch.cat(shares)], 0.5)
     fabric.backward(loss)
     found = {n: p.grad for n, p in own.named_parameters()}
     save_file({n: t.contiguous() for n, t in found.items()}, root / f"triplet-{fabric.global_rank}")
@@ -68,9 +68,9 @@ TRAINING = """
     # Which photos each process draws, and which files it writes.
     notes = (root / f"notes-{fabric.world_size}-{fabric.global_rank}").open("w")
     drawing, replacing = training.augment, agns.storage.replacing
-    def augment(material, batch, *arguments, **rest):
+    def augment(data, batch, *arguments, **rest):
         notes.write(f"photos {' '.join(map(str, batch.tolist()))}\\n")
-        return drawing(material, batch, *arguments, **rest)
+        return drawing(data, batch, *arguments, **rest)
     def note(path):
         notes.write(f"wrote {path.name}\\n")
         return replacing(path)
@@ -115,7 +115,7 @@ PROGRAM = """
     from agns.data.eyeglasses import draw_frames
     from agns.data.faces import faces_from_pixels
     from agns.errors import ConfigError
-    from agns.training.joining import join_batch_norms, join_over_processes
+    from agns.training.sync_batchnorm import gather_over_processes, sync_batch_norms
     from agns.training.parallel import Machines, first_then_others, on_first, running, share_of
     from agns.training.recipe import RecognizerTraining
     from agns.training.triplets import triplet_loss
@@ -236,7 +236,7 @@ def test_a_place_always_gives_the_same_draws_and_no_other_place_does() -> None:
     assert tuple(torch.rand(3, generator=draws_at(0, 1, 2)).tolist()) == drawn[0, 1, 2]
 
 
-def test_joining_keeps_names_weights_and_what_one_process_computes(
+def test_synced_norms_keep_names_weights_and_what_one_process_computes(
     generator: torch.Generator,
 ) -> None:
     network = nn.Sequential(
@@ -248,9 +248,9 @@ def test_joining_keeps_names_weights_and_what_one_process_computes(
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     images = torch.rand(2, 3, 6, 6, generator=generator)
     expected = network.eval()(images)
-    joined = join_batch_norms(network)
-    assert isinstance(joined[1][0], JoinedBatchNorm2d)
-    assert isinstance(joined[3], JoinedBatchNorm1d)
+    joined = sync_batch_norms(network)
+    assert isinstance(joined[1][0], SyncBatchNorm2d)
+    assert isinstance(joined[3], SyncBatchNorm1d)
     assert (joined[1][0].eps, joined[3].eps) == (1e-3, 1e-2)
     assert before.keys() == joined.state_dict().keys()
     torch.testing.assert_close(joined.eval()(images), expected)

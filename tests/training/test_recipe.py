@@ -44,7 +44,7 @@ def test_a_rate_reaches_every_parameter() -> None:
     ("changes", "complaint"),
     [
         ({"epochs": 0}, "epochs must be at least 1"),
-        ({"batch": 1}, "batch at least 2"),
+        ({"batch": 1}, "batch must be at least 2"),
         ({"balance": 1.5}, r"balance must lie in \[0, 1\], got 1.5"),
         ({"glasses_share": -0.1}, "glasses_share must lie in"),
         ({"averaging": math.nan}, "averaging must lie in"),
@@ -54,12 +54,12 @@ def test_a_rate_reaches_every_parameter() -> None:
         ({"rate": math.nan}, "rate must be"),
         ({"rate": math.inf}, "rate must be"),
         ({"validation_fraction": 1.0}, r"validation_fraction must lie in \[0, 1\)"),
-        ({"frames_per_photo": 0}, "frames_per_photo must be at least 1"),
+        ({"frames_per_photo": 0}, r"frames_per_photo must lie in \[1, 10000\]"),
         ({"patience": 0}, "patience must be at least 1"),
         ({"sizes": (64, 96)}, "sizes of of10 must be at least 65"),
         ({"norms": True}, "norms are for VGG: of10 has batch norms of its own"),
         ({"arch": "vgg", "sizes": (16,)}, "sizes of vgg must be at least 32"),
-        ({"frames_per_photo": 10**9}, "frames_per_photo must be 10000 at most"),
+        ({"frames_per_photo": 10**9}, r"frames_per_photo must lie in \[1, 10000\]"),
     ],
 )
 def test_settings_out_of_range_are_refused(changes: dict[str, float], complaint: str) -> None:
@@ -78,6 +78,6 @@ def test_the_last_size_is_reached_however_few_epochs_there_are(
     assert [config.size_in(epoch) for epoch in range(epochs)] == expected
 
 
-def test_a_network_that_never_grows_has_one_stage() -> None:
-    assert RecognizerTraining(epochs=5).stages == (0,)
-    assert RecognizerTraining(arch="vgg", epochs=5, sizes=(64,)).stages == (0,)
+def test_a_network_that_never_grows_has_one_size() -> None:
+    assert RecognizerTraining(epochs=5).resized_at == (0,)
+    assert RecognizerTraining(arch="vgg", epochs=5, sizes=(64,)).resized_at == (0,)

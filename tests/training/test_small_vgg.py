@@ -83,7 +83,7 @@ def test_norms_put_into_what_has_learnt_change_nothing_to_begin_with(
         begun.append(network.eval()(shown))
         raise BrokenOff
 
-    monkeypatch.setattr("agns.training.recognizer.Stepper", break_off)
+    monkeypatch.setattr("agns.training.recognizer.Trainer", break_off)
     start = load_start(wholes[True] / "best.safetensors")
     config = replace(VGG, norms=True)
     with pytest.raises(BrokenOff):

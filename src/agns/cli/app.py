@@ -12,7 +12,6 @@ from agns.cli import (
     demo,
     faces,
     glasses,
-    metric,
     models,
     recognize,
     survive,
@@ -39,7 +38,6 @@ app.command("universal", cls=with_settings(*universal.SETTINGS))(universal.unive
 app.command("survive")(survive.survive)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(models.app, name="models")
-train.app.command("metric")(metric.train_metric)
 app.add_typer(train.app, name="train")
 app.add_typer(glasses.app, name="glasses")
 app.add_typer(faces.app, name="faces")

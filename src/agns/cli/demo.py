@@ -1,6 +1,7 @@
 """`agns demo`: the whole way on drawn faces with the weights that come along, or a part of it."""
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
 
@@ -11,7 +12,7 @@ from agns.cli.options import FacesOption, RecognizerOption
 from agns.loading import load_victim
 
 if TYPE_CHECKING:
-    from agns.cli.stage import Stage
+    from agns.cli.demo_parts import Demo
 
 Chosen: TypeAlias = Literal["recognise", "generate", "dodge", "impersonate", "physical", "all"]
 
@@ -41,32 +42,33 @@ def demo(
     Or one of these alone, or impersonation with photos of a worn frame, with the commands that do
     it by hand; then also on your own face folder and recogniser.
     """
-    from agns.cli.demonstrations import PARTS, show_part
-    from agns.cli.stage import Stage
+    from agns.cli.demo_parts import Demo, show_part
     from agns.errors import ConfigError
 
     chosen, asked = (part, False) if part else _choose()
     if chosen == "all" and (faces is not None or recognizer is not None):
         raise ConfigError("--faces and --recognizer belong to a single part: name it")
     if seed is None:
-        wanted = asked and (chosen == "all" or PARTS[chosen].asks_seed)
+        # Recognising draws nothing.
+        wanted = asked and chosen != "recognise"
         seed = typer.prompt("Seed", default=0, type=int) if wanted else 0
-    folder = _free_folder() if out is None else out
-    if (folder / "report.html").exists():
-        raise ConfigError(f"{folder} already holds a report: name another directory")
+    number = 1
+    while out is None or (number > 1 and out.exists()):
+        out = Path("demo" if number == 1 else f"demo-{number}")
+        number += 1
+    if (out / "report.html").exists():
+        raise ConfigError(f"{out} already holds a report: name another directory")
     prepare()
-    stage = Stage(
-        victim=load_victim(recognizer), recognizer=recognizer, faces=faces, out=folder, seed=seed
-    )
+    shown = Demo(load_victim(recognizer), recognizer, faces, out, seed)
     if chosen == "all":
-        _show_all(stage)
+        _show_all(shown)
     else:
-        show_part(PARTS[chosen], stage)
+        show_part(chosen, shown)
 
 
 def _choose() -> tuple[Chosen, bool]:
     """What to show, and whether somebody was asked."""
-    from agns.cli.demonstrations import PARTS
+    from agns.cli.demo_parts import PARTS
 
     names: tuple[Chosen, ...] = get_args(Chosen)
     # A stream that the shell has closed is None.
@@ -81,15 +83,13 @@ def _choose() -> tuple[Chosen, bool]:
     return names[number - 1], True
 
 
-def _show_all(stage: "Stage") -> None:
-    import time
-
-    from agns.evaluation.showcase import ShowcaseConfig, run_showcase
+def _show_all(shown: "Demo") -> None:
+    from agns.evaluation.demonstration import demonstrate
 
     started = time.monotonic()
-    found = run_showcase(stage.setup(), ShowcaseConfig(seed=stage.seed), stage.out, bar)
+    found = demonstrate(shown.setup(), shown.out, bar, seed=shown.seed)
     say(f"Recognised {percent(found.accuracy)} of fresh photos without a frame.")
-    for report in (found.dodge, found.impersonate):
+    for report in found.attacks:
         rate = percent(report.held_out.success_rate)
         aim = "not recognised" if report.target is None else f"taken for {report.target}"
         benign = percent(report.controls["benign"].success_rate)
@@ -99,12 +99,4 @@ def _show_all(stage: "Stage") -> None:
         )
         for warning in report.warnings:
             say(f"Warning: {warning}")
-    say(f"Took {time.monotonic() - started:.0f} s. Open {stage.out / 'report.html'} in a browser.")
-
-
-def _free_folder() -> Path:
-    """The first of demo, demo-2, ... that is not there."""
-    number = 1
-    while (folder := Path("demo" if number == 1 else f"demo-{number}")).exists():
-        number += 1
-    return folder
+    say(f"Took {time.monotonic() - started:.0f} s. Open {shown.out / 'report.html'} in a browser.")

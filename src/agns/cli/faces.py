@@ -126,7 +126,7 @@ def enrol(
     from agns.data.listing import SYSTEM_FOLDERS
     from agns.data.marked_photos import load_marked_photos
     from agns.errors import ConfigError
-    from agns.training.material import split_glasses
+    from agns.training.training_data import split_glasses
     from agns.writing import is_text
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

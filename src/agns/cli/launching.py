@@ -1,48 +1,75 @@
-"""Options that say where a training runs, and its launch on one process or many."""
+"""The launch of a training on one process or many, and command lines as a shell takes them."""
 
 import contextlib
 import os
 import shlex
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
-
-import typer
+from typing import TYPE_CHECKING
 
 from agns.cli import interrupts
+from agns.cli.console import bar
+from agns.cli.face_options import FaceOptions, open_faces, open_glasses
+from agns.cli.interrupts import between_steps
 from agns.writing import plain
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from agns.data.faces import FaceSet
     from agns.training.parallel import Machines
+    from agns.training.run import Provenance
+    from agns.types import Glasses, Progress
 
-AcceleratorOption: TypeAlias = Annotated[
-    Literal["auto", "cpu", "cuda"],
-    typer.Option("--accelerator", help="auto takes a GPU where there is one."),
-]
-DevicesOption: TypeAlias = Annotated[
-    int, typer.Option("--devices", help="Processes on each machine, one a GPU where there are any.")
-]
-NodesOption: TypeAlias = Annotated[
-    int, typer.Option("--num-nodes", help="Machines; start each with torchrun.")
-]
-StrategyOption: TypeAlias = Annotated[
-    Literal["auto", "ddp"],
-    typer.Option("--strategy", help="How processes work together; several always as ddp."),
-]
-FabricPrecisionOption: TypeAlias = Annotated[
-    Literal["auto", "32", "bf16-mixed", "16-mixed"],
-    typer.Option(
-        "--precision",
-        help="Of the networks' steps. auto takes bf16-mixed where the hardware is fast at it.",
-    ),
-]
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A training on photos that has been launched, before its first step."""
+
+    fabric: "Fabric"
+    photos: "FaceSet"
+    glasses: "Glasses"
+    about: "Provenance"
+    title: str
+
+    @contextlib.contextmanager
+    def steps(self) -> "Iterator[Progress]":
+        """Show the steps; what interrupts waits for the end of one, if this process is alone."""
+        with (
+            bar(f"Training {self.title}") as shown,
+            between_steps(shown, processes=self.fabric.world_size) as progress,
+        ):
+            yield progress
 
 
 @contextlib.contextmanager
-def launched(machines: "Machines", out: Path, *, resume: bool) -> "Iterator[Fabric]":
+def begin_training(
+    machines: "Machines",
+    options: FaceOptions,
+    glasses: Path | None,
+    out: Path,
+    title: str,
+    *,
+    resume: bool,
+) -> "Iterator[Begun]":
+    """Launch a training, and read what it is made on."""
+    from agns.training.parallel import first_then_others
+    from agns.training.run import Provenance
+
+    with _launched(machines, out, resume=resume) as fabric:
+        # The others find on the disk what the first one has decoded, drawn and downloaded.
+        photos = first_then_others(fabric, lambda: open_faces(options))
+        frames = first_then_others(fabric, lambda: open_glasses(glasses, count=2000))
+        about = Provenance(
+            source=options.source, center_crop=options.center_crop, command=command(*sys.argv[1:])
+        )
+        yield Begun(fabric, photos, frames, about, title)
+
+
+@contextlib.contextmanager
+def _launched(machines: "Machines", out: Path, *, resume: bool) -> "Iterator[Fabric]":
     """Start the processes of a training; all but the first are silent.
 
     Each process runs the command anew from its beginning.
@@ -79,11 +106,6 @@ def launched(machines: "Machines", out: Path, *, resume: bool) -> "Iterator[Fabr
         if interrupts.interrupted():
             sys.exit(interrupts.exit_code())
         raise
-
-
-def command_line() -> str:
-    """How this command was called, for the record."""
-    return command(*sys.argv[1:])
 
 
 def command(*words: object) -> str:

@@ -1,8 +1,9 @@
 """`agns recognize`: whom a recogniser sees."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -20,53 +21,8 @@ if TYPE_CHECKING:
 
     from agns.models.victim import Victim
 
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One identity."""
-
-    identity: str
-    probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """Whom one photo shows, the likeliest first."""
-
-    path: str
-    top: list[Choice]
-
-
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """How often some photos are recognised; None where there are none."""
-
-    photos: int
-    accuracy: float | None
-    balanced_accuracy: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class FolderAccuracy:
-    """How often a folder's photos are recognised, and those that training never saw."""
-
-    path: str
-    photos: int
-    accuracy: float | None
-    balanced_accuracy: float | None
-    not_trained_on: Accuracy
-    photos_of_unknown_identities: int
-    skipped: int
-    left_out: tuple[str, ...]
-    """A sentence for each picture that does not decode, and for each file that is no picture."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """One photo that was skipped, and why."""
-
-    path: str
-    left_out: str
+Found: TypeAlias = tuple[dict[str, object], Callable[[], None]]
+"""What JSON has of one path, and what says the same in words."""
 
 
 def recognize(
@@ -92,55 +48,38 @@ def recognize(
         # Which of a folder's photos it was trained on is told by photos cut as it saw them.
         crop = attacked_crop(victim, center_crop)
     seen = photos_seen(victim.metadata)
-    results: list[Choices | FolderAccuracy | LeftOut] = []
+    results: list[Found] = []
     bad: list[UnreadableImage] = []
     for path in paths:
         if path.is_dir():
             options = FaceOptions(
                 root=path, center_crop=crop, skip_unreadable=skip_unreadable, to_split=False
             )
-            results.append(_measured(frozen, options, seen))
+            results.append(_measure_folder(frozen, options, seen))
             continue
         try:
-            results.append(_first_choices(frozen, path, crop, top))
+            results.append(_recognize_photo(frozen, path, crop, top))
         except UnreadableImage as error:
             bad.append(error)
-            results.append(LeftOut(str(path), str(error)))
+            results.append(({"left_out": str(error)}, partial(say, f"Left out: {error}")))
     if bad and not skip_unreadable:
         raise UnreadableImage.together(bad)
-    if bad and all(isinstance(result, LeftOut) for result in results):
+    if len(bad) == len(paths):
         raise bad[-1]
     if as_json:
-        print_json([asdict(result) for result in results])
-        return
-    for result in results:
-        say(result.path)
-        if isinstance(result, Choices):
-            rows = [(choice.identity, f"{choice.probability:.3f}") for choice in result.top]
-            show(("identity", ">probability"), rows)
-        elif isinstance(result, LeftOut):
-            say(f"Left out: {result.left_out}")
-        else:
-            _show_folder(result)
-
-
-def _show_folder(result: FolderAccuracy) -> None:
-    everything = Accuracy(result.photos, result.accuracy, result.balanced_accuracy)
-    rows = [
-        (name, str(some.photos), percent(some.accuracy), percent(some.balanced_accuracy))
-        for name, some in (("all", everything), ("not trained on", result.not_trained_on))
-    ]
-    show(("", ">photos", ">accuracy", ">balanced"), rows)
-    if result.photos_of_unknown_identities:
-        say(
-            f"{result.photos_of_unknown_identities} photos of identities that the recogniser "
-            "does not know were left out."
+        print_json(
+            [
+                {"path": str(path), **result}
+                for path, (result, _) in zip(paths, results, strict=True)
+            ]
         )
-    for sentence in result.left_out[: result.skipped]:
-        say(sentence)
+        return
+    for path, (_, tell) in zip(paths, results, strict=True):
+        say(str(path))
+        tell()
 
 
-def _first_choices(recognizer: "Victim", path: Path, crop: int | None, top: int) -> Choices:
+def _recognize_photo(recognizer: "Victim", path: Path, crop: int | None, top: int) -> Found:
     import torch
 
     from agns.data.cache import decode_face
@@ -150,16 +89,16 @@ def _first_choices(recognizer: "Victim", path: Path, crop: int | None, top: int)
     with torch.no_grad():
         probabilities = recognizer(face).softmax(1)[0]
     values, indices = probabilities.topk(min(top, len(probabilities)))
-    return Choices(
-        str(path),
-        [
-            Choice(recognizer.identities[index], value)
-            for value, index in zip(values.tolist(), indices.tolist(), strict=True)
-        ],
+    names = [recognizer.identities[index] for index in indices.tolist()]
+    choices = list(zip(names, values.tolist(), strict=True))
+    rows = [(name, f"{value:.3f}") for name, value in choices]
+    return (
+        {"top": [{"identity": name, "probability": value} for name, value in choices]},
+        partial(show, ("identity", ">probability"), rows),
     )
 
 
-def _measured(recognizer: "Victim", options: FaceOptions, seen: frozenset[str]) -> FolderAccuracy:
+def _measure_folder(recognizer: "Victim", options: FaceOptions, seen: frozenset[str]) -> Found:
     import torch
 
     from agns.data.twins import were_seen
@@ -180,26 +119,34 @@ def _measured(recognizer: "Victim", options: FaceOptions, seen: frozenset[str]) 
     chosen, labels = faces.subset(known.nonzero()[:, 0]), labels[known]
     predicted = classify(recognizer, chosen).argmax(1)
 
-    def accuracy(some: "torch.Tensor") -> Accuracy:
-        if not some.any():
-            return Accuracy(0, None, None)
-        right = (predicted == labels)[some].float().mean()
-        return Accuracy(
-            int(some.sum()), float(right), balanced_accuracy(predicted[some], labels[some])
-        )
+    def accuracy(some: "torch.Tensor") -> dict[str, float | None]:
+        named, right = predicted[some], labels[some]
+        return {
+            "photos": len(right),
+            "accuracy": float((named == right).float().mean()) if len(right) else None,
+            "balanced_accuracy": balanced_accuracy(named, right) if len(right) else None,
+        }
 
     unseen = ~were_seen(chosen, seen)
-    whole = accuracy(torch.ones_like(unseen))
-    return FolderAccuracy(
-        path=str(options.root),
-        photos=whole.photos,
-        accuracy=whole.accuracy,
-        balanced_accuracy=whole.balanced_accuracy,
-        not_trained_on=accuracy(unseen),
-        photos_of_unknown_identities=int((~known).sum()),
-        skipped=len(faces.skipped),
-        left_out=(
-            *faces.skipped,
-            *(f"{one.name} was left out: {one.why}" for one in faces.left_out),
-        ),
-    )
+    parts = {"all": accuracy(torch.ones_like(unseen)), "not trained on": accuracy(unseen)}
+    unknown = int((~known).sum())
+
+    def tell() -> None:
+        rows = [
+            (name, str(part["photos"]), *(percent(part[key]) for key in list(part)[1:]))
+            for name, part in parts.items()
+        ]
+        show(("", ">photos", ">accuracy", ">balanced"), rows)
+        if unknown:
+            say(f"{unknown} photos of identities that the recogniser does not know were left out.")
+        for sentence in faces.skipped:
+            say(sentence)
+
+    passed_over = [f"{one.name} was left out: {one.why}" for one in faces.left_out]
+    return {
+        **parts["all"],
+        "not_trained_on": parts["not trained on"],
+        "photos_of_unknown_identities": unknown,
+        "skipped": len(faces.skipped),
+        "left_out": [*faces.skipped, *passed_over],
+    }, tell

@@ -1,7 +1,8 @@
 """Options made of the fields of settings: their names, types, defaults and docstrings.
 
-A command says whose options it has, by names, so that nothing is imported before it is called or
-its `--help` is asked for; its function asks for what the command line makes of them:
+A command says whose options it has, by names; its function asks for what the command line makes of
+them. Fields of a module that is not imported yet are read from its source, so that help comes
+without PyTorch:
 
     NETS = Settings("agns.training.gan:GanTraining")
 
@@ -24,14 +25,10 @@ its `--help` is asked for; its function asks for what the command line makes of 
 - Values out of range are refused by the settings' own class.
 """
 
-import ast
 import dataclasses
 import functools
-import importlib
 import inspect
-import itertools
 import re
-import textwrap
 import types
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -40,6 +37,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar, no_type_check
 import typer
 
 from agns.cli.given import Command
+from agns.cli.settings_fields import Field, read_fields
 from agns.errors import ConfigError
 from agns.settings import Range, kind_of
 
@@ -68,19 +66,14 @@ class Settings(NamedTuple):
     defaults: Mapping[str, str] | str = {}
     """What help says of defaults that are not the class's own, by fields, or of all of them."""
 
-    def fields(self) -> "list[dataclasses.Field[object]]":
+    def fields(self) -> "list[Field]":
         """Those that become options."""
+        module, _, name = self.source.partition(":")
         return [
             field
-            for field in dataclasses.fields(self.kind())
+            for field in read_fields(module, name)
             if field.name not in self.without and (not self.only or field.name in self.only)
         ]
-
-    def kind(self) -> "type[DataclassInstance]":
-        """The class."""
-        module, _, name = self.source.partition(":")
-        kind: type[DataclassInstance] = getattr(importlib.import_module(module), name)
-        return kind
 
 
 def with_settings(*settings: Settings) -> type[Command]:
@@ -107,24 +100,8 @@ def given_settings(kind: "type[DataclassInstance]") -> dict[str, object]:
     return dict(_GIVEN.get()[f"{kind.__module__}:{kind.__name__}"])
 
 
-def field_docstrings(kind: type) -> dict[str, str]:
-    """The docstring below each field of a class and of those that it derives from."""
-    found = {}
-    for one in reversed(kind.__mro__[:-1]):
-        (parsed,) = ast.parse(textwrap.dedent(inspect.getsource(one))).body
-        body = parsed.body if isinstance(parsed, ast.ClassDef) else []
-        for field, below in itertools.pairwise(body):
-            match field, below:
-                case (
-                    ast.AnnAssign(target=ast.Name(name)),
-                    ast.Expr(value=ast.Constant(value=str(text))),
-                ):
-                    found[name] = inspect.cleandoc(text)
-    return found
-
-
 class SettingsCommand(Command):
-    """A command with options for the fields of its `settings`."""
+    """A command with options for the fields of its `settings`, which may change between calls."""
 
     settings: tuple[Settings, ...] = ()
     made: tuple[Settings, ...] = ()
@@ -168,10 +145,9 @@ def _options(settings: tuple[Settings, ...]):
     """Options, as Typer makes them of a function's parameters."""
     parameters = {}
     for one in settings:
-        texts = field_docstrings(one.kind())
         for field in one.fields():
             told = one.defaults if isinstance(one.defaults, str) else one.defaults.get(field.name)
-            parameters.setdefault(field.name, _parameter(field, texts.get(field.name, ""), told))
+            parameters.setdefault(field.name, _parameter(field, told))
 
     def stand_in() -> None:
         pass
@@ -184,7 +160,7 @@ def _options(settings: tuple[Settings, ...]):
 
 
 @no_type_check
-def _parameter(field, text: str, told: str | None) -> inspect.Parameter:
+def _parameter(field: Field, told: str | None) -> inspect.Parameter:
     kind = kind_of(field.type)
     flag, plain, more = f"--{field.name.replace('_', '-')}", kind.plain, {}
     if kind.many and plain in (int, float):
@@ -194,12 +170,9 @@ def _parameter(field, text: str, told: str | None) -> inspect.Parameter:
         plain = types.GenericAlias(list, (plain,))
     elif plain is bool:
         flag += f"/--no-{flag[2:]}"
-    default = field.default
-    if field.default_factory is not dataclasses.MISSING:
-        default = field.default_factory()
-    required = default is dataclasses.MISSING
-    told = "" if required else told or _shown(default)
-    text = _help(text, kind.range) + (f"  [default: {told}]" if told else "")
+    required = field.default is dataclasses.MISSING
+    told = "" if required else told or _shown(field.default)
+    text = _help(field.text, kind.range) + (f"  [default: {told}]" if told else "")
     option = typer.Option(flag, help=text, **more)
     # None where nothing is given: the settings themselves say what that comes to.
     return inspect.Parameter(

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from agns.data.faces import FaceSet
-    from agns.evaluation.survival import SurvivalPoint
 
 
 def survive(
@@ -64,7 +63,7 @@ def survive(
     prepare()
     if unknown := [name for name in axis or () if name not in AXES]:
         raise ConfigError(f"there is no axis {unknown[0]!r}: choose from {', '.join(AXES)}")
-    report = _read_result(result)
+    report, held_out = _read_result(result)
     victim = load_victim(recognizer, device)
     subject, target = str(report["subject"]), report["target"]
     experiment = AttackSpec(
@@ -78,7 +77,6 @@ def survive(
         root=faces, center_crop=_center_crop(report, victim.metadata), to_split=False
     )
     own = open_subject(options, subject, victim.recognizer.identities)
-    held_out = _held_out(report, result)
     chosen = _places(own, held_out, report, result)
     were = were_seen(own, photos_seen(victim.metadata)).tolist()
     if known := [own.photos[place] for place in chosen if were[place]]:
@@ -117,15 +115,15 @@ def survive(
     aim = "dodges" if target is None else f"as {target}"
     draw_survival(result / "survival.png", points, title=f"{subject} {aim}, before the camera")
     rows = [
-        (point.axis, f"{point.value:g}", *map(percent, _rates(point)))
+        (
+            point.axis,
+            f"{point.value:g}",
+            *(percent(part.success_rate) for part in (point.worn, point.benign, point.bare)),
+        )
         for point in points
-    ]  # fmt: skip
+    ]
     show(("", ">value", ">this frame", ">benign frames", ">no frame"), rows)
     say(f"Wrote {result / 'survival.json'} and survival.png beside it.")
-
-
-def _rates(point: "SurvivalPoint") -> tuple[float | None, ...]:
-    return tuple(part.success_rate for part in (point.worn, point.benign, point.bare))
 
 
 def _center_crop(report: "Mapping[str, object]", metadata: "Mapping[str, object]") -> int | None:
@@ -146,44 +144,29 @@ def _places(
     from agns.data.selection import composed
     from agns.errors import ConfigError
 
-    digests = report.get("held_out_digests")
-    known = isinstance(digests, list) and len(digests) == len(held_out)
-    wanted = list(map(composed, held_out))
-    if isinstance(digests, list) and known:
-        wanted = list(map(str, digests))
-    there: dict[str, dict[int, str]] = {}
-    for place, (sign, name) in enumerate(
-        zip(own.digests if known else own.photos, own.photos, strict=True)
-    ):
-        there.setdefault(sign, {})[place] = name
-    found = []
-    for sign, name in zip(wanted, map(composed, held_out), strict=True):
+    names, digests = list(map(composed, held_out)), report.get("held_out_digests")
+    wanted, signs = names, own.photos
+    if isinstance(digests, list) and len(digests) == len(names):
+        wanted, signs = list(map(str, digests)), own.digests
+    left, found, missing = list(range(len(own))), [], []
+    for sign, name in zip(wanted, names, strict=True):
         # Pictures of one photo count as it, and are told apart by their names.
-        left = there.get(sign, {})
-        chosen = min(left, key=lambda one: (left[one] != name, one), default=None)
-        if chosen is not None:
-            del left[chosen]
-        found.append(chosen)
-    if missing := [name for name, place in zip(held_out, found, strict=True) if place is None]:
+        alike = [place for place in left if signs[place] == sign]
+        if not alike:
+            missing.append(name)
+            continue
+        found.append(min(alike, key=lambda place: (own.photos[place] != name, place)))
+        left.remove(found[-1])
+    if missing:
         raise ConfigError(
             f"{len(missing)} of the {len(held_out)} photos that {result} was scored on are not "
             f"among these faces, {missing[0]} being one: give the folder of the attack with --faces"
         )
-    return [place for place in found if place is not None]
+    return found
 
 
-def _held_out(report: "Mapping[str, object]", directory: Path) -> list[str]:
-    from agns.errors import DataError
-
-    photos = report["photos"]
-    listed = photos.get("held_out") if isinstance(photos, dict) else None
-    if not isinstance(listed, list) or not listed or not all(isinstance(n, str) for n in listed):
-        raise DataError(f"{directory / 'result.json'} lists no held-out photos")
-    return listed
-
-
-def _read_result(directory: Path) -> "Mapping[str, object]":
-    """The content of an attack's `result.json`.
+def _read_result(directory: Path) -> "tuple[Mapping[str, object], list[str]]":
+    """The content of an attack's `result.json`, and the photos that it held out.
 
     Raises:
         ConfigError: There is none, or the attack was physical.
@@ -203,4 +186,8 @@ def _read_result(directory: Path) -> "Mapping[str, object]":
             f"{directory} is a physical attack, whose photos wear the marked frame already: the "
             "camera needs bare faces"
         )
-    return report
+    photos = report["photos"]
+    listed = photos.get("held_out") if isinstance(photos, dict) else None
+    if not isinstance(listed, list) or not listed or not all(isinstance(n, str) for n in listed):
+        raise DataError(f"{path} lists no held-out photos")
+    return report, listed

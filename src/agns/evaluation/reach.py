@@ -14,7 +14,7 @@ from jaxtyping import Bool
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from agns.evaluation.figures import save_figure
+from agns.evaluation.plots import save_figure
 from agns.evaluation.statistics import mean_interval
 from agns.types import Chosen
 

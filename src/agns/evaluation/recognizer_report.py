@@ -9,7 +9,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from agns.data.faces import FaceSet
-from agns.evaluation.figures import draw_captioned, draw_confusion
+from agns.evaluation.plots import draw_captioned, draw_confusion
 from agns.evaluation.report import Picture, Section, Table, write_report
 from agns.models.recognizer import Recognizer
 from agns.storage import write_json
@@ -78,30 +78,17 @@ def report_recognizer(
 ) -> None:
     """Write `report.html`, with its pictures and `identities.json` beside it.
 
-    Args:
-        recognizer: In evaluation mode.
-        test: Photos of its identities that it was not trained on.
-        scores: Its scores on them.
-        out: The run directory.
-        recipe: How it was trained, for the record.
-        saved_anew: How many photos of all, for training and tests, are another one saved anew.
-        progress: Told of every batch of photos.
+    The recogniser is in evaluation mode, and was not trained on the photos; of all photos, for
+    training and tests, `saved_anew` are another one saved anew.
     """
     probabilities = classify(recognizer, test, progress=progress).softmax(1)
     surest, predicted = probabilities.max(1)
     matrix = confusion_matrix(test.labels, predicted, len(test.identities))
     rows = score_identities(matrix, test.identities)
+    keys = ("photos", "recognized", "accuracy", "mistaken_for")
     write_json(
         out / "identities.json",
-        {
-            row.identity: {
-                "photos": row.photos,
-                "recognized": row.recognized,
-                "accuracy": row.accuracy,
-                "mistaken_for": row.mistaken_for,
-            }
-            for row in rows
-        },
+        {row.identity: {key: getattr(row, key) for key in keys} for row in rows},
     )
     draw_confusion(out / "confusion.png", matrix, test.identities)
     wrong = torch.nonzero(predicted != test.labels)[:, 0]
@@ -135,11 +122,9 @@ def report_recognizer(
             ),
             Section(
                 title="Worst mistakes",
-                words=[
-                    f"{len(wrong)} of {len(test)} photos are named wrongly."
-                    if len(wrong)
-                    else "No photo is named wrongly."
-                ],
+                words=[f"{len(wrong)} of {len(test)} photos are named wrongly."]
+                if len(wrong)
+                else ["No photo is named wrongly."],
                 pictures=pictures,
             ),
             Section(

@@ -10,8 +10,8 @@ import torch
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.result import AttackResult, Reason, save_result
 from agns.errors import AttackError, ConfigError
-from agns.evaluation.figures import draw_before_after, draw_history
 from agns.evaluation.metrics import SplitSuccess
+from agns.evaluation.plots import draw_before_after, draw_history
 from agns.evaluation.stealth import BenignRange, Stealth
 from agns.storage import write_json
 from agns.types import Faces, Logits

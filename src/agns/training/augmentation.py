@@ -24,24 +24,19 @@ def uniform(count: int, low: float, high: float, *, generator: torch.Generator) 
 def wear_some(
     faces: Faces,
     frames: Glasses,
-    dose: Int64[Tensor, "batch choices"],
+    choices: Int64[Tensor, "batch choices"],
     *,
     count: int,
     generator: torch.Generator,
 ) -> Faces:
-    """Put benign frames on the first `count` of a batch, each one of its photo's own dose.
+    """Put benign frames on the first `count` of a batch of faces in [0, 1].
 
-    Args:
-        faces: Canonical faces in [0, 1], in random order.
-        frames: 64x176 frames, as bytes.
-        dose: For each photo, the frames that it may wear, as places in `frames`.
-        count: How many of the batch wear one.
-        generator: Source of the choice.
+    `choices` has, for each photo, the frames that it may wear, as places in `frames`.
     """
     if count == 0:
         return faces
-    chosen = torch.randint(dose.shape[1], (count, 1), generator=generator)
-    worn = from_pixels(frames[dose[:count].gather(1, chosen)[:, 0]].to(faces.device))
+    drawn = torch.randint(choices.shape[1], (count, 1), generator=generator)
+    worn = from_pixels(frames[choices[:count].gather(1, drawn)[:, 0]].to(faces.device))
     mask = silhouette().to(faces.device)
     return torch.cat([wear(faces[:count], place(worn), mask), faces[count:]])
 
@@ -57,13 +52,8 @@ def move_randomly(
 ) -> Images:
     """Turn, zoom, shift and mirror each picture about its centre; black comes in at the edges.
 
-    Args:
-        images: Any size, in [0, 1].
-        turn: Largest angle in degrees, either way.
-        zoom: Largest change of size, as a share, either way.
-        shift: Largest shift, as a share of the width, either way.
-        flip: Mirror half of them.
-        generator: Source of the draws.
+    Pictures are in [0, 1]. The most, either way, are `turn` degrees, `zoom` as a share of the size,
+    and `shift` as a share of the width; with `flip`, half of them are mirrored.
     """
     count, _, height, width = images.shape
     angle = uniform(count, -turn, turn, generator=generator) * math.pi / 180
@@ -85,12 +75,9 @@ def move_randomly(
 
 
 def relight(images: Images, *, amount: float, generator: torch.Generator) -> Images:
-    """Change brightness, contrast, saturation and colour balance of each picture at random.
+    """Change brightness, contrast, saturation and colour balance of pictures in [0, 1] at random.
 
-    Args:
-        images: Any size, in [0, 1].
-        amount: Largest change of each, as a share.
-        generator: Source of the draws.
+    Each changes by a share of `amount` at most.
     """
     count = len(images)
 
@@ -107,13 +94,9 @@ def relight(images: Images, *, amount: float, generator: torch.Generator) -> Ima
 
 
 def erase(images: Images, *, share: float, largest: float, generator: torch.Generator) -> Images:
-    """Cover a random rectangle of some pictures with one random colour.
+    """Cover a random rectangle of a share of the pictures, in [0, 1], with one random colour.
 
-    Args:
-        images: Any size, in [0, 1].
-        share: Part of the pictures that lose a rectangle.
-        largest: Its largest side, as a share of the picture's.
-        generator: Source of the draws.
+    Its sides are up to `largest`, as a share of the picture's.
     """
     count, _, height, width = images.shape
     chosen = torch.rand(count, generator=generator) < share

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from PIL import Image as PilImage
@@ -15,15 +16,14 @@ from torch.nn import functional
 from agns.decoding import read_pixels
 from agns.errors import ConfigError, DataError, WeightsError
 from agns.images import from_pixels, tile, write_image
-from agns.models.checkpoint import fill
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
 from agns.models.layout import lay_channels_last
 from agns.run_directory import RunDirectory
-from agns.storage import under
-from agns.training.optimizer_state import pack_optimizer, unpack_optimizer
-from agns.training.precision import autocast, resolve_precision
-from agns.training.recorded import frames_as_begun, record_frames
-from agns.training.stepping import move_average
+from agns.settings import Batch, Count, Range, Rate, Seed, Weight, check_settings
+from agns.training.precision import Precision, autocast, resolve_precision
+from agns.training.resume_state import pack, unpack
+from agns.training.run import frames_as_begun, record_frames
+from agns.training.trainer import move_average
 from agns.types import Frames, Pixels, Progress, silent
 from agns.writing import replacing
 
@@ -32,58 +32,47 @@ from agns.writing import replacing
 class GanTraining:
     """How the generator and the discriminator are trained."""
 
-    epochs: int = 14
+    epochs: Count = 14
     """Passes over the eyeglasses."""
 
-    batch: int = 32
+    batch: Batch = 32
     """Real frames in a step, and as many generated ones.
 
     Mini-batch discrimination sums over a batch, so that this is also the batch in which the
     discriminator judges well later."""
 
-    generator_rate: float = 2e-4
+    generator_rate: Rate = 2e-4
     """Adam's learning rate for the generator."""
 
-    discriminator_rate: float = 2e-4
+    discriminator_rate: Rate = 2e-4
     """Adam's learning rate for the discriminator."""
 
-    smoothing: float = 0.9
+    smoothing: Annotated[float, Range("(0.5, 1]")] = 0.9
     """What the discriminator is told of real frames; generated ones are 0 (one-sided)."""
 
-    noise: float = 0.1
+    noise: Weight = 0.1
     """Deviation of the noise on all that the discriminator sees at first; falls to 0 at the end.
 
     Without it the discriminator tells the two apart by a single pixel, and the generator learns
     nothing more (Arjovsky & Bottou 2017, section 3)."""
 
-    lead: float = 0.2
+    lead: Annotated[float, Range("[0, 0.5)")] = 0.2
     """The discriminator sits a step out when its mean belief in the generated frames is below
-    this, in [0, 0.5): a discriminator that has run away teaches nothing."""
+    this: a discriminator that has run away teaches nothing."""
 
-    averaging: float = 0.998
+    averaging: Annotated[float, Range("[0, 1)")] = 0.998
     """Decay per step of the moving average of the generator's weights, which is what is kept."""
 
-    precision: str = "auto"
-    """Of both networks' passes; see `agns.training.precision.Precision`. Holds what "auto" comes
-    to on this machine."""
+    precision: Precision = "auto"
+    """Of the networks' steps. auto takes bf16 where the processor has instructions for it.
 
-    seed: int = 0
+    The field holds what auto comes to on this machine."""
+
+    seed: Seed = 0
     """Seed of the weights and every draw."""
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 2:
-            raise ConfigError(
-                f"epochs must be at least 1 and batch at least 2, got {self.epochs}, {self.batch}"
-            )
-        for rate in (self.generator_rate, self.discriminator_rate):
-            if not 0 < rate < math.inf:
-                raise ConfigError(f"learning rates must be positive and finite, got {rate}")
-        if not 0.5 < self.smoothing <= 1:
-            raise ConfigError(f"smoothing must lie in (0.5, 1], got {self.smoothing}")
-        if not 0 <= self.lead < 0.5:
-            raise ConfigError(f"lead must lie in [0, 0.5), got {self.lead}")
-        if not 0 <= self.noise < math.inf or not 0 <= self.averaging < 1:
-            raise ConfigError("noise must be at least 0 and averaging in [0, 1)")
+        check_settings(self)
         object.__setattr__(self, "precision", resolve_precision(self.precision))
 
 
@@ -131,15 +120,15 @@ def train_gan(
     for network in (generator, discriminator):
         lay_channels_last(network).train()
     optimizers = {
-        "generator": torch.optim.Adam(
-            generator.parameters(), lr=config.generator_rate, betas=(0.5, 0.999), fused=True
-        ),
-        "discriminator": torch.optim.Adam(
-            discriminator.parameters(), lr=config.discriminator_rate, betas=(0.5, 0.999), fused=True
-        ),
+        name: torch.optim.Adam(network.parameters(), lr=rate, betas=(0.5, 0.999), fused=True)
+        for name, network, rate in (
+            ("generator", generator, config.generator_rate),
+            ("discriminator", discriminator, config.discriminator_rate),
+        )
     }
-    networks: dict[str, nn.Module] = {
-        "generator": generator, "discriminator": discriminator, "averaged": averaged
+    parts: dict[str, nn.Module | torch.optim.Optimizer] = {
+        "generator": generator, "discriminator": discriminator, "averaged": averaged,
+        **{f"{name}_optimizer": optimizer for name, optimizer in optimizers.items()},
     }  # fmt: skip
     steps = len(glasses) // config.batch
     total = steps * config.epochs
@@ -151,10 +140,7 @@ def train_gan(
     if saved is not None:
         tensors, counters = saved
         path = out / "checkpoint.safetensors"
-        for name, filled in networks.items():
-            fill(filled, under(tensors, name), path)
-        for name, optimizer in optimizers.items():
-            unpack_optimizer(optimizer, f"{name}_optimizer", tensors, path)
+        unpack(parts, tensors, path)
         try:
             random.set_state(tensors["random"])
         except (KeyError, RuntimeError, TypeError) as error:
@@ -166,17 +152,7 @@ def train_gan(
 
     def keep(epoch: int, seconds: float, amid: Mapping[str, Tensor]) -> None:
         run.save_checkpoint(
-            {
-                **{
-                    f"{name}.{key}": tensor
-                    for name, network in networks.items()
-                    for key, tensor in network.state_dict().items()
-                },
-                **pack_optimizer(optimizers["generator"], "generator_optimizer"),
-                **pack_optimizer(optimizers["discriminator"], "discriminator_optimizer"),
-                "random": random.get_state(),
-                **amid,
-            },
+            {**pack(parts), "random": random.get_state(), **amid},
             {
                 "epoch": epoch, "step": step, "seconds": seconds,
                 **{f"sum_{name}": value for name, value in sums.items()},

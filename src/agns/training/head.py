@@ -18,12 +18,12 @@ from agns.models.recognizer import Recognizer
 from agns.models.start import Start
 from agns.models.victim import freeze
 from agns.training.augmentation import wear_some
-from agns.training.material import Material, gather
 from agns.training.parallel import draws_at
 from agns.training.recipe import RecognizerTraining, photo_weights, rate_share, set_rate
-from agns.training.recognizer import begin_recognizer
+from agns.training.recognizer_run import RecognizerRun, begin_recognizer
 from agns.training.recognizer_scores import RecognizerScores
-from agns.training.run import Provenance, RecognizerRun
+from agns.training.run import Provenance
+from agns.training.training_data import TrainingData, build_training_data
 from agns.types import Pixels, Progress, silent
 
 
@@ -40,42 +40,31 @@ def train_head(
 ) -> tuple[Recognizer, RecognizerScores]:
     """Train a head on a frozen backbone, test it, and write the run as `train_recognizer` does.
 
-    The backbone sees each photo without a frame and with each frame of its dose, as they are and
-    mirrored: there is no other augmentation. It takes minutes, so that there is no checkpoint.
+    The backbone sees each photo without a frame and with each frame that it may wear, as they are
+    and mirrored: there is no other augmentation. It takes minutes, so there is no checkpoint.
 
-    Args:
-        faces: Photos of all identities.
-        glasses: 64x176 benign frames as bytes; the last tenth is kept for testing.
-        config: The recipe; its sizes, averaging and erasing have no part in this.
-        out: Run directory.
-        start: The backbone.
-        about: Where the photos come from, for the record.
-        device: Where the backbone runs.
-        progress: Told of every batch of descriptors, then of every epoch, then of the tests.
-
-    Raises:
-        ConfigError: The settings do not fit the faces, the backbone or the directory.
-        DataError: The loss is no longer finite.
+    The recipe's sizes, averaging and erasing have no part in this. Progress is told of every batch
+    of descriptors, then of every epoch, then of the tests. Errors are those of `train_recognizer`.
     """
     draws = torch.Generator().manual_seed(config.seed)
     recognizer = begin_recognizer(config.arch, faces.identities, start, generator=draws).eval()
-    material = gather(faces, glasses, config, start=start, generator=draws)
+    data = build_training_data(faces, glasses, config, start=start, generator=draws)
     training = RecognizerRun(
-        out=out, config=config, material=material, about=about, start=start, precision="32-true"
+        out=out, config=config, data=data, about=about, start=start, precision="32-true"
     )
     run = training.open(resume=False)
     begun = time.perf_counter()
     # Validation photos are described with the training photos, and kept apart by their places.
-    places = torch.cat([material.training, material.validation])
-    described = describe(recognizer.to(device), material, places, progress=progress).to(device)
+    places = torch.cat([data.split.training, data.split.validation])
+    described = describe(recognizer.to(device), data, places, progress=progress).to(device)
     labels = faces.labels[places].to(device)
-    count = len(material.training)
+    count = len(data.split.training)
 
     head, best = recognizer.head.train(), copy.deepcopy(recognizer.head)
     optimizer = torch.optim.AdamW(
         head.parameters(), lr=config.rate, weight_decay=config.weight_decay, fused=True
     )
-    weights = photo_weights(faces.labels[material.training], config.balance)
+    weights = photo_weights(faces.labels[data.split.training], config.balance)
     steps = max(1, count // config.batch)
     lowest, idle = math.inf, 0
     for epoch in range(config.epochs):
@@ -98,7 +87,7 @@ def train_head(
         row = {"epoch": epoch + 1, "loss": sum(losses) / len(losses)}
         if not math.isfinite(row["loss"]):
             raise DataError(f"the loss is {row['loss']} in epoch {epoch + 1}: lower the rate")
-        if len(material.validation):
+        if len(data.split.validation):
             row["validation_loss"] = _loss_on(head, described[count:], labels[count:])
         run.log(row)
         progress(epoch + 1, config.epochs, {"loss": row["loss"]})
@@ -119,35 +108,31 @@ def train_head(
 @torch.no_grad()
 def describe(
     recognizer: Recognizer,
-    material: Material,
+    data: TrainingData,
     places: Int64[Tensor, " photos"],
     *,
     progress: Progress = silent,
 ) -> Float[Tensor, "photos views descriptor"]:
-    """Descriptors of photos, each as it is and mirrored, then with each frame of its dose so.
+    """Descriptors of the photos at some places by a backbone in evaluation mode.
 
-    Args:
-        recognizer: Its backbone describes, in evaluation mode.
-        material: Holds photos and frames.
-        places: The photos.
-        progress: Told of every batch.
+    Each is described as it is and mirrored, then so with each frame that it may wear.
     """
     device = next(recognizer.parameters()).device
     frozen = freeze(recognizer)
     frozen.head = torch.nn.Identity()
-    choices = material.dose.shape[1]
+    choices = data.frame_choices.shape[1]
     described = []
     batches = places.split(max(1, 64 // (2 * (choices + 1))))
     for done, batch in enumerate(batches):
-        bare = from_pixels(material.faces.pixels[batch].to(device))
+        bare = from_pixels(data.faces.pixels[batch].to(device))
         views = []
         for choice in range(choices + 1):
             worn = bare
             if choice:
-                own = material.dose[batch, choice - 1 : choice]
-                # A dose of one leaves nothing to draw.
+                own = data.frame_choices[batch, choice - 1 : choice]
+                # One frame leaves nothing to draw.
                 worn = wear_some(
-                    bare, material.glasses, own, count=len(bare), generator=torch.Generator()
+                    bare, data.glasses, own, count=len(bare), generator=torch.Generator()
                 )
             views += [worn, worn.flip(3)]
         size = recognizer.contract.size

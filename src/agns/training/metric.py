@@ -1,7 +1,6 @@
 """Pretraining OpenFace as an embedding: triplets with semi-hard negatives, in a visible loop."""
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,25 +17,19 @@ from agns.geometry import resize
 from agns.models.backbone import Backbone
 from agns.models.initialization import draw_weights
 from agns.models.openface import OpenFace
-from agns.run_directory import RunDirectory
 from agns.storage import write_json
-from agns.training.joining import join_over_processes
-from agns.training.material import Material, augment, split_glasses, split_photos, wearing_in
-from agns.training.parallel import (
-    Machines,
-    draws_at,
-    on_first,
-    precision_of,
-    share_of,
+from agns.training.parallel import Machines, draws_at, on_first, precision_of, share_of
+from agns.training.run import Provenance, frames_as_begun, open_run, photos_as_begun
+from agns.training.sync_batchnorm import gather_over_processes
+from agns.training.trainer import Trainer
+from agns.training.training_data import (
+    PhotoSplit,
+    TrainingData,
+    augment,
+    split_glasses,
+    split_photos,
+    wearing_in,
 )
-from agns.training.recorded import (
-    frames_as_begun,
-    photos_as_begun,
-    record_frames,
-    record_photos,
-)
-from agns.training.run import Provenance
-from agns.training.stepping import Stepper
 from agns.training.triplets import MetricTraining, draw_batch, triplet_loss
 from agns.training.verification import (
     Pairs,
@@ -99,8 +92,9 @@ def train_metric(
     """
     fabric = fabric or Machines(accelerator="cpu", precision="32").open()
     rank, processes = fabric.global_rank, fabric.world_size
+    batch = config.identities * config.photos
     # Refused before anything is written.
-    share_of(torch.arange(config.identities * config.photos), rank=rank, processes=processes)
+    share_of(torch.arange(batch), rank=rank, processes=processes)
     split = None
     if resume:
         faces, split = photos_as_begun(out, faces)
@@ -115,113 +109,82 @@ def train_metric(
     )
     own_glasses, unseen_glasses = split_glasses(glasses)
     order = torch.randperm(len(faces.identities), generator=draws).tolist()
-    verified = max(4, round(config.verified_fraction * len(order)))
     names = [faces.identities[index] for index in order]
+    count = max(4, round(config.verified_fraction * len(order)))
+    verified, others = sorted(names[:count]), sorted(names[count:])
     kept = faces.subset(split.training)
-    trained = [kept.places_of(name) for name in sorted(names[verified:])]
+    trained = [kept.places_of(name) for name in others]
     if len(trained) < config.identities:
         raise ConfigError(
             f"a step takes {config.identities} identities, and {len(trained)} are left to train on"
         )
-    pairs = draw_pairs(kept, sorted(names[:verified]), generator=draws)
+    pairs = draw_pairs(kept, verified, generator=draws)
     everyone = torch.cat(trained).sort().values
-    material = Material(
-        faces=kept,
-        training=everyone,
-        validation=everyone[:0],
-        test=everyone[:0],
-        glasses=own_glasses,
-        unseen_glasses=unseen_glasses,
-        dose=torch.arange(len(own_glasses))[None].expand(len(kept), -1),
-    )
-    precision = precision_of(fabric)
-    origin = {"source": about.source, "center_crop": about.center_crop, "precision": precision}
-
-    def open_run() -> RunDirectory:
-        record = {
-            **asdict(config), "center_crop": about.center_crop, "precision": precision,
-            "processes": processes, "identities_trained": len(trained),
-            "identities_verified": sorted(names[:verified]), "photos_kept": len(everyone),
-        }  # fmt: skip
-        if not resume:
-            record_photos(out, faces, split)
-            record_frames(out, glasses)
-        return RunDirectory(
-            out, record, resume=resume, command=about.command, origin={"source": about.source}
-        )
-
-    run = on_first(fabric, open_run)
-    steps = max(1, len(everyone) // (config.identities * config.photos))
-    stepper = Stepper(
-        network, fabric, name="network", rate=config.rate, warm_up=config.warm_up,
-        weight_decay=config.weight_decay, averaging=config.averaging,
-        steps=steps, epochs=config.epochs,
+    data = TrainingData(
+        kept, PhotoSplit(everyone, everyone[:0], everyone[:0]), own_glasses, unseen_glasses,
+        frame_choices=torch.arange(len(own_glasses))[None].expand(len(kept), -1),
     )  # fmt: skip
-    begin, seconds = 0, 0.0
-    if resume and (counters := stepper.load(out)) is not None:
-        begin, seconds = int(counters["epoch"]), counters["seconds"]
+    precision = precision_of(fabric)
+    record = {
+        **asdict(config), "precision": precision, "processes": processes,
+        "identities_trained": len(trained), "identities_verified": verified,
+        "photos_kept": len(everyone),
+    }  # fmt: skip
+    run = on_first(
+        fabric, lambda: open_run(out, record, about, faces, split, glasses, resume=resume)
+    )
+    steps = max(1, len(everyone) // batch)
+    trainer = Trainer(network, fabric, config, run, name="network", steps=steps, progress=progress)
+    counters = trainer.load(out) if resume else None
+    begin = 0 if counters is None else int(counters["epoch"])
 
     for epoch in range(begin, config.epochs):
-        started, before = time.perf_counter(), len(stepper.losses)
-        for place in range(before, steps):
-            step = epoch * steps + place
+        # A run that was interrupted has taken some of the steps.
+        for place in range(len(trainer.losses), steps):
             joint = draw_batch(
                 trained, config.identities, config.photos,
                 generator=draws_at(config.seed, epoch, place),
             )  # fmt: skip
             # The first of a batch wear glasses, so that they must not all be of one identity.
-            joint = joint[
-                torch.randperm(len(joint), generator=draws_at(config.seed, epoch, place, -1))
-            ]
+            mixing = draws_at(config.seed, epoch, place, -1)
+            joint = joint[torch.randperm(batch, generator=mixing)]
             shares = [
                 share_of(joint, rank=other, processes=processes) for other in range(processes)
             ]
-            labels = kept.labels[torch.cat(shares)]
             images = augment(
-                material, shares[rank], SIZE,
+                data, shares[rank], SIZE,
                 wearing=wearing_in(joint, config.glasses_share, rank=rank, processes=processes),
                 erased_share=config.erased_share, device=fabric.device,
                 generator=draws_at(config.seed, epoch, place, rank),
             )  # fmt: skip
-            embeddings = join_over_processes(stepper.forward(2 * images - 1).float())
-            loss = triplet_loss(embeddings, labels.to(fabric.device), config.margin)
-            stepper.take(step, loss)
-            elapsed = time.perf_counter() - started
-            speed = (place + 1 - before) * len(joint) / elapsed
-            counters = {"epoch": epoch, "seconds": seconds + elapsed}
-            stepper.tell(progress, step, speed, run, counters)
-        mean = stepper.end_epoch()
+            embeddings = gather_over_processes(trainer.forward(2 * images - 1).float())
+            labels = kept.labels[torch.cat(shares)].to(fabric.device)
+            loss = triplet_loss(embeddings, labels, config.margin)
+            trainer.step(epoch * steps + place, loss, images=batch, counters={"epoch": epoch})
+        mean = trainer.end_epoch()
         if run is not None:
-            scores = score_verification(compare(stepper.averaged, kept, pairs), pairs, kept)
-            run.log(
-                {
-                    "epoch": epoch + 1,
-                    "loss": mean,
-                    "verification_accuracy": scores.accuracy,
-                    "auc": scores.auc,
-                    "eer": scores.eer,
-                }
-            )
-            seconds += time.perf_counter() - started
-            stepper.save(run, {"epoch": epoch + 1, "seconds": seconds})
+            scores = score_verification(compare(trainer.averaged, kept, pairs), pairs, kept)
+            figures = {"verification_accuracy": scores.accuracy, "auc": scores.auc}
+            run.log({"epoch": epoch + 1, "loss": mean, **figures, "eer": scores.eer})
+            trainer.save({"epoch": epoch + 1})
         fabric.barrier()
 
     with torch.device("meta"):
         backbone = Backbone("of")
-    backbone.backbone = stepper.averaged.cpu()
+    backbone.backbone = trainer.averaged.cpu()
 
     def finish() -> tuple[VerificationScores, Mapping[str, Sequence[float]]]:
-        similarity = compare(stepper.averaged, kept, pairs)
+        similarity = compare(trainer.averaged, kept, pairs)
         scores, curve = score_verification(similarity, pairs, kept), roc_curve(similarity, pairs)
         write_json(out / "roc.json", curve)
-        more = {
-            "training_seconds": round(seconds, 1),
-            "saved_anew": count_saved_anew(faces, find_twins(faces)),
-        }
+        anew = count_saved_anew(faces, find_twins(faces))
+        more = {"training_seconds": round(trainer.seconds, 1), "saved_anew": anew}
         write_json(out / "scores.json", {**asdict(scores), **more})
         backbone.record = {
             "recipe": json.loads(json.dumps(asdict(config))),
-            **origin,
+            "source": about.source,
+            "center_crop": about.center_crop,
+            "precision": precision,
             "scores": asdict(scores),
             "training_photos": [kept.digests[i] for i in everyone.tolist()],
         }

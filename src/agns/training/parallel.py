@@ -13,6 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, distributed
 
 from agns.errors import AgnsError, ConfigError
+from agns.settings import Count, check_settings
 from agns.training.precision import has_fast_bfloat16
 
 FabricPrecision: TypeAlias = Literal["auto", "32", "bf16-mixed", "16-mixed"]
@@ -26,24 +27,22 @@ class Machines:
     """What a training runs on. The joint batch, and so the recipe, is the same on all."""
 
     accelerator: Accelerator = "auto"
-    """`auto` takes a GPU where there is one."""
+    """auto takes a GPU where there is one."""
 
-    devices: int = 1
-    """Processes on each machine: GPUs, or shares of a processor."""
+    devices: Count = 1
+    """Processes on each machine, one a GPU where there are any."""
 
-    num_nodes: int = 1
-    """Machines, each started by `torchrun` or the like."""
+    num_nodes: Count = 1
+    """Machines; start each with torchrun."""
 
     strategy: Strategy = "auto"
-    """How processes work together: `ddp` where there are several."""
+    """How processes work together; several always as ddp."""
 
     precision: FabricPrecision = "auto"
-    """Of the forward and backward pass."""
+    """Of the networks' steps. auto takes bf16-mixed where the hardware is fast at it."""
 
     def __post_init__(self) -> None:
-        for name in ("devices", "num_nodes"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_settings(self)
         if self.precision == "16-mixed" and not self._on_gpu():
             raise ConfigError("precision 16-mixed needs a GPU: take 32 or bf16-mixed")
         if self.accelerator == "cuda" and not torch.cuda.is_available():
@@ -194,10 +193,7 @@ def share_of(batch: Tensor, *, rank: int, processes: int) -> Tensor:
 
 
 def draws_at(seed: int, *place: int) -> torch.Generator:
-    """A generator of its own for one place of a training, such as (epoch, step, rank).
-
-    Draws then depend on nothing that ran before, and a resumed run needs no state.
-    """
+    """A generator for one place of a training, such as (epoch, step, rank): it needs no state."""
     # NumPy's seed sequences take (1,) and (1, 0) for the same.
     own = hashlib.sha256(repr((seed, *place)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(own[:7]))

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from agns.errors import ConfigError
+from agns.settings import Batch, Count, Part, Range, Rate, Seed, Share, Weight, check_settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,44 +19,44 @@ class RecognizerTraining:
     arch: str = "of10"
     """Architecture, as `agns models` names it; `of` and `vgg` take any number of identities."""
 
-    epochs: int = 40
+    epochs: Count = 40
     """Passes over the training photos, at most."""
 
-    batch: int = 64
+    batch: Batch = 64
     """Photos in a step, over all processes."""
 
-    rate: float = 2e-3
+    rate: Rate = 2e-3
     """Largest learning rate of AdamW."""
 
-    weight_decay: float = 0.02
+    weight_decay: Weight = 0.02
     """AdamW's weight decay."""
 
-    warm_up: float = 0.1
+    warm_up: Share = 0.1
     """Share of the steps in which the rate rises from 0; it then falls along a cosine. Faces that
     grow begin anew."""
 
-    balance: float = 0.5
+    balance: Share = 0.5
     """Balanced class weights, as the odds with which photos are drawn: 0 draws photos evenly,
     1 draws identities evenly, in between is in between."""
 
-    glasses_share: float = 0.5
+    glasses_share: Share = 0.5
     """Part of each batch that wears benign eyeglasses."""
 
-    frames_per_photo: int = 10
+    frames_per_photo: Annotated[int, Range("[1, 10000]")] = 10
     """Different frames that a photo may wear (Sharif et al. 2019, section 5.1)."""
 
-    erased_share: float = 0.0
+    erased_share: Share = 0.0
     """Part of the photos that lose a random rectangle. A defence: a recogniser that is used to it
     is much harder to fool with eyeglasses."""
 
-    averaging: float = 0.99
+    averaging: Share = 0.99
     """Decay per step of the moving average of the weights, which is what is kept."""
 
     sizes: tuple[int, ...] = ()
-    """Heights and widths in pixels that the network sees one after the other, each for an equal
-    part of the epochs; none for its own all along. Small faces first is quicker."""
+    """Face sizes in pixels that the network sees one after the other, each for an equal part of
+    the epochs; 0 for its own all along. Small faces first is quicker."""
 
-    slowing: float = 0.5
+    slowing: Annotated[float, Range("(0, 1]")] = 0.5
     """What the largest rate is multiplied by each time that faces grow; it then rises and falls
     anew."""
 
@@ -65,49 +67,25 @@ class RecognizerTraining:
     frozen: bool = False
     """Train the head alone, on descriptors that the backbone computes once."""
 
-    held_fraction: float = 0.2
+    held_fraction: Part = 0.2
     """Part of each identity's photos kept for testing."""
 
-    validation_fraction: float = 0.1
+    validation_fraction: Annotated[float, Range("[0, 1)")] = 0.1
     """Part of each identity's other photos that is not trained on but chooses the weights to
     keep, and when to stop; 0 keeps the last."""
 
-    patience: int = 15
+    patience: Count = 15
     """Epochs without a better validation loss after which training stops."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the split, the weights and every draw."""
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 2:
-            raise ConfigError(
-                f"epochs must be at least 1 and batch at least 2, got {self.epochs}, {self.batch}"
-            )
-        for name in ("frames_per_photo", "patience"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("balance", "glasses_share", "erased_share", "averaging", "warm_up"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ConfigError(f"{name} must lie in [0, 1], got {value}")
-        if not 0 < self.held_fraction < 1:
-            raise ConfigError(f"held_fraction must lie in (0, 1), got {self.held_fraction}")
-        if not 0 <= self.validation_fraction < 1:
-            raise ConfigError(
-                f"validation_fraction must lie in [0, 1), got {self.validation_fraction}"
-            )
-        if not 0 < self.slowing <= 1:
-            raise ConfigError(f"slowing must lie in (0, 1], got {self.slowing}")
-        if not 0 < self.rate < math.inf:
-            raise ConfigError(f"rate must be positive and finite, got {self.rate}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ConfigError(f"weight_decay must be at least 0, got {self.weight_decay}")
+        check_settings(self)
+        if self.sizes == (0,):
+            object.__setattr__(self, "sizes", ())
         if self.norms and not self.arch.startswith("vgg"):
             raise ConfigError(f"norms are for VGG: {self.arch} has batch norms of its own")
-        if self.frames_per_photo > 10_000:
-            raise ConfigError(
-                f"frames_per_photo must be 10000 at most, got {self.frames_per_photo}"
-            )
         # OpenFace halves a picture five times, and its last pooling needs windows of 3x3.
         least = 65 if self.arch.startswith("of") else 32
         if any(size < least for size in self.sizes):
@@ -124,18 +102,10 @@ class RecognizerTraining:
         return self.sizes[-1 - left * len(self.sizes) // self.epochs]
 
     @property
-    def stages(self) -> tuple[int, ...]:
+    def resized_at(self) -> tuple[int, ...]:
         """The epochs with which faces have a new size, the first included."""
-        return tuple(
-            epoch
-            for epoch in range(self.epochs)
-            if epoch == 0 or self.size_in(epoch) != self.size_in(epoch - 1)
-        )
-
-    def next_size(self, epoch: int) -> int:
-        """The first epoch after `epoch` that has another size; `epochs` if none has."""
-        later = range(epoch + 1, self.epochs)
-        return next((to for to in later if self.size_in(to) != self.size_in(epoch)), self.epochs)
+        sizes = [self.size_in(epoch) for epoch in range(self.epochs)]
+        return (0, *(at for at in range(1, self.epochs) if sizes[at] != sizes[at - 1]))
 
 
 _VGG = RecognizerTraining(
@@ -157,37 +127,33 @@ RECIPES: Mapping[str, RecognizerTraining] = {
     "vgg143": replace(_VGG, arch="vgg143", epochs=24, sizes=(*[48] * 17, *[96] * 5, *[224] * 2)),
     "vgg": _VGG,
 }
-"""Each architecture's defaults, with the papers' dose of frames. Those of the
+"""Each architecture's defaults, with as many frames for a photo as in the papers. Those of the
 papers' four have been measured (`results/recognizers.md`): OF143's from a backbone that metric
 training prepared, VGG10's with no photos set aside for validation. At 5e-4, VGG143 had learnt
 nothing after 350 steps; at 2e-4 it had begun to."""
 
 
-def recipe_for(
-    arch: str, changes: Mapping[str, object], *, anew: bool = True
-) -> RecognizerTraining:
-    """An architecture's recipe with some settings changed; those that are None stay.
+def recipe_for(arch: str, *, anew: bool = True, frozen: bool = False) -> RecognizerTraining:
+    """An architecture's recipe.
 
     Args:
         arch: A key of `RECIPES`.
-        changes: Settings by their names.
         anew: Whether the network learns from nothing. One that begins with a backbone that can
             see needs no small faces first, and smaller steps.
+        frozen: Whether its head alone is trained.
 
     Raises:
-        ConfigError: There is no such architecture, or a setting cannot be used.
+        ConfigError: There is no such architecture.
     """
     if arch not in RECIPES:
         raise ConfigError(f"there is no recogniser {arch!r}: choose one of {', '.join(RECIPES)}")
     recipe = RECIPES[arch]
     if recipe.sizes and not anew:
         recipe = replace(recipe, sizes=(), rate=1e-4, epochs=6)
-    if changes.get("frozen"):
+    if frozen:
         # An epoch of a head alone takes a second or two, and its descriptors do not overfit soon.
-        recipe = replace(recipe, epochs=100, rate=5e-3, norms=False)
-    unchanged = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
-    given = {name: value for name, value in changes.items() if value is not None}
-    return RecognizerTraining(**{**unchanged, **given})
+        recipe = replace(recipe, epochs=100, rate=5e-3, norms=False, frozen=True)
+    return recipe
 
 
 def photo_weights(labels: Tensor, balance: float) -> Tensor:

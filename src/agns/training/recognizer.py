@@ -2,7 +2,6 @@
 
 import copy
 import math
-import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -13,23 +12,23 @@ from torch.nn import functional
 from agns.data.faces import FaceSet
 from agns.geometry import resize
 from agns.models.layers import draw_dropout_from
-from agns.models.recognizer import Recognizer, build_recognizer
+from agns.models.recognizer import Recognizer
 from agns.models.start import Start
 from agns.models.vgg import Vgg16
 from agns.run_directory import RunDirectory
-from agns.training.material import Material, augment, gather, validate, wearing_in
-from agns.training.parallel import (
-    Machines,
-    draws_at,
-    on_first,
-    precision_of,
-    share_of,
-)
+from agns.training.parallel import Machines, draws_at, on_first, precision_of, share_of
 from agns.training.recipe import RecognizerTraining, photo_weights
+from agns.training.recognizer_run import RecognizerRun, begin_recognizer
 from agns.training.recognizer_scores import RecognizerScores
-from agns.training.recorded import frames_as_begun, photos_as_begun
-from agns.training.run import Provenance, RecognizerRun
-from agns.training.stepping import Stepper
+from agns.training.run import Provenance, frames_as_begun, photos_as_begun
+from agns.training.trainer import Trainer
+from agns.training.training_data import (
+    TrainingData,
+    augment,
+    build_training_data,
+    validate,
+    wearing_in,
+)
 from agns.types import Pixels, Progress, silent
 
 _UNKNOWN = Provenance()
@@ -85,63 +84,56 @@ def train_recognizer(
         glasses = frames_as_begun(out, glasses)
     draws = torch.Generator().manual_seed(config.seed)
     recognizer = begin_recognizer(config.arch, faces.identities, start, generator=draws)
-    material = gather(faces, glasses, config, start=start, generator=draws, split=split)
+    data = build_training_data(faces, glasses, config, start=start, generator=draws, split=split)
     if config.norms:
         _vgg_of(recognizer).add_norms()
         if start is not None:
-            _settle_norms(recognizer, material, config, generator=draws)
+            _settle_norms(recognizer, data, config, generator=draws)
     training = RecognizerRun(
-        out=out, config=config, material=material, about=about, start=start,
+        out=out, config=config, data=data, about=about, start=start,
         precision=precision_of(fabric), processes=processes,
     )  # fmt: skip
     run = on_first(fabric, lambda: training.open(resume=resume))
-    steps = max(1, len(material.training) // config.batch)
-    stepper = Stepper(
-        recognizer, fabric, name="recognizer", rate=config.rate, warm_up=config.warm_up,
-        weight_decay=config.weight_decay, averaging=config.averaging,
-        steps=steps, epochs=config.epochs, stages=config.stages, slowing=config.slowing,
+    steps = max(1, len(data.split.training) // config.batch)
+    trainer = Trainer(
+        recognizer, fabric, config, run, name="recognizer", steps=steps, progress=progress,
+        restarts=config.resized_at, slowing=config.slowing,
     )  # fmt: skip
     state = _State()
-    if resume and (counters := stepper.load(out)) is not None:
+    if resume and (counters := trainer.load(out)) is not None:
         state = _State(**{field.name: counters[field.name] for field in fields(_State)})
 
-    weights = photo_weights(faces.labels[material.training], config.balance)
+    weights = photo_weights(faces.labels[data.split.training], config.balance)
     while state.epoch < config.epochs:
-        epoch, started, before = int(state.epoch), time.perf_counter(), len(stepper.losses)
-        size = config.size_in(epoch)
+        epoch, size = int(state.epoch), config.size_in(int(state.epoch))
         drawn = torch.multinomial(
-            weights, steps * config.batch, replacement=True,
-            generator=draws_at(config.seed, epoch),
-        )  # fmt: skip
+            weights, steps * config.batch, replacement=True, generator=draws_at(config.seed, epoch)
+        )
+        batches = data.split.training[drawn].split(config.batch)
         # A run that was interrupted has taken some of the steps.
-        for place, joint in list(enumerate(material.training[drawn].split(config.batch)))[before:]:
-            step = epoch * steps + place
+        for place in range(len(trainer.losses), steps):
+            joint = batches[place]
             batch = share_of(joint, rank=rank, processes=processes)
             images = augment(
-                material, batch, size or recognizer.contract.size,
+                data, batch, size or recognizer.contract.size,
                 wearing=wearing_in(joint, config.glasses_share, rank=rank, processes=processes),
                 erased_share=config.erased_share, device=fabric.device,
                 generator=draws_at(config.seed, epoch, place, rank),
             )  # fmt: skip
             draw_dropout_from(recognizer, draws_at(config.seed, epoch, place, rank, 1))
-            logits = stepper.forward(images, size=size)
+            logits = trainer.forward(images, size=size)
             loss = functional.cross_entropy(logits, faces.labels[batch].to(fabric.device))
-            stepper.take(step, loss)
-            elapsed = time.perf_counter() - started
-            speed = (place + 1 - before) * config.batch / elapsed
-            counters = {**asdict(state), "seconds": state.seconds + elapsed}
-            stepper.tell(progress, step, speed, run, counters)
-        mean = stepper.end_epoch()
+            trainer.step(epoch * steps + place, loss, images=config.batch, counters=asdict(state))
+        mean = trainer.end_epoch()
         if run is not None:
             with fabric.autocast():
-                _end_epoch(state, run, stepper.averaged, training, loss=mean)
-            state.seconds += time.perf_counter() - started
-            stepper.save(run, asdict(state))
+                _end_epoch(state, run, trainer.averaged, training, loss=mean)
+            trainer.save(asdict(state))
         state = fabric.broadcast(state)
 
     def finish() -> RecognizerScores:
         best = Recognizer.read(out / "best.safetensors").to(fabric.device)
-        figures = {"training_seconds": round(state.seconds, 1), "epochs": state.done}
+        figures = {"training_seconds": round(trainer.seconds, 1), "epochs": state.done}
         return training.finish(best, figures, rounding=fabric.autocast, progress=progress)
 
     scores = fabric.broadcast(on_first(fabric, finish))
@@ -149,36 +141,18 @@ def train_recognizer(
     return Recognizer.read(out / "recognizer.safetensors"), scores
 
 
-def begin_recognizer(
-    arch: str, identities: tuple[str, ...], start: Start | None, *, generator: torch.Generator
-) -> Recognizer:
-    """An untrained recogniser, in the form of the backbone to start from, and with its weights.
-
-    Raises:
-        ConfigError: The backbone is of another family.
-    """
-    if start is None:
-        return build_recognizer(arch, identities, generator=generator)
-    recognizer = build_recognizer(
-        arch, identities, generator=generator, pooling=start.network.pooling,
-        convention=start.network.convention,
-    )  # fmt: skip
-    start.give(recognizer)
-    return recognizer
-
-
 @torch.no_grad()
 def _settle_norms(
     recognizer: Recognizer,
-    material: Material,
+    data: TrainingData,
     config: RecognizerTraining,
     *,
     generator: torch.Generator,
 ) -> None:
     """Let norms that were put into what has learnt already change nothing to begin with."""
-    some = torch.randperm(len(material.training), generator=generator)[:64]
+    some = torch.randperm(len(data.split.training), generator=generator)[:64]
     size = config.size_in(0) or recognizer.contract.size
-    faces = resize(material.faces.faces(material.training[some]), (size, size))
+    faces = resize(data.faces.faces(data.split.training[some]), (size, size))
     with _vgg_of(recognizer).settling_norms():
         recognizer(faces, size=size)
 
@@ -205,9 +179,6 @@ class _State:
     idle: float = 0
     """Epochs since then."""
 
-    seconds: float = 0.0
-    """Time spent so far."""
-
 
 def _end_epoch(
     state: _State, run: RunDirectory, averaged: Recognizer, training: RecognizerRun, *, loss: float
@@ -216,8 +187,8 @@ def _end_epoch(
     config, epoch = training.config, int(state.epoch)
     size = config.size_in(epoch)
     row = {"epoch": epoch + 1, "loss": loss}
-    if len(training.material.validation):
-        row |= validate(averaged, training.material, size=size, seed=config.seed)
+    if len(training.data.split.validation):
+        row |= validate(averaged, training.data, size=size, seed=config.seed)
     run.log(row)
     state.done += 1
     # Without validation photos the last are the best. A growing picture starts a new count: what
@@ -238,4 +209,5 @@ def _end_epoch(
     state.epoch = epoch + 1
     if state.idle == config.patience:
         # What no longer learns from small faces may from larger ones.
-        state.epoch, state.idle = config.next_size(epoch), 0
+        left = [at for at in config.resized_at if at > epoch]
+        state.epoch, state.idle = left[0] if left else config.epochs, 0

@@ -68,17 +68,11 @@ def score_recognizer(
     rounding: Rounding = contextlib.nullcontext,
     progress: Progress = silent,
 ) -> RecognizerScores:
-    """Score a recogniser in evaluation mode.
+    """Score a recogniser in evaluation mode on photos and benign frames unseen in training.
 
-    Args:
-        recognizer: Trained on other photos.
-        test: Photos of its identities.
-        glasses: Benign 64x176 frames as bytes, unseen in training.
-        seed: Seed of the choice of frames.
-        wearings: Frames that each photo tries on.
-        rounding: What photos in frames are recognised in, which is most of the work. Bare photos
-            are always recognised in full, so that everybody finds the same accuracy.
-        progress: Told how often the photos were tried, without a frame first.
+    Each photo tries on `wearings` frames, chosen by the seed. These photos are recognised within
+    `rounding`, which is most of the work; bare ones in full, so that everybody finds the same
+    accuracy. Progress tells how often the photos were tried, without a frame first.
     """
     generator = torch.Generator().manual_seed(seed)
     logits = classify(recognizer, test)

@@ -1,26 +1,26 @@
-"""What the run of a recogniser's training records, and leaves behind."""
+"""The run of a training: what it was begun with, by content, and where it comes from.
 
-import contextlib
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+`photos.json` in the run's directory lists the photos in their order, each with the part of the
+split that it belongs to, and `frames.json` the frames. A run that goes on takes names, order and
+split from there, so that renamed files and folders change nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from agns.data.faces import write_classes
-from agns.data.twins import count_saved_anew, find_twins
-from agns.errors import ConfigError
-from agns.models.checkpoint import weights_digest
-from agns.models.recognizer import Recognizer
-from agns.models.start import Start
+from agns.data.cache import digest
+from agns.data.faces import FaceSet
+from agns.data.known_photos import PhotoRow, as_recorded, read_rows, rows_of
+from agns.errors import ConfigError, DataError
 from agns.run_directory import RunDirectory
-from agns.storage import write_json
-from agns.training.material import Material, PhotoSplit
-from agns.training.recipe import RecognizerTraining
-from agns.training.recognizer_scores import RecognizerScores, Rounding, score_recognizer
-from agns.training.recorded import record_frames, record_photos
-from agns.types import Progress, silent
+from agns.storage import read_json, write_json
+from agns.training.training_data import PhotoSplit
+from agns.types import Pixels
+
+PHOTOS, FRAMES = "photos.json", "frames.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,110 +37,105 @@ class Provenance:
     """The command line, if there was one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class RecognizerRun:
-    """One training of a recogniser: what goes into its record, and what ends it."""
+def open_run(
+    out: Path,
+    config: Mapping[str, object],
+    about: Provenance,
+    faces: FaceSet,
+    split: PhotoSplit,
+    glasses: Pixels,
+    *,
+    resume: bool,
+    origin: Mapping[str, object] | None = None,
+) -> RunDirectory:
+    """Begin a run directory, or go on with it.
 
-    out: Path
-    """The run directory."""
+    A run that goes on must agree in `config` and in how the photos are cut; what it may call
+    otherwise is the source and `origin`.
 
-    config: RecognizerTraining
-    material: Material
-    about: Provenance
-    start: Start | None
-    """The backbone that it began with, whose photos count as seen too."""
-
-    precision: str
-    """Of the forward and backward pass."""
-
-    processes: int = 1
-    """How many share a batch."""
-
-    def open(self, *, resume: bool) -> RunDirectory:
-        """Begin the run directory, or go on with it; see `agns.training.recorded`.
-
-        Raises:
-            ConfigError: As `RunDirectory` raises it, or the backbone to start from was trained on
-                photos that were cut otherwise, so that nobody can tell which it has seen.
-        """
-        start = self.start
-        if start is not None and start.seen and start.center_crop != self.about.center_crop:
-            raise ConfigError(
-                f"{start.path} was trained on photos cut to {start.center_crop or 'nothing'}, and "
-                f"these are cut to {self.about.center_crop or 'nothing'}: cut them alike"
-            )
-        material, faces = self.material, self.material.faces
-        record = {
-            **asdict(self.config),
-            "center_crop": self.about.center_crop,
-            "precision": self.precision,
-            "processes": self.processes,
-            "identities": faces.identities,
-            "start_weights": None if start is None else weights_digest(start.network.backbone),
+    Raises:
+        ConfigError: As `RunDirectory` raises it.
+    """
+    if not resume:
+        RunDirectory.check(out, resume=False)
+        parts = {
+            place: name for name, places in split._asdict().items() for place in places.tolist()
         }
-        if not resume:
-            split = PhotoSplit(material.training, material.validation, material.test)
-            record_photos(self.out, faces, split)
-            record_frames(self.out, torch.cat([material.glasses, material.unseen_glasses]))
-        run = RunDirectory(
-            self.out, record, resume=resume, command=self.about.command,
-            origin={
-                "source": self.about.source, "start": None if start is None else start.path.name,
-                "photos": len(faces),
-            },
-        )  # fmt: skip
-        write_classes(self.out / "classes.json", faces.identities)
-        return run
+        rows = [
+            {**row.as_json(), "part": parts.get(at, "")} for at, row in enumerate(rows_of(faces))
+        ]
+        write_json(out / PHOTOS, {"photos": rows})
+        record_frames(out, glasses)
+    return RunDirectory(
+        out,
+        {**config, "center_crop": about.center_crop},
+        resume=resume,
+        command=about.command,
+        origin={"source": about.source, **(origin or {})},
+    )
 
-    def record(self, scores: RecognizerScores | None = None) -> dict[str, object]:
-        """What the weights carry: the recipe, where they come from, and the photos seen."""
-        material = self.material
-        # Validation photos chose the weights: to an attack, the victim has seen them.
-        seen = torch.cat([material.training, material.validation]).sort().values
-        digests = [material.faces.digests[place] for place in seen.tolist()]
-        before = frozenset() if self.start is None else self.start.seen
-        return {
-            "recipe": json.loads(json.dumps(asdict(self.config))),
-            **self._origin(),
-            **({} if scores is None else {"scores": asdict(scores)}),
-            "training_photos": [*digests, *sorted(before - set(digests))],
-        }
 
-    def finish(
-        self,
-        recognizer: Recognizer,
-        figures: Mapping[str, float],
-        *,
-        rounding: Rounding = contextlib.nullcontext,
-        progress: Progress = silent,
-    ) -> RecognizerScores:
-        """Score a recogniser in evaluation mode on the test photos; write scores and weights.
+def photos_as_begun(out: Path, faces: FaceSet) -> tuple[FaceSet, PhotoSplit]:
+    """The photos as a run was begun with them, under the names they had, and its split.
 
-        Args:
-            recognizer: With the weights to keep.
-            figures: More to keep beside the scores, such as the seconds of training.
-            rounding: As `score_recognizer` takes it.
-            progress: As `score_recognizer` tells it.
-        """
-        scores = score_recognizer(
-            recognizer,
-            self.material.faces.subset(self.material.test),
-            self.material.unseen_glasses,
-            seed=self.config.seed,
-            rounding=rounding,
-            progress=progress,
+    Raises:
+        ConfigError: There is no run, or these are other photos.
+        DataError: The run does not tell what it was begun with.
+    """
+    listed = _listed(out, PHOTOS, "photos")
+    rows: list[PhotoRow] = read_rows(listed, out / PHOTOS)
+    parts = [row.get("part") if isinstance(row, dict) else None for row in listed]
+    split = PhotoSplit(
+        *(
+            torch.tensor([at for at, part in enumerate(parts) if part == name]).long()
+            for name in PhotoSplit._fields
         )
-        faces = self.material.faces
-        anew = {"saved_anew": count_saved_anew(faces, find_twins(faces))}
-        write_json(self.out / "scores.json", {**asdict(scores), **figures, **anew})
-        recognizer.record = self.record(scores)
-        recognizer.write(self.out / "recognizer.safetensors")
-        return scores
+    )
+    if sum(map(len, split)) < len(rows):
+        raise DataError(f"{out / PHOTOS} does not say which photos are for training")
+    return as_recorded(faces, rows, str(out)), split
 
-    def _origin(self) -> dict[str, object]:
-        return {
-            "source": self.about.source,
-            "center_crop": self.about.center_crop,
-            "start": None if self.start is None else self.start.path.name,
-            "precision": self.precision,
-        }
+
+def record_frames(out: Path, frames: Pixels) -> None:
+    """Write `frames.json`, which belongs into the directory before the run's configuration.
+
+    Raises:
+        ConfigError: The directory holds a run already.
+    """
+    RunDirectory.check(out, resume=False)
+    write_json(out / FRAMES, {"frames": _digests(frames)})
+
+
+def frames_as_begun(out: Path, frames: Pixels) -> Pixels:
+    """The frames in the order in which a run was begun with them; errors as for photos."""
+    known = _listed(out, FRAMES, "frames")
+    there: dict[str, list[int]] = {}
+    for place, own in enumerate(_digests(frames)):
+        there.setdefault(own, []).append(place)
+    order = [there[own].pop(0) for own in map(str, known) if there.get(own)]
+    if (gone := len(known) - len(order)) or len(frames) > len(order):
+        raise ConfigError(
+            f"the run in {out} was begun with other eyeglasses: {gone} of its {len(known)} frames "
+            f"are not there, and {len(frames) - len(order)} are new: resume it with those that it "
+            "began with"
+        )
+    places = torch.tensor(order)
+    return frames if torch.equal(places, torch.arange(len(frames))) else frames[places]
+
+
+def _digests(frames: Pixels) -> list[str]:
+    return [digest(frame) for frame in frames.numpy()]
+
+
+def _listed(out: Path, name: str, what: str) -> Sequence[object]:
+    RunDirectory.check(out, resume=True)
+    path = out / name
+    if not path.is_file():
+        raise DataError(
+            f"the run in {out} does not say which {what} it was begun with, as {name} is missing: "
+            "train anew into another directory"
+        )
+    listed = read_json(path).get(what)
+    if not isinstance(listed, list):
+        raise DataError(f"{path} does not list {what}")
+    return listed

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from agns.errors import ConfigError
+from agns.settings import Batch, Count, Part, Range, Rate, Seed, Share, Weight, check_settings
 from agns.types import Embeddings, Labels
 
 
@@ -16,73 +17,53 @@ from agns.types import Embeddings, Labels
 class MetricTraining:
     """How an embedding is trained."""
 
-    epochs: int = 40
-    """As many photos as the folder has are drawn in each."""
+    epochs: Count = 40
+    """Passes over the photos: in each, as many are drawn as there are."""
 
-    identities: int = 16
+    identities: Batch = 16
     """Identities in a step, over all processes."""
 
-    photos: int = 4
+    photos: Batch = 4
     """Photos of each of them."""
 
-    margin: float = 0.2
+    margin: Rate = 0.2
     """By how much another identity should be farther than the own, in squared distance
     (Schroff et al. 2015, section 3.1)."""
 
-    rate: float = 1e-3
+    rate: Rate = 1e-3
     """Largest learning rate of AdamW."""
 
-    weight_decay: float = 0.02
+    weight_decay: Weight = 0.02
     """AdamW's weight decay."""
 
-    warm_up: float = 0.1
+    warm_up: Share = 0.1
     """Share of the steps in which the rate rises from 0; it then falls along a cosine."""
 
-    glasses_share: float = 0.25
+    glasses_share: Share = 0.25
     """Part of each batch that wears benign eyeglasses."""
 
-    erased_share: float = 0.2
+    erased_share: Share = 0.2
     """Part of the photos that lose a random rectangle."""
 
-    averaging: float = 0.99
+    averaging: Share = 0.99
     """Decay per step of the moving average of the weights, which is what is kept."""
 
-    verified_fraction: float = 0.2
+    verified_fraction: Part = 0.2
     """Part of the identities that is not trained on but verified."""
 
-    held_fraction: float = 0.2
+    held_fraction: Part = 0.2
     """Part of every identity's photos that is left out: what a recogniser trained with the same
     seed is tested on."""
 
-    validation_fraction: float = 0.1
+    validation_fraction: Annotated[float, Range("[0, 1)")] = 0.1
     """Part of every identity's other photos that is left out too: what such a recogniser chooses
     its weights by."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the splits, the weights and every draw."""
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("identities", 2), ("photos", 2)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        for name in ("glasses_share", "erased_share", "averaging", "warm_up"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ConfigError(f"{name} must lie in [0, 1], got {value}")
-        for name in ("verified_fraction", "held_fraction"):
-            value = getattr(self, name)
-            if not 0 < value < 1:
-                raise ConfigError(f"{name} must lie in (0, 1), got {value}")
-        if not 0 <= self.validation_fraction < 1:
-            raise ConfigError(
-                f"validation_fraction must lie in [0, 1), got {self.validation_fraction}"
-            )
-        for name in ("margin", "rate"):
-            value = getattr(self, name)
-            if not 0 < value < math.inf:
-                raise ConfigError(f"{name} must be positive and finite, got {value}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ConfigError(f"weight_decay must be at least 0, got {self.weight_decay}")
+        check_settings(self)
 
 
 def triplet_loss(embeddings: Embeddings, labels: Labels, margin: float) -> Float[Tensor, ""]:
@@ -119,13 +100,9 @@ def draw_batch(
     *,
     generator: torch.Generator,
 ) -> Int64[Tensor, " batch"]:
-    """Places of `photos` photos of each of `identities` identities, drawn at random.
+    """Places of `photos` photos of each of `identities` identities, drawn from those of each.
 
-    Args:
-        places: The photos of each identity; one with fewer than asked for repeats some.
-        identities: At most as many as there are.
-        photos: Of each.
-        generator: Source of the draws.
+    An identity with fewer photos repeats some.
     """
     drawn = []
     for index in torch.randperm(len(places), generator=generator)[:identities].tolist():

@@ -61,13 +61,8 @@ def draw_pairs(
 ) -> Pairs:
     """Draw pairs of photos, half of one identity and half of two, none of one picture twice.
 
-    Args:
-        faces: Holds the photos.
-        identities: Whose photos; each fold gets at least two of them, so that fewer than twenty
-            make fewer than ten folds.
-        folds: The most folds.
-        per_fold: The most pairs in a fold; where an identity has few photos, there are fewer.
-        generator: Source of every draw.
+    There are at most `folds` folds, with two identities or more in each, and at most `per_fold`
+    pairs in each; fewer where identities have few photos.
 
     Raises:
         DataError: Fewer than four identities have two photos or more.
@@ -151,11 +146,9 @@ def _numbered(faces: FaceSet) -> Int64[Tensor, " photos"]:
 
 
 def similarities(embeddings: Embeddings, pairs: Pairs) -> Float[Tensor, " pairs"]:
-    """1 for equal embeddings, 0 for opposite ones, linear in their squared distance.
+    """1 for pairs of equal embeddings, 0 for opposite ones, linear in their squared distance.
 
-    Args:
-        embeddings: Of length 1, one for each photo that the pairs' places point to.
-        pairs: Which to compare.
+    Embeddings have length 1.
     """
     distance = (embeddings[pairs.first] - embeddings[pairs.second]).square().sum(1)
     return (1 - distance / 4).clamp(0, 1)

@@ -9,8 +9,8 @@ from matplotlib.lines import Line2D
 
 from agns.evaluation.campaign.tables import Line
 from agns.evaluation.campaign.transfer import TransferLine
-from agns.evaluation.figures import save_figure
 from agns.evaluation.lettering import legible
+from agns.evaluation.plots import save_figure
 
 _COLORS = ("#d1495b", "#30638e", "#edae49", "#66a182", "#8d6a9f", "#2e4057", "#8d99ae")
 

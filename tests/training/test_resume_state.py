@@ -1,12 +1,12 @@
-"""Optimisers that go on from a checkpoint, against ones never broken off."""
+"""Networks and optimisers that go on from a checkpoint, against ones never broken off."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
-from agns.storage import load_tensors, save_tensors, under
-from agns.training.optimizer_state import pack_optimizer, unpack_optimizer
+from agns.storage import load_tensors, save_tensors
+from agns.training.resume_state import pack, unpack
 
 
 def train(net: torch.nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> None:
@@ -36,13 +36,11 @@ def test_a_resumed_optimiser_goes_on_bit_for_bit(tmp_path: Path, kind: str) -> N
 
     first, optimizer = begin()
     train(first, optimizer, range(3))
-    packed = {f"net.{name}": tensor for name, tensor in first.state_dict().items()}
-    save_tensors(tmp_path / "a", {**packed, **pack_optimizer(optimizer, "adam")}, {})
+    save_tensors(tmp_path / "a", pack({"net": first, "optimizer": optimizer}), {})
 
     second, optimizer = begin()
     tensors, _ = load_tensors(tmp_path / "a")
-    second.load_state_dict(under(tensors, "net"))
-    unpack_optimizer(optimizer, "adam", tensors, tmp_path / "a")
+    unpack({"net": second, "optimizer": optimizer}, tensors, tmp_path / "a")
     train(second, optimizer, range(3, 6))
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, second.state_dict()[name])

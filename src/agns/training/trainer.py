@@ -3,6 +3,7 @@
 import bisect
 import copy
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -13,15 +14,14 @@ from lightning_fabric.wrappers import _FabricOptimizer
 from torch import Tensor, nn
 
 from agns.errors import DataError
-from agns.models.checkpoint import fill
 from agns.models.layout import lay_channels_last
 from agns.run_directory import RunDirectory
-from agns.storage import under
-from agns.training.joining import join_batch_norms
-from agns.training.optimizer_state import pack_optimizer, unpack_optimizer
 from agns.training.parallel import mean_over_processes, precision_of
-from agns.training.recipe import rate_share, set_rate
-from agns.types import Images, Progress
+from agns.training.recipe import RecognizerTraining, rate_share, set_rate
+from agns.training.resume_state import pack, unpack
+from agns.training.sync_batchnorm import sync_batch_norms
+from agns.training.triplets import MetricTraining
+from agns.types import Images, Progress, silent
 
 _Network = TypeVar("_Network", bound=nn.Module)
 
@@ -55,46 +55,44 @@ class _Unrounded(nn.Module):
         return made
 
 
-class Stepper(Generic[_Network]):
+class Trainer(Generic[_Network]):
     """A network in training on one process or many: AdamW, clipped gradients, averaged weights.
 
     Args:
         network: Is brought to the Fabric's device; its batch norms come to see the joint batch.
         fabric: Launched.
+        config: Rates, decays and epochs.
+        run: Where checkpoints go; None in processes that do not write.
         name: What its tensors' names begin with in a checkpoint.
-        rate: Largest learning rate.
-        warm_up: Share of the steps in which the rate rises.
-        weight_decay: AdamW's.
-        averaging: Decay per step of the moving average of the weights.
         steps: How many there are in an epoch.
-        epochs: How many of these there will be.
-        stages: The epochs, counted from 0, with which something new begins. In each stage the
+        restarts: The epochs, counted from 0, with which something new begins. From each the
             rate rises and falls anew, and the average forgets what was before.
-        slowing: What the largest rate is multiplied by from one stage to the next.
+        slowing: What the largest rate is multiplied by at each restart but the first.
+        progress: Told of every step.
     """
 
     def __init__(
         self,
         network: _Network,
         fabric: Fabric,
+        config: RecognizerTraining | MetricTraining,
+        run: RunDirectory | None,
         *,
         name: str,
-        rate: float,
-        warm_up: float,
-        weight_decay: float,
-        averaging: float,
         steps: int,
-        epochs: int,
-        stages: Sequence[int] = (0,),
+        restarts: Sequence[int] = (0,),
         slowing: float = 1.0,
+        progress: Progress = silent,
     ) -> None:
-        self.fabric, self.name, self.steps, self.epochs = fabric, name, steps, epochs
-        self.rate, self.warm_up, self.averaging = rate, warm_up, averaging
-        self.stages, self.slowing = tuple(stages), slowing
+        self.fabric, self.config, self.run, self.steps = fabric, config, run, steps
+        self.restarts, self.slowing, self.progress = tuple(restarts), slowing, progress
         self.losses: list[float] = []
         """Mean loss over the processes, by the steps of this epoch."""
+        self.seconds = 0.0
+        """Time spent up to the last checkpoint."""
+        self._begun, self._losses_then = time.perf_counter(), 0
         if fabric.world_size > 1:
-            join_batch_norms(network)
+            sync_batch_norms(network)
         else:
             # Several processes join gradients in buckets, which are laid out plainly.
             lay_channels_last(network)
@@ -103,37 +101,39 @@ class Stepper(Generic[_Network]):
         self._wrapped = fabric.setup_module(_Unrounded(network))
         self.optimizer = torch.optim.AdamW(
             network.parameters(),
-            lr=rate,
-            weight_decay=weight_decay,
+            lr=config.rate,
+            weight_decay=config.weight_decay,
             # Scaled 16-bit gradients cannot be clipped with the fused form.
             fused=precision_of(fabric) != "16-mixed",
         )
         stepping = fabric.setup_optimizers(self.optimizer)
         assert isinstance(stepping, _FabricOptimizer)
         self._stepping = stepping
+        self._parts: dict[str, nn.Module | torch.optim.Optimizer] = {
+            name: network, "averaged": self.averaged, "optimizer": self.optimizer
+        }  # fmt: skip
 
     def forward(self, images: Images, *, size: int | None = None) -> Tensor:
         """What the network makes of this process's share of a batch, in the precision asked for.
 
-        Args:
-            images: In [0, 1], or in the network's own range.
-            size: As `Recognizer.forward` takes it; not for other networks.
+        Images are in the network's own range; `size` is for recognisers, as their `forward` has it.
         """
         options = {} if size is None else {"size": size}
         made: Tensor = self._wrapped(_Held(images), **options)
         return made
 
-    def take(self, step: int, loss: Tensor) -> None:
-        """Take one step down a loss, and note its mean over the processes.
+    def step(
+        self, number: int, loss: Tensor, *, images: int = 1, counters: Mapping[str, float]
+    ) -> None:
+        """Take the step of a number, from 0, down this process's part of the joint loss.
 
-        Args:
-            step: Its number, from 0.
-            loss: This process's part of the joint loss, a scalar.
+        A `KeyboardInterrupt` that `progress` raises leaves a checkpoint with these counters, where
+        this is the only process. `images` counts the joint batch.
 
         Raises:
-            DataError: It is no longer finite.
+            DataError: The loss is no longer finite.
         """
-        rate, since = self._pace(step)
+        rate, since = self._rate_at(number)
         set_rate(self.optimizer, rate)
         self._stepping.zero_grad()
         self.fabric.backward(loss)
@@ -141,64 +141,49 @@ class Stepper(Generic[_Network]):
             self._wrapped, self._stepping, max_norm=5.0, error_if_nonfinite=False
         )
         self._stepping.step()
-        move_average(self.averaged, self.network, min(self.averaging, (since + 1) / (since + 11)))
+        decay = min(self.config.averaging, (since + 1) / (since + 11))
+        move_average(self.averaged, self.network, decay)
         mean = mean_over_processes(self.fabric, loss)
         if not math.isfinite(mean):
-            epoch = step // self.steps + 1
+            epoch = number // self.steps + 1
             raise DataError(f"the loss is {mean} in epoch {epoch}: lower the rate")
         self.losses.append(mean)
-
-    def _pace(self, step: int) -> tuple[float, int]:
-        """The rate at a step, and how many steps of its stage came before it."""
-        stage = bisect.bisect(self.stages, step // self.steps) - 1
-        end = self.stages[stage + 1] if stage + 1 < len(self.stages) else self.epochs
-        since = step - self.stages[stage] * self.steps
-        share = rate_share(since, (end - self.stages[stage]) * self.steps, self.warm_up)
-        return self.rate * self.slowing**stage * share, since
-
-    def save(self, run: RunDirectory, counters: Mapping[str, float]) -> None:
-        """Write all that a resumed run needs, after an epoch or after any step of it."""
-        parts = {self.name: self.network, "averaged": self.averaged}
-        tensors = {
-            f"{part}.{key}": tensor
-            for part, network in parts.items()
-            for key, tensor in network.state_dict().items()
-        }
-        if self.losses:
-            tensors["losses"] = torch.tensor(self.losses, dtype=torch.float64)
-        run.save_checkpoint({**tensors, **pack_optimizer(self.optimizer, "optimizer")}, counters)
-
-    def tell(
-        self,
-        progress: Progress,
-        step: int,
-        speed: float,
-        run: RunDirectory | None,
-        counters: Mapping[str, float],
-    ) -> None:
-        """Tell of a step that was taken; a `KeyboardInterrupt` meanwhile leaves a checkpoint.
-
-        Args:
-            progress: Told of it.
-            step: Its number, from 0.
-            speed: Images per second.
-            run: Where the checkpoint goes; None in processes that do not write.
-            counters: What goes into it beside the tensors.
-        """
-        figures = {"loss": self.losses[-1], "images/s": speed}
+        taken = len(self.losses) - self._losses_then
+        speed = images * taken / (time.perf_counter() - self._begun)
         try:
-            progress(step + 1, self.steps * self.epochs, figures)
+            self.progress(
+                number + 1, self.steps * self.config.epochs, {"loss": mean, "images/s": speed}
+            )
         except KeyboardInterrupt:
             # Of several processes, each may be at a step of its own.
-            if run is not None and self.fabric.world_size == 1:
-                self.save(run, counters)
+            if self.fabric.world_size == 1:
+                self.save(counters)
             raise
+
+    def _rate_at(self, step: int) -> tuple[float, int]:
+        """The rate at a step, and how many steps came before it since the last restart."""
+        at = bisect.bisect(self.restarts, step // self.steps) - 1
+        begin, end = [*self.restarts, self.config.epochs][at : at + 2]
+        since = step - begin * self.steps
+        share = rate_share(since, (end - begin) * self.steps, self.config.warm_up)
+        return self.config.rate * self.slowing**at * share, since
 
     def end_epoch(self) -> float:
         """Begin the next epoch's steps, and give the mean loss of this one's."""
         mean = sum(self.losses) / len(self.losses)
         self.losses = []
         return mean
+
+    def save(self, counters: Mapping[str, float]) -> None:
+        """Write all that a resumed run needs, after an epoch or after any step of it."""
+        now = time.perf_counter()
+        self.seconds += now - self._begun
+        self._begun, self._losses_then = now, len(self.losses)
+        if self.run is not None:
+            tensors = pack(self._parts)
+            if self.losses:
+                tensors["losses"] = torch.tensor(self.losses, dtype=torch.float64)
+            self.run.save_checkpoint(tensors, {**counters, "seconds": self.seconds})
 
     def load(self, out: Path) -> dict[str, float] | None:
         """Go on from a run's checkpoint, and return its counters; None if there is none yet.
@@ -211,9 +196,8 @@ class Stepper(Generic[_Network]):
         if saved is None:
             return None
         tensors, counters = saved
-        path = out / "checkpoint.safetensors"
-        fill(self.network, under(tensors, self.name), path)
-        fill(self.averaged, under(tensors, "averaged"), path)
-        unpack_optimizer(self.optimizer, "optimizer", tensors, path)
+        unpack(self._parts, tensors, out / "checkpoint.safetensors")
         self.losses = tensors["losses"].tolist() if "losses" in tensors else []
+        self._losses_then = len(self.losses)
+        self.seconds = counters.pop("seconds")
         return counters

@@ -21,32 +21,6 @@ from agns.training.recipe import RecognizerTraining
 from agns.types import Glasses, Images
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Material:
-    """Photos and frames, and who gets which; no test photo or frame is ever trained on."""
-
-    faces: FaceSet
-    """All photos."""
-
-    training: Int64[Tensor, " training"]
-    """Places of the photos to train on."""
-
-    validation: Int64[Tensor, " validation"]
-    """Places of the photos that choose the weights to keep."""
-
-    test: Int64[Tensor, " test"]
-    """Places of the photos that scores come from."""
-
-    glasses: Glasses
-    """Benign 64x176 frames to train with, as bytes."""
-
-    unseen_glasses: UInt8[Tensor, "unseen 3 64 176"]
-    """Benign frames for the scores."""
-
-    dose: Int64[Tensor, "photos choices"]
-    """For each photo, the frames that it may wear while training, as places in `glasses`."""
-
-
 class PhotoSplit(NamedTuple):
     """Places of photos, ascending; no picture that is tested on is in another part."""
 
@@ -55,17 +29,33 @@ class PhotoSplit(NamedTuple):
     test: Int64[Tensor, " test"]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
+    """Photos and frames, and who gets which; no test photo or frame is ever trained on."""
+
+    faces: FaceSet
+    """All photos."""
+
+    split: PhotoSplit
+    """Which of them are trained on, choose the weights to keep, and give the scores."""
+
+    glasses: Glasses
+    """Benign 64x176 frames to train with, as bytes."""
+
+    unseen_glasses: UInt8[Tensor, "unseen 3 64 176"]
+    """Benign frames for the scores."""
+
+    frame_choices: Int64[Tensor, "photos choices"]
+    """For each photo, the frames that it may wear while training, as places in `glasses`."""
+
+
 def split_photos(
     faces: FaceSet, *, held_fraction: float, validation_fraction: float, seed: int
 ) -> PhotoSplit:
     """Split each identity's photos in three; the same seed splits an identity alike anywhere.
 
-    Args:
-        faces: Each identity must have two pictures or more.
-        held_fraction: Part for tests.
-        validation_fraction: Part of the others for validation; identities with too few photos
-            for it give none.
-        seed: Decides which photos.
+    `held_fraction` of them are for tests, `validation_fraction` of the others for validation;
+    identities with too few photos for that give none.
 
     Raises:
         DataError: An identity has fewer than two different pictures, or a picture of one
@@ -122,7 +112,7 @@ def split_glasses(
     return glasses[:kept], glasses[kept:]
 
 
-def gather(
+def build_training_data(
     faces: FaceSet,
     glasses: Glasses,
     config: RecognizerTraining,
@@ -130,16 +120,10 @@ def gather(
     start: Start | None,
     generator: torch.Generator,
     split: PhotoSplit | None = None,
-) -> Material:
-    """Split photos and frames, and give each photo its dose of frames.
+) -> TrainingData:
+    """Split photos and frames, and choose the frames that each photo may wear.
 
-    Args:
-        faces: All photos.
-        glasses: 64x176 benign frames as bytes.
-        config: The recipe.
-        start: The backbone to begin with, if there is one.
-        generator: Source of the doses.
-        split: Of the photos, where a run that goes on has it already.
+    A run that goes on has the split of the photos already.
 
     Raises:
         ConfigError: There are fewer than two frames, or the backbone to start from was trained
@@ -160,15 +144,8 @@ def gather(
                 f"{start.path} was trained on {seen} of the {len(split.test)} photos to test on: "
                 f"train it without these identities, or with the same --seed"
             )
-    return Material(
-        faces=faces,
-        training=split.training,
-        validation=split.validation,
-        test=split.test,
-        glasses=own,
-        unseen_glasses=unseen,
-        dose=torch.randint(len(own), (len(faces), config.frames_per_photo), generator=generator),
-    )
+    choices = torch.randint(len(own), (len(faces), config.frames_per_photo), generator=generator)
+    return TrainingData(faces, split, own, unseen, frame_choices=choices)
 
 
 def wearing_in(joint: Tensor, share: float, *, rank: int, processes: int) -> int:
@@ -177,7 +154,7 @@ def wearing_in(joint: Tensor, share: float, *, rank: int, processes: int) -> int
 
 
 def augment(
-    material: Material,
+    data: TrainingData,
     batch: Int64[Tensor, " batch"],
     size: int,
     *,
@@ -186,20 +163,14 @@ def augment(
     device: torch.device,
     generator: torch.Generator,
 ) -> Images:
-    """Faces as training sees them: some wear a frame, all vary in place and light.
+    """The photos at some places as training sees them, of `size` by `size` pixels.
 
-    Args:
-        material: Holds photos and frames.
-        batch: Places of the photos.
-        size: Height and width in pixels to return.
-        wearing: How many of the batch, its first, wear a frame.
-        erased_share: Part of it that loses a rectangle.
-        device: Where to draw them.
-        generator: Source of every draw.
+    The first `wearing` wear a frame, `erased_share` of them lose a rectangle, and all vary in place
+    and light.
     """
-    faces = from_pixels(material.faces.pixels[batch].to(device))
+    faces = from_pixels(data.faces.pixels[batch].to(device))
     worn = wear_some(
-        faces, material.glasses, material.dose[batch], count=wearing, generator=generator
+        faces, data.glasses, data.frame_choices[batch], count=wearing, generator=generator
     )
     images = resize(worn, (size, size))
     images = move_randomly(images, turn=12, zoom=0.12, shift=0.06, flip=True, generator=generator)
@@ -209,28 +180,21 @@ def augment(
 
 @torch.no_grad()
 def validate(
-    recognizer: Recognizer, material: Material, *, size: int | None, seed: int
+    recognizer: Recognizer, data: TrainingData, *, size: int | None, seed: int
 ) -> dict[str, float]:
-    """How a recogniser in evaluation mode does on the validation photos, half with a frame.
+    """How a recogniser in evaluation mode does on the validation photos.
 
-    Args:
-        recognizer: Where it lies, the photos are brought.
-        material: Holds them.
-        size: As `Recognizer.forward` takes it.
-        seed: Chooses the frames.
-
-    Returns:
-        `validation_loss`, the mean cross-entropy without and with a frame, and
-        `validation_accuracy`, the share recognised without one.
+    `validation_loss` is the mean cross-entropy without and with a frame, which the seed chooses,
+    `validation_accuracy` the share recognised without one.
     """
     device = next(recognizer.parameters()).device
     generator = torch.Generator().manual_seed(seed)
     losses, right = [], []
-    for batch in material.validation.split(128):
-        faces = material.faces.faces(batch).to(device)
-        labels = material.faces.labels[batch].to(device)
+    for batch in data.split.validation.split(128):
+        faces = data.faces.faces(batch).to(device)
+        labels = data.faces.labels[batch].to(device)
         worn = wear_some(
-            faces, material.glasses, material.dose[batch], count=len(batch), generator=generator
+            faces, data.glasses, data.frame_choices[batch], count=len(batch), generator=generator
         )
         if size is not None:
             faces, worn = resize(faces, (size, size)), resize(worn, (size, size))

@@ -62,7 +62,10 @@ def draw_overview(path: Path, recognizer: Victim, portraits: Sequence[Portrait])
         worn = wear(portrait.face[None], place(portrait.frame[None]), silhouette())[0]
         axes = part.subplots(1, 3, width_ratios=(1, 1.2, 1))
         for axis, image in zip(axes, (portrait.face, portrait.frame, worn), strict=True):
-            words = "" if image is portrait.frame else _first_choice(recognizer, image)
+            words = ""
+            if image is not portrait.frame:
+                (choice,) = first_choices(recognizer(image[None]), recognizer.identities)
+                words = choice.replace("\n", ", ")
             _show(axis, image, words, size=9)
     save_figure(figure, path)
 
@@ -76,33 +79,36 @@ def _show(axis: Axes, image: Image, words: str, *, size: float) -> None:
     axis.set_xlabel(words, fontsize=size, parse_math=False)
 
 
-def _first_choice(recognizer: Victim, face: Image) -> str:
-    probability, index = recognizer(face[None]).softmax(1)[0].max(0)
-    name = recognizer.identities[int(index)].replace("_", " ")
-    return f"{name}, p = {float(probability):.3f}"
+def first_choices(logits: Logits, identities: Sequence[str]) -> list[str]:
+    """The recogniser's first choice for each face, as a caption."""
+    probabilities, indices = logits.softmax(1).max(1)
+    return [
+        f"{identities[index].replace('_', ' ')}\np = {probability:.3f}"
+        for probability, index in zip(probabilities.tolist(), indices.tolist(), strict=True)
+    ]
 
 
-def draw_recognized(
-    path: Path, faces: Faces, logits: Logits, identities: Sequence[str], *, columns: int = 5
+def draw_captioned(
+    path: Path, faces: Faces, captions: Sequence[str], *, columns: int = 6, title: str = ""
 ) -> None:
-    """Draw faces with the recogniser's first choice under each.
+    """Draw faces in rows, each with words below it.
 
     Args:
         path: A PNG file.
-        faces: In [0, 1].
-        logits: Of these faces.
-        identities: Names of the classes.
+        faces: At least one, in [0, 1].
+        captions: As many.
         columns: Faces in a row.
+        title: What stands above.
     """
     rows = -(-len(faces) // columns)
     figure = Figure(figsize=(2.1 * columns, 2.6 * rows), layout="constrained")
-    panels = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for panel, face, values in zip(panels, faces, logits, strict=False):
-        probability, index = values.softmax(0).max(0)
-        name = identities[int(index)].replace("_", " ")
-        _show(panel, face, f"{name}\np = {float(probability):.3f}", size=8)
-    for panel in panels[len(faces) :]:
-        panel.set_visible(False)
+    if title:
+        figure.suptitle(title, fontsize=10, parse_math=False)
+    axes = figure.subplots(rows, columns, squeeze=False).flat
+    for face, words in zip(faces, captions, strict=True):
+        _show(next(axes), face, words, size=8)
+    for spare in axes:
+        spare.set_axis_off()
     save_figure(figure, path)
 
 
@@ -130,16 +136,9 @@ def draw_before_after(
         most: Most faces to draw.
     """
     count = min(most, len(faces))
-    figure = Figure(figsize=(2.1 * count, 5.2), layout="constrained")
-    figure.suptitle(title, fontsize=10, parse_math=False)
-    axes = figure.subplots(2, count, squeeze=False)
-    for row, (images, logits) in enumerate(((faces, before), (worn, after))):
-        for column in range(count):
-            probability, index = logits[column].softmax(0).max(0)
-            name = identities[int(index)].replace("_", " ")
-            words = f"{name}\np = {float(probability):.3f}"
-            _show(axes[row][column], images[column], words, size=8)
-    save_figure(figure, path)
+    shown = torch.cat([faces[:count], worn[:count]])
+    captions = first_choices(torch.cat([before[:count], after[:count]]), identities)
+    draw_captioned(path, shown, captions, columns=count, title=title)
 
 
 def draw_history(path: Path, history: Sequence[dict[str, float]], stop: float) -> None:
@@ -165,15 +164,20 @@ def draw_history(path: Path, history: Sequence[dict[str, float]], stop: float) -
     save_figure(figure, path)
 
 
+def _one_panel(width: float = 6.5, height: float = 3.8) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axis = figure.subplots()
+    axis.grid(alpha=0.3)
+    return figure, axis
+
+
 def draw_losses(path: Path, rows: Sequence[dict[str, float]], names: Sequence[str]) -> None:
     """Draw figures logged per epoch, one line each."""
-    figure = Figure(figsize=(6.5, 3.8), layout="constrained")
-    axis = figure.subplots()
+    figure, axis = _one_panel()
     for name in names:
         there = [row for row in rows if name in row]
         axis.plot([row["epoch"] for row in there], [row[name] for row in there], label=name)
     axis.set_xlabel("epoch")
-    axis.grid(alpha=0.3)
     axis.legend()
     save_figure(figure, path)
 
@@ -189,14 +193,12 @@ def draw_tradeoff(
         benign: The middle 90 % of benign frames' scores.
     """
     kappas, rates, scores = (torch.tensor(column).tolist() for column in zip(*points, strict=True))
-    figure = Figure(figsize=(6.5, 3.8), layout="constrained")
-    axis = figure.subplots()
+    figure, axis = _one_panel()
     axis.axhspan(*benign, color="#edae49", alpha=0.25, label="benign frames, middle 90 %")
     axis.plot(kappas, rates, "o-", color="#30638e", label="held-out success rate")
     axis.plot(kappas, scores, "s-", color="#d1495b", label="median discriminator score")
     axis.set_xlabel("kappa: weight of looking real")
     axis.set_ylim(-0.02, 1.02)
-    axis.grid(alpha=0.3)
     axis.legend()
     save_figure(figure, path)
 
@@ -230,25 +232,6 @@ def draw_confusion(
     save_figure(figure, path)
 
 
-def draw_captioned(path: Path, faces: Faces, captions: Sequence[str], *, columns: int = 6) -> None:
-    """Draw faces in rows, each with words below it.
-
-    Args:
-        path: A PNG file.
-        faces: At least one, in [0, 1].
-        captions: As many.
-        columns: Faces in a row.
-    """
-    rows = -(-len(faces) // columns)
-    figure = Figure(figsize=(1.9 * columns, 2.5 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).flat
-    for face, words in zip(faces, captions, strict=True):
-        _show(next(axes), face, words, size=7)
-    for spare in axes:
-        spare.set_axis_off()
-    save_figure(figure, path)
-
-
 def draw_roc(path: Path, curve: Mapping[str, Sequence[float]], *, eer: float) -> None:
     """Draw how many equal pairs are accepted over how many different ones.
 
@@ -257,13 +240,11 @@ def draw_roc(path: Path, curve: Mapping[str, Sequence[float]], *, eer: float) ->
         curve: `false_acceptance` and `true_acceptance`, rates in [0, 1].
         eer: Equal error rate, in [0, 1].
     """
-    figure = Figure(figsize=(4.6, 4.4), layout="constrained")
-    axis = figure.subplots()
+    figure, axis = _one_panel(4.6, 4.4)
     axis.plot(curve["false_acceptance"], curve["true_acceptance"], color="#30638e")
     axis.plot([0, 1], [1, 0], color="#8884", linewidth=1)
     axis.plot([eer], [1 - eer], "o", color="#d1495b", label=f"equal error rate {eer:.1%}")
     axis.set_xlabel("different pairs accepted")
     axis.set_ylabel("equal pairs accepted")
-    axis.grid(alpha=0.3)
     axis.legend(loc="lower right")
     save_figure(figure, path)

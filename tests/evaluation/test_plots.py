@@ -10,7 +10,7 @@ from PIL import Image as PilImage
 from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
 from agns.data.faces import FaceSet
-from agns.evaluation.figures import (
+from agns.evaluation.plots import (
     Portrait,
     draw_before_after,
     draw_history,

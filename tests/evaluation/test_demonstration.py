@@ -1,6 +1,5 @@
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,14 +8,15 @@ from tests.evaluation.conftest import build_tiny_recognizer
 
 from agns.attack.agn import AGN
 from agns.data.synthetic import identity_name
-from agns.errors import ConfigError
 from agns.evaluation.attack_setup import AttackSetup
-from agns.evaluation.showcase import Showcase, ShowcaseConfig, run_showcase
+from agns.evaluation.demonstration import Demonstration, demonstrate
 from agns.images import read_image
 from agns.models.dcgan import Discriminator, Generator
 from agns.types import Pixels, Progress, silent
 
-QUICK = ShowcaseConfig(photos=2, looks=2, attack=AGN(batch=8, samples=4, check_every=2, epochs=1))
+QUICK = AGN(batch=8, samples=4, check_every=2, epochs=1)
+
+Shown = tuple[Demonstration, Path]
 
 
 @contextlib.contextmanager
@@ -43,31 +43,32 @@ def setup(gan: tuple[Generator, Discriminator], glasses: Pixels) -> AttackSetup:
 
 
 @pytest.fixture(scope="module")
-def shown(setup: AttackSetup, tmp_path_factory: pytest.TempPathFactory) -> tuple[Showcase, Path]:
+def shown(setup: AttackSetup, tmp_path_factory: pytest.TempPathFactory) -> Shown:
     out = tmp_path_factory.mktemp("shown")
     seed = next(
         seed
         for seed in range(20)
         if torch.randperm(3, generator=torch.Generator().manual_seed(seed))[0] == 0
     )
-    return run_showcase(setup, replace(QUICK, seed=seed), out, quiet), out
+    found = demonstrate(setup, out, quiet, seed=seed, attack=QUICK, photos=2, tried=2)
+    return found, out
 
 
-def test_a_demonstration_dodges_one_and_impersonates_another(shown: tuple[Showcase, Path]) -> None:
+def test_a_demonstration_dodges_one_and_impersonates_another(
+    shown: Shown,
+) -> None:
     found, _ = shown
-    assert (found.dodge.goal, found.impersonate.goal) == ("dodge", "impersonate")
-    assert len({found.dodge.subject, found.impersonate.subject, found.impersonate.target}) == 3
+    dodge, impersonate = found.attacks
+    assert (dodge.goal, impersonate.goal) == ("dodge", "impersonate")
+    assert len({dodge.subject, impersonate.subject, impersonate.target}) == 3
     assert 0 <= found.accuracy <= 1
 
 
-def test_a_demonstration_leaves_a_report_with_its_pictures(shown: tuple[Showcase, Path]) -> None:
+def test_a_demonstration_leaves_a_report_with_its_pictures(
+    shown: Shown,
+) -> None:
     _, out = shown
     page = (out / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 7
     for name in ("overview", "faces", "generated", "dodge/before_after", "impersonate/history"):
         assert read_image(out / f"{name}.png").shape[0] == 3
-
-
-def test_a_report_is_not_written_over(shown: tuple[Showcase, Path], setup: AttackSetup) -> None:
-    with pytest.raises(ConfigError, match="already holds a report"):
-        run_showcase(setup, QUICK, shown[1], quiet)

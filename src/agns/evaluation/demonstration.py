@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,11 +11,10 @@ import torch
 from agns.attack.agn import AGN
 from agns.data.faces import FaceSet
 from agns.data.synthetic import SyntheticConfig, synthetic_faces
-from agns.errors import ConfigError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.attack_spec import AttackSpec
-from agns.evaluation.figures import Portrait, draw_overview
 from agns.evaluation.metrics import success_cells
+from agns.evaluation.plots import Portrait, draw_overview
 from agns.evaluation.prepared_attack import run_attack
 from agns.evaluation.report import Picture, Section, Table, write_report
 from agns.evaluation.score import AttackScore
@@ -23,129 +22,88 @@ from agns.images import read_image, tile, write_image
 from agns.models.dcgan import sample_latents
 from agns.storage import versions
 from agns.training.recognizer_scores import classify
-from agns.types import Progress
+from agns.types import Progress, silent
 
 Bar = Callable[[str], AbstractContextManager[Progress]]
 """Opens a progress bar of that title."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShowcaseConfig:
-    """What the demonstration shows."""
-
-    seed: int = 0
-    """Seed of every draw; also chooses subject and target."""
-
-    photos: int = 48
-    """Photos of each attacked identity."""
-
-    first_photo: int = 80
-    """Number of their first photo: those before it were used in training."""
-
-    attack: AGN = field(default_factory=AGN)
-    """Settings of both attacks; their seed is replaced by this one's."""
-
-    looks: int = 8
-    """Photos of every identity that the recogniser is tried on."""
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ConfigError(f"seed must be at least 0, got {self.seed}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Showcase:
+class Demonstration:
     """What the demonstration found."""
 
     accuracy: float
     """Share of fresh photos recognised."""
 
-    dodge: AttackScore
-    impersonate: AttackScore
+    attacks: tuple[AttackScore, AttackScore]
+    """One subject dodges, another impersonates a third."""
 
 
-def run_showcase(setup: AttackSetup, config: ShowcaseConfig, out: Path, bar: Bar) -> Showcase:
+def demonstrate(
+    setup: AttackSetup,
+    out: Path,
+    bar: Bar,
+    *,
+    seed: int = 0,
+    attack: AGN | None = None,
+    photos: int = 48,
+    tried: int = 8,
+) -> Demonstration:
     """Run the demonstration on drawn faces and write it into a directory.
 
     Args:
         setup: With a recogniser of the drawn identities.
-        config: What to show.
-        out: Directory for the results; must not hold a report yet.
+        out: Directory for the results.
         bar: How progress is shown.
-
-    Raises:
-        ConfigError: `out` holds a report already.
+        seed: Of every draw; also chooses subjects and target.
+        attack: Settings of both attacks.
+        photos: Of each attacked identity.
+        tried: Photos of every identity that the recogniser is tried on.
     """
-    if (out / "report.html").exists():
-        raise ConfigError(f"{out} already holds a report: name another directory")
     identities = setup.recognizer.identities
-    draws = torch.Generator().manual_seed(config.seed)
+
+    def draw(count: int, only: str | None = None, progress: Progress = silent) -> FaceSet:
+        # Photos before the 80th were used in training.
+        config = SyntheticConfig(identities=len(identities), photos=count, first_photo=80)
+        return synthetic_faces(config, only=only, progress=progress)
+
+    draws = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(identities), generator=draws).tolist()
     dodger, impersonator, target = (identities[index] for index in order[:3])
-
     with bar("Drawing faces") as progress:
-        looks = synthetic_faces(
-            SyntheticConfig(
-                identities=len(identities), photos=config.looks, first_photo=config.first_photo
-            ),
-            progress=progress,
-        )
-    predicted = classify(setup.victim, looks).argmax(1)
-    accuracy = float((predicted == looks.labels).float().mean())
-    first = torch.cat([looks.places_of(identity)[:2] for identity in identities])
-    write_image(out / "faces.png", tile(looks.faces(first), columns=10))
-
+        fresh = draw(tried, progress=progress)
+    predicted = classify(setup.victim, fresh).argmax(1)
+    accuracy = float((predicted == fresh.labels).float().mean())
+    first = torch.cat([fresh.places_of(identity)[:2] for identity in identities])
+    write_image(out / "faces.png", tile(fresh.faces(first), columns=10))
     with torch.no_grad():
         frames = setup.generator(sample_latents(30, generator=draws))
     write_image(out / "generated.png", tile(frames, columns=5))
 
-    def attack(goal: AttackSpec, folder: str, title: str) -> AttackScore:
-        photos = _photos(config, identities, goal.subject)
+    reports, portraits = [], []
+    for spec, title in (
+        (AttackSpec(goal="dodge", subject=dodger, seed=seed), f"{dodger} dodges"),
+        (
+            AttackSpec(goal="impersonate", subject=impersonator, target=target, seed=seed),
+            f"{impersonator} as {target}",
+        ),
+    ):
+        own = draw(photos, only=spec.subject)
+        folder = out / spec.goal
         with bar(title) as progress:
-            return run_attack(
-                setup, photos, goal, config.attack, out / folder,
-                progress=progress,
-            )  # fmt: skip
-
-    dodge = attack(
-        AttackSpec(goal="dodge", subject=dodger, seed=config.seed), "dodge", f"{dodger} dodges"
-    )
-    impersonate = attack(
-        AttackSpec(goal="impersonate", subject=impersonator, target=target, seed=config.seed),
-        "impersonate",
-        f"{impersonator} as {target}",
-    )
-    _draw_overview(setup, config, (dodge, impersonate), out)
-    result = Showcase(accuracy=accuracy, dodge=dodge, impersonate=impersonate)
-    _write_report(result, len(looks), out)
-    return result
-
-
-def _photos(config: ShowcaseConfig, identities: tuple[str, ...], subject: str) -> FaceSet:
-    drawn = SyntheticConfig(
-        identities=len(identities), photos=config.photos, first_photo=config.first_photo
-    )
-    return synthetic_faces(drawn, only=subject)
-
-
-def _draw_overview(
-    setup: AttackSetup, config: ShowcaseConfig, reports: tuple[AttackScore, ...], out: Path
-) -> None:
-    portraits = []
-    for report in reports:
-        photos = _photos(config, setup.recognizer.identities, report.subject)
-        place = photos.photos.index(report.photos["held_out"][0])
+            report = run_attack(setup, own, spec, attack or AGN(), folder, progress=progress)
+        place = own.photos.index(report.photos["held_out"][0])
         portraits.append(
             Portrait(
-                face=photos.faces(torch.tensor([place]))[0],
-                frame=read_image(out / report.goal / "frame.png"),
+                face=own.faces(torch.tensor([place]))[0],
+                frame=read_image(folder / "frame.png"),
                 title=report.summary(),
             )
         )
+        reports.append(report)
     draw_overview(out / "overview.png", setup.victim, portraits)
-
-
-def _write_report(result: Showcase, looks: int, out: Path) -> None:
+    dodge, impersonate = reports
+    found = Demonstration(accuracy=accuracy, attacks=(dodge, impersonate))
     sections = [
         Section(
             title="In one picture",
@@ -159,7 +117,7 @@ def _write_report(result: Showcase, looks: int, out: Path) -> None:
         Section(
             title="Recognise",
             words=[
-                f"The recogniser names {result.accuracy:.1%} of {looks} photos that it was not "
+                f"The recogniser names {accuracy:.1%} of {len(fresh)} photos that it was not "
                 "trained on."
             ],
             pictures=[Picture(path=out / "faces.png", caption="Two photos of each identity.")],
@@ -169,21 +127,17 @@ def _write_report(result: Showcase, looks: int, out: Path) -> None:
             words=["What the generator draws before any attack."],
             pictures=[Picture(path=out / "generated.png", caption="Thirty random frames.")],
         ),
-        _attack_section(result.dodge, out / "dodge"),
-        _attack_section(result.impersonate, out / "impersonate"),
+        *(_attack_section(report, out / report.goal) for report in reports),
         Section(
             title="Settings and versions",
             fine_print=json.dumps(
-                {
-                    "dodge": result.dodge.config,
-                    "impersonate": result.impersonate.config,
-                    "versions": versions(),
-                },
+                {report.goal: report.config for report in reports} | {"versions": versions()},
                 indent=2,
             ),
         ),
     ]
     write_report(out / "report.html", "agns: a demonstration on drawn faces", sections)
+    return found
 
 
 def _attack_section(report: AttackScore, folder: Path) -> Section:
