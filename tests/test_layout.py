@@ -26,9 +26,10 @@ FLOORS = {
     "training": 4,
     "attack": 5,
     "evaluation": 6,
-    "loading": 7,
-    "cli": 8,
-    "__main__": 8,
+    "campaign": 7,
+    "loading": 8,
+    "cli": 9,
+    "__main__": 9,
 }
 
 

@@ -15,11 +15,11 @@ import pytest
 import torch
 from tests.cli.conftest import TINY, call, draw_nothing, score_briefly
 
+from agns.campaign import running, transfer
+from agns.campaign.cells import Cell
+from agns.campaign.ledger import Ledger
 from agns.cli import working
 from agns.errors import AttackError, WeightsError
-from agns.evaluation.campaign import running, transfer
-from agns.evaluation.campaign.cells import Cell
-from agns.evaluation.campaign.ledger import Ledger
 from agns.models.families import FAMILIES
 from agns.models.recognizer import load_recognizer, save_recognizer
 from agns.storage import read_json

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import torch
 
+from agns.campaign import report as campaign_report
+from agns.campaign import running, transfer
+from agns.campaign.cells import Cell
+from agns.campaign.ledger import Ledger
+from agns.campaign.parts import read_ledgers
+from agns.campaign.runs import Run, at_work
 from agns.cli import campaign, rehearsal, working
 from agns.errors import AttackError
-from agns.evaluation.campaign import report as campaign_report
-from agns.evaluation.campaign import running, transfer
-from agns.evaluation.campaign.cells import Cell
-from agns.evaluation.campaign.ledger import Ledger
-from agns.evaluation.campaign.parts import read_ledgers
-from agns.evaluation.campaign.runs import Run, at_work
 from agns.images import write_image
 from agns.storage import read_json, write_json
 

@@ -9,9 +9,9 @@ import jsonschema
 import pytest
 from tests.cli.conftest import call, draw_nothing, score_briefly
 
+from agns.campaign import running
+from agns.campaign.ledger import Ledger
 from agns.cli.opening import in_turn
-from agns.evaluation.campaign import running
-from agns.evaluation.campaign.ledger import Ledger
 from agns.storage import read_json
 
 Run = Callable[..., Any]

@@ -22,16 +22,16 @@ from tests.attack import conftest as attack_conftest
 from tests.cli import conftest as cli_conftest
 from tests.cli.conftest import TINY, call, draw_nothing, score_briefly
 
+from agns.campaign import cluster_worker, connecting
+from agns.campaign.cells import cells_of
+from agns.campaign.cluster import work_on_cluster
+from agns.campaign.connecting import connected
+from agns.campaign.ledger import Ledger
+from agns.campaign.plan import Plan, plan_as_json
+from agns.campaign.plan_file import read_plan
 from agns.cli.opening import open_for_campaign
 from agns.data.selection import list_identities
 from agns.errors import ConfigError, DataError
-from agns.evaluation.campaign import cluster_worker, connecting
-from agns.evaluation.campaign.cells import cells_of
-from agns.evaluation.campaign.cluster import work_on_cluster
-from agns.evaluation.campaign.connecting import connected
-from agns.evaluation.campaign.ledger import Ledger
-from agns.evaluation.campaign.plan import Plan, plan_as_json
-from agns.evaluation.campaign.plan_file import read_plan
 from agns.models import families
 from agns.storage import read_json
 

@@ -23,9 +23,9 @@ from agns.cli.working import share, tell, work
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agns.evaluation.campaign.cells import Cell
-    from agns.evaluation.campaign.ledger import Ledger
-    from agns.evaluation.campaign.plan import Plan, PlanVictim
+    from agns.campaign.cells import Cell
+    from agns.campaign.ledger import Ledger
+    from agns.campaign.plan import Plan, PlanVictim
 
 app = typer.Typer(help="Run many attacks by a plan, and put them in tables.", no_args_is_help=True)
 
@@ -68,10 +68,10 @@ def run(
     """
     import dataclasses
 
+    from agns.campaign.cells import cells_of
+    from agns.campaign.parts import share_of
+    from agns.campaign.plan_file import read_plan
     from agns.cli.rehearsal import rehearse
-    from agns.evaluation.campaign.cells import cells_of
-    from agns.evaluation.campaign.parts import share_of
-    from agns.evaluation.campaign.plan_file import read_plan
     from agns.training.precision import choose_device
 
     prepare()
@@ -121,10 +121,10 @@ def run(
 @app.command("report")
 def report(out: OutArgument) -> None:
     """Put the results so far in tables: `report.html`, `report.md` and `report.json`."""
-    from agns.evaluation.campaign.curves import curve_row
-    from agns.evaluation.campaign.findings import read_findings
-    from agns.evaluation.campaign.markdown import as_markdown
-    from agns.evaluation.campaign.report import report_campaign
+    from agns.campaign.curves import curve_row
+    from agns.campaign.findings import read_findings
+    from agns.campaign.markdown import as_markdown
+    from agns.campaign.report import report_campaign
     from agns.storage import write_json
     from agns.writing import write_text
 
@@ -177,11 +177,11 @@ def compare(
     over subjects, and not by chance, in all comparisons together. Five subjects or fewer cannot
     show that at the usual level, and the two plans must give their attacks the same settings.
     """
+    from agns.campaign.cells import UNIVERSAL
+    from agns.campaign.comparison import compare as compare_findings
+    from agns.campaign.comparison import with_other_photos
+    from agns.campaign.findings import read_findings
     from agns.errors import ConfigError
-    from agns.evaluation.campaign.cells import UNIVERSAL
-    from agns.evaluation.campaign.comparison import compare as compare_findings
-    from agns.evaluation.campaign.comparison import with_other_photos
-    from agns.evaluation.campaign.findings import read_findings
 
     if not 0 < level < 1:
         raise ConfigError(f"level must lie in (0, 1), got {level}")
@@ -221,9 +221,9 @@ def _examine(
     device: str,
 ) -> None:
     """Look for signs that a victim's figures cannot be trusted, once, and keep its digest."""
+    from agns.campaign.cells import UNIVERSAL
+    from agns.campaign.running import examine_victim
     from agns.errors import ConfigError
-    from agns.evaluation.campaign.cells import UNIVERSAL
-    from agns.evaluation.campaign.running import examine_victim
     from agns.models.sharing import locate_weights
     from agns.storage import file_digest
 
@@ -255,8 +255,8 @@ def _transfer(
     whole: bool,
 ) -> None:
     """Score frames on the other recognisers: the ledger's own, or those of all parts."""
-    from agns.evaluation.campaign.parts import join_rows, join_transfers, read_ledgers
-    from agns.evaluation.campaign.transfer import transfer_through
+    from agns.campaign.parts import join_rows, join_transfers, read_ledgers
+    from agns.campaign.transfer import transfer_through
 
     out, rows, transfers = ledger.path.parent, ledger.rows(), ledger.transfers()
     if whole:

@@ -12,10 +12,10 @@ from agns.cli.console import say
 from agns.cli.given import given
 
 if TYPE_CHECKING:
-    from agns.evaluation.campaign.cells import Cell
-    from agns.evaluation.campaign.plan import Plan, PlanVictim
-    from agns.evaluation.campaign.rows import Standing
-    from agns.evaluation.campaign.running import Opened
+    from agns.campaign.cells import Cell
+    from agns.campaign.plan import Plan, PlanVictim
+    from agns.campaign.rows import Standing
+    from agns.campaign.running import Opened
 
 DaskOption: TypeAlias = Annotated[
     str | None,
@@ -75,9 +75,9 @@ def work_on_dask(
     tell: "Callable[[Cell, Standing], None]",
 ) -> None:
     """Let a cluster work through a campaign, from the ledger at `path`."""
-    from agns.evaluation.campaign.cluster import work_on_cluster
-    from agns.evaluation.campaign.connecting import LOCAL, connected
-    from agns.evaluation.campaign.ledger import Ledger
+    from agns.campaign.cluster import work_on_cluster
+    from agns.campaign.connecting import LOCAL, connected
+    from agns.campaign.ledger import Ledger
 
     amounts = _amounts(resources)
     threads = max(1, (os.cpu_count() or 1) // workers) if address == LOCAL else None

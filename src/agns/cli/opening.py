@@ -17,11 +17,11 @@ from agns.cli.options import open_victim, recorded_crop
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from agns.campaign.cells import Cell
+    from agns.campaign.ledger import Begun
+    from agns.campaign.plan import Plan, PlanVictim
+    from agns.campaign.running import Opened
     from agns.data.faces import FaceSet
-    from agns.evaluation.campaign.cells import Cell
-    from agns.evaluation.campaign.ledger import Begun
-    from agns.evaluation.campaign.plan import Plan, PlanVictim
-    from agns.evaluation.campaign.running import Opened
 
 
 def known_identities(victim: "PlanVictim") -> tuple[str, ...]:
@@ -38,7 +38,7 @@ def known_identities(victim: "PlanVictim") -> tuple[str, ...]:
 def open_for_campaign(
     victim: "PlanVictim", plan: "Plan", device: str = "auto", begun: "Begun | None" = None
 ) -> "Opened":
-    """A victim with what attacks on it need; see `agns.evaluation.campaign.running.Opened`.
+    """A victim with what attacks on it need; see `agns.campaign.running.Opened`.
 
     Photos come as the campaign was begun with them, under the names that they had.
     """
@@ -76,9 +76,9 @@ def begin_photos(
     """
     import dataclasses
 
+    from agns.campaign.cells import UNIVERSAL
     from agns.data.known_photos import as_recorded, rows_of
     from agns.errors import AgnsError, ConfigError
-    from agns.evaluation.campaign.cells import UNIVERSAL
 
     entered = dict(begun)
     for victim in plan.recognizers:

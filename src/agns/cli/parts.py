@@ -11,10 +11,10 @@ import typer
 from agns.cli.console import say
 
 if TYPE_CHECKING:
-    from agns.evaluation.campaign.cells import Cell
-    from agns.evaluation.campaign.ledger import Ledger
-    from agns.evaluation.campaign.parts import Part
-    from agns.evaluation.campaign.plan import Plan
+    from agns.campaign.cells import Cell
+    from agns.campaign.ledger import Ledger
+    from agns.campaign.parts import Part
+    from agns.campaign.plan import Plan
 
 PartOption: TypeAlias = Annotated[
     str | None,
@@ -34,7 +34,7 @@ def chosen_part(text: str | None, environment: Mapping[str, str] = os.environ) -
     Raises:
         ConfigError: It is no part.
     """
-    from agns.evaluation.campaign.parts import Part, part_of_array, read_part
+    from agns.campaign.parts import Part, part_of_array, read_part
 
     if text is not None:
         return read_part(text)
@@ -68,16 +68,16 @@ def ledger_of(
         ConfigError: The directory is another campaign's, or another run is at work on it.
         DataError: A ledger there cannot be used.
     """
-    from agns.evaluation.campaign.ledger import Ledger
-    from agns.evaluation.campaign.parts import (
+    from agns.campaign.ledger import Ledger
+    from agns.campaign.parts import (
         LEDGER,
         check_beside,
         check_idle,
         read_ledgers,
         share_of,
     )
-    from agns.evaluation.campaign.plan import plan_as_json
-    from agns.evaluation.campaign.runs import Run, at_work
+    from agns.campaign.plan import plan_as_json
+    from agns.campaign.runs import Run, at_work
     from agns.storage import versions
 
     own, alone = share_of(cells, part), part.of > 1

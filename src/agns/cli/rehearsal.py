@@ -9,15 +9,15 @@ from agns.cli.face_options import SYNTHETIC_FRESH_PHOTOS
 from agns.cli.opening import known_identities, open_for_campaign
 
 if TYPE_CHECKING:
+    from agns.campaign.cells import Cell
+    from agns.campaign.plan import Plan, PlanVictim
     from agns.evaluation.apparatus import Apparatus
-    from agns.evaluation.campaign.cells import Cell
-    from agns.evaluation.campaign.plan import Plan, PlanVictim
 
 
 def rehearse(plan: "Plan", cells: "Sequence[Cell]", device: str) -> None:
     """Show the number of attacks of each kind, and what they take at least and at most."""
-    from agns.evaluation.campaign.cells import UNIVERSAL
-    from agns.evaluation.campaign.estimate import measure_speed, seconds_of, seconds_of_crowd
+    from agns.campaign.cells import UNIVERSAL
+    from agns.campaign.estimate import measure_speed, seconds_of, seconds_of_crowd
 
     crowds = {crowd.name: crowd for crowd in plan.universal}
     methods = {entry.name: entry.method for entry in plan.attacks}

@@ -8,9 +8,9 @@ from agns.cli.console import accept_every_name, bar, prepare, say
 from agns.cli.opening import in_turn, open_for_campaign
 
 if TYPE_CHECKING:
-    from agns.evaluation.campaign.cells import Cell
-    from agns.evaluation.campaign.plan import Plan
-    from agns.evaluation.campaign.rows import Standing
+    from agns.campaign.cells import Cell
+    from agns.campaign.plan import Plan
+    from agns.campaign.rows import Standing
 
 
 def share(plan: "Plan", path: Path, count: int, device: str) -> None:
@@ -22,8 +22,8 @@ def share(plan: "Plan", path: Path, count: int, device: str) -> None:
     import multiprocessing
     import os
 
+    from agns.campaign.ledger import Ledger
     from agns.data.workers import interrupts_held_back
-    from agns.evaluation.campaign.ledger import Ledger
 
     threads = max(1, (os.cpu_count() or 1) // count)
     spawn = multiprocessing.get_context("spawn")
@@ -56,8 +56,8 @@ def share(plan: "Plan", path: Path, count: int, device: str) -> None:
 
 def work(plan: "Plan", path: Path, device: str, *, watched: bool = True) -> None:
     """Work through a ledger in this process."""
-    from agns.evaluation.campaign.ledger import Ledger
-    from agns.evaluation.campaign.running import work_through
+    from agns.campaign.ledger import Ledger
+    from agns.campaign.running import work_through
 
     ledger = Ledger(path)
     watch = {"watch": lambda cell: bar(cell.title)} if watched else {}

@@ -1,0 +1,295 @@
+"""Plans are read with their defaults, and mistakes are told by line and key."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agns.attack.agn import AGN
+from agns.attack.choice import ChoiceConfig
+from agns.attack.descent import CCS16_PHYSICAL, PGD
+from agns.attack.universal import UNIVERSAL_AGN, UniversalConfig
+from agns.campaign.plan import Crowd, Entry, Plan, PlanVictim, Published, plan_as_json
+from agns.campaign.plan_file import read_plan
+from agns.data.eyeglasses import EYEGLASS_COUNT
+from agns.errors import ConfigError
+from agns.evaluation.universal import UniversalExperiment
+
+LEAST = "recognizers: [{}]\ngoals: [dodge]\nattacks: [agn]\n"
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "plan.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_least_plan_has_every_default(tmp_path: Path) -> None:
+    assert read_plan(written(tmp_path, LEAST)) == Plan(
+        recognizers=(PlanVictim(name="shipped"),),
+        goals=("dodge",),
+        attacks=(Entry(name="agn", method=AGN()),),
+    )
+
+
+def test_everything_that_can_be_said_is_read(tmp_path: Path) -> None:
+    text = """\
+recognizers:
+  - {file: runs/of10/recognizer.safetensors, faces: lfw}
+  - {name: other, file: x.safetensors}
+goals: [impersonate, dodge]
+attacks:
+  - pgd
+  - name: loose
+    method: agn
+    settings: {kappa: 0, generator_rate: 1e-3, objective: margin, samples: 8}
+  - {name: free, method: ccs16-bounded, settings: {bound: null}}
+  - {name: printed, method: ccs16-physical, settings: {palette: own.csv, shift: 2}}
+  - {method: untrained-generator, settings: {count: 20}}
+subjects: [Ann, "007"]
+targets: random
+chosen_by: 4
+seeds: [1, 2]
+craft: 3
+control_frames: 8
+frames: 320
+"""
+    plan = read_plan(written(tmp_path, text))
+    assert plan.recognizers == (
+        PlanVictim(name="of10", file=Path("runs/of10/recognizer.safetensors"), faces=Path("lfw")),
+        PlanVictim(name="other", file=Path("x.safetensors")),
+    )
+    pgd, loose, free, printed, chosen = plan.attacks
+    assert chosen.method == ChoiceConfig(kind="untrained_generator", count=20)
+    assert pgd == Entry(name="pgd", method=PGD())
+    assert loose.method == AGN(kappa=0.0, generator_rate=1e-3, objective="margin", samples=8)
+    assert free.method.bound is None
+    assert printed.method == replace(CCS16_PHYSICAL, palette="own.csv", shift=2.0)
+    assert plan.subjects == ("Ann", "007")
+    assert (plan.targets, plan.chosen_by, plan.seeds) == ("random", 4, (1, 2))
+    assert (plan.craft, plan.control_frames, plan.frames) == (3, 8, 320)
+    told = plan_as_json(plan)
+    assert told["recognizers"][0]["file"] == "runs/of10/recognizer.safetensors"
+    assert told["attacks"][1]["method"]["lead"] == AGN().lead
+
+
+@pytest.mark.parametrize(("text", "expected"), [("all", None), ("4", 4)])
+def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | None) -> None:
+    assert read_plan(written(tmp_path, f"{LEAST}subjects: {text}\n")).subjects == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "is empty"),
+        ("- a\n", "line 1: a plan should be keys with values"),
+        ("goals: [dodge]\nattacks: [agn]\n", "line 1: a plan needs recognizers"),
+        (LEAST + "goal: dodge\n", r"line 4: a plan has no 'goal': it takes recognizers, goals"),
+        (LEAST + "craft: 3\ncraft: 4\n", "line 5: craft comes twice"),
+        (LEAST + "craft: many\n", "line 4: craft should be int"),
+        (LEAST + "craft: true\n", "line 4: craft should be int"),
+        (LEAST + "craft: 0\n", "line 4: craft must be at least 1 and"),
+        (LEAST + "seeds: 3\n", "line 4: seeds should be a list of at least one"),
+        (LEAST + "seeds: []\n", "line 4: seeds should be a list of at least one"),
+        (LEAST + "seeds: [1, 1]\n", "line 4: seeds: the same comes twice"),
+        (LEAST + "subjects: [Ann, Ann]\n", "line 4: subjects: the same comes twice"),
+        (
+            LEAST.replace("[agn]", "[{method: pgd, settings: {bound: [1]}}]"),
+            "should be float or No",
+        ),
+        (LEAST.replace("[agn]", "[{method: pgd, settings: {step: !!int a}}]"), "step should be f"),
+        (LEAST.replace("[agn]", "[{method: pgd, settings: {step: 1.2.3e4}}]"), "step should be f"),
+        (LEAST + "targets: anybody\n", "line 4: targets should be one of next, random"),
+        (LEAST + "subjects: some\n", "line 4: subjects should be int"),
+        (LEAST + "frames: [\n", r"line 5: "),
+        (LEAST + "transfer: maybe\n", "line 4: transfer should be bool"),
+        (LEAST + "published: [{goal: dodge}]\n", "line 4: a published figure needs recognizer"),
+        (LEAST + "seeds: [9223372036854775808]\n", r"line 4: seeds must be .* below 2\*\*63"),
+        (
+            LEAST + "published: [{recognizer: a, goal: dodge, attack: agn, percent: 1}]\n",
+            "line 4: published: the plan has no agn against a",
+        ),
+        (
+            LEAST + "published: [{recognizer: a, goal: dodge, attack: b, percent: 101}]\n",
+            r"line 4: percent must lie in \[0, 100\], got 101",
+        ),
+        (LEAST.replace("[dodge]", "[hide]"), "line 2: goals should be one of dodge, impersonate"),
+        (LEAST.replace("[agn]", "[fgsm]"), "line 3: attacks should be one of agn, ccs16"),
+        (LEAST.replace("[agn]", "[agn, agn]"), "line 3: attacks: two are called 'agn'"),
+        (LEAST.replace("[agn]", "[{name: a}]"), "line 3: an attack needs a method"),
+        (LEAST.replace("[agn]", "[{method: agn, settings: {kapa: 1}}]"), "has no 'kapa'"),
+        (
+            LEAST.replace("[agn]", "\n  - method: agn\n    settings: {kappa: 2}"),
+            r"line 5: kappa must lie in \[0, 1\], got 2",
+        ),
+        (
+            LEAST.replace("[agn]", "[{method: agn, settings: {objective: best}}]"),
+            "objective should be logits or probabilities or margin",
+        ),
+        (LEAST.replace("[agn]", "[{method: pgd, settings: {seed: 1}}]"), "the plan's seeds are"),
+        (LEAST.replace("[agn]", "[{method: benign, settings: {kind: noise}}]"), "the method says"),
+        (
+            LEAST + "together: 2\n",
+            "line 4: attacks run one after another now: leave together out",
+        ),
+        (LEAST + "targets: {Ann: Bob}\n", "line 4: targets should be next, random, or"),
+        (LEAST + "targets: []\n", "line 4: targets should be a list of at least one"),
+        (LEAST + "targets: [Ann, Bob]\n", "line 4: targets: 2 need as many subjects .* got 0"),
+        (
+            LEAST + "subjects: [Ann, Bob, Cy]\ntargets: [Ann, Bob]\n",
+            "line 5: targets: 2 need as many subjects by name, in their order, got 3",
+        ),
+        (LEAST + "universal: [{}, {}]\n", "line 4: universal: two are called 'universal'"),
+        (LEAST + "universal: [{cluster: 2}]\n", "a universal attack has no 'cluster': it takes na"),
+        (LEAST + "universal: [{seed: 2}]\n", "a universal attack has no 'seed'"),
+        (LEAST + "universal: [{steps: 0}]\n", "line 4: steps must be at least 1, got 0"),
+        (LEAST + "universal: [{unseen: 1}]\n", r"line 4: unseen must lie in \(0, 1\), got 1"),
+        (LEAST + "universal: [{counts: [2, 1]}]\n", "line 4: counts must ascend from at least 1"),
+        (LEAST + "universal: [{counts: 2}]\n", "line 4: counts should be a list"),
+        (LEAST + "universal: [{settings: {kappa: 2}}]\n", r"line 4: kappa must lie in \[0, 1\]"),
+        (LEAST + "universal: [{settings: {passes: 2}}]\n", "line 4: passes: of a universal attack"),
+        (LEAST + "universal: [{name: []}]\n", "^[^,]*, line 4: name should be a word or a path$"),
+        (LEAST + "universal: [{settings: {jitter: 1.0}}]\n", "line 4: .*no jitter"),
+        ("recognizers: [{}]\ngoals: [dodge]\nuniversal: [{}]\n", "line 1: a plan needs attacks"),
+        (LEAST.replace("[{}]", "[{file: [a]}]"), "line 1: file should be a word or a path"),
+        (LEAST.replace("[{}]", "[{file: ~}]"), "line 1: file should be a word or a path"),
+        (LEAST.replace("[{}]", "[{faces: null}]"), "line 1: faces should be a word or a path"),
+        (LEAST.replace("[{}]", "[{}, {}]"), "line 1: recognizers: two are called 'shipped'"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        read_plan(written(tmp_path, text))
+
+
+def test_the_plan_that_readme_shows_says_the_defaults(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    text = readme.split("```yaml\n")[1].split("```")[0]
+    plan = read_plan(written(tmp_path, text))
+    least = read_plan(written(tmp_path, text.split("# What follows")[0]))
+    assert replace(plan, frames=None) == least
+    assert plan.frames == EYEGLASS_COUNT
+
+
+def test_targets_may_be_named(tmp_path: Path) -> None:
+    one = read_plan(written(tmp_path, f"{LEAST}targets: [Cy]\n"))
+    assert one.targets == ("Cy",)
+    each = read_plan(written(tmp_path, f"{LEAST}subjects: [Ann, Bob]\ntargets: [Bob, Cy]\n"))
+    assert each.targets == ("Bob", "Cy")
+
+
+def test_a_plan_may_be_of_universal_attacks_alone(tmp_path: Path) -> None:
+    text = """\
+recognizers: [{}]
+universal:
+  - {}
+  - name: few
+    subjects: 40
+    unseen: 0.25
+    craft: 4
+    counts: [1, 3]
+    clusters: 3
+    frames: 3
+    stop: 0.1
+    settings: {kappa: 0.5}
+"""
+    plan = read_plan(written(tmp_path, text))
+    assert (plan.goals, plan.attacks) == ((), ())
+    usual, few = plan.universal
+    assert usual == Crowd(
+        name="universal", experiment=UniversalExperiment(), method=UniversalConfig()
+    )
+    assert few == Crowd(
+        name="few",
+        experiment=UniversalExperiment(subjects=40, unseen=0.25, craft=4, counts=(1, 3)),
+        method=UniversalConfig(
+            clusters=3, frames=3, stop=0.1, agn=replace(UNIVERSAL_AGN, kappa=0.5)
+        ),
+    )
+    told = plan_as_json(plan)
+    assert told["universal"][1]["method"]["agn"]["check_every"] == UNIVERSAL_AGN.check_every
+
+
+def test_published_figures_and_transfer_are_read(tmp_path: Path) -> None:
+    figure = "{recognizer: shipped, goal: dodge, attack: agn, percent: 37}"
+    plan = read_plan(written(tmp_path, f"{LEAST}transfer: true\npublished: [{figure}]\n"))
+    assert plan.transfer
+    assert plan.published == (
+        Published(recognizer="shipped", goal="dodge", attack="agn", percent=37.0),
+    )
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "plans").glob("*.yaml")))
+def test_the_plans_that_come_with_agns_can_be_read(path: Path) -> None:
+    plan = read_plan(path)
+    names = {victim.name for victim in plan.recognizers}, {entry.name for entry in plan.attacks}
+    for figure in plan.published:
+        assert figure.recognizer in names[0]
+        assert figure.attack in names[1]
+
+
+def test_what_is_no_file_or_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no plan"):
+        read_plan(tmp_path)
+    path = tmp_path / "plan.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not text"):
+        read_plan(path)
+
+
+def test_the_plans_that_come_along_are_plans() -> None:
+    plans = sorted((Path(__file__).parents[2] / "plans").glob("*.yaml"))
+    assert plans
+    for path in plans:
+        plan = read_plan(path)
+        assert plan.attacks or plan.universal
+
+
+def test_a_tilde_before_a_path_is_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    plan = read_plan(written(tmp_path, LEAST.replace("[{}]", "[{file: ~/r.safetensors}]")))
+    assert plan.recognizers[0].file == tmp_path / "r.safetensors"
+    printed = "[{method: agn, settings: {palette: ~/ink.csv, printability: 1}}]"
+    own = read_plan(written(tmp_path, LEAST.replace("[agn]", printed))).attacks[0].method
+    assert own == AGN(palette=str(tmp_path / "ink.csv"), printability=1.0)
+
+
+def test_a_home_folder_that_nobody_knows_is_a_mistake(tmp_path: Path) -> None:
+    text = LEAST.replace("[{}]", "[{file: ~nobody_of_this_name/r.safetensors}]")
+    with pytest.raises(ConfigError, match="line 1: file: nobody knows the home folder in ~nobody"):
+        read_plan(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("[{}]", '[{name: "v\\udce9"}]'),
+        ("[{}]", '[{file: "v\\udce9/recognizer.safetensors"}]'),
+        ("[agn]", '[{method: agn, name: "a\\udce9"}]'),
+        ("[agn]", '[agn]\nsubjects: ["Ren\\udce9"]'),
+        ("[agn]", '[agn]\ntargets: ["Ren\\udce9"]'),
+        ("[agn]", '[agn]\nuniversal: [{name: "u\\udce9"}]'),
+    ],
+)
+def test_names_that_no_ledger_can_hold_are_refused(tmp_path: Path, before: str, after: str) -> None:
+    with pytest.raises(ConfigError, match=r"plan.yaml, line \d: .*UTF-8 text"):
+        read_plan(written(tmp_path, LEAST.replace(before, after)))
+
+
+def test_folders_whose_names_are_no_text_may_be_named_in_a_plan(tmp_path: Path) -> None:
+    text = LEAST.replace("{}", '{name: v, file: "v\\udce9/r.safetensors", faces: "\\udce9"}')
+    (victim,) = read_plan(written(tmp_path, text)).recognizers
+    assert (victim.file, victim.faces) == (Path("v\udce9/r.safetensors"), Path("\udce9"))
+
+
+def test_plans_made_in_python_refuse_the_same_names() -> None:
+    plan = Plan(recognizers=(PlanVictim(name="v"),))
+    for make in (
+        lambda: PlanVictim(name="v\udce9"),
+        lambda: Entry(name="a\udce9", method=PGD()),
+        lambda: replace(plan, subjects=("Ren\udce9",)),
+    ):
+        with pytest.raises(ConfigError, match="UTF-8 text"):
+            make()
