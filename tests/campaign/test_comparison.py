@@ -7,25 +7,25 @@ import pytest
 
 from agns.campaign.comparison import Comparison, with_other_photos
 from agns.campaign.comparison import compare as compare_findings
-from agns.campaign.findings import Findings
 from agns.campaign.ledger import Begun
-from agns.campaign.rows import Row
+from agns.campaign.records import JobRecord
+from agns.campaign.results import Results
 from agns.data.known_photos import PhotoRow
 from agns.errors import ConfigError
 
-Make = Callable[..., Row]
+Make = Callable[..., JobRecord]
 NAMES = [f"P{number}" for number in range(8)]
 
 
-def compare(before: list[Row], after: list[Row]) -> list[Comparison]:
+def compare(before: list[JobRecord], after: list[JobRecord]) -> list[Comparison]:
     return compare_findings(
-        *(Findings(plan={}, versions={}, rows=rows) for rows in (before, after))
+        *(Results(plan={}, versions={}, records=rows) for rows in (before, after))
     )
 
 
-def test_a_recogniser_that_is_fooled_more_often_got_worse(row: Make) -> None:
-    before = [row(name, "agn", 0.2) for name in NAMES]
-    after = [row(name, "agn", 0.6) for name in NAMES]
+def test_a_recogniser_that_is_fooled_more_often_got_worse(record: Make) -> None:
+    before = [record(name, "agn", 0.2) for name in NAMES]
+    after = [record(name, "agn", 0.6) for name in NAMES]
     (worse,) = compare(before, after)
     assert (worse.subjects, worse.before, worse.after) == (
         8,
@@ -38,55 +38,59 @@ def test_a_recogniser_that_is_fooled_more_often_got_worse(row: Make) -> None:
     assert not better.is_worse()
 
 
-def test_what_may_be_chance_is_not_called_worse(row: Make) -> None:
-    before = [row(name, "agn", 0.5) for name in NAMES]
-    after = [row(name, "agn", 0.5 + (0.3 if at % 2 else -0.25)) for at, name in enumerate(NAMES)]
+def test_what_may_be_chance_is_not_called_worse(record: Make) -> None:
+    before = [record(name, "agn", 0.5) for name in NAMES]
+    after = [record(name, "agn", 0.5 + (0.3 if at % 2 else -0.25)) for at, name in enumerate(NAMES)]
     (found,) = compare(before, after)
     assert found.after > found.before
     assert not found.is_worse()
     assert found.is_worse(level=0.999)
 
 
-def test_frames_for_many_are_not_compared(row: Make, crowd_row: Row) -> None:
-    (found,) = compare([row("Ann", "agn", 0.2), crowd_row], [row("Ann", "agn", 0.2), crowd_row])
+def test_frames_for_many_are_not_compared(record: Make, universal_record: JobRecord) -> None:
+    (found,) = compare(
+        [record("Ann", "agn", 0.2), universal_record], [record("Ann", "agn", 0.2), universal_record]
+    )
     assert found.attack == "agn"
 
 
-def test_only_what_both_have_counts(row: Make, failed: Row) -> None:
-    before = [row("Ann", "agn", 0.2), row("Bob", "agn", 0.4), row("Ann", "pgd", 0.1)]
-    after = [row("Ann", "agn", 0.3), row("Ann", "agn", 0.5, seed=1), failed]
+def test_only_what_both_have_counts(record: Make, failed: JobRecord) -> None:
+    before = [record("Ann", "agn", 0.2), record("Bob", "agn", 0.4), record("Ann", "pgd", 0.1)]
+    after = [record("Ann", "agn", 0.3), record("Ann", "agn", 0.5, seed=1), failed]
     (found,) = compare(before, after)
     assert (found.attack, found.subjects) == ("agn", 1)
     assert (found.before, found.after) == (pytest.approx(0.2), pytest.approx(0.4))
 
 
-def test_nothing_in_common_is_refused(row: Make) -> None:
-    one = row("Ann", "agn", 0.2)
-    other = replace(one, cell=replace(one.cell, target="Bob"))
+def test_nothing_in_common_is_refused(record: Make) -> None:
+    one = record("Ann", "agn", 0.2)
+    other = replace(one, job=replace(one.job, target="Bob"))
     with pytest.raises(ConfigError, match="have no attack of a single subject in common"):
         compare([one], [other])
 
 
-def test_five_subjects_are_too_few_to_tell(row: Make) -> None:
-    before, after = ([row(name, "agn", held) for name in NAMES[:5]] for held in (0.0, 1.0))
+def test_five_subjects_are_too_few_to_tell(record: Make) -> None:
+    before, after = ([record(name, "agn", held) for name in NAMES[:5]] for held in (0.0, 1.0))
     (found,) = compare(before, after)
     assert (found.is_worse(), found.can_tell()) == (False, False)
-    (enough,) = compare(*([row(name, "agn", held) for name in NAMES[:6]] for held in (0.0, 1.0)))
+    (enough,) = compare(*([record(name, "agn", held) for name in NAMES[:6]] for held in (0.0, 1.0)))
     assert (enough.is_worse(), enough.can_tell()) == (True, True)
 
 
-def test_many_comparisons_are_allowed_for(row: Make) -> None:
-    def campaign(held: float, same: float) -> list[Row]:
-        rows = [row(name, "agn", held) for name in NAMES[:6]]
-        return rows + [row(name, "pgd", same) for name in NAMES[:6]]
+def test_many_comparisons_are_allowed_for(record: Make) -> None:
+    def campaign(held: float, same: float) -> list[JobRecord]:
+        rows = [record(name, "agn", held) for name in NAMES[:6]]
+        return rows + [record(name, "pgd", same) for name in NAMES[:6]]
 
     worse, same = compare(campaign(0.2, 0.5), campaign(0.4, 0.5))
     assert worse.by_chance == pytest.approx(2 * 2 / 2**6)
     assert same.by_chance == 1
 
 
-def test_results_of_one_campaign_alone_are_counted_as_missing(row: Make, failed: Row) -> None:
-    before = [row(name, "agn", 0.2) for name in NAMES]
+def test_results_of_one_campaign_alone_are_counted_as_missing(
+    record: Make, failed: JobRecord
+) -> None:
+    before = [record(name, "agn", 0.2) for name in NAMES]
     (found,) = compare(before, [*before[:3], failed])
     assert (found.subjects, found.missing) == (3, 5)
 
@@ -97,13 +101,13 @@ def test_results_of_one_campaign_alone_are_counted_as_missing(row: Make, failed:
      ({"attacks": [{"name": "agn", "method": {"kappa": 0}}]}, "agn has other settings")],
 )  # fmt: skip
 def test_other_settings_are_not_compared(
-    row: Make, change: dict[str, object], complaint: str | None
+    record: Make, change: dict[str, object], complaint: str | None
 ) -> None:
     plan = {"craft": 3, "attacks": [{"name": "agn", "method": {"kappa": 0.25}}]}
-    rows = [row(name, "agn", 0.2) for name in NAMES]
+    rows = [record(name, "agn", 0.2) for name in NAMES]
     both = (
-        Findings(plan=plan, versions={}, rows=rows),
-        Findings(plan={**plan, **change}, versions={}, rows=rows),
+        Results(plan=plan, versions={}, records=rows),
+        Results(plan={**plan, **change}, versions={}, records=rows),
     )
     if complaint is None:
         assert len(compare_findings(*both)) == 1
@@ -112,8 +116,8 @@ def test_other_settings_are_not_compared(
             compare_findings(*both)
 
 
-def test_names_are_compared_in_composed_form(row: Make) -> None:
-    (found,) = compare([row("Jos\u00e9", "agn", 0.2)], [row("Jose\u0301", "agn", 0.2)])
+def test_names_are_compared_in_composed_form(record: Make) -> None:
+    (found,) = compare([record("Jos\u00e9", "agn", 0.2)], [record("Jose\u0301", "agn", 0.2)])
     assert (found.subjects, found.missing) == (1, 0)
 
 
@@ -125,6 +129,6 @@ def test_subjects_of_whom_the_photos_are_others_are_named() -> None:
     before = {**begun("Ann", "1.png", "a"), **begun("Bob", "1.png", "b"), **begun("Cy", "1", "c")}
     after = {**begun("Ann", "2.png", "a"), **begun("Bob", "1.png", "x")}
     first, second = (
-        Findings(plan={}, versions={}, rows=[], photos=photos) for photos in (before, after)
+        Results(plan={}, versions={}, records=[], photos=photos) for photos in (before, after)
     )
     assert with_other_photos(first, second) == ["Bob"]

@@ -1,4 +1,4 @@
-"""What became of a campaign's cells, through breakdowns and beside other processes."""
+"""What became of a campaign's jobs, through breakdowns and beside other processes."""
 
 import contextlib
 import os
@@ -9,14 +9,15 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from tests.campaign.conftest import attack_report
 
-from agns.campaign.cells import Cell
+from agns.campaign.jobs import Job
 from agns.campaign.ledger import Ledger
 from agns.data.known_photos import PhotoRow
 from agns.errors import ConfigError, DataError
 
-CELLS = tuple(
-    Cell(recognizer="r", goal="dodge", subject=name, target=None, attack="agn", seed=0)
+JOBS = tuple(
+    Job(recognizer="r", goal="dodge", subject=name, target=None, attack="agn", seed=0)
     for name in ("Ann", "Bob", "Cy")
 )
 
@@ -24,71 +25,71 @@ CELLS = tuple(
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     made = Ledger(tmp_path / "campaign.sqlite")
-    made.begin({"goals": ["dodge"]}, CELLS, {"agns": "0"})
+    made.begin({"goals": ["dodge"]}, JOBS, {"agns": "0"})
     return made
 
 
 def states(ledger: Ledger) -> list[str]:
-    return [row.state for row in ledger.rows()]
+    return [row.state for row in ledger.records()]
 
 
-def test_cells_are_claimed_in_order_each_once(ledger: Ledger, tmp_path: Path) -> None:
+def test_jobs_are_claimed_in_order_each_once(ledger: Ledger, tmp_path: Path) -> None:
     beside = Ledger(tmp_path / "campaign.sqlite")
     claimed = [ledger.claim(), beside.claim(), ledger.claim(), beside.claim()]
-    assert claimed == [*CELLS, None]
+    assert claimed == [*JOBS, None]
 
 
 def test_a_sentence_with_a_file_name_that_is_no_text_is_entered_with_escapes(
     ledger: Ledger,
 ) -> None:
-    cell = ledger.claim()
-    assert cell is not None
-    ledger.fail(cell, "caf\udce9.png is damaged", seconds=1)
-    assert ledger.rows()[0].sentence == "caf\\udce9.png is damaged"
+    job = ledger.claim()
+    assert job is not None
+    ledger.fail(job, "caf\udce9.png is damaged", seconds=1)
+    assert ledger.records()[0].sentence == "caf\\udce9.png is damaged"
 
 
 def test_what_is_entered_at_once_is_entered_whole_or_not_at_all(ledger: Ledger) -> None:
     first, second, _ = (ledger.claim() for _ in range(3))
     with contextlib.suppress(ZeroDivisionError), ledger.at_once():
-        ledger.finish(first, {}, seconds=1, peak_memory_mb=1)
+        ledger.finish(first, attack_report(), seconds=1, peak_memory_mb=1)
         ledger.fail(second, "no photos", seconds=1 / 0)
     assert states(ledger) == ["claimed"] * 3
     with ledger.at_once():
-        ledger.finish(first, {}, seconds=1, peak_memory_mb=1)
+        ledger.finish(first, attack_report(), seconds=1, peak_memory_mb=1)
         ledger.fail(second, "no photos", seconds=1)
     assert states(ledger) == ["done", "failed", "claimed"]
 
 
-def test_what_became_of_a_cell_is_kept(ledger: Ledger, tmp_path: Path) -> None:
-    for _ in CELLS:
+def test_what_became_of_a_job_is_kept(ledger: Ledger, tmp_path: Path) -> None:
+    for _ in JOBS:
         ledger.claim()
-    ledger.finish(CELLS[0], {"subject": "Ann"}, seconds=1.5, peak_memory_mb=100)
-    ledger.fail(CELLS[1], "no photos", seconds=0.1)
-    ledger.release(CELLS[2])
+    ledger.finish(JOBS[0], attack_report("Ann"), seconds=1.5, peak_memory_mb=100)
+    ledger.fail(JOBS[1], "no photos", seconds=0.1)
+    ledger.release(JOBS[2])
     ledger.close()
     again = Ledger(tmp_path / "campaign.sqlite")
     assert states(again) == ["done", "failed", "open"]
-    done, failed, _ = again.rows()
-    assert (done.cell, done.result, done.seconds) == (CELLS[0], {"subject": "Ann"}, 1.5)
+    done, failed, _ = again.records()
+    assert (done.job, done.result, done.seconds) == (JOBS[0], attack_report("Ann"), 1.5)
     assert failed.sentence == "no photos"
     assert again.about() == ({"goals": ["dodge"]}, {"agns": "0"})
-    assert again.claim() == CELLS[2]
+    assert again.claim() == JOBS[2]
 
 
-def test_the_standing_counts_what_has_ended_and_guesses_the_rest(ledger: Ledger) -> None:
-    begun = ledger.standing()
-    assert (begun.ended, begun.cells, begun.minutes_left) == (0, 3, 0)
+def test_what_remains_is_counted_and_its_time_guessed(ledger: Ledger) -> None:
+    begun = ledger.remaining()
+    assert (begun.ended, begun.jobs, begun.minutes_left) == (0, 3, 0)
     ledger.claim()
-    ledger.finish(CELLS[0], {}, seconds=120, peak_memory_mb=1)
-    ledger.fail(CELLS[1], "no photos", seconds=60)
-    assert (ledger.standing().ended, ledger.standing().minutes_left) == (2, 1.5)
+    ledger.finish(JOBS[0], attack_report(), seconds=120, peak_memory_mb=1)
+    ledger.fail(JOBS[1], "no photos", seconds=60)
+    assert (ledger.remaining().ended, ledger.remaining().minutes_left) == (2, 1.5)
 
 
-def test_a_done_cell_is_not_given_back(ledger: Ledger) -> None:
-    cell = ledger.claim()
-    assert cell is not None
-    ledger.finish(cell, {}, seconds=1, peak_memory_mb=1)
-    ledger.release(cell)
+def test_a_done_job_is_not_given_back(ledger: Ledger) -> None:
+    job = ledger.claim()
+    assert job is not None
+    ledger.finish(job, attack_report(), seconds=1, peak_memory_mb=1)
+    ledger.release(job)
     assert states(ledger)[0] == "done"
 
 
@@ -102,17 +103,17 @@ def test_what_a_killed_process_claimed_is_open_again(ledger: Ledger, tmp_path: P
     """)
     subprocess.run([sys.executable, "-c", program, tmp_path / "campaign.sqlite"], check=False)
     assert states(ledger) == ["claimed", "open", "open"]
-    assert ledger.claim() == CELLS[0]
-    assert ledger.claim() == CELLS[1], "this process lives"
+    assert ledger.claim() == JOBS[0]
+    assert ledger.claim() == JOBS[1], "this process lives"
 
 
 def test_the_same_plan_goes_on_and_another_is_refused(ledger: Ledger) -> None:
     ledger.claim()
-    ledger.begin({"goals": ["dodge"]}, CELLS, {"agns": "1"})
+    ledger.begin({"goals": ["dodge"]}, JOBS, {"agns": "1"})
     assert states(ledger) == ["claimed", "open", "open"]
     with pytest.raises(ConfigError, match="holds a campaign of another plan"):
-        ledger.begin({"goals": ["impersonate"]}, CELLS, {"agns": "0"})
-    assert len(ledger.rows()) == 3
+        ledger.begin({"goals": ["impersonate"]}, JOBS, {"agns": "0"})
+    assert len(ledger.records()) == 3
 
 
 def test_what_is_no_ledger_is_refused(tmp_path: Path) -> None:
@@ -126,18 +127,18 @@ def test_what_is_no_ledger_is_refused(tmp_path: Path) -> None:
 
 def test_a_transaction_that_fails_leaves_the_file_usable(ledger: Ledger) -> None:
     with pytest.raises(ConfigError):
-        ledger.begin({"other": 1}, CELLS, {})
-    assert ledger.claim() == CELLS[0]
+        ledger.begin({"other": 1}, JOBS, {})
+    assert ledger.claim() == JOBS[0]
     assert sqlite3.connect(ledger.path).execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-def test_failed_cells_are_tried_again_when_asked_for(ledger: Ledger) -> None:
+def test_failed_jobs_are_tried_again_when_asked_for(ledger: Ledger) -> None:
     ledger.claim()
-    ledger.fail(CELLS[0], "no photos", seconds=1)
+    ledger.fail(JOBS[0], "no photos", seconds=1)
     ledger.reopen()
     assert states(ledger)[0] == "failed"
     ledger.reopen(failed=True)
-    (first, *_) = ledger.rows()
+    (first, *_) = ledger.records()
     assert (first.state, first.sentence) == ("open", None)
 
 
@@ -157,34 +158,34 @@ def test_what_others_claimed_elsewhere_is_opened_when_asked_for(
 
 
 def test_what_a_plan_could_not_say_when_it_was_begun_may_stay_empty(ledger: Ledger) -> None:
-    ledger.begin({"goals": ["dodge"], "universal": []}, CELLS, {"agns": "1"})
+    ledger.begin({"goals": ["dodge"], "universal": []}, JOBS, {"agns": "1"})
     with pytest.raises(ConfigError, match="another plan"):
-        ledger.begin({"goals": ["dodge"], "universal": ["few"]}, CELLS, {"agns": "1"})
+        ledger.begin({"goals": ["dodge"], "universal": ["few"]}, JOBS, {"agns": "1"})
 
 
 def test_a_ledger_that_says_how_many_attacks_were_made_side_by_side_goes_on(
     tmp_path: Path,
 ) -> None:
     begun = Ledger(tmp_path / "campaign.sqlite")
-    begun.begin({"goals": ["dodge"], "together": 4}, CELLS, {"agns": "0"})
-    begun.begin({"goals": ["dodge"]}, CELLS, {"agns": "0"})
-    assert begun.claim() == CELLS[0]
+    begun.begin({"goals": ["dodge"], "together": 4}, JOBS, {"agns": "0"})
+    begun.begin({"goals": ["dodge"]}, JOBS, {"agns": "0"})
+    assert begun.claim() == JOBS[0]
     with pytest.raises(ConfigError, match="divides it otherwise"):
-        begun.begin({"goals": ["dodge"]}, CELLS, {"agns": "0"}, share=CELLS[:1])
+        begun.begin({"goals": ["dodge"]}, JOBS, {"agns": "0"}, share=JOBS[:1])
 
 
 def test_results_whose_ledger_is_gone_are_not_taken_for_another_plans(tmp_path: Path) -> None:
-    left = tmp_path / "cells" / CELLS[0].key / "result.json"
+    left = tmp_path / "cells" / JOBS[0].key / "result.json"
     left.parent.mkdir(parents=True)
     left.write_text("{}")
     with pytest.raises(ConfigError, match="sqlite is gone: name another directory"):
-        Ledger(tmp_path / "campaign.sqlite").begin({}, CELLS, {})
+        Ledger(tmp_path / "campaign.sqlite").begin({}, JOBS, {})
 
 
 def test_victims_are_kept_with_what_speaks_against_them(ledger: Ledger) -> None:
-    assert (ledger.weights(), ledger.doubts()) == ({}, {})
+    assert (ledger.weights(), ledger.warnings()) == ({}, {})
     ledger.enter_victim("r", "abc", ["its range is off"])
-    assert (ledger.weights(), ledger.doubts()) == ({"r": "abc"}, {"r": ["its range is off"]})
+    assert (ledger.weights(), ledger.warnings()) == ({"r": "abc"}, {"r": ["its range is off"]})
 
 
 def test_a_plan_goes_on_wherever_its_files_and_folders_lie_by_now(ledger: Ledger) -> None:
@@ -193,11 +194,11 @@ def test_a_plan_goes_on_wherever_its_files_and_folders_lie_by_now(ledger: Ledger
         return {"recognizers": [victim], "subjects": [name]}
 
     other = Ledger(ledger.path.with_name("other.sqlite"))
-    other.begin(plan("here", "Jos\u00e9"), CELLS, {})
-    other.begin(plan("there", "Jose\u0301"), CELLS, {})
+    other.begin(plan("here", "Jos\u00e9"), JOBS, {})
+    other.begin(plan("there", "Jose\u0301"), JOBS, {})
     drawn = {"recognizers": [{"name": "r", "file": None, "faces": None}], "subjects": ["Jos\u00e9"]}
     with pytest.raises(ConfigError, match="holds a campaign of another plan"):
-        other.begin(drawn, CELLS, {})
+        other.begin(drawn, JOBS, {})
 
 
 def test_photos_are_kept_by_content(ledger: Ledger) -> None:

@@ -5,51 +5,54 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.campaign.conftest import attack_report, split
 
-from agns.campaign.cells import UNIVERSAL, Cell
+from agns.campaign.jobs import UNIVERSAL, Job
 from agns.campaign.ledger import Ledger
 from agns.campaign.parts import (
     Part,
     check_beside,
-    join_rows,
+    join_records,
     join_transfers,
     part_of_array,
     read_ledgers,
     read_part,
     share_of,
 )
+from agns.campaign.records import TransferScore
 from agns.errors import ConfigError, DataError
 
 PLAN = {"goals": ["dodge"]}
 
 
-def cell(subject: str, attack: str = "agn", recognizer: str = "r") -> Cell:
-    return Cell(
+def job(subject: str, attack: str = "agn", recognizer: str = "r") -> Job:
+    return Job(
         recognizer=recognizer, goal="dodge", subject=subject, target=None, attack=attack, seed=0
     )
 
 
-CELLS = tuple(cell(name) for name in ("Ann", "Bob", "Cy"))
+JOBS = tuple(job(name) for name in ("Ann", "Bob", "Cy"))
 MANY = tuple(
-    cell(f"P{number}", attack, recognizer)
+    job(f"P{number}", attack, recognizer)
     for recognizer in ("r", "s")
     for number in range(7)
     for attack in ("agn", "pgd", "ccs16")
 )
 
 
-def begin(out: Path, part: Part, cells: tuple[Cell, ...] = CELLS) -> Ledger:
+def begin(out: Path, part: Part, jobs: tuple[Job, ...] = JOBS) -> Ledger:
     made = Ledger(out / part.ledger)
-    made.begin(PLAN, cells, {}, share=share_of(cells, part) if part.of > 1 else None)
+    made.begin(PLAN, jobs, {}, share=share_of(jobs, part) if part.of > 1 else None)
     return made
 
 
-def finish(ledger: Ledger, one: Cell, result: dict[str, object] | None = None) -> None:
-    ledger.finish(one, result or {"subject": one.subject}, seconds=1, peak_memory_mb=1)
+def finish(ledger: Ledger, one: Job, subject: str | None = None) -> None:
+    result = attack_report(subject or one.subject)
+    ledger.finish(one, result, seconds=1, peak_memory_mb=1)
 
 
 @pytest.mark.parametrize("of", [1, 2, 3, 8, 100])
-def test_each_cell_falls_to_one_part(of: int) -> None:
+def test_each_job_falls_to_one_part(of: int) -> None:
     shares = [share_of(MANY, Part(number=number, of=of)) for number in range(1, of + 1)]
     assert Counter(one for share in shares for one in share) == Counter(MANY)
 
@@ -63,21 +66,21 @@ def test_parts_have_as_much_of_each_recogniser_and_attack_but_for_one() -> None:
 
 
 def test_no_part_is_left_with_the_attacks_of_one_method() -> None:
-    cells = [
-        cell(f"P{number}", attack, recognizer)
+    jobs = [
+        job(f"P{number}", attack, recognizer)
         for recognizer in ("r", "s")
         for number in range(2)
         for attack in ("agn", "pgd")
     ]
     for number in (1, 2):
-        share = share_of(cells, Part(number=number, of=2))
+        share = share_of(jobs, Part(number=number, of=2))
         assert Counter(one.attack for one in share) == {"agn": 2, "pgd": 2}
 
 
 def test_frames_for_many_are_dealt_out_whatever_their_seeds() -> None:
-    dodges = [cell(f"P{number}", "pgd") for number in range(2)]
+    dodges = [job(f"P{number}", "pgd") for number in range(2)]
     many = [
-        Cell(recognizer="r", goal=UNIVERSAL, subject="", target=None, attack="few", seed=seed)
+        Job(recognizer="r", goal=UNIVERSAL, subject="", target=None, attack="few", seed=seed)
         for seed in range(2)
     ]
     shares = [share_of([*dodges, *many], Part(number=number, of=2)) for number in (1, 2)]
@@ -131,54 +134,59 @@ def test_an_array_with_gaps_has_to_name_its_parts(told: dict[str, str]) -> None:
         part_of_array({f"SLURM_ARRAY_TASK_{name}": value for name, value in told.items()})
 
 
-def test_what_any_ledger_tells_of_a_cell_counts_once(tmp_path: Path) -> None:
+def test_what_any_ledger_tells_of_a_job_counts_once(tmp_path: Path) -> None:
     one, two = (begin(tmp_path, Part(number=number, of=2)) for number in (1, 2))
-    finish(one, CELLS[0])
-    two.fail(CELLS[1], "no photos", seconds=1)
+    finish(one, JOBS[0])
+    two.fail(JOBS[1], "no photos", seconds=1)
     whole = begin(tmp_path, Part(number=1, of=1))
     # Done twice, as by a mistake.
-    finish(whole, CELLS[0], {"subject": "again"})
-    finish(whole, CELLS[1], {"subject": "Bob"})
-    rows = join_rows(read_ledgers(tmp_path))
-    assert [row.cell for row in rows] == list(CELLS)
-    assert [row.state for row in rows] == ["done", "done", "open"]
-    assert [row.result for row in rows] == [{"subject": "again"}, {"subject": "Bob"}, None]
+    finish(whole, JOBS[0], "again")
+    finish(whole, JOBS[1], "Bob")
+    told = join_records(read_ledgers(tmp_path))
+    assert [one.job for one in told] == list(JOBS)
+    assert [one.state for one in told] == ["done", "done", "open"]
+    assert [one.result and one.result.subject for one in told] == ["again", "Bob", None]
     for ledger in (one, two, whole):
         ledger.close()
 
 
 def test_the_parts_that_have_not_begun_are_open(tmp_path: Path) -> None:
     ledger = begin(tmp_path, Part(number=2, of=3))
-    finish(ledger, CELLS[1])
-    assert ledger.standing().cells == 1
+    finish(ledger, JOBS[1])
+    assert ledger.remaining().jobs == 1
     ledger.close()
-    assert [row.state for row in join_rows(read_ledgers(tmp_path))] == ["open", "done", "open"]
+    assert [row.state for row in join_records(read_ledgers(tmp_path))] == ["open", "done", "open"]
 
 
-def test_a_part_claims_its_own_cells_alone(tmp_path: Path) -> None:
+def test_a_part_claims_its_own_jobs_alone(tmp_path: Path) -> None:
     ledger = begin(tmp_path, Part(number=2, of=2))
-    assert (ledger.claim(), ledger.claim()) == (CELLS[1], None)
+    assert (ledger.claim(), ledger.claim()) == (JOBS[1], None)
     ledger.close()
 
 
 def test_scores_on_other_recognisers_come_in_the_order_of_the_plan(tmp_path: Path) -> None:
-    cells = tuple(cell(name, recognizer=own) for own in ("r", "s") for name in ("Ann", "Bob"))
-    one, two = (begin(tmp_path, Part(number=number, of=2), cells) for number in (1, 2))
-    two.enter_transfer(cells[3], "r", {"digital": 3})
-    two.enter_transfer(cells[1], "s", {"digital": 1})
-    one.enter_transfer(cells[0], "s", {"sentence": "no photos"})
+    jobs = tuple(job(name, recognizer=own) for own in ("r", "s") for name in ("Ann", "Bob"))
+
+    def score(rate: float) -> TransferScore:
+        parts = ("digital", "photographed", "benign", "bare")
+        return TransferScore(**{name: split(rate) for name in parts})
+
+    one, two = (begin(tmp_path, Part(number=number, of=2), jobs) for number in (1, 2))
+    two.enter_transfer(jobs[3], "r", score(0.3))
+    two.enter_transfer(jobs[1], "s", score(0.1))
+    one.enter_transfer(jobs[0], "s", "no photos")
     one.close()
     two.close()
     told = read_ledgers(tmp_path)
-    found = join_transfers(told, join_rows(told))
-    assert [row.cell for row in found] == [cells[0], cells[1], cells[3]]
-    assert [row.score for row in found] == [None, {"digital": 1}, {"digital": 3}]
+    found = join_transfers(told, join_records(told))
+    assert [row.job for row in found] == [jobs[0], jobs[1], jobs[3]]
+    assert [one.score for one in found] == [None, score(0.1), score(0.3)]
 
 
 def test_ledgers_of_two_plans_are_not_joined(tmp_path: Path) -> None:
     begin(tmp_path, Part(number=1, of=2)).close()
     other = Ledger(tmp_path / "part-2-of-2.sqlite")
-    other.begin({"goals": ["impersonate"]}, CELLS, {})
+    other.begin({"goals": ["impersonate"]}, JOBS, {})
     other.close()
     with pytest.raises(DataError, match=r"part-2-of-2.sqlite are of two plans: move one"):
         read_ledgers(tmp_path)
@@ -196,28 +204,28 @@ def test_ledgers_of_two_recognisers_of_one_name_are_not_joined(tmp_path: Path) -
 def test_parts_of_another_number_and_of_another_plan_are_refused(tmp_path: Path) -> None:
     begin(tmp_path, Part(number=1, of=2)).close()
     others = read_ledgers(tmp_path)
-    check_beside("part-2-of-2.sqlite", others, PLAN, CELLS)
-    check_beside("campaign.sqlite", others, PLAN, CELLS)
+    check_beside("part-2-of-2.sqlite", others, PLAN, JOBS)
+    check_beside("campaign.sqlite", others, PLAN, JOBS)
     with pytest.raises(ConfigError, match="is divided into 2 parts, not 3: give --part K/2"):
-        check_beside("part-2-of-3.sqlite", others, PLAN, CELLS)
+        check_beside("part-2-of-3.sqlite", others, PLAN, JOBS)
     with pytest.raises(ConfigError, match=r"of another plan \(part-1-of-2.sqlite\)"):
-        check_beside("part-2-of-2.sqlite", others, {"goals": ["impersonate"]}, CELLS)
+        check_beside("part-2-of-2.sqlite", others, {"goals": ["impersonate"]}, JOBS)
     with pytest.raises(ConfigError, match="lists other attacks for this plan"):
-        check_beside("part-2-of-2.sqlite", others, PLAN, CELLS[:2])
+        check_beside("part-2-of-2.sqlite", others, PLAN, JOBS[:2])
 
 
 def test_what_others_have_ended_is_left_to_them(tmp_path: Path) -> None:
     ledger = begin(tmp_path, Part(number=1, of=1))
-    finish(ledger, CELLS[2])
-    ledger.settle(CELLS, CELLS[1:])
-    assert [row.state for row in ledger.rows()] == ["open", "elsewhere", "done"]
-    ledger.settle(CELLS, CELLS[:1])
-    assert [row.state for row in ledger.rows()] == ["elsewhere", "open", "done"]
+    finish(ledger, JOBS[2])
+    ledger.settle(JOBS, JOBS[1:])
+    assert [row.state for row in ledger.records()] == ["open", "elsewhere", "done"]
+    ledger.settle(JOBS, JOBS[:1])
+    assert [row.state for row in ledger.records()] == ["elsewhere", "open", "done"]
     ledger.close()
 
 
 def test_results_of_other_parts_are_not_taken_for_an_older_campaigns(tmp_path: Path) -> None:
-    left = tmp_path / "cells" / CELLS[0].key / "result.json"
+    left = tmp_path / "cells" / JOBS[0].key / "result.json"
     left.parent.mkdir(parents=True)
     left.write_text(json.dumps({}))
     begin(tmp_path, Part(number=2, of=2)).close()

@@ -6,25 +6,25 @@ from pathlib import Path
 import pytest
 
 from agns.campaign import reading as module
-from agns.campaign.cells import Cell
+from agns.campaign.jobs import Job
 from agns.campaign.ledger import Ledger
 from agns.campaign.reading import reading
 from agns.errors import DataError
 
-CELL = Cell(recognizer="r", goal="dodge", subject="Ann", target=None, attack="agn", seed=0)
+JOB = Job(recognizer="r", goal="dodge", subject="Ann", target=None, attack="agn", seed=0)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     made = Ledger(tmp_path / "part-1-of-2.sqlite")
-    made.begin({}, [CELL], {})
+    made.begin({}, [JOB], {})
     made.close()
     return made.path
 
 
 def states(path: Path) -> list[str]:
     with reading(path) as ledger:
-        return [row.state for row in ledger.rows()]
+        return [row.state for row in ledger.records()]
 
 
 def test_reading_changes_nothing_and_sees_what_has_been_entered_in_full(path: Path) -> None:

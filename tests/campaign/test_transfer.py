@@ -1,28 +1,30 @@
 """Frames on recognisers that they were not made against."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.campaign.conftest import attack_report
 
-from agns.campaign.cells import Cell
+from agns.campaign.jobs import Job
 from agns.campaign.ledger import Ledger
-from agns.campaign.rows import TransferRow
-from agns.campaign.transfer import score_frame, tabulate_transfers
+from agns.campaign.records import TransferRecord
+from agns.campaign.summary import summarize_transfers
+from agns.campaign.transfer import score_frame
 from agns.data.faces import FaceSet
 from agns.errors import ConfigError, DataError
 from agns.evaluation.apparatus import Apparatus
 
 FRAME = torch.full((1, 3, 64, 176), 0.5)
-RESULT = {"subject": "Ann", "target": None, "stop_value": 0.01, "seed": 4, "craft_digests": [],
-          "photos": {"craft": []}}  # fmt: skip
+RESULT = attack_report("Ann", seed=4)
 
 
 def score(apparatus: Apparatus, crowd: FaceSet, **changes: object) -> dict[str, Any]:
-    return score_frame(FRAME, {**RESULT, **changes}, apparatus, crowd, control_frames=2)
+    result = replace(RESULT, **changes)
+    return asdict(score_frame(FRAME, result, apparatus, crowd, controls=2))
 
 
 def test_frames_are_scored_worn_and_photographed_and_beside_benign_ones(
@@ -57,24 +59,28 @@ def test_people_whom_the_other_does_not_know_are_refused(
         score(apparatus, crowd, target="Zoe")
 
 
-def test_subjects_count_alike_in_the_table(transfer: Callable[..., TransferRow]) -> None:
+def test_subjects_count_alike_in_the_table(transfer: Callable[..., TransferRecord]) -> None:
     rows = [transfer("Ann", 1.0), transfer("Ann", 0.6, seed=1), transfer("Bob", 0.2)]
     unknown = replace(transfer("Cy", 0.5), score=None, sentence="no photos")
-    (line,) = tabulate_transfers([*rows, unknown])
+    (line,) = summarize_transfers([*rows, unknown])
     assert (line.made_against, line.scored_on, line.subjects) == ("OF10", "VGG10", 2)
     assert line.digital == pytest.approx((0.8 + 0.2) / 2)
     assert line.digital_interval == pytest.approx((0.2, 0.8))
     assert line.photographed == pytest.approx(0.25)
 
 
-def test_the_ledger_keeps_what_was_entered_last(tmp_path: Path) -> None:
-    cell = Cell(recognizer="a", goal="dodge", subject="Ann", target=None, attack="agn", seed=0)
+def test_the_ledger_keeps_what_was_entered_last(
+    tmp_path: Path, transfer: Callable[..., TransferRecord]
+) -> None:
+    job = Job(recognizer="a", goal="dodge", subject="Ann", target=None, attack="agn", seed=0)
     ledger = Ledger(tmp_path / "campaign.sqlite")
-    ledger.begin({}, [cell], {})
-    ledger.enter_transfer(cell, "b", {"sentence": "nobody knows"})
-    ledger.enter_transfer(cell, "b", {"digital": 1})
-    ledger.enter_transfer(cell, "c", {"sentence": "nobody knows"})
+    ledger.begin({}, [job], {})
+    score = transfer("Ann", 0.1).score
+    assert score is not None
+    ledger.enter_transfer(job, "b", "nobody knows")
+    ledger.enter_transfer(job, "b", score)
+    ledger.enter_transfer(job, "c", "nobody knows")
     first, second = ledger.transfers()
-    assert first == TransferRow(cell=cell, victim="b", score={"digital": 1}, sentence=None)
-    assert second == TransferRow(cell=cell, victim="c", score=None, sentence="nobody knows")
+    assert first == TransferRecord(job=job, victim="b", score=score, sentence=None)
+    assert second == TransferRecord(job=job, victim="c", score=None, sentence="nobody knows")
     ledger.close()

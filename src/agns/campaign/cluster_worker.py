@@ -1,4 +1,4 @@
-"""What a Dask worker does with a cell of a campaign."""
+"""What a Dask worker does with a job of a campaign."""
 
 import contextlib
 import dataclasses
@@ -8,15 +8,15 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from distributed import Worker, get_worker
 
-from agns.campaign.cells import Cell
+from agns.campaign.jobs import Job
 from agns.campaign.plan import Plan, PlanVictim
-from agns.campaign.running import Opened, peak_memory_mb, run_cell
+from agns.campaign.running import Opened, peak_memory_mb, run_job
 from agns.errors import AgnsError, DataError
 from agns.storage import versions
 from agns.training.precision import set_up_process
@@ -24,18 +24,18 @@ from agns.types import Progress
 from agns.writing import replacing
 
 _KEPT = 2
-"""Victims that a process keeps; cells of one come together."""
+"""Victims that a process keeps; jobs of one come together."""
 
 _opened: dict[tuple[str, ...], Opened] = {}
 _opening = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """A cell, and what a worker needs to know of it."""
+class Task:
+    """A job, and what a worker needs to know of it."""
 
     plan: Plan
-    cell: Cell
+    job: Job
     victim: PlanVictim
     """With an absolute face folder."""
     content: str
@@ -47,34 +47,34 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Return:
-    """What became of a cell."""
+class TaskResult:
+    """What became of a job."""
 
-    files: Mapping[str, bytes]
-    """The artefacts by their path in the cell's folder, `result.json` among them."""
-    sentence: str | None
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """The artefacts by their path in the job's folder, `result.json` among them."""
+    sentence: str | None = None
     """Why there are none."""
-    seconds: float
+    seconds: float = 0.0
     """That it took, scoring included."""
-    peak_memory_mb: float
+    peak_memory_mb: float = 0.0
     """The most that the worker's process has held so far."""
 
 
-class CellCancelled(Exception):
-    """Nobody waits for the cell any more."""
+class JobCancelled(Exception):
+    """Nobody waits for the job any more."""
 
 
-class CellBrokeDown(Exception):
-    """Something else than agns failed within the cell; another try may succeed."""
+class JobBrokeDown(Exception):
+    """Something else than agns failed within the job; another try may succeed."""
 
 
 def carry_out(
-    order: Order, weights: bytes | None, open_victim: Callable[[PlanVictim], Opened]
-) -> Return:
-    """Run a cell in a Dask task, in the worker's scratch folder.
+    task: Task, weights: bytes | None, open_victim: Callable[[PlanVictim], Opened]
+) -> TaskResult:
+    """Run a job in a Dask task, in the worker's scratch folder.
 
     Args:
-        order: The cell.
+        task: The job.
         weights: The victim's weights file; None for the recogniser that comes with agns.
         open_victim: Loads what a victim needs.
 
@@ -82,30 +82,35 @@ def carry_out(
         What became of it.
 
     Raises:
-        DataError: This worker can run no cell of this victim's.
-        CellBrokeDown: Something else than agns failed.
-        CellCancelled: The task was cancelled while it ran, so that this goes nowhere.
+        DataError: This worker can run no job of this victim's.
+        JobBrokeDown: Something else than agns failed.
+        JobCancelled: The task was cancelled while it ran, so that this goes nowhere.
     """
-    _check_fit(order)
+    _check_fit(task)
     started = time.perf_counter()
     # Both are a thread's own.
-    if order.threads is not None:
-        torch.set_num_threads(order.threads)
+    if task.threads is not None:
+        torch.set_num_threads(task.threads)
     set_up_process()
     worker, sentence, files = get_worker(), None, {}
     with tempfile.TemporaryDirectory(prefix="agns-", dir=worker.local_directory) as scratch:
         try:
-            opened = _open_once(order, weights, open_victim, Path(scratch))
-            folder, watch = Path(scratch) / "cells", _until_cancelled(worker)
-            run_cell(order.plan, order.cell, opened, folder, lambda _: watch)
-            files = _contents(folder / order.cell.key)
+            opened = _open_once(task, weights, open_victim, Path(scratch))
+            watch = _until_cancelled(worker)
+            run_job(task.plan, task.job, opened, Path(scratch), lambda _: watch)
+            folder = task.job.folder(Path(scratch))
+            files = {
+                path.relative_to(folder).as_posix(): path.read_bytes()
+                for path in sorted(folder.rglob("*"))
+                if path.is_file()
+            }
         except AgnsError as error:
             sentence = str(error)
-        except CellCancelled:
+        except JobCancelled:
             raise
         except Exception as error:
-            raise CellBrokeDown(f"{type(error).__name__}: {error}") from error
-    return Return(
+            raise JobBrokeDown(f"{type(error).__name__}: {error}") from error
+    return TaskResult(
         files=files,
         sentence=sentence,
         seconds=time.perf_counter() - started,
@@ -113,19 +118,11 @@ def carry_out(
     )
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def _check_fit(order: Order) -> None:
+def _check_fit(task: Task) -> None:
     here, own = platform.node(), versions()["agns"]
-    if own != order.agns:
-        raise DataError(f"on {here} agns is {own}, and the campaign is run with {order.agns}")
-    faces = order.victim.faces
+    if own != task.agns:
+        raise DataError(f"on {here} agns is {own}, and the campaign is run with {task.agns}")
+    faces = task.victim.faces
     if faces is not None and not (faces.is_dir() and os.access(faces, os.R_OK | os.X_OK)):
         raise DataError(
             f"on {here} there is no readable face folder {faces}: faces must lie at the same path "
@@ -134,14 +131,14 @@ def _check_fit(order: Order) -> None:
 
 
 def _open_once(
-    order: Order,
+    task: Task,
     weights: bytes | None,
     open_victim: Callable[[PlanVictim], Opened],
     scratch: Path,
 ) -> Opened:
-    victim = order.victim
+    victim = task.victim
     # How it is opened counts too: a worker may live on into a run on another device.
-    key = (order.content, str(victim.file), str(victim.faces), repr(open_victim))
+    key = (task.content, str(victim.file), str(victim.faces), repr(open_victim))
     with _opening:
         if key not in _opened:
             while len(_opened) >= _KEPT:
@@ -152,7 +149,7 @@ def _open_once(
                 file = scratch / "recognizer.safetensors"
                 with replacing(file) as temporary:
                     temporary.write_bytes(weights)
-                apparatus, photos = open_victim(dataclasses.replace(victim, file=file))
+                apparatus, photos = open_victim(dataclasses.replace(victim, file=str(file)))
                 # Results name it as in a run without a cluster.
                 named = dataclasses.replace(apparatus, recognizer_name=str(victim.file))
                 _opened[key] = named, photos
@@ -165,8 +162,8 @@ def _until_cancelled(worker: Worker) -> Iterator[Progress]:
     key = worker.get_current_task()
 
     def progress(done: int, total: int, figures: Mapping[str, float]) -> None:
-        task = worker.state.tasks.get(key)
-        if task is None or task.state == "cancelled":
-            raise CellCancelled(key)
+        running = worker.state.tasks.get(key)
+        if running is None or running.state == "cancelled":
+            raise JobCancelled(key)
 
     yield progress

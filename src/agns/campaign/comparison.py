@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
-from agns.campaign.cells import UNIVERSAL
-from agns.campaign.findings import Findings
-from agns.campaign.rows import Row
+from agns.campaign.records import JobRecord
+from agns.campaign.results import Results
 from agns.data.selection import composed
 from agns.errors import ConfigError
+from agns.evaluation.attack_report import AttackReport
 from agns.evaluation.statistics import paired_probability
 
 
@@ -41,7 +41,7 @@ class Comparison:
         return 2.0 ** (1 - self.subjects) < level
 
 
-def compare(before: Findings, after: Findings, *, seed: int = 0) -> list[Comparison]:
+def compare(before: Results, after: Results, *, seed: int = 0) -> list[Comparison]:
     """Compare what two campaigns have in common.
 
     Args:
@@ -53,13 +53,13 @@ def compare(before: Findings, after: Findings, *, seed: int = 0) -> list[Compari
         ConfigError: They have no attack in common, or ran it with other settings.
     """
     _check_alike(before.plan, after.plan)
-    first, second = _success(before.rows), _success(after.rows)
+    first, second = _success(before.records), _success(after.records)
     found = []
-    for group in first:
-        shared = [pair for pair in first[group] if pair in second.get(group, {})]
-        if not shared:
+    for group, own in first.items():
+        other = second.get(group, {})
+        pairs = [(own[pair], other[pair]) for pair in own if pair in other]
+        if not pairs:
             continue
-        pairs = [(first[group][pair], second[group][pair]) for pair in shared]
         recognizer, goal, attack = group
         draws = torch.Generator().manual_seed(seed)
         found.append(
@@ -67,11 +67,11 @@ def compare(before: Findings, after: Findings, *, seed: int = 0) -> list[Compari
                 recognizer=recognizer,
                 goal=goal,
                 attack=attack,
-                subjects=len(shared),
+                subjects=len(pairs),
                 before=sum(one for one, _ in pairs) / len(pairs),
-                after=sum(other for _, other in pairs) / len(pairs),
-                missing=len(set(first[group]) ^ set(second[group])),
-                by_chance=paired_probability([other - one for one, other in pairs], draws=draws),
+                after=sum(one for _, one in pairs) / len(pairs),
+                missing=len(own.keys() ^ other.keys()),
+                by_chance=paired_probability([new - old for old, new in pairs], draws=draws),
             )
         )
     if not found:
@@ -83,7 +83,7 @@ def compare(before: Findings, after: Findings, *, seed: int = 0) -> list[Compari
     return _corrected(found)
 
 
-def with_other_photos(before: Findings, after: Findings) -> list[str]:
+def with_other_photos(before: Results, after: Results) -> list[str]:
     """Subjects of whom two campaigns were begun with other photos, or with photos cut otherwise.
 
     Photos are known by content. Drawn ones, which are the same anywhere, are not on record.
@@ -124,22 +124,21 @@ def _check_alike(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
             )
 
 
-_Group = tuple[str, str, str]
+_Group: TypeAlias = tuple[str, str, str]
 
 
-def _success(rows: Sequence[Row]) -> Mapping[_Group, Mapping[tuple[str, str | None], float]]:
+def _success(
+    records: Sequence[JobRecord],
+) -> Mapping[_Group, Mapping[tuple[str, str | None], float]]:
     """By group, each subject's held-out success with each target, as a mean over seeds."""
     found: dict[_Group, dict[tuple[str, str | None], list[float]]] = {}
-    for row in rows:
-        if row.result is None or row.cell.goal == UNIVERSAL:
-            continue
-        rate = row.result["held_out"]["success_rate"]
-        if rate is not None:
-            cell = row.cell
-            group = found.setdefault((cell.recognizer, cell.goal, cell.attack), {})
+    for one in records:
+        if isinstance(one.result, AttackReport) and one.result.held_out.success_rate is not None:
+            job = one.job
+            group = found.setdefault((job.recognizer, job.goal, job.attack), {})
             # Folders may have come from another system, which encodes accents otherwise.
-            pair = composed(cell.subject), None if cell.target is None else composed(cell.target)
-            group.setdefault(pair, []).append(float(rate))
+            pair = composed(job.subject), None if job.target is None else composed(job.target)
+            group.setdefault(pair, []).append(one.result.held_out.success_rate)
     return {
         group: {pair: sum(rates) / len(rates) for pair, rates in pairs.items()}
         for group, pairs in found.items()

@@ -1,8 +1,9 @@
-"""The campaign's ledger: one SQLite file in which each cell is open, claimed, done or failed.
+"""The campaign's ledger: one SQLite file in which each job is open, claimed, done or failed.
 
 Several processes may work through one ledger: a claim is taken in one transaction. A claim whose
-process is gone is open again. A part of a campaign has a ledger of its own, in which the cells of
-other parts are `elsewhere`.
+process is gone is open again. A part of a campaign has a ledger of its own, in which the jobs of
+other parts are `elsewhere`. Tables and columns keep the names of older ledgers, in which a job is a
+cell, and what speaks against a victim its doubts.
 """
 
 import contextlib
@@ -15,9 +16,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeAlias
 
-from agns.campaign.cells import Cell
+from agns.campaign.jobs import Job
 from agns.campaign.plan import same_plan
-from agns.campaign.rows import Row, Standing, TransferRow
+from agns.campaign.records import (
+    JobRecord,
+    Remaining,
+    Result,
+    TransferRecord,
+    TransferScore,
+    read_result,
+    read_score,
+)
 from agns.campaign.runs import RUNS_SCHEMA, is_running
 from agns.data.known_photos import PhotoRow, read_rows
 from agns.errors import ConfigError, DataError
@@ -25,25 +34,15 @@ from agns.errors import ConfigError, DataError
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS campaign (plan TEXT NOT NULL, versions TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS cells (
-    place INTEGER PRIMARY KEY,
-    key TEXT NOT NULL UNIQUE,
-    cell TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'open',
-    host TEXT,
-    process INTEGER,
-    seconds REAL,
-    peak_memory_mb REAL,
-    result TEXT,
-    sentence TEXT
+    place INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, cell TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'open', host TEXT, process INTEGER, seconds REAL,
+    peak_memory_mb REAL, result TEXT, sentence TEXT
 );
 CREATE TABLE IF NOT EXISTS victims (
     name TEXT PRIMARY KEY, weights TEXT NOT NULL, doubts TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS transfers (
-    key TEXT NOT NULL,
-    victim TEXT NOT NULL,
-    score TEXT NOT NULL,
-    PRIMARY KEY (key, victim)
+    key TEXT NOT NULL, victim TEXT NOT NULL, score TEXT NOT NULL, PRIMARY KEY (key, victim)
 );
 CREATE TABLE IF NOT EXISTS photos (
     victim TEXT, subject TEXT, listed TEXT NOT NULL, PRIMARY KEY (victim, subject)
@@ -56,7 +55,7 @@ everybody."""
 
 
 class Ledger:
-    """A campaign's cells and what became of them.
+    """A campaign's jobs and what became of them.
 
     Args:
         path: The SQLite file, made when it is not there.
@@ -81,68 +80,69 @@ class Ledger:
     def begin(
         self,
         plan: Mapping[str, object],
-        cells: Sequence[Cell],
+        jobs: Sequence[Job],
         versions: Mapping[str, str],
         *,
-        share: Collection[Cell] | None = None,
+        share: Collection[Job] | None = None,
         beside: Collection[str] = (),
     ) -> None:
-        """Enter a plan's cells, or go on with them.
+        """Enter a plan's jobs, or go on with them.
 
         Args:
             plan: With its defaults.
-            cells: All of the plan's.
+            jobs: All of the plan's.
             versions: See `agns.storage.versions`.
             share: Those of them that are this ledger's; None for all.
-            beside: Keys of cells that other ledgers of the directory account for.
+            beside: Keys of jobs that other ledgers of the directory account for.
 
         Raises:
             ConfigError: The ledger is another plan's, or new beside results of an older one.
         """
+        out, own = self.path.parent, set(jobs if share is None else share)
         with self.at_once():
             before = self.file.execute("SELECT plan FROM campaign").fetchone()
             if before is not None:
-                if not same_plan(json.loads(before[0]), plan):
+                known = json.loads(before[0])
+                if not same_plan(known, plan):
                     raise ConfigError(
-                        f"{self.path.parent} holds a campaign of another plan: name another "
-                        "directory, or give the plan that it was begun with"
+                        f"{out} holds a campaign of another plan: name another directory, or give "
+                        "the plan that it was begun with"
                     )
-                if share is not None and json.loads(before[0]).get("together", 1) > 1:
+                if share is not None and known.get("together", 1) > 1:
                     raise ConfigError(
                         f"{self.path} was begun with a plan whose attacks ran together, which "
                         "divides it otherwise: begin in another directory"
                     )
                 return
-            left = {path.parent.name for path in (self.path.parent / "cells").glob("*/result.json")}
-            if (left if share is None else left & {cell.key for cell in share}) - set(beside):
+            left = {path.parent.name for path in (out / "cells").glob("*/result.json")}
+            if (left if share is None else left & {job.key for job in own}) - set(beside):
                 raise ConfigError(
-                    f"{self.path.parent} holds results of a campaign whose {self.path.name} is "
-                    "gone: name another directory"
+                    f"{out} holds results of a campaign whose {self.path.name} is gone: name "
+                    "another directory"
                 )
             about = (json.dumps(plan), json.dumps(versions))
             self.file.execute("INSERT INTO campaign VALUES (?, ?)", about)
-            own = set(cells if share is None else share)
-            entered = [
-                (place, cell.key, json.dumps(asdict(cell)), "open" if cell in own else "elsewhere")
-                for place, cell in enumerate(cells)
-            ]
             self.file.executemany(
-                "INSERT INTO cells (place, key, cell, state) VALUES (?, ?, ?, ?)", entered
+                "INSERT INTO cells (place, key, cell, state) VALUES (?, ?, ?, ?)",
+                [
+                    (place, job.key, json.dumps(asdict(job)), "open" if job in own else "elsewhere")
+                    for place, job in enumerate(jobs)
+                ],
             )
 
-    def settle(self, own: Collection[Cell], ended: Collection[Cell]) -> None:
+    def settle(self, own: Collection[Job], ended: Collection[Job]) -> None:
         """Leave to other ledgers what they have ended, and take back what they have not.
 
         Args:
-            own: The cells that are this ledger's.
-            ended: Cells that others have the last word of.
+            own: The jobs that are this ledger's.
+            ended: Jobs that others have the last word of.
         """
         with self.at_once():
-            for cell in own:
-                before, after = ("open", "elsewhere") if cell in ended else ("elsewhere", "open")
+            for job in own:
+                before, after = ("open", "elsewhere") if job in ended else ("elsewhere", "open")
                 self.file.execute(
                     "UPDATE cells SET state = ? WHERE key = ? AND state = ?",
-                    (after, cell.key, before),
+                    (after, job.key, before),
                 )
 
     def about(self) -> tuple[dict[str, object], dict[str, str]]:
@@ -156,71 +156,68 @@ class Ledger:
             raise ConfigError(f"{self.path.parent} holds no campaign")
         return json.loads(row[0]), json.loads(row[1])
 
-    def claim(self) -> Cell | None:
-        """Take the plan's next open cell for this process; None if none is left."""
+    def claim(self) -> Job | None:
+        """Take the plan's next open job for this process; None if none is left."""
         with self.at_once():
             self._reopen()
             found = self.file.execute(
-                "SELECT cell, key FROM cells WHERE state = 'open' ORDER BY place LIMIT 1"
+                "SELECT cell FROM cells WHERE state = 'open' ORDER BY place LIMIT 1"
             ).fetchone()
             if found is None:
                 return None
-            self.file.execute(
-                "UPDATE cells SET state = 'claimed', host = ?, process = ? WHERE key = ?",
-                (platform.node(), os.getpid(), found[1]),
-            )
-        return Cell(**json.loads(found[0]))
+            job = Job(**json.loads(found[0]))
+            self._enter(job, "claimed", host=platform.node(), process=os.getpid())
+        return job
 
-    def finish(
-        self, cell: Cell, result: Mapping[str, object], *, seconds: float, peak_memory_mb: float
-    ) -> None:
-        """Enter a cell's result."""
+    def finish(self, job: Job, result: Result, *, seconds: float, peak_memory_mb: float) -> None:
+        """Enter a job's result."""
+        told = json.dumps(asdict(result))
+        self._enter(job, "done", result=told, seconds=seconds, peak_memory_mb=peak_memory_mb)
+
+    def fail(self, job: Job, sentence: str, *, seconds: float) -> None:
+        """Enter why a job has no result; bytes of file names that are no text come as escapes."""
+        told = sentence.encode("utf-8", "backslashreplace").decode()
+        self._enter(job, "failed", sentence=told, seconds=seconds)
+
+    def release(self, job: Job) -> None:
+        """Give a claimed job back."""
         self.file.execute(
-            "UPDATE cells SET state = 'done', result = ?, seconds = ?, peak_memory_mb = ? "
-            "WHERE key = ?",
-            (json.dumps(result), seconds, peak_memory_mb, cell.key),
+            "UPDATE cells SET state = 'open' WHERE key = ? AND state = 'claimed'", (job.key,)
         )
 
-    def fail(self, cell: Cell, sentence: str, *, seconds: float) -> None:
-        """Enter why a cell has no result; bytes of file names that are no text come as escapes."""
-        self.file.execute(
-            "UPDATE cells SET state = 'failed', sentence = ?, seconds = ? WHERE key = ?",
-            (sentence.encode("utf-8", "backslashreplace").decode(), seconds, cell.key),
-        )
+    def records(self) -> list[JobRecord]:
+        """All jobs, in the order of the plan.
 
-    def release(self, cell: Cell) -> None:
-        """Give a claimed cell back."""
-        self.file.execute(
-            "UPDATE cells SET state = 'open' WHERE key = ? AND state = 'claimed'", (cell.key,)
-        )
-
-    def rows(self) -> list[Row]:
-        """All cells, in the order of the plan."""
-        found = self.file.execute(
-            "SELECT cell, state, seconds, result, sentence FROM cells ORDER BY place"
-        ).fetchall()
-        return [
-            Row(
-                cell=Cell(**json.loads(cell)), state=state, seconds=seconds, sentence=sentence,
-                result=None if result is None else json.loads(result),
-            )
-            for cell, state, seconds, result, sentence in found
-        ]  # fmt: skip
-
-    def enter_victim(self, victim: str, weights: str, doubts: Sequence[str]) -> None:
-        """Enter a victim's digest, and what makes its figures worth less.
-
-        See `agns.evaluation.examination`.
+        Raises:
+            DataError: A result is not of the form that this version reads.
         """
+        found = []
+        for text, state, seconds, result, sentence in self.file.execute(
+            "SELECT cell, state, seconds, result, sentence FROM cells ORDER BY place"
+        ):
+            job = Job(**json.loads(text))
+            known = None if result is None else read_result(json.loads(result), job)
+            found.append(
+                JobRecord(job=job, state=state, seconds=seconds, result=known, sentence=sentence)
+            )
+        return found
+
+    def enter_victim(self, victim: str, weights: str, warnings: Sequence[str]) -> None:
+        """Enter a victim's digest, and what `agns.evaluation.examination` says against it."""
         with self.at_once():
             self.file.execute(
                 "INSERT OR REPLACE INTO victims VALUES (?, ?, ?)",
-                (victim, weights, json.dumps(doubts)),
+                (victim, weights, json.dumps(warnings)),
             )
 
     def weights(self) -> dict[str, str]:
         """The digest of each victim that was entered, by its name."""
         return dict(self.file.execute("SELECT name, weights FROM victims ORDER BY rowid"))
+
+    def warnings(self) -> dict[str, list[str]]:
+        """What speaks against each victim that was examined, by its name."""
+        found = self.file.execute("SELECT name, doubts FROM victims ORDER BY rowid")
+        return {name: json.loads(warnings) for name, warnings in found}
 
     def enter_photos(self, begun: Begun) -> None:
         """Enter which photos the campaign is begun with."""
@@ -231,19 +228,13 @@ class Ledger:
 
     def photos(self) -> Begun:
         """All that was entered of photos."""
-        found = self.file.execute("SELECT victim, subject, listed FROM photos").fetchall()
         return {
             (victim, subject): read_rows(json.loads(listed), self.path)
-            for victim, subject, listed in found
+            for victim, subject, listed in self.file.execute("SELECT * FROM photos")
         }
 
-    def doubts(self) -> dict[str, list[str]]:
-        """By the name of each victim that was examined."""
-        found = self.file.execute("SELECT name, doubts FROM victims ORDER BY rowid").fetchall()
-        return {name: json.loads(doubts) for name, doubts in found}
-
     def reopen(self, *, failed: bool = False, elsewhere: bool = False) -> None:
-        """Open cells again that nobody is at.
+        """Open jobs again that nobody is at.
 
         Args:
             failed: Those that could not be run, too.
@@ -252,68 +243,65 @@ class Ledger:
         with self.at_once():
             # This process has claimed none yet: what bears its number was another's.
             self.file.execute(
-                "UPDATE cells SET state = 'open' WHERE state = 'claimed' AND "
-                "(? OR (host = ? AND process = ?))",
-                (elsewhere, platform.node(), os.getpid()),
+                "UPDATE cells SET state = 'open', sentence = NULL WHERE (state = 'failed' AND ?) "
+                "OR (state = 'claimed' AND (? OR (host = ? AND process = ?)))",
+                (failed, elsewhere, platform.node(), os.getpid()),
             )
             self._reopen()
-            if failed:
-                self.file.execute(
-                    "UPDATE cells SET state = 'open', sentence = NULL WHERE state = 'failed'"
-                )
 
-    def enter_transfer(self, cell: Cell, victim: str, score: Mapping[str, object]) -> None:
-        """Enter what a cell's frame did to another victim, or a `sentence` why nobody knows."""
+    def enter_transfer(self, job: Job, victim: str, score: TransferScore | str) -> None:
+        """Enter what a job's frame did to another victim, or in a sentence why nobody knows."""
+        told = {"sentence": score} if isinstance(score, str) else asdict(score)
         with self.at_once():
             self.file.execute(
                 "INSERT OR REPLACE INTO transfers VALUES (?, ?, ?)",
-                (cell.key, victim, json.dumps(score)),
+                (job.key, victim, json.dumps(told)),
             )
 
-    def transfers(self) -> list[TransferRow]:
-        """All that was entered, in the order of the plan's cells."""
-        found = self.file.execute(
+    def transfers(self) -> list[TransferRecord]:
+        """All that was entered, in the order of the plan's jobs."""
+        found = []
+        for text, victim, told in self.file.execute(
             "SELECT cell, victim, score FROM transfers JOIN cells USING (key) "
             "ORDER BY place, transfers.rowid"
-        ).fetchall()
-        rows = []
-        for cell, victim, text in found:
-            score = json.loads(text)
+        ):
+            job, score = Job(**json.loads(text)), json.loads(told)
             sentence = score.get("sentence")
-            rows.append(
-                TransferRow(
-                    cell=Cell(**json.loads(cell)), victim=victim, sentence=sentence,
-                    score=score if sentence is None else None,
-                )
-            )  # fmt: skip
-        return rows
+            known = read_score(score, job) if sentence is None else None
+            found.append(TransferRecord(job=job, victim=victim, score=known, sentence=sentence))
+        return found
 
-    def standing(self) -> Standing:
-        """Count the cells, without reading their results."""
-        cells, ended, mean = self.file.execute(
+    def remaining(self) -> Remaining:
+        """Count the jobs, without reading their results."""
+        jobs, ended, mean = self.file.execute(
             "SELECT count(*), total(state IN ('done', 'failed')), avg(seconds) FROM cells "
             "WHERE state != 'elsewhere'"
         ).fetchone()
-        left = (mean or 0.0) * (cells - ended) / 60
-        return Standing(ended=int(ended), cells=cells, minutes_left=left)
+        left = (mean or 0.0) * (jobs - ended) / 60
+        return Remaining(ended=int(ended), jobs=jobs, minutes_left=left)
+
+    def _enter(self, job: Job, state: str, **columns: object) -> None:
+        names = "".join(f", {name} = ?" for name in columns)
+        self.file.execute(
+            f"UPDATE cells SET state = ?{names} WHERE key = ?", (state, *columns.values(), job.key)
+        )
 
     def _reopen(self) -> None:
         """Give back what processes of this machine claimed that are gone."""
+        here = platform.node()
         claimed = self.file.execute(
-            "SELECT DISTINCT process FROM cells WHERE state = 'claimed' AND host = ?",
-            (platform.node(),),
+            "SELECT DISTINCT process FROM cells WHERE state = 'claimed' AND host = ?", (here,)
         ).fetchall()
-        gone = [(platform.node(), process) for (process,) in claimed if not is_running(process)]
         self.file.executemany(
             "UPDATE cells SET state = 'open' WHERE state = 'claimed' AND host = ? AND process = ?",
-            gone,
+            [(here, process) for (process,) in claimed if not is_running(process)],
         )
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
         """Enter all that follows or, if something fails, nothing."""
         try:
-            # Two processes never read the same open cell.
+            # Two processes never read the same open job.
             self.file.execute("BEGIN IMMEDIATE")
             yield
             self.file.execute("COMMIT")

@@ -1,34 +1,32 @@
-"""A campaign in parts: each runs a fixed share of the cells, and has a ledger of its own.
+"""A campaign in parts: each runs a fixed share of the jobs, and has a ledger of its own.
 
 On a disk that machines share, SQLite is safe with one that writes. So a part writes its own file,
 and reads those of others.
 """
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agns.campaign.cells import Cell
+from agns.campaign.jobs import Job
 from agns.campaign.ledger import Begun
 from agns.campaign.plan import same_plan
 from agns.campaign.reading import reading
-from agns.campaign.rows import Row, TransferRow
+from agns.campaign.records import JobRecord, TransferRecord
 from agns.campaign.runs import Run, runs_in
-from agns.data.known_photos import PhotoRow
 from agns.errors import ConfigError, DataError
 
 LEDGER = "campaign.sqlite"
 """Of what runs without parts, or after them."""
 
 _NAME = re.compile(r"part-([0-9]+)-of-([0-9]+)\.sqlite")
-_STATES = ("done", "failed", "claimed", "open", "elsewhere")
-"""Of a cell that several ledgers list, the first of these counts."""
-
-
 MOST = 100_000
 """Parts of a campaign at most; Slurm's arrays are smaller."""
+_STATES = ("done", "failed", "claimed", "open", "elsewhere")
+"""Of a job that several ledgers list, the first of these counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,59 +92,57 @@ def part_of_array(environment: Mapping[str, str]) -> Part | None:
     return Part(number=place + 1, of=count)
 
 
-def share_of(cells: Sequence[Cell], part: Part) -> list[Cell]:
-    """A part's cells, which follow from the order of all alone.
+def share_of(jobs: Sequence[Job], part: Part) -> list[Job]:
+    """A part's jobs, which follow from the order of all alone.
 
-    Cells of each recogniser, goal and attack are dealt out, each to the part that has least of
+    Jobs of each recogniser, goal and attack are dealt out, each to the part that has least of
     these, then of all, then of the attack, then of the recogniser.
 
     Args:
-        cells: All of the plan.
+        jobs: All of the plan.
         part: Which.
     """
-    kinds: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in cells:
-        kinds.setdefault((cell.recognizer, cell.goal, cell.attack), []).append(cell)
-    shares: list[set[Cell]] = [set() for _ in range(part.of)]
-    total, attacks, recognizers = [0] * part.of, Counter[object](), Counter[object]()
-    for own in kinds.values():
-        dealt = [0] * part.of
-        attack, recognizer = own[0].attack, own[0].recognizer
-        for cell in own:
-            least = min(
-                range(part.of),
-                key=lambda one: (
-                    dealt[one], total[one], attacks[attack, one], recognizers[recognizer, one], one
-                ),
-            )  # fmt: skip
-            shares[least].add(cell)
-            dealt[least] += 1
-            total[least] += 1
-            attacks[attack, least] += 1
-            recognizers[recognizer, least] += 1
-    return [cell for cell in cells if cell in shares[part.number - 1]]
+    kinds: dict[tuple[str, ...], list[Job]] = {}
+    for job in jobs:
+        kinds.setdefault((job.recognizer, job.goal, job.attack), []).append(job)
+    own, dealt = set(), Counter[tuple[object, ...]]()
+    for kind, some in kinds.items():
+        recognizer, _, attack = kind
+        counted: tuple[tuple[object, ...], ...] = (kind, (), ("a", attack), ("r", recognizer))
+        for job in some:
+            least = min(range(part.of), key=lambda at: [dealt[at, one] for one in counted])
+            dealt.update((least, one) for one in counted)
+            if least == part.number - 1:
+                own.add(job)
+    return [job for job in jobs if job in own]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class LedgerContent:
     """What one ledger of a campaign holds."""
 
     path: Path
     plan: Mapping[str, object]
     versions: Mapping[str, str]
-    rows: Sequence[Row]
-    """All cells of the plan; those of other parts are `elsewhere`."""
-    transfers: Sequence[TransferRow]
+    records: Sequence[JobRecord]
+    """All jobs of the plan; those of other parts are `elsewhere`."""
+    transfers: Sequence[TransferRecord]
     weights: Mapping[str, str]
     """A digest of each victim that was examined, by its name."""
-    doubts: Mapping[str, Sequence[str]]
+    warnings: Mapping[str, Sequence[str]]
+    """What speaks against each of them."""
     runs: Sequence[Run]
     """That have not ended in good order."""
     photos: Begun
     """Which photos it was begun with."""
 
+    @property
+    def jobs(self) -> list[Job]:
+        """All jobs of the plan."""
+        return [one.job for one in self.records]
 
-def read_ledgers(out: Path, *, but: str = "") -> list[Told]:
+
+def read_ledgers(out: Path, *, but: str = "") -> list[LedgerContent]:
     """Read a campaign's ledgers, that without parts first; never writes.
 
     Args:
@@ -160,95 +156,76 @@ def read_ledgers(out: Path, *, but: str = "") -> list[Told]:
         (path for path in out.glob("part-*.sqlite") if _NAME.fullmatch(path.name)),
         key=lambda path: [int(number) for number in _NAME.findall(path.name)[0][::-1]],
     )
-    told = []
+    found = []
     for path in (out / LEDGER, *parts):
-        if path.name == but or not path.is_file():
-            continue
-        with reading(path) as ledger:
-            try:
+        if path.name != but and path.is_file():
+            with reading(path) as ledger, contextlib.suppress(ConfigError):
+                # One that is about to be begun tells nothing yet.
                 plan, versions = ledger.about()
-            except ConfigError:
-                # It is about to be begun.
-                continue
-            told.append(
-                Told(
-                    path=path,
-                    plan=plan,
-                    versions=versions,
-                    rows=ledger.rows(),
-                    transfers=ledger.transfers(),
-                    weights=ledger.weights(),
-                    doubts=ledger.doubts(),
-                    runs=runs_in(ledger.file),
-                    photos=ledger.photos(),
-                )
-            )
-    for other in told[1:]:
-        check_alike(told[0], other)
-    return told
+                found.append(
+                    LedgerContent(
+                        path=path, plan=plan, versions=versions, records=ledger.records(),
+                        transfers=ledger.transfers(), weights=ledger.weights(),
+                        warnings=ledger.warnings(), runs=runs_in(ledger.file),
+                        photos=ledger.photos(),
+                    )
+                )  # fmt: skip
+    for other in found[1:]:
+        _check_alike(found[0], other)
+    return found
 
 
-def check_alike(first: Told, other: Told) -> None:
-    """Refuse ledgers that are not of one campaign.
-
-    Raises:
-        DataError: Their plans, cells or recognisers differ.
-    """
+def _check_alike(first: LedgerContent, other: LedgerContent) -> None:
+    """Refuse ledgers that are not of one campaign."""
     differ = None
     if not same_plan(first.plan, other.plan):
         differ = "are of two plans"
-    elif [row.cell for row in first.rows] != [row.cell for row in other.rows]:
+    elif first.jobs != other.jobs:
         differ = "list other attacks for the same plan, so that their recognisers or faces differ"
     for name in first.weights.keys() & other.weights.keys():
         if first.weights[name] != other.weights[name]:
             differ = f"are of two recognisers that are both called {name}"
     for key in first.photos.keys() & other.photos.keys():
-        if _pictures(first.photos[key]) != _pictures(other.photos[key]):
+        pictures = [sorted(row.picture for row in one.photos[key]) for one in (first, other)]
+        if pictures[0] != pictures[1]:
             differ = f"were begun with other photos of {key[1] or 'the identities'}"
     if differ is not None:
         raise DataError(f"{first.path} and {other.path.name} {differ}: move one of them away")
 
 
-def _pictures(rows: Sequence[PhotoRow]) -> list[str]:
-    return sorted(row.picture for row in rows)
-
-
-def join_rows(told: Sequence[Told]) -> list[Row]:
-    """Each cell of the plan once, in its order: what became of it, whichever ledger says so."""
-    by_cell: dict[Cell, Row] = {}
-    for one in told:
-        for row in one.rows:
-            known = by_cell.get(row.cell)
-            if known is None or _STATES.index(row.state) < _STATES.index(known.state):
-                by_cell[row.cell] = row
+def join_records(ledgers: Sequence[LedgerContent]) -> list[JobRecord]:
+    """Each job of the plan once, in its order: what became of it, whichever ledger says so."""
+    by_job: dict[Job, list[JobRecord]] = {}
+    for one in ledgers:
+        for record in one.records:
+            by_job.setdefault(record.job, []).append(record)
+    told = [min(some, key=lambda one: _STATES.index(one.state)) for some in by_job.values()]
     return [
-        Row(cell=row.cell, state="open", seconds=None, result=None, sentence=None)
-        if row.state == "elsewhere"
-        else row
-        for row in by_cell.values()
+        JobRecord(job=one.job, state="open") if one.state == "elsewhere" else one for one in told
     ]
 
 
-def join_transfers(told: Sequence[Told], rows: Sequence[Row]) -> list[TransferRow]:
+def join_transfers(
+    ledgers: Sequence[LedgerContent], records: Sequence[JobRecord]
+) -> list[TransferRecord]:
     """Each frame's score on each other victim once, in the order of the plan.
 
     Args:
-        told: The ledgers.
-        rows: Joined.
+        ledgers: What they hold.
+        records: Joined.
     """
-    found: dict[tuple[Cell, str], TransferRow] = {}
-    for one in told:
-        for row in one.transfers:
-            known = found.get((row.cell, row.victim))
-            if known is None or (known.score is None and row.score is not None):
-                found[row.cell, row.victim] = row
-    victims = list(dict.fromkeys(row.cell.recognizer for row in rows))
-    places = {row.cell: place for place, row in enumerate(rows)}
-    return sorted(found.values(), key=lambda row: (places[row.cell], victims.index(row.victim)))
+    found: dict[tuple[Job, str], TransferRecord] = {}
+    for one in (record for ledger in ledgers for record in ledger.transfers):
+        known = found.get((one.job, one.victim))
+        if known is None or (known.score is None and one.score is not None):
+            found[one.job, one.victim] = one
+    victims = list(dict.fromkeys(one.job.recognizer for one in records))
+    places = {one.job: place for place, one in enumerate(records)}
+    return sorted(found.values(), key=lambda one: (places[one.job], victims.index(one.victim)))
 
 
 def check_beside(
-    own: str, others: Sequence[Told], plan: Mapping[str, object], cells: Sequence[Cell]
+    own: str, others: Sequence[LedgerContent], plan: Mapping[str, object], jobs: Sequence[Job]
 ) -> None:
     """Refuse to begin or go on beside ledgers that do not fit.
 
@@ -256,10 +233,10 @@ def check_beside(
         own: The name of the ledger to begin or go on with.
         others: The other ones of the directory.
         plan: The plan, with its defaults.
-        cells: Of the plan.
+        jobs: Of the plan.
 
     Raises:
-        ConfigError: They are of another plan, of other cells, or of a division into another number
+        ConfigError: They are of another plan, of other jobs, or of a division into another number
             of parts.
     """
     for other in others:
@@ -269,7 +246,7 @@ def check_beside(
                 f"{where} holds a campaign of another plan ({other.path.name}): name another "
                 "directory, or give the plan that it was begun with"
             )
-        if [row.cell for row in other.rows] != list(cells):
+        if other.jobs != list(jobs):
             raise ConfigError(
                 f"{other.path} lists other attacks for this plan: give the recognisers and faces "
                 "that it was begun with, or name another directory"
@@ -280,19 +257,3 @@ def check_beside(
                 f"{where} is divided into {its[2]} parts, not {mine[2]}: give --part K/{its[2]}, "
                 "or run what is left in one, with --part 1/1"
             )
-
-
-def check_idle(others: Sequence[Told], here: Run) -> None:
-    """Refuse to run what may be in work.
-
-    Args:
-        others: Ledgers whose cells this run may take.
-        here: This run.
-
-    Raises:
-        ConfigError: A run of one of them has not ended, or nobody can tell.
-    """
-    for other in others:
-        for run in other.runs:
-            if run.may_go_on(here):
-                raise ConfigError(run.refusal(other.path))

@@ -5,7 +5,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias, TypeVar
+
+from pydantic import AfterValidator, Field
 
 from agns.attack.methods import Method
 from agns.attack.universal import UniversalConfig
@@ -14,18 +16,33 @@ from agns.errors import ConfigError
 from agns.evaluation.universal import UniversalExperiment
 from agns.writing import is_text
 
+_Value = TypeVar("_Value")
+
 GoalName = Literal["dodge", "impersonate"]
 TargetRule = Literal["next", "random"]
+
+
+def _not_empty(word: str) -> str:
+    if not word:
+        raise ValueError("should not be empty")
+    return word
+
+
+Word: TypeAlias = Annotated[str, AfterValidator(_not_empty)]
+Some: TypeAlias = Annotated[tuple[_Value, ...], Field(min_length=1)]
+"""At least one, where a file names any."""
+Count: TypeAlias = Annotated[int, Field(ge=1, lt=2**63)]
+Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanVictim:
     """A recogniser to attack, and the faces to attack it with."""
 
-    name: str
+    name: Word
     """What tables call it."""
 
-    file: Path | None = None
+    file: Word | None = None
     """Its weights; None for the recogniser that comes with agns."""
 
     faces: Path | None = None
@@ -36,10 +53,10 @@ class PlanVictim:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class PlannedAttack:
     """One attack of a plan."""
 
-    name: str
+    name: Word
     """What tables call it."""
 
     method: Method
@@ -50,10 +67,10 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crowd:
+class PlannedUniversal:
     """A universal attack of a plan: a few frames for many subjects."""
 
-    name: str
+    name: Word
     """What tables call it."""
 
     experiment: UniversalExperiment
@@ -70,10 +87,10 @@ class Crowd:
 class Published:
     """What somebody else reported of one recogniser, goal and attack."""
 
-    recognizer: str
+    recognizer: Word
     goal: GoalName
-    attack: str
-    percent: float
+    attack: Word
+    percent: Annotated[float, Field(ge=0, le=100)]
     """Of attacks that succeeded on their own photos, in [0, 100]."""
 
 
@@ -81,30 +98,30 @@ class Published:
 class Plan:
     """Recognisers x goals x subjects x attacks x seeds, and recognisers x universal x seeds."""
 
-    recognizers: tuple[PlanVictim, ...]
-    goals: tuple[GoalName, ...] = ()
-    attacks: tuple[Entry, ...] = ()
-    universal: tuple[Crowd, ...] = ()
+    recognizers: Some[PlanVictim]
+    goals: Some[GoalName] = ()
+    attacks: Some[PlannedAttack] = ()
+    universal: Some[PlannedUniversal] = ()
     """Attacks that make a few frames for many subjects, drawn by each seed."""
-    subjects: tuple[str, ...] | int | None = None
+    subjects: Some[Word] | Count | None = None
     """Names, or so many chosen by `chosen_by`, or None for all that a recogniser knows."""
-    targets: TargetRule | tuple[str, ...] = "next"
+    targets: TargetRule | Some[Word] = "next"
     """Whom subjects impersonate: the next identity in order, or one drawn by the seed; or the names
     of one for all others, or of one for each of the subjects named."""
-    chosen_by: int = 0
+    chosen_by: Seed = 0
     """Seed of the choice of subjects and targets, the same for all attacks."""
-    seeds: tuple[int, ...] = (0,)
+    seeds: Some[Seed] = (0,)
     """Each attack runs once with each."""
-    craft: int = 16
+    craft: Count = 16
     """Craft photos of a subject, at most."""
-    control_frames: int = 32
+    control_frames: Count = 32
     """Frames of each control."""
-    frames: int | None = None
+    frames: Count | None = None
     """Drawn eyeglasses that attacks see, None for the whole set."""
     transfer: bool = False
     """Whether each frame is scored on the other recognisers too, where they know its people."""
-    published: tuple[Published, ...] = ()
-    """Figures to stand beside those measured."""
+    published: Some[Published] = ()
+    """Numbers to stand beside those measured."""
 
     def __post_init__(self) -> None:
         for name in ("subjects", "targets"):
@@ -130,10 +147,8 @@ def check_name(whose: str, name: str) -> None:
 def plan_as_json(plan: Plan) -> dict[str, object]:
     """A plan with every default written out, as JSON values."""
     written = dataclasses.asdict(plan)
-    written["recognizers"] = [
-        {"name": victim.name, "file": _text(victim.file), "faces": _text(victim.faces)}
-        for victim in plan.recognizers
-    ]
+    for victim in written["recognizers"]:
+        victim["faces"] = None if victim["faces"] is None else str(victim["faces"])
     return written
 
 
@@ -157,7 +172,3 @@ def _by_content(plan: Mapping[str, object]) -> str:
     told.pop("together", None)
     # Names may have been encoded otherwise on another system.
     return composed(json.dumps(told, sort_keys=True, ensure_ascii=False))
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

@@ -1,4 +1,4 @@
-"""Working through a campaign's cells, in one process or in several on one ledger."""
+"""Working through a campaign's jobs, in one process or in several on one ledger."""
 
 import shutil
 import sys
@@ -12,24 +12,26 @@ from typing import TypeAlias
 import torch
 
 from agns.attack.methods import seeded
-from agns.campaign.cells import UNIVERSAL, Cell
+from agns.campaign.jobs import UNIVERSAL, Job
 from agns.campaign.ledger import Ledger
 from agns.campaign.plan import Plan, PlanVictim
-from agns.campaign.rows import Standing
+from agns.campaign.records import Remaining, Result, read_result
 from agns.data.faces import FaceSet
 from agns.data.twins import were_seen
 from agns.errors import AgnsError
 from agns.evaluation.apparatus import Apparatus
+from agns.evaluation.attack_report import AttackReport
 from agns.evaluation.examination import examine
 from agns.evaluation.experiment import Experiment
 from agns.evaluation.trial import prepare
 from agns.evaluation.universal import run_universal
+from agns.evaluation.universal_report import UniversalReport
 from agns.models.victim import class_of
 from agns.storage import read_json
 from agns.types import Progress, silent
 
-Watch: TypeAlias = Callable[[Cell], AbstractContextManager[Progress]]
-"""Opens what is told of every step of a cell's attack."""
+Watch: TypeAlias = Callable[[Job], AbstractContextManager[Progress]]
+"""Opens what is told of every step of a job's attack."""
 
 Opened: TypeAlias = tuple[Apparatus, Callable[[str], FaceSet]]
 """A victim with all that an attack on it needs, and a subject's photos by the subject's name; by no
@@ -43,43 +45,44 @@ def work_through(
     open_victim: Callable[[PlanVictim], Opened],
     *,
     watch: Watch = lambda _: nullcontext(silent),
-    tell: Callable[[Cell, Standing], None] = lambda *_: None,
+    tell: Callable[[Job, Remaining], None] = lambda *_: None,
 ) -> None:
-    """Claim and run cells until none is open.
+    """Claim and run jobs until none is open.
 
-    A cell's artefacts go to `out/cells/KEY`. One that cannot be run is entered as failed with the
-    reason; a victim that does not open ends the run. Ctrl-C gives the cell in work back. The
-    figures do not depend on what ran before, or where.
+    A job's artefacts go to `out/cells/KEY`. One that cannot be run is entered as failed with the
+    reason; a victim that does not open ends the run. Ctrl-C gives the job in work back. The
+    numbers do not depend on what ran before, or where.
 
     Args:
         plan: What the ledger was begun with.
         ledger: Says what is left.
         out: The campaign's directory.
         open_victim: Loads what a victim needs; called when the victim changes.
-        watch: Opens what is told of every step of a cell's attack.
-        tell: Called after each cell.
+        watch: Opens what is told of every step of a job's attack.
+        tell: Called after each job.
     """
     victims = {victim.name: victim for victim in plan.recognizers}
     name, opened = "", None
-    while (cell := ledger.claim()) is not None:
+    while (job := ledger.claim()) is not None:
         started = time.perf_counter()
         try:
-            # That a victim does not open is no failure of one cell, but of all of them.
-            if opened is None or cell.recognizer != name:
-                name, opened = cell.recognizer, open_victim(victims[cell.recognizer])
+            # That a victim does not open is no failure of one job, but of all of them.
+            if opened is None or job.recognizer != name:
+                name, opened = job.recognizer, open_victim(victims[job.recognizer])
             try:
-                result = run_cell(plan, cell, opened, out / "cells", watch)
+                ended: Result | str = run_job(plan, job, opened, out, watch)
             except AgnsError as error:
-                with ledger.at_once():
-                    ledger.fail(cell, str(error), seconds=time.perf_counter() - started)
-            else:
-                seconds = time.perf_counter() - started
-                with ledger.at_once():
-                    ledger.finish(cell, result, seconds=seconds, peak_memory_mb=peak_memory_mb())
+                ended = str(error)
+            seconds = time.perf_counter() - started
+            with ledger.at_once():
+                if isinstance(ended, str):
+                    ledger.fail(job, ended, seconds=seconds)
+                else:
+                    ledger.finish(job, ended, seconds=seconds, peak_memory_mb=peak_memory_mb())
         except BaseException:
-            ledger.release(cell)
+            ledger.release(job)
             raise
-        tell(cell, ledger.standing())
+        tell(job, ledger.remaining())
 
 
 def examine_victim(opened: Opened, subjects: Sequence[str]) -> list[str]:
@@ -109,63 +112,59 @@ def examine_victim(opened: Opened, subjects: Sequence[str]) -> list[str]:
     return examine(apparatus.recognizer, torch.cat(faces), torch.tensor(labels))
 
 
-def run_cell(
-    plan: Plan, cell: Cell, opened: Opened, folder: Path, watch: Watch
-) -> dict[str, object]:
-    """Run a cell, unless a run that was killed has left its result.
+def run_job(plan: Plan, job: Job, opened: Opened, out: Path, watch: Watch) -> Result:
+    """Run a job, unless a run that was killed has left its result.
 
     Args:
         plan: The attacks' settings, and how much of everything.
-        cell: Goal, subject, attack and seed.
+        job: Goal, subject, attack and seed.
         opened: The victim.
-        folder: Takes the artefacts, in a folder named by the cell's key; what is in that without a
-            result goes.
+        out: Takes the artefacts, in the job's own folder; what is in that without a result goes.
         watch: Opens what is told of every step.
-
-    Returns:
-        What `result.json` says.
 
     Raises:
         AgnsError: It could not be run.
         KeyboardInterrupt: The attack was broken off.
     """
-    own = folder / cell.key
-    if not (own / "result.json").is_file():
-        shutil.rmtree(own, ignore_errors=True)
-        run = _run_universal if cell.goal == UNIVERSAL else _run_attack
-        run(plan, cell, opened, own, watch)
-    return read_json(own / "result.json")
+    own = job.folder(out)
+    if (own / "result.json").is_file():
+        return read_result(read_json(own / "result.json"), job)
+    shutil.rmtree(own, ignore_errors=True)
+    run = _run_universal if job.goal == UNIVERSAL else _run_attack
+    return run(plan, job, opened, own, watch)
 
 
-def _run_attack(plan: Plan, cell: Cell, opened: Opened, out: Path, watch: Watch) -> None:
+def _run_attack(plan: Plan, job: Job, opened: Opened, out: Path, watch: Watch) -> AttackReport:
     apparatus, photos_of = opened
-    method = next(one.method for one in plan.attacks if one.name == cell.attack)
+    method = next(one.method for one in plan.attacks if one.name == job.attack)
     experiment = Experiment(
-        goal="dodge" if cell.target is None else "impersonate",
-        subject=cell.subject,
-        target=cell.target,
+        goal="dodge" if job.target is None else "impersonate",
+        subject=job.subject,
+        target=job.target,
         craft=plan.craft,
         control_frames=plan.control_frames,
-        seed=cell.seed,
+        seed=job.seed,
     )
-    photos = photos_of(cell.subject)
-    trial = prepare(apparatus, photos, experiment, seeded(method, cell.seed), out)
+    photos = photos_of(job.subject)
+    trial = prepare(apparatus, photos, experiment, seeded(method, job.seed), out)
     # Photos are read with a bar of their own.
-    with watch(cell) as progress:
+    with watch(job) as progress:
         outcome = trial.attack(progress)
     if outcome.stopped_because == "interrupted":
         raise KeyboardInterrupt
-    trial.report(outcome)
+    return trial.report(outcome)
 
 
-def _run_universal(plan: Plan, cell: Cell, opened: Opened, out: Path, watch: Watch) -> None:
-    crowd = next(one for one in plan.universal if one.name == cell.attack)
+def _run_universal(
+    plan: Plan, job: Job, opened: Opened, out: Path, watch: Watch
+) -> UniversalReport:
+    attack = next(one for one in plan.universal if one.name == job.attack)
     apparatus, photos_of = opened
     everybody = photos_of("")
-    with watch(cell) as progress:
-        run_universal(
-            apparatus, everybody, replace(crowd.experiment, seed=cell.seed),
-            replace(crowd.method, seed=cell.seed), out, whole=True,
+    with watch(job) as progress:
+        return run_universal(
+            apparatus, everybody, replace(attack.experiment, seed=job.seed),
+            replace(attack.method, seed=job.seed), out, whole=True,
             progress=progress, scoring=progress,
         )  # fmt: skip
 

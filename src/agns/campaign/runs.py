@@ -1,4 +1,4 @@
-"""Who works on a ledger, so that no two machines do the same cells."""
+"""Who works on a ledger, so that no two machines do the same jobs."""
 
 import contextlib
 import os

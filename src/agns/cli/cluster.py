@@ -1,6 +1,8 @@
 """`agns campaign run --dask`: the options, and what they do."""
 
+import contextlib
 import importlib
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +14,9 @@ from agns.cli.console import say
 from agns.cli.given import given
 
 if TYPE_CHECKING:
-    from agns.campaign.cells import Cell
+    from agns.campaign.jobs import Job
     from agns.campaign.plan import Plan, PlanVictim
-    from agns.campaign.rows import Standing
+    from agns.campaign.records import Remaining
     from agns.campaign.running import Opened
 
 DaskOption: TypeAlias = Annotated[
@@ -72,7 +74,7 @@ def work_on_dask(
     *,
     workers: int,
     resources: list[str] | None,
-    tell: "Callable[[Cell, Standing], None]",
+    tell: "Callable[[Job, Remaining], None]",
 ) -> None:
     """Let a cluster work through a campaign, from the ledger at `path`."""
     from agns.campaign.cluster import work_on_cluster
@@ -81,19 +83,18 @@ def work_on_dask(
 
     amounts = _amounts(resources)
     threads = max(1, (os.cpu_count() or 1) // workers) if address == LOCAL else None
-    with connected(address, workers=workers, resources=amounts) as client:
-        ledger = Ledger(path)
+    with (
+        connected(address, workers=workers, resources=amounts) as client,
+        contextlib.closing(Ledger(path)) as ledger,
+    ):
         work_on_cluster(
             plan, ledger, path.parent, open_victim, client,
             threads=threads, resources=amounts, tell=tell, say=say,
         )  # fmt: skip
-        ledger.close()
 
 
 def _amounts(given: list[str] | None) -> dict[str, float]:
     """Resources by name."""
-    import math
-
     from agns.errors import ConfigError
 
     amounts = {}

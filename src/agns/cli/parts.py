@@ -11,7 +11,7 @@ import typer
 from agns.cli.console import say
 
 if TYPE_CHECKING:
-    from agns.campaign.cells import Cell
+    from agns.campaign.jobs import Job
     from agns.campaign.ledger import Ledger
     from agns.campaign.parts import Part
     from agns.campaign.plan import Plan
@@ -48,7 +48,7 @@ def chosen_part(text: str | None, environment: Mapping[str, str] = os.environ) -
 def ledger_of(
     part: "Part",
     plan: "Plan",
-    cells: "Sequence[Cell]",
+    jobs: "Sequence[Job]",
     out: Path,
     *,
     retry_failed: bool,
@@ -59,7 +59,7 @@ def ledger_of(
     Args:
         part: Which; the one of one for the whole plan.
         plan: The plan.
-        cells: All of its cells.
+        jobs: All of its jobs.
         out: The campaign's directory.
         retry_failed: Open what failed, too, here or in another ledger.
         reopen: Open what a run had in work of which nobody can tell whether it is gone.
@@ -69,47 +69,41 @@ def ledger_of(
         DataError: A ledger there cannot be used.
     """
     from agns.campaign.ledger import Ledger
-    from agns.campaign.parts import (
-        LEDGER,
-        check_beside,
-        check_idle,
-        read_ledgers,
-        share_of,
-    )
+    from agns.campaign.parts import LEDGER, check_beside, read_ledgers, share_of
     from agns.campaign.plan import plan_as_json
     from agns.campaign.runs import Run, at_work
+    from agns.errors import ConfigError
     from agns.storage import versions
 
-    own, alone = share_of(cells, part), part.of > 1
+    own, alone, here = share_of(jobs, part), part.of > 1, Run.here()
     written = plan_as_json(plan)
-    check_beside(part.ledger, read_ledgers(out, but=part.ledger), written, cells)
-    ledger = Ledger(out / part.ledger)
-    run = Run.here()
-    try:
+    check_beside(part.ledger, read_ledgers(out, but=part.ledger), written, jobs)
+    with (
+        contextlib.closing(Ledger(out / part.ledger)) as ledger,
         # Others, which may begin now, find this run before they are asked for theirs.
-        with at_work(ledger.file, ledger.path, run, alone=alone, sure=reopen):
-            others = read_ledgers(out, but=part.ledger)
-            check_beside(part.ledger, others, written, cells)
-            if not reopen:
-                # Parts have no cells in common.
-                check_idle([one for one in others if not alone or one.path.name == LEDGER], run)
-            ledger.begin(
-                written, cells, versions(), share=own if alone else None,
-                beside={row.cell.key for other in others for row in other.rows
-                        if row.state != "elsewhere"},
-            )  # fmt: skip
-            ledger.reopen(failed=retry_failed, elsewhere=reopen or alone)
-            last = ("done",) if retry_failed else ("done", "failed")
-            ledger.settle(
-                own, {row.cell for other in others for row in other.rows if row.state in last}
+        at_work(ledger.file, ledger.path, here, alone=alone, sure=reopen),
+    ):
+        others = read_ledgers(out, but=part.ledger)
+        check_beside(part.ledger, others, written, jobs)
+        for other in others:
+            # Parts have no jobs in common.
+            if not reopen and (not alone or other.path.name == LEDGER):
+                for run in other.runs:
+                    if run.may_go_on(here):
+                        raise ConfigError(run.refusal(other.path))
+        told = [one for other in others for one in other.records]
+        ledger.begin(
+            written, jobs, versions(), share=own if alone else None,
+            beside={one.job.key for one in told if one.state != "elsewhere"},
+        )  # fmt: skip
+        ledger.reopen(failed=retry_failed, elsewhere=reopen or alone)
+        last = ("done",) if retry_failed else ("done", "failed")
+        ledger.settle(own, {one.job for one in told if one.state in last})
+        for other in others:
+            for name in other.weights.keys() - ledger.weights().keys():
+                ledger.enter_victim(name, other.weights[name], other.warnings[name])
+            known = ledger.photos()
+            ledger.enter_photos(
+                {key: rows for key, rows in other.photos.items() if key not in known}
             )
-            for other in others:
-                for name, weights in other.weights.items():
-                    if name not in ledger.weights():
-                        ledger.enter_victim(name, weights, other.doubts[name])
-                ledger.enter_photos(
-                    {key: rows for key, rows in other.photos.items() if key not in ledger.photos()}
-                )
-            yield ledger
-    finally:
-        ledger.close()
+        yield ledger

@@ -8,7 +8,7 @@ import typer
 from agns.cli.attack import open_apparatus
 from agns.cli.console import bar, percent, prepare, say, show
 from agns.cli.face_options import FaceOptions, check_faces_options
-from agns.cli.opening import open_crowd
+from agns.cli.loading import open_everybody
 from agns.cli.options import (
     CenterCropOption,
     DeviceOption,
@@ -102,7 +102,7 @@ def universal(
         center_crop=cut,
     )
     options = FaceOptions(root=faces, center_crop=cut, skip_unreadable=skip_unreadable)
-    crowd = open_crowd(options, victim.recognizer.identities)
+    crowd = open_everybody(options, victim.recognizer.identities)
     apparatus = open_apparatus(victim, generator, discriminator, glasses)
     # One bar, which begins anew when subjects are scored: the terminal shows one at a time.
     with bar("Frames for many") as progress:

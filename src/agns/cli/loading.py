@@ -1,6 +1,7 @@
-"""Opening what a campaign's plan names, and photos of everybody."""
+"""Loading what a campaign's plan names, and photos of everybody."""
 
 import functools
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agns.cli.attack import open_apparatus
@@ -12,23 +13,28 @@ from agns.cli.face_options import (
     open_faces,
     open_subject,
 )
-from agns.cli.options import open_victim, recorded_crop
+from agns.cli.options import Victim, open_victim, recorded_crop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agns.campaign.cells import Cell
+    from agns.campaign.jobs import Job
     from agns.campaign.ledger import Begun
     from agns.campaign.plan import Plan, PlanVictim
     from agns.campaign.running import Opened
     from agns.data.faces import FaceSet
 
 
+def open_recognizer(victim: "PlanVictim", device: str = "cpu") -> Victim:
+    """A plan's recogniser."""
+    return open_victim(None if victim.file is None else Path(victim.file), device)
+
+
 def known_identities(victim: "PlanVictim") -> tuple[str, ...]:
     """The identities that a victim knows and that have photos."""
     from agns.data.selection import list_identities
 
-    identities = open_victim(victim.file).recognizer.identities
+    identities = open_recognizer(victim).recognizer.identities
     if victim.faces is None:
         return identities
     listed = list_identities(victim.faces)
@@ -44,7 +50,7 @@ def open_for_campaign(
     """
     from agns.data.known_photos import as_recorded
 
-    opened = open_victim(victim.file, device)
+    opened = open_recognizer(victim, device)
     options = FaceOptions(root=victim.faces, center_crop=recorded_crop(opened.metadata))
 
     # Attacks of one subject come together.
@@ -53,7 +59,7 @@ def open_for_campaign(
         if subject:
             found = open_subject(options, subject, opened.recognizer.identities)
         else:
-            found = open_crowd(options, opened.recognizer.identities)
+            found = open_everybody(options, opened.recognizer.identities)
         rows = (begun or {}).get((victim.name, subject))
         return found if rows is None else as_recorded(found, rows, f"attacks on {victim.name}")
 
@@ -61,13 +67,13 @@ def open_for_campaign(
 
 
 def begin_photos(
-    plan: "Plan", cells: "Sequence[Cell]", known: "Mapping[str, Sequence[str]]", begun: "Begun"
+    plan: "Plan", jobs: "Sequence[Job]", known: "Mapping[str, Sequence[str]]", begun: "Begun"
 ) -> "Begun":
     """Which photos a campaign is begun with, or those that it was begun with.
 
     Args:
         plan: Names the face folders; drawn faces are the same anywhere.
-        cells: Whose photos they are.
+        jobs: Whose photos they are.
         known: By each victim's name, the identities that it knows and that have photos.
         begun: What was entered before.
 
@@ -76,7 +82,7 @@ def begin_photos(
     """
     import dataclasses
 
-    from agns.campaign.cells import UNIVERSAL
+    from agns.campaign.jobs import UNIVERSAL
     from agns.data.known_photos import as_recorded, rows_of
     from agns.errors import AgnsError, ConfigError
 
@@ -84,10 +90,10 @@ def begin_photos(
     for victim in plan.recognizers:
         if victim.faces is None:
             continue
-        opened = open_victim(victim.file)
+        opened = open_recognizer(victim)
         options = FaceOptions(root=victim.faces, center_crop=recorded_crop(opened.metadata))
-        own = [cell for cell in cells if plan.transfer or cell.recognizer == victim.name]
-        people = ["" if cell.goal == UNIVERSAL else cell.subject for cell in own]
+        own = [job for job in jobs if plan.transfer or job.recognizer == victim.name]
+        people = ["" if job.goal == UNIVERSAL else job.subject for job in own]
         people += [subject for name, subject in begun if name == victim.name]
         for subject in dict.fromkeys(people):
             before = begun.get((victim.name, subject))
@@ -97,7 +103,7 @@ def begin_photos(
                 if subject:
                     faces = open_faces(dataclasses.replace(options, names=(subject,)))
                 else:
-                    faces = open_crowd(options, opened.recognizer.identities)
+                    faces = open_everybody(options, opened.recognizer.identities)
             except AgnsError as error:
                 if before is not None:
                     raise ConfigError(
@@ -131,7 +137,7 @@ def in_turn(device: str, number: int) -> str:
     return f"cuda:{number % gpus}" if gpus else device
 
 
-def open_crowd(options: FaceOptions, known: tuple[str, ...]) -> "FaceSet":
+def open_everybody(options: FaceOptions, known: tuple[str, ...]) -> "FaceSet":
     """Photos of everybody whom the recogniser knows; drawn ones that none was trained on.
 
     Raises:

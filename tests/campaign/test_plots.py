@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from agns.campaign.pictures import draw_stealth, draw_transfer, pareto_front
-from agns.campaign.rows import Row, TransferRow
-from agns.campaign.tables import tabulate
-from agns.campaign.transfer import tabulate_transfers
+from agns.campaign.plots import draw_stealth, draw_transfer, pareto_front
+from agns.campaign.records import JobRecord, TransferRecord
+from agns.campaign.summary import summarize_attacks, summarize_transfers
 
 
 @pytest.mark.parametrize(
@@ -27,10 +26,12 @@ def test_the_front_is_what_no_other_beats(
 
 
 def test_pictures_show_every_recogniser_and_goal(
-    row: Callable[..., Row], transfer: Callable[..., TransferRow], tmp_path: Path
+    record: Callable[..., JobRecord], transfer: Callable[..., TransferRecord], tmp_path: Path
 ) -> None:
-    lines = tabulate([row("Ann", "agn", 0.9, score=0.5), row("Ann", "pgd", 0.1, score=0.0)])
-    transfers = tabulate_transfers([transfer("Ann", 0.4), transfer("Ann", 0.2, victim="OF143")])
+    lines = summarize_attacks(
+        [record("Ann", "agn", 0.9, score=0.5), record("Ann", "pgd", 0.1, score=0.0)]
+    )
+    transfers = summarize_transfers([transfer("Ann", 0.4), transfer("Ann", 0.2, victim="OF143")])
     draw_stealth(tmp_path / "stealth.png", lines)
     draw_transfer(tmp_path / "transfer.png", lines, transfers)
     for name in ("stealth.png", "transfer.png"):

@@ -1,16 +1,17 @@
 """`agns campaign run`: working through a ledger, in one process or in several."""
 
+import contextlib
 import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agns.cli.console import accept_every_name, bar, prepare, say
-from agns.cli.opening import in_turn, open_for_campaign
+from agns.cli.loading import in_turn, open_for_campaign
 
 if TYPE_CHECKING:
-    from agns.campaign.cells import Cell
+    from agns.campaign.jobs import Job
     from agns.campaign.plan import Plan
-    from agns.campaign.rows import Standing
+    from agns.campaign.records import Remaining
 
 
 def share(plan: "Plan", path: Path, count: int, device: str) -> None:
@@ -48,9 +49,8 @@ def share(plan: "Plan", path: Path, count: int, device: str) -> None:
         for process in begun:
             process.join()
         # Another machine, which may be the next to go on, could not tell that they are gone.
-        ledger = Ledger(path)
-        ledger.reopen()
-        ledger.close()
+        with contextlib.closing(Ledger(path)) as ledger:
+            ledger.reopen()
         raise
 
 
@@ -59,18 +59,19 @@ def work(plan: "Plan", path: Path, device: str, *, watched: bool = True) -> None
     from agns.campaign.ledger import Ledger
     from agns.campaign.running import work_through
 
-    ledger = Ledger(path)
-    watch = {"watch": lambda cell: bar(cell.title)} if watched else {}
-    opened = functools.partial(open_for_campaign, plan=plan, device=device, begun=ledger.photos())
-    work_through(plan, ledger, path.parent, opened, tell=tell, **watch)
-    ledger.close()
+    watch = {"watch": lambda job: bar(job.title)} if watched else {}
+    with contextlib.closing(Ledger(path)) as ledger:
+        opened = functools.partial(
+            open_for_campaign, plan=plan, device=device, begun=ledger.photos()
+        )
+        work_through(plan, ledger, path.parent, opened, tell=tell, **watch)
 
 
-def tell(cell: "Cell", standing: "Standing") -> None:
-    """Say that a cell has ended, and what is left."""
+def tell(job: "Job", remaining: "Remaining") -> None:
+    """Say that a job has ended, and what is left."""
     say(
-        f"{standing.ended} of {standing.cells}: {cell.recognizer}, {cell.title}; "
-        f"{standing.minutes_left:.0f} min left"
+        f"{remaining.ended} of {remaining.jobs}: {job.recognizer}, {job.title}; "
+        f"{remaining.minutes_left:.0f} min left"
     )
 
 

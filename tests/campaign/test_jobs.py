@@ -1,4 +1,4 @@
-"""A plan's cells."""
+"""A plan's jobs."""
 
 from dataclasses import replace
 
@@ -7,36 +7,36 @@ import pytest
 from agns.attack.agn import AGN
 from agns.attack.descent import PGD
 from agns.attack.universal import UniversalConfig
-from agns.campaign.cells import cells_of
-from agns.campaign.plan import Crowd, Entry, Plan, PlanVictim
+from agns.campaign.jobs import jobs_of
+from agns.campaign.plan import Plan, PlannedAttack, PlannedUniversal, PlanVictim
 from agns.errors import ConfigError
 from agns.evaluation.universal import UniversalExperiment
 
 PLAN = Plan(
     recognizers=(PlanVictim(name="one"), PlanVictim(name="two")),
     goals=("dodge", "impersonate"),
-    attacks=(Entry(name="agn", method=AGN()), Entry(name="pgd", method=PGD())),
+    attacks=(PlannedAttack(name="agn", method=AGN()), PlannedAttack(name="pgd", method=PGD())),
     seeds=(0, 5),
 )
-CROWD = Crowd(name="few", experiment=UniversalExperiment(), method=UniversalConfig())
+CROWD = PlannedUniversal(name="few", experiment=UniversalExperiment(), method=UniversalConfig())
 KNOWN = {"one": ("Ann", "Bob", "Cy"), "two": ("Bob", "Dan")}
 
 
 def test_a_plan_is_the_product_of_its_parts() -> None:
-    cells = cells_of(PLAN, KNOWN)
-    assert len(cells) == (3 + 2) * 2 * 2 * 2
-    assert len({cell.key for cell in cells}) == len(cells)
-    assert [cell.recognizer for cell in cells] == ["one"] * 24 + ["two"] * 16
+    jobs = jobs_of(PLAN, KNOWN)
+    assert len(jobs) == (3 + 2) * 2 * 2 * 2
+    assert len({job.key for job in jobs}) == len(jobs)
+    assert [job.recognizer for job in jobs] == ["one"] * 24 + ["two"] * 16
 
 
 def test_a_subject_whose_name_is_no_text_has_a_key() -> None:
-    keys = {cell.key for cell in cells_of(PLAN, {"one": ("\ud800", "Bob"), "two": KNOWN["two"]})}
+    keys = {job.key for job in jobs_of(PLAN, {"one": ("\ud800", "Bob"), "two": KNOWN["two"]})}
     assert len(keys) == (2 + 2) * 2 * 2 * 2
 
 
 def test_subjects_impersonate_the_next_identity() -> None:
-    cells = cells_of(PLAN, KNOWN)
-    pairs = {(c.subject, c.target) for c in cells if c.recognizer == "one"}
+    jobs = jobs_of(PLAN, KNOWN)
+    pairs = {(c.subject, c.target) for c in jobs if c.recognizer == "one"}
     assert pairs == {
         ("Ann", None), ("Bob", None), ("Cy", None), ("Ann", "Bob"), ("Bob", "Cy"), ("Cy", "Ann")
     }  # fmt: skip
@@ -47,8 +47,8 @@ def test_what_is_drawn_depends_on_its_seed_and_on_nothing_beside_it() -> None:
     plan = replace(PLAN, subjects=5, targets="random")
 
     def drawn(**changes: object) -> set[tuple[str, str | None]]:
-        cells = cells_of(replace(plan, **changes), {"one": names, "two": names})
-        return {(c.subject, c.target) for c in cells if c.recognizer == "one"}
+        jobs = jobs_of(replace(plan, **changes), {"one": names, "two": names})
+        return {(c.subject, c.target) for c in jobs if c.recognizer == "one"}
 
     assert drawn() == drawn(seeds=(1,), attacks=PLAN.attacks[:1])
     assert drawn() != drawn(chosen_by=1)
@@ -62,16 +62,16 @@ def test_what_is_drawn_depends_on_its_seed_and_on_nothing_beside_it() -> None:
 )
 def test_subjects_that_a_victim_has_not_are_refused(subjects: object, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
-        cells_of(replace(PLAN, subjects=subjects), KNOWN)
+        jobs_of(replace(PLAN, subjects=subjects), KNOWN)
 
 
 def test_targets_that_are_named_are_taken() -> None:
     plan = replace(PLAN, recognizers=PLAN.recognizers[:1], goals=("impersonate",))
-    one = cells_of(replace(plan, subjects=("Ann", "Cy"), targets=("Bob",)), KNOWN)
+    one = jobs_of(replace(plan, subjects=("Ann", "Cy"), targets=("Bob",)), KNOWN)
     assert {(c.subject, c.target) for c in one} == {("Ann", "Bob"), ("Cy", "Bob")}
-    others = cells_of(replace(plan, targets=("Bob",)), KNOWN)
+    others = jobs_of(replace(plan, targets=("Bob",)), KNOWN)
     assert {(c.subject, c.target) for c in others} == {("Ann", "Bob"), ("Cy", "Bob")}
-    each = cells_of(replace(plan, subjects=("Cy", "Ann"), targets=("Ann", "Bob")), KNOWN)
+    each = jobs_of(replace(plan, subjects=("Cy", "Ann"), targets=("Ann", "Bob")), KNOWN)
     assert {(c.subject, c.target) for c in each} == {("Cy", "Ann"), ("Ann", "Bob")}
 
 
@@ -81,37 +81,37 @@ def test_targets_that_are_named_are_taken() -> None:
 )
 def test_a_target_that_cannot_be_is_refused(target: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
-        cells_of(replace(PLAN, subjects=("Ann",), targets=(target,)), KNOWN)
+        jobs_of(replace(PLAN, subjects=("Ann",), targets=(target,)), KNOWN)
 
 
-def test_a_universal_attack_is_one_cell_for_each_seed() -> None:
-    cells = cells_of(replace(PLAN, universal=(CROWD,)), KNOWN)
-    made = [cell for cell in cells if cell.goal == "universal"]
+def test_a_universal_attack_is_one_job_for_each_seed() -> None:
+    jobs = jobs_of(replace(PLAN, universal=(CROWD,)), KNOWN)
+    made = [job for job in jobs if job.goal == "universal"]
     assert [(c.recognizer, c.attack, c.seed) for c in made] == [
         ("one", "few", 0), ("one", "few", 5), ("two", "few", 0), ("two", "few", 5)
     ]  # fmt: skip
     assert made[0].title == "frames for many, few"
-    assert len({cell.key for cell in cells}) == len(cells)
+    assert len({job.key for job in jobs}) == len(jobs)
 
 
 def test_more_subjects_than_there_are_cannot_share_frames() -> None:
     crowd = replace(CROWD, experiment=UniversalExperiment(subjects=3))
     with pytest.raises(ConfigError, match="few of two: expected at least 3 identities"):
-        cells_of(replace(PLAN, universal=(crowd,)), KNOWN)
+        jobs_of(replace(PLAN, universal=(crowd,)), KNOWN)
 
 
 def test_nobody_impersonates_when_alone() -> None:
     with pytest.raises(ConfigError, match="nobody to impersonate but Ann"):
-        cells_of(PLAN, {"one": ("Ann",), "two": ("Bob", "Dan")})
+        jobs_of(PLAN, {"one": ("Ann",), "two": ("Bob", "Dan")})
 
 
 def test_keys_are_folder_names_whatever_people_are_called() -> None:
-    (cell, *_) = cells_of(replace(PLAN, goals=("dodge",)), {"one": ("a/../b c",), "two": ("B",)})
-    assert "/" not in cell.key
-    assert " " not in cell.key
-    assert cell.key.startswith("dodge-a____b_c-")
+    (job, *_) = jobs_of(replace(PLAN, goals=("dodge",)), {"one": ("a/../b c",), "two": ("B",)})
+    assert "/" not in job.key
+    assert " " not in job.key
+    assert job.key.startswith("dodge-a____b_c-")
 
 
 def test_faces_of_nobody_whom_a_victim_knows_are_refused() -> None:
     with pytest.raises(ConfigError, match="one knows nobody of whom"):
-        cells_of(PLAN, {"one": (), "two": ("Bob", "Dan")})
+        jobs_of(PLAN, {"one": (), "two": ("Bob", "Dan")})

@@ -1,8 +1,10 @@
-"""A plan's cells: one attack each."""
+"""A plan's jobs: one attack each."""
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -11,11 +13,11 @@ from agns.errors import ConfigError
 from agns.evaluation.universal import divide_subjects
 
 UNIVERSAL = "universal"
-"""The goal of a cell that makes a few frames for many subjects; it has no one subject."""
+"""The goal of a job that makes a few frames for many subjects; it has no one subject."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
+class Job:
     """One attack of a campaign."""
 
     recognizer: str
@@ -37,7 +39,7 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """A name for the cell's folder, the same in every run: words, and a digest of all."""
+        """A name for the job's folder, the same in every run: words, and a digest of all."""
         parts = (
             self.recognizer, self.goal, self.subject, self.target or "", self.attack, str(self.seed)
         )  # fmt: skip
@@ -46,9 +48,13 @@ class Cell:
         plain = "".join(sign if sign.isalnum() or sign in "-_" else "_" for sign in words)
         return f"{plain[:60]}-{own}"
 
+    def folder(self, out: Path) -> Path:
+        """Where its artefacts lie in a campaign's directory."""
+        return out / "cells" / self.key
 
-def cells_of(plan: Plan, known: Mapping[str, Sequence[str]]) -> tuple[Cell, ...]:
-    """All cells of a plan, those of one victim together.
+
+def jobs_of(plan: Plan, known: Mapping[str, Sequence[str]]) -> tuple[Job, ...]:
+    """All jobs of a plan, those of one victim together.
 
     Args:
         plan: The plan.
@@ -58,38 +64,32 @@ def cells_of(plan: Plan, known: Mapping[str, Sequence[str]]) -> tuple[Cell, ...]
     Raises:
         ConfigError: A victim does not know a subject, or there are too few identities.
     """
-    return tuple(cell for victim in plan.recognizers for cell in _cells(plan, victim, known))
+    return tuple(job for victim in plan.recognizers for job in _jobs(plan, victim, known))
 
 
-def _cells(plan: Plan, victim: PlanVictim, known: Mapping[str, Sequence[str]]) -> Iterator[Cell]:
+def _jobs(plan: Plan, victim: PlanVictim, known: Mapping[str, Sequence[str]]) -> Iterator[Job]:
     identities = list(known[victim.name])
     if not identities:
         raise ConfigError(f"{victim.name} knows nobody of whom {victim.faces} has photos")
     subjects = _subjects(plan, victim, identities)
-    for crowd in plan.universal:
+    for attack in plan.universal:
         # Before anything is run: how many there are depends on the victim.
         try:
-            divide_subjects(identities, crowd.experiment)
+            divide_subjects(identities, attack.experiment)
         except ConfigError as error:
-            raise ConfigError(f"{crowd.name} of {victim.name}: {error}") from error
-    for goal in plan.goals:
-        for subject in subjects:
-            target = _target(plan, victim, subject, identities) if goal == "impersonate" else None
-            if target == subject:
-                # The one target of all the others.
-                continue
-            for entry in plan.attacks:
-                for seed in plan.seeds:
-                    yield Cell(
-                        recognizer=victim.name, goal=goal, subject=subject, target=target,
-                        attack=entry.name, seed=seed,
-                    )  # fmt: skip
-    for crowd in plan.universal:
-        for seed in plan.seeds:
-            yield Cell(
-                recognizer=victim.name, goal=UNIVERSAL, subject="many", target=None,
-                attack=crowd.name, seed=seed,
-            )  # fmt: skip
+            raise ConfigError(f"{attack.name} of {victim.name}: {error}") from error
+    aims: list[tuple[str, str, str | None, str]] = []
+    for aim, subject in itertools.product(plan.goals, subjects):
+        target = _target(plan, victim, subject, identities) if aim == "impersonate" else None
+        # The one target of all the others is no subject.
+        if target != subject:
+            aims += [(aim, subject, target, attack.name) for attack in plan.attacks]
+    aims += [(UNIVERSAL, "many", None, attack.name) for attack in plan.universal]
+    for (goal, subject, target, name), seed in itertools.product(aims, plan.seeds):
+        yield Job(
+            recognizer=victim.name, goal=goal, subject=subject, target=target, attack=name,
+            seed=seed,
+        )  # fmt: skip
 
 
 def _subjects(plan: Plan, victim: PlanVictim, identities: list[str]) -> list[str]:

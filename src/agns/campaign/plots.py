@@ -1,4 +1,4 @@
-"""A campaign's figures: success with its interval, success against stealth, and transfer."""
+"""A campaign's plots: success with its interval, success against stealth, and transfer."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,37 +7,36 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from agns.campaign.tables import Line
-from agns.campaign.transfer import TransferLine
+from agns.campaign.summary import AttackSummary, TransferSummary
 from agns.evaluation.figures import save_figure
 from agns.evaluation.lettering import legible
 
 _COLORS = ("#d1495b", "#30638e", "#edae49", "#66a182", "#8d6a9f", "#2e4057", "#8d99ae")
 
 
-def draw_intervals(path: Path, lines: Sequence[Line]) -> None:
+def draw_intervals(path: Path, attacks: Sequence[AttackSummary]) -> None:
     """Draw each line's held-out success with its interval, beside benign frames.
 
     Args:
         path: A PNG file.
-        lines: The table.
+        attacks: The campaign's summaries.
     """
-    figure = Figure(figsize=(7.6, 0.9 + 0.32 * len(lines)), layout="constrained")
+    figure = Figure(figsize=(7.6, 0.9 + 0.32 * len(attacks)), layout="constrained")
     axis = figure.subplots()
-    places = range(len(lines), 0, -1)
-    for place, one in zip(places, lines, strict=True):
+    places = range(len(attacks), 0, -1)
+    for place, one in zip(places, attacks, strict=True):
         axis.plot(one.held_out_interval, (place, place), color="#d1495b", linewidth=2)
     axis.plot(
-        [one.held_out_success for one in lines], places, "o", color="#d1495b", markersize=5,
+        [one.held_out_success for one in attacks], places, "o", color="#d1495b", markersize=5,
         label="held-out photos, 95 % over subjects",
     )  # fmt: skip
     axis.plot(
-        [one.benign_success for one in lines], places, "|", color="#30638e", markersize=9,
+        [one.benign_success for one in attacks], places, "|", color="#30638e", markersize=9,
         label="benign frames",
     )  # fmt: skip
     axis.set_yticks(
         list(places),
-        [legible(f"{one.recognizer}, {one.goal}, {one.attack}") for one in lines],
+        [legible(f"{one.recognizer}, {one.goal}, {one.attack}") for one in attacks],
         fontsize=8,
         parse_math=False,
     )
@@ -56,7 +55,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[bool]:
     ]
 
 
-def draw_stealth(path: Path, lines: Sequence[Line]) -> None:
+def draw_stealth(path: Path, attacks: Sequence[AttackSummary]) -> None:
     """Draw each attack's success over how much its frames look like eyeglasses, two ways.
 
     To the right stand frames that the pretrained discriminator believes in more, and that lie
@@ -64,13 +63,13 @@ def draw_stealth(path: Path, lines: Sequence[Line]) -> None:
 
     Args:
         path: A PNG file.
-        lines: The table.
+        attacks: The campaign's summaries.
     """
-    groups: dict[tuple[str, str], list[Line]] = {}
-    for one in lines:
+    groups: dict[tuple[str, str], list[AttackSummary]] = {}
+    for one in attacks:
         groups.setdefault((one.recognizer, one.goal), []).append(one)
-    attacks = list(dict.fromkeys(one.attack for one in lines))
-    colors = {name: _COLORS[place % len(_COLORS)] for place, name in enumerate(attacks)}
+    names = list(dict.fromkeys(one.attack for one in attacks))
+    colors = {name: _COLORS[place % len(_COLORS)] for place, name in enumerate(names)}
     figure = Figure(figsize=(8.6, 3.1 * len(groups) + 0.4), layout="constrained")
     panels = figure.subplots(len(groups), 2, squeeze=False, sharey=True)
     for (left, right), ((recognizer, goal), group) in zip(panels, groups.items(), strict=True):
@@ -94,7 +93,7 @@ def draw_stealth(path: Path, lines: Sequence[Line]) -> None:
 
 def _draw_front(
     axis: Axes,
-    group: Sequence[Line],
+    group: Sequence[AttackSummary],
     stealth: Sequence[float],
     colors: Mapping[str, str],
     *,
@@ -110,17 +109,19 @@ def _draw_front(
     axis.grid(alpha=0.3)
 
 
-def draw_transfer(path: Path, lines: Sequence[Line], transfers: Sequence[TransferLine]) -> None:
+def draw_transfer(
+    path: Path, attacks: Sequence[AttackSummary], transfers: Sequence[TransferSummary]
+) -> None:
     """Draw, for each goal and attack, success by where frames were made and where they are scored.
 
     Args:
         path: A PNG file.
-        lines: The campaign's table: frames scored where they were made.
+        attacks: The campaign's summaries: frames scored where they were made.
         transfers: Those scored elsewhere.
     """
     rates = {
         (one.goal, one.attack, one.recognizer, one.recognizer): one.held_out_success
-        for one in lines
+        for one in attacks
     } | {(one.goal, one.attack, one.made_against, one.scored_on): one.digital for one in transfers}
     kinds = list(dict.fromkeys((goal, attack) for goal, attack, _, _ in rates))
     names = list(dict.fromkeys(place for key in rates for place in key[2:]))
