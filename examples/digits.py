@@ -30,8 +30,8 @@ from agns.models.weights import draw_gan_weights, draw_weights
 from agns.storage import versions, write_json
 
 ATTACK = AGN(
-    kappa=0.9, joined_length="shorter", batch=32, lead=0, headroom=0, precision="fp32",
-    generator_rate=2e-4, discriminator_rate=5e-4,
+    kappa=0.9, joined_length="shorter", batch=32, min_fake_score=0, saturation_margin=0,
+    precision="fp32", generator_rate=2e-4, discriminator_rate=5e-4,
 )  # fmt: skip
 PRETRAINING = replace(ATTACK, kappa=1, generator_rate=5e-4, discriminator_rate=3e-4)
 JUDGES = ("network", "neighbours")

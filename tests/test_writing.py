@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from agns.campaign.ledger import Ledger
-from agns.data.alignment_jobs import JobRecord, append_row, write_record
+from agns.data.alignment_jobs import Row, append_row, write_record
 from agns.errors import DataError
 from agns.images import write_image
 from agns.run_directory import RunDirectory
@@ -28,7 +28,7 @@ def full() -> Iterator[Callable[[], None]]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-ROW = JobRecord(name="a" * 9000, photo="b", outcome="aligned")
+ROW = Row(name="a" * 9000, photo="b", outcome="aligned")
 
 
 def log(path: Path) -> None:

@@ -1,24 +1,25 @@
 """Records of a ledger, as attacks leave them."""
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 from tests.evaluation.conftest import (  # noqa: F401
-    apparatus,
     crowd,
     few_benign,
     gan,
     glasses,
     recognizer,
+    setup,
 )
 
 from agns.campaign.jobs import Job
-from agns.campaign.records import JobRecord, TransferRecord, TransferScore
-from agns.evaluation.attack_report import AttackReport
+from agns.campaign.records import JobRecord, TransferRecord, TransferScore, result_as_json
 from agns.evaluation.metrics import SplitSuccess, Success
 from agns.evaluation.reach import Reach, ReachPoint
+from agns.evaluation.score import AttackScore
 from agns.evaluation.stealth import Stealth
 from agns.evaluation.universal_report import UniversalReport
 
@@ -32,8 +33,8 @@ def split(rate: float | None) -> SplitSuccess:
     )
 
 
-def attack_report(subject: str = "Ann", held: float = 0.5, **changes: Any) -> AttackReport:
-    """What an attack was worth."""
+def attack_score(subject: str = "Ann", held: float = 0.5, **changes: Any) -> AttackScore:
+    """What an attack was worth, as it is read from a file."""
     stealth = Stealth(
         discriminator_score=0.2, discriminator_percentile=0.5, total_variation=0.1,
         total_variation_percentile=0.5, non_printability=0.1, non_printability_percentile=0.5,
@@ -49,7 +50,16 @@ def attack_report(subject: str = "Ann", held: float = 0.5, **changes: Any) -> At
         "craft_photos_seen_in_training": 0, "warnings": ["Few photos."], "config": {},
         "versions": {},
     }  # fmt: skip
-    return AttackReport(**{**usual, **changes})
+    return AttackScore(**{**usual, **changes})
+
+
+def written(content: Any) -> dict[str, Any]:
+    """An object of JSON, as it comes back from a file; scores know each other by identity alone."""
+    whole = isinstance(content, AttackScore | UniversalReport)
+    found: dict[str, Any] = json.loads(
+        json.dumps(result_as_json(content) if whole else asdict(content))
+    )
+    return found
 
 
 def make_job(subject: str, attack: str = "agn", *, seed: int = 0, **changes: Any) -> Job:
@@ -65,7 +75,7 @@ def record() -> Callable[..., JobRecord]:
         subject: str, attack: str, held: float, *, seed: int = 0, met: bool = True,
         craft: float = 1.0, benign: float = 0.1, score: float = 0.2,
     ) -> JobRecord:  # fmt: skip
-        usual = attack_report()
+        usual = attack_score()
         stealth = replace(usual.stealth, discriminator_score=score)
         result = replace(
             usual, subject=subject, reached_stop_value=met, craft=split(craft),

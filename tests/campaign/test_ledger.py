@@ -9,7 +9,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from tests.campaign.conftest import attack_report
+from tests.campaign.conftest import attack_score, written
 
 from agns.campaign.jobs import Job
 from agns.campaign.ledger import Ledger
@@ -51,11 +51,11 @@ def test_a_sentence_with_a_file_name_that_is_no_text_is_entered_with_escapes(
 def test_what_is_entered_at_once_is_entered_whole_or_not_at_all(ledger: Ledger) -> None:
     first, second, _ = (ledger.claim() for _ in range(3))
     with contextlib.suppress(ZeroDivisionError), ledger.at_once():
-        ledger.finish(first, attack_report(), seconds=1, peak_memory_mb=1)
+        ledger.finish(first, attack_score(), seconds=1, peak_memory_mb=1)
         ledger.fail(second, "no photos", seconds=1 / 0)
     assert states(ledger) == ["claimed"] * 3
     with ledger.at_once():
-        ledger.finish(first, attack_report(), seconds=1, peak_memory_mb=1)
+        ledger.finish(first, attack_score(), seconds=1, peak_memory_mb=1)
         ledger.fail(second, "no photos", seconds=1)
     assert states(ledger) == ["done", "failed", "claimed"]
 
@@ -63,14 +63,16 @@ def test_what_is_entered_at_once_is_entered_whole_or_not_at_all(ledger: Ledger) 
 def test_what_became_of_a_job_is_kept(ledger: Ledger, tmp_path: Path) -> None:
     for _ in JOBS:
         ledger.claim()
-    ledger.finish(JOBS[0], attack_report("Ann"), seconds=1.5, peak_memory_mb=100)
+    ledger.finish(JOBS[0], attack_score("Ann"), seconds=1.5, peak_memory_mb=100)
     ledger.fail(JOBS[1], "no photos", seconds=0.1)
     ledger.release(JOBS[2])
     ledger.close()
     again = Ledger(tmp_path / "campaign.sqlite")
     assert states(again) == ["done", "failed", "open"]
     done, failed, _ = again.records()
-    assert (done.job, done.result, done.seconds) == (JOBS[0], attack_report("Ann"), 1.5)
+    assert done.result is not None
+    assert written(done.result) == written(attack_score("Ann"))
+    assert (done.job, done.seconds) == (JOBS[0], 1.5)
     assert failed.sentence == "no photos"
     assert again.about() == ({"goals": ["dodge"]}, {"agns": "0"})
     assert again.claim() == JOBS[2]
@@ -80,7 +82,7 @@ def test_what_remains_is_counted_and_its_time_guessed(ledger: Ledger) -> None:
     begun = ledger.remaining()
     assert (begun.ended, begun.jobs, begun.minutes_left) == (0, 3, 0)
     ledger.claim()
-    ledger.finish(JOBS[0], attack_report(), seconds=120, peak_memory_mb=1)
+    ledger.finish(JOBS[0], attack_score(), seconds=120, peak_memory_mb=1)
     ledger.fail(JOBS[1], "no photos", seconds=60)
     assert (ledger.remaining().ended, ledger.remaining().minutes_left) == (2, 1.5)
 
@@ -88,7 +90,7 @@ def test_what_remains_is_counted_and_its_time_guessed(ledger: Ledger) -> None:
 def test_a_done_job_is_not_given_back(ledger: Ledger) -> None:
     job = ledger.claim()
     assert job is not None
-    ledger.finish(job, attack_report(), seconds=1, peak_memory_mb=1)
+    ledger.finish(job, attack_score(), seconds=1, peak_memory_mb=1)
     ledger.release(job)
     assert states(ledger)[0] == "done"
 

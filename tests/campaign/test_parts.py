@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.campaign.conftest import attack_report, split
+from tests.campaign.conftest import attack_score, split
 
 from agns.campaign.jobs import UNIVERSAL, Job
 from agns.campaign.ledger import Ledger
@@ -47,7 +47,7 @@ def begin(out: Path, part: Part, jobs: tuple[Job, ...] = JOBS) -> Ledger:
 
 
 def finish(ledger: Ledger, one: Job, subject: str | None = None) -> None:
-    result = attack_report(subject or one.subject)
+    result = attack_score(subject or one.subject)
     ledger.finish(one, result, seconds=1, peak_memory_mb=1)
 
 

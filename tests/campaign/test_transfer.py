@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.campaign.conftest import attack_report
+from tests.campaign.conftest import attack_score
 
 from agns.campaign.jobs import Job
 from agns.campaign.ledger import Ledger
@@ -16,47 +16,45 @@ from agns.campaign.summary import summarize_transfers
 from agns.campaign.transfer import score_frame
 from agns.data.faces import FaceSet
 from agns.errors import ConfigError, DataError
-from agns.evaluation.apparatus import Apparatus
+from agns.evaluation.attack_setup import AttackSetup
 
 FRAME = torch.full((1, 3, 64, 176), 0.5)
-RESULT = attack_report("Ann", seed=4)
+RESULT = attack_score("Ann", seed=4)
 
 
-def score(apparatus: Apparatus, crowd: FaceSet, **changes: object) -> dict[str, Any]:
+def score(setup: AttackSetup, crowd: FaceSet, **changes: object) -> dict[str, Any]:
     result = replace(RESULT, **changes)
-    return asdict(score_frame(FRAME, result, apparatus, crowd, controls=2))
+    return asdict(score_frame(FRAME, result, setup, crowd, controls=2))
 
 
 def test_frames_are_scored_worn_and_photographed_and_beside_benign_ones(
-    apparatus: Apparatus, crowd: FaceSet
+    setup: AttackSetup, crowd: FaceSet
 ) -> None:
-    found = score(apparatus, crowd)
+    found = score(setup, crowd)
     assert set(found) == {"digital", "photographed", "benign", "bare"}
     assert {part["images"] for part in found.values()} == {len(crowd.places_of("Ann"))}
     assert found["digital"]["mean_probability"] != found["photographed"]["mean_probability"]
-    assert found == score(apparatus, crowd)
+    assert found == score(setup, crowd)
 
 
-def test_photos_that_either_side_has_seen_do_not_count(
-    apparatus: Apparatus, crowd: FaceSet
-) -> None:
+def test_photos_that_either_side_has_seen_do_not_count(setup: AttackSetup, crowd: FaceSet) -> None:
     own = [crowd.digests[place] for place in crowd.places_of("Ann").tolist()]
-    found = score(apparatus, crowd, craft_digests=own[:2])
+    found = score(setup, crowd, craft_digests=own[:2])
     assert found["digital"]["images"] == len(own) - 2
     elsewhere = [f"raw/{Path(photo).stem}.jpg" for photo in crowd.of("Ann").photos]
-    found = score(apparatus, crowd, photos={"craft": elsewhere[:3]})
+    found = score(setup, crowd, photos={"craft": elsewhere[:3]})
     assert found["digital"]["images"] == len(own) - 3
-    knowing = replace(apparatus, metadata={"training_photos": own[2:4]})
+    knowing = replace(setup, metadata={"training_photos": own[2:4]})
     assert score(knowing, crowd)["digital"]["images"] == len(own) - 2
     with pytest.raises(DataError, match="has seen every photo of Ann"):
-        score(apparatus, crowd, craft_digests=own)
+        score(setup, crowd, craft_digests=own)
 
 
 def test_people_whom_the_other_does_not_know_are_refused(
-    apparatus: Apparatus, crowd: FaceSet
+    setup: AttackSetup, crowd: FaceSet
 ) -> None:
     with pytest.raises(ConfigError, match="does not know 'Zoe'"):
-        score(apparatus, crowd, target="Zoe")
+        score(setup, crowd, target="Zoe")
 
 
 def test_subjects_count_alike_in_the_table(transfer: Callable[..., TransferRecord]) -> None:

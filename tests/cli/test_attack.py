@@ -12,9 +12,9 @@ import torch
 
 from agns.attack import methods
 from agns.attack.agn import AGN
-from agns.cli.attack import open_apparatus
-from agns.cli.options import open_victim
+from agns.cli.face_options import open_glasses
 from agns.images import read_image
+from agns.loading import load_setup, load_victim
 from agns.models.dcgan import load_discriminator, load_generator
 from agns.models.recognizer import load_recognizer, save_recognizer
 from agns.storage import load_tensors, read_json
@@ -36,7 +36,7 @@ def test_an_attack_leaves_its_result_and_tells_what_it_is_worth(
 ) -> None:
     out = tmp_path / "attack"
     done = agns(
-        *IMPERSONATE, "--target", "Synthetic_002", "--out", out, *options, "--passes", 2,
+        *IMPERSONATE, "--target", "Synthetic_002", "--out", out, *options, "--epochs", 2,
         "--samples", 4, "--seed", 7, "--craft", 1, "--stop", 0.9999,
     )  # fmt: skip
     assert done.code == 0
@@ -46,7 +46,7 @@ def test_an_attack_leaves_its_result_and_tells_what_it_is_worth(
     result = read_json(out / "result.json")
     told = {"goal": "impersonate", "target": "Synthetic_002", "seed": 7, "stop_value": 0.9999}
     assert told.items() <= result.items()
-    assert {"passes": 2, "kappa": 0.25, "seed": 7}.items() <= result["config"].items()
+    assert {"epochs": 2, "kappa": 0.25, "seed": 7}.items() <= result["config"].items()
     craft, held_out = (set(result["photos"][side]) for side in ("craft", "held_out"))
     assert (len(craft), len(held_out), len(craft & held_out)) == (1, 3, 0)
     assert read_image(out / "frame.png").shape == (3, 64, 176)
@@ -71,10 +71,11 @@ def test_an_attack_leaves_its_result_and_tells_what_it_is_worth(
         ((*DODGE, "--kappa", 1.5), "kappa must lie in [0, 1], got 1.5"),
         ((*DODGE, "--kappa", -0.1), "kappa must lie in [0, 1], got -0.1"),
         ((*DODGE, "--kappa", "nan"), "kappa must lie in [0, 1], got nan"),
-        ((*DODGE, "--passes", 0), "passes must be at least 1"),
-        ((*DODGE, "--generator-rate", -1), "finite and at least 0"),
-        ((*DODGE, "--generator-rate", "nan"), "finite and at least 0"),
-        ((*DODGE, "--discriminator-rate", "inf"), "finite and at least 0"),
+        ((*DODGE, "--epochs", 0), "epochs must be at least 1"),
+        ((*DODGE, "--generator-rate", -1), "generator_rate must be at least 0, got -1"),
+        ((*DODGE, "--generator-rate", "nan"), "generator_rate must be at least 0, got nan"),
+        ((*DODGE, "--discriminator-rate", "inf"), "must be at least 0 and finite, got inf"),
+        ((*DODGE, "--method", "fgsm"), "there is no attack 'fgsm': there are agn, ccs16"),
         ((*DODGE, "--stop", 1), "stop value must lie in (0, 1), got 1"),
         ((*DODGE, "--craft", 0), "craft must be at least 1, got 0"),
         ((*DODGE, "--physical", "--photos", ".", "--skip-unreadable"), "without --faces"),
@@ -152,8 +153,10 @@ def test_an_attacks_networks_may_be_folders_that_were_shared(
 ) -> None:
     load_generator(weights.generator).save_pretrained(tmp_path / "g")
     load_discriminator(weights.discriminator).save_pretrained(tmp_path / "d")
-    victim = open_victim(weights.recognizer)
-    found = open_apparatus(victim, tmp_path / "g", tmp_path / "d", shop)
+    victim = load_victim(weights.recognizer)
+    found = load_setup(
+        victim, open_glasses(shop), generator=tmp_path / "g", discriminator=tmp_path / "d"
+    )
     for network, file in (
         (found.generator, weights.generator), (found.discriminator, weights.discriminator)
     ):  # fmt: skip
@@ -237,12 +240,11 @@ def test_frames_that_nobody_crafted_are_a_method_too(
     ("method", "option", "value"),
     [
         ("pgd", "--kappa", 0.5),
-        ("ccs16", "--batch", 8),
         ("pixels", "--jitter", 1),
         ("solid", "--brightness", 0.1),
         ("benign", "--kappa", 0.5),
-        ("ccs16", "--palette", "own.csv"),
-        ("ccs16-physical", "--printability", 0.5),
+        ("noise", "--palette", "own.csv"),
+        ("benign", "--nps-weight", 0.5),
         # Given is given, also with the value that it would have anyway.
         ("pgd", "--kappa", 0.25),
         ("ccs16", "--precision", "auto"),

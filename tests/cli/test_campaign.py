@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
-from tests.campaign.conftest import attack_report
+from tests.campaign.conftest import attack_score
 from tests.cli.conftest import TINY, call, draw_nothing, score_briefly
 
 from agns.campaign import running, transfer
@@ -248,7 +248,7 @@ def test_a_recogniser_that_got_worse_fails_the_gate(agns: Run, tmp_path: Path, p
         ]
         ledger.begin({}, jobs, {})
         for job in jobs:
-            result = attack_report(job.subject, rate)
+            result = attack_score(job.subject, rate)
             ledger.finish(job, result, seconds=1, peak_memory_mb=1)
         ledger.close()
     worse = agns("campaign", "compare", tmp_path / "0", tmp_path / "1")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.campaign.conftest import attack_report, split
+from tests.campaign.conftest import attack_score, split, written
 
 from agns.campaign import report as campaign_report
 from agns.campaign import running, transfer
@@ -22,7 +22,7 @@ from agns.campaign.records import TransferScore
 from agns.campaign.runs import Run, at_work
 from agns.cli import campaign, processes
 from agns.errors import AttackError
-from agns.evaluation.attack_report import AttackReport
+from agns.evaluation.score import AttackScore
 from agns.images import write_image
 from agns.storage import read_json, write_json
 
@@ -68,17 +68,17 @@ def attacks(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     def share(*words: str) -> float:
         return hashlib.sha256("-".join(words).encode()).digest()[0] / 255
 
-    def run_job(_: object, job: Job, __: object, out: Path, ___: object) -> AttackReport:
+    def run_job(_: object, job: Job, __: object, out: Path, ___: object) -> AttackScore:
         fakes.made.append(f"{job.recognizer} {job.subject}")
         fakes.before()
-        result = attack_report(job.subject, share(job.key), warnings=[job.key])
-        write_json(job.folder(out) / "result.json", result)
+        result = attack_score(job.subject, share(job.key), warnings=[job.key])
+        write_json(job.folder(out) / "result.json", written(result))
         write_image(job.folder(out) / "frame.png", torch.rand(3, 64, 176))
         if fakes.fails:
             raise AttackError("no luck")
         return result
 
-    def score_frame(_: object, result: AttackReport, *__: object, **___: object) -> TransferScore:
+    def score_frame(_: object, result: AttackScore, *__: object, **___: object) -> TransferScore:
         parts = ("digital", "photographed", "benign", "bare")
         return TransferScore(**{name: split(share(result.warnings[0], name)) for name in parts})
 

@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 import agns as package
 from agns.attack.agn import AGN, PHYSICAL
 from agns.attack.goals import Dodge, Impersonate
-from agns.attack.universal import UniversalConfig
+from agns.attack.universal import Universal
 from agns.cli import attack, faces, metric, train, universal
 from agns.cli.app import app
 from agns.data.synthetic import SyntheticConfig
-from agns.evaluation.experiment import PHYSICAL_STOPS, Experiment
-from agns.evaluation.universal import UniversalExperiment
+from agns.evaluation.attack_spec import PHYSICAL_STOPS, AttackSpec
+from agns.evaluation.universal import UniversalSpec
 from agns.models import catalogue
 from agns.models.catalogue import list_networks
 from agns.training.gan import GanTraining
@@ -162,9 +162,9 @@ def test_the_networks_come_as_a_table_with_a_line_for_each() -> None:
     ("command", "config", "fewest"),
     [
         (attack.attack, AGN, 6),
-        (attack.attack, Experiment, 2),
-        (universal.universal, UniversalConfig, 6),
-        (universal.universal, UniversalExperiment, 3),
+        (attack.attack, AttackSpec, 2),
+        (universal.universal, Universal, 6),
+        (universal.universal, UniversalSpec, 3),
         (train.train_recognizer, Machines, 5),
         (metric.train_metric, MetricTraining, 6),
         (metric.train_metric, Machines, 5),

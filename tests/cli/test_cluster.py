@@ -19,7 +19,7 @@ import psutil
 import pytest
 from distributed import Client, Worker, WorkerPlugin
 from tests.attack import conftest as attack_conftest
-from tests.campaign.conftest import attack_report
+from tests.campaign.conftest import attack_score, written
 from tests.cli import conftest as cli_conftest
 from tests.cli.conftest import TINY, call, draw_nothing, score_briefly
 
@@ -231,9 +231,11 @@ def test_a_result_that_was_not_entered_is_not_worked_for_again(
     ledger = begin(read, tmp_path, only=1)
     (job,) = [row.job for row in ledger.records()]
     path = tmp_path / "cells" / job.key / "result.json"
-    write_json(path, attack_report("Ann"))
+    write_json(path, written(attack_score("Ann")))
     work_on_cluster(read, ledger, tmp_path, opens(read), client)
-    assert [one.result for one in ledger.records()] == [attack_report("Ann")]
+    (record,) = ledger.records()
+    assert record.result is not None
+    assert written(record.result) == written(attack_score("Ann"))
     ledger.close()
 
 

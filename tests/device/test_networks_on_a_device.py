@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from agns.attack.agn import AGN, attack_with_agn
-from agns.attack.descent import CCS16, attack_by_descent
+from agns.attack.agn import AGN
 from agns.attack.goals import Dodge
+from agns.attack.pixel_descent import CCS16
 from agns.data.eyeglasses import draw_frames
 from agns.data.faces import FaceSet
 from agns.data.synthetic import SyntheticConfig, synthetic_faces
@@ -100,14 +100,15 @@ def test_an_attack_on_a_device_brings_the_probability_down(
     subject = class_of(victim, people.identities[0])
     photos = people.faces(people.places_of(people.identities[0])[:2])
     before = victim(photos).softmax(1)[:, subject].mean()
-    found = attack_with_agn(
-        load_generator(shipped_weights("generator")).to(device),
-        load_discriminator(shipped_weights("discriminator")).to(device),
+    found = AGN(batch=4, samples=4, warm_up=0, precision=precision).run(
         victim,
         photos,
-        glasses,
         Dodge(subject=subject, stop=NEVER),
-        AGN(batch=4, samples=4, warm_up=0, precision=precision),
+        frames=glasses,
+        nets=(
+            load_generator(shipped_weights("generator")).to(device),
+            load_discriminator(shipped_weights("discriminator")).to(device),
+        ),
     )
     assert (found.iterations, found.stopped_because) == (12, "used up the eyeglasses")
     assert found.frames.device.type == "cpu"
@@ -121,9 +122,7 @@ def test_pixels_descend_on_a_device(device: torch.device, people: FaceSet) -> No
     victim = shipped(device)
     subject = class_of(victim, people.identities[0])
     photos = people.faces(people.places_of(people.identities[0])[:2])
-    found = attack_by_descent(
-        victim, photos, Dodge(subject=subject, stop=NEVER), replace(CCS16(), steps=3)
-    )
+    found = replace(CCS16(), steps=3).run(victim, photos, Dodge(subject=subject, stop=NEVER))
     assert found.history[-1]["probability"] < found.history[0]["probability"]
 
 

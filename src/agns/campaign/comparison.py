@@ -10,7 +10,7 @@ from agns.campaign.records import JobRecord
 from agns.campaign.results import Results
 from agns.data.selection import composed
 from agns.errors import ConfigError
-from agns.evaluation.attack_report import AttackReport
+from agns.evaluation.score import AttackScore
 from agns.evaluation.statistics import paired_probability
 
 
@@ -133,7 +133,7 @@ def _success(
     """By group, each subject's held-out success with each target, as a mean over seeds."""
     found: dict[_Group, dict[tuple[str, str | None], list[float]]] = {}
     for one in records:
-        if isinstance(one.result, AttackReport) and one.result.held_out.success_rate is not None:
+        if isinstance(one.result, AttackScore) and one.result.held_out.success_rate is not None:
             job = one.job
             group = found.setdefault((job.recognizer, job.goal, job.attack), {})
             # Folders may have come from another system, which encodes accents otherwise.

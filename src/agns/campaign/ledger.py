@@ -26,6 +26,7 @@ from agns.campaign.records import (
     TransferScore,
     read_result,
     read_score,
+    result_as_json,
 )
 from agns.campaign.runs import RUNS_SCHEMA, is_running
 from agns.data.known_photos import PhotoRow, read_rows
@@ -171,7 +172,7 @@ class Ledger:
 
     def finish(self, job: Job, result: Result, *, seconds: float, peak_memory_mb: float) -> None:
         """Enter a job's result."""
-        told = json.dumps(asdict(result))
+        told = json.dumps(result_as_json(result))
         self._enter(job, "done", result=told, seconds=seconds, peak_memory_mb=peak_memory_mb)
 
     def fail(self, job: Job, sentence: str, *, seconds: float) -> None:
@@ -203,7 +204,7 @@ class Ledger:
         return found
 
     def enter_victim(self, victim: str, weights: str, warnings: Sequence[str]) -> None:
-        """Enter a victim's digest, and what `agns.evaluation.examination` says against it."""
+        """Enter a victim's digest, and what `agns.evaluation.sanity` says against it."""
         with self.at_once():
             self.file.execute(
                 "INSERT OR REPLACE INTO victims VALUES (?, ?, ?)",

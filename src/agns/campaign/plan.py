@@ -5,15 +5,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import AfterValidator, Field
 
-from agns.attack.methods import Method
-from agns.attack.universal import UniversalConfig
+from agns.attack.attack import Attack
+from agns.attack.universal import Universal
 from agns.data.selection import composed
 from agns.errors import ConfigError
-from agns.evaluation.universal import UniversalExperiment
+from agns.evaluation.universal import UniversalSpec
 from agns.writing import is_text
 
 _Value = TypeVar("_Value")
@@ -59,7 +59,7 @@ class PlannedAttack:
     name: Word
     """What tables call it."""
 
-    method: Method
+    method: Attack
     """The attack's settings, without a seed of their own."""
 
     def __post_init__(self) -> None:
@@ -73,10 +73,10 @@ class PlannedUniversal:
     name: Word
     """What tables call it."""
 
-    experiment: UniversalExperiment
+    experiment: UniversalSpec
     """Who takes part, by each of the plan's seeds."""
 
-    method: UniversalConfig
+    method: Universal
     """The attack's settings, without a seed of their own."""
 
     def __post_init__(self) -> None:
@@ -170,5 +170,34 @@ def _by_content(plan: Mapping[str, object]) -> str:
     ]
     told = {name: value for name, value in {**plan, "recognizers": victims}.items() if value}
     told.pop("together", None)
+    told = _renamed(told)
     # Names may have been encoded otherwise on another system.
     return composed(json.dumps(told, sort_keys=True, ensure_ascii=False))
+
+
+FORMER_NAMES = {
+    "smoothness": "tv_weight",
+    "loosening": "tv_limit_growth",
+    "printability": "nps_weight",
+    "headroom": "saturation_margin",
+    "smoothing": "label_smoothing",
+    "focus": "hard_photo_weight",
+    "lead": "min_fake_score",
+    "passes": "epochs",
+}
+"""Settings of attacks by the names that ledgers of earlier versions have."""
+
+
+def _renamed(value: Any, *, settings: bool = False) -> Any:
+    """A recorded plan with today's names of settings; their seed is the plan's now."""
+    if isinstance(value, list | tuple):
+        return [_renamed(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        FORMER_NAMES.get(name, name) if settings else name: _renamed(
+            one, settings=name in ("method", "agn")
+        )
+        for name, one in value.items()
+        if not (settings and name == "seed")
+    }

@@ -16,8 +16,9 @@ from typing import Any, TypeAlias, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from agns.attack.methods import METHODS, Method
-from agns.attack.universal import UNIVERSAL_AGN, UniversalConfig
+from agns.attack.attack import Attack
+from agns.attack.methods import find_attack
+from agns.attack.universal import UNIVERSAL_AGN, Universal
 from agns.campaign.plan import (
     Plan,
     PlannedAttack,
@@ -28,9 +29,9 @@ from agns.campaign.plan import (
     Word,
 )
 from agns.errors import ConfigError
-from agns.evaluation.universal import UniversalExperiment
+from agns.evaluation.universal import UniversalSpec
 
-_Settings = TypeVar("_Settings", bound=Method)
+_Settings = TypeVar("_Settings", bound=Attack)
 _Where: TypeAlias = tuple[str | int, ...]
 """Keys and places in lists that lead to a value."""
 
@@ -53,17 +54,6 @@ _Loader.add_implicit_resolver(
     re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
     list("-+.0123456789"),
 )
-
-
-def find_method(name: str) -> Method:
-    """An attack with its usual settings, by its name.
-
-    Raises:
-        ConfigError: There is none of this name.
-    """
-    if name not in METHODS:
-        raise ConfigError(f"method should be one of {', '.join(METHODS)}, got {name!r}")
-    return METHODS[name]
 
 
 def read_plan(path: Path) -> Plan:
@@ -111,7 +101,7 @@ _PLAN = _model(
 _VICTIM = _model("a recogniser", name=(Word, ""), file=(Word, ""), faces=(Word, ""))
 _ATTACK = _model("an attack", method=(Word, ...), **_OWN)
 _UNIVERSAL = _model(
-    "a universal attack", UniversalExperiment, UniversalConfig,
+    "a universal attack", UniversalSpec, Universal,
     without=("seed", "center_crop", "agn"), **_OWN,
 )  # fmt: skip
 _PUBLISHED = _model("a published number", Published)
@@ -183,7 +173,7 @@ class _Reader:
     def attack(self, value: object, at: _Where) -> PlannedAttack:
         given = self.given(_ATTACK, {"method": value} if isinstance(value, str) else value, at)
         with self.told((*at, "method")):
-            usual = find_method(given["method"])
+            usual = find_attack(given["method"])
         method = self.settings(usual, given.get("settings", {}), (*at, "settings"))
         with self.told(at):
             return PlannedAttack(name=given.get("name", given["method"]), method=method)
@@ -192,23 +182,24 @@ class _Reader:
         given = self.given(_UNIVERSAL, value, at)
         name, settings = given.pop("name", "universal"), given.pop("settings", {})
         agn = self.settings(UNIVERSAL_AGN, settings, (*at, "settings"))
-        if agn.passes != UNIVERSAL_AGN.passes:
-            raise self.wrong((*at, "settings"), "passes: of a universal attack, steps says it")
-        who = {one.name for one in dataclasses.fields(UniversalExperiment)} & set(given)
+        if agn.epochs != UNIVERSAL_AGN.epochs:
+            raise self.wrong((*at, "settings"), "epochs: of a universal attack, steps says it")
+        who = {one.name for one in dataclasses.fields(UniversalSpec)} & set(given)
         people = {one: given.pop(one) for one in who}
         with self.told(at):
             return PlannedUniversal(
                 name=name,
-                experiment=UniversalExperiment(**people),
-                method=UniversalConfig(agn=agn, **given),
+                experiment=UniversalSpec(**people),
+                method=Universal(agn=agn, **given),
             )
 
     def settings(self, usual: _Settings, value: object, at: _Where) -> _Settings:
         """An attack's usual settings, but for those given."""
         given = self.given(_model("this attack", type(usual)), value, at)
-        reasons = {"seed": "the plan's seeds are for all attacks", "kind": "the method says it"}
-        for name in reasons.keys() & given.keys():
-            raise self.wrong((*at, name), f"{name}: {reasons[name]}")
+        if "kind" in given:
+            raise self.wrong((*at, "kind"), "kind: the method says it")
+        assert dataclasses.is_dataclass(usual)
+        assert not isinstance(usual, type)
         with self.told(at):
             return replace(usual, **given)
 

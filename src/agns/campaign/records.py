@@ -2,19 +2,21 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from typing import Any, TypeAlias, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError, create_model
 
 from agns.campaign.jobs import UNIVERSAL, Job
 from agns.errors import DataError
-from agns.evaluation.attack_report import AttackReport
 from agns.evaluation.metrics import SplitSuccess
+from agns.evaluation.score import AttackScore
 from agns.evaluation.universal_report import UniversalReport
 
-Result: TypeAlias = AttackReport | UniversalReport
+Result: TypeAlias = AttackScore | UniversalReport
 """What an attack's `result.json` says."""
+_IN_MEMORY = ("result", "scored")
+"""What of a score is no part of that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +72,20 @@ class Remaining:
     """What the others take if they take as long as these did, in one process."""
 
 
+def result_as_json(result: Result) -> dict[str, object]:
+    """The content of `result.json`."""
+    if isinstance(result, AttackScore):
+        result = replace(result, result=None, scored=None)
+    return {name: value for name, value in asdict(result).items() if name not in _IN_MEMORY}
+
+
 def read_result(content: Mapping[str, object], job: Job) -> Result:
     """An attack's result from its JSON; keys that other versions wrote are passed over.
 
     Raises:
         DataError: Something that is needed is missing, or of another type.
     """
-    kind = UniversalReport if job.goal == UNIVERSAL else AttackReport
+    kind = UniversalReport if job.goal == UNIVERSAL else AttackScore
     found: Result = _read(kind, content, f"the result of {job.key}")
     return found
 
@@ -87,13 +96,23 @@ def read_score(content: Mapping[str, object], job: Job) -> TransferScore:
     return found
 
 
-_adapter = functools.cache(TypeAdapter)
+@functools.cache
+def _model(kind: type) -> Any:
+    """What checks a dataclass's fields, but for those that are in memory alone."""
+    hints = get_type_hints(kind)
+    given: dict[str, Any] = {
+        one.name: (hints[one.name], ... if one.default is MISSING else one.default)
+        for one in fields(kind)
+        if one.name not in _IN_MEMORY
+    }
+    return create_model("Fields", **given)
 
 
 def _read(kind: type, content: Mapping[str, object], what: str) -> Any:
     try:
-        return _adapter(kind).validate_python(content)
+        found = _model(kind).model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise DataError(f"{what} cannot be read, {where}: {first['msg']}") from error
+    return kind(**dict(found))

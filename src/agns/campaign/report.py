@@ -8,8 +8,8 @@ from agns.campaign.plots import draw_intervals, draw_stealth, draw_transfer
 from agns.campaign.records import JobRecord
 from agns.campaign.results import Results
 from agns.campaign.summary import AttackSummary, CurvePoint, TransferSummary
-from agns.evaluation.attack_report import AttackReport
 from agns.evaluation.report import Picture, Section, Table, as_markdown, write_report
+from agns.evaluation.score import AttackScore
 from agns.evaluation.universal_report import UniversalReport
 from agns.storage import write_json
 from agns.writing import write_text
@@ -198,7 +198,7 @@ def _universal_pictures(out: Path, records: Sequence[JobRecord]) -> list[Picture
 def _faces(out: Path, records: Sequence[JobRecord]) -> list[Picture]:
     """The sheet of the first attack of each kind whose artefacts are there."""
     found: dict[tuple[str, str, str], Picture] = {}
-    for job in (one.job for one in records if isinstance(one.result, AttackReport)):
+    for job in (one.job for one in records if isinstance(one.result, AttackScore)):
         path = job.folder(out) / "before_after.png"
         if path.is_file():
             picture = Picture(path=path, caption=f"{job.recognizer}: {job.title}")

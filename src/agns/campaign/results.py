@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agns.campaign.ledger import Begun
 from agns.campaign.parts import LedgerContent, join_records, join_transfers, read_ledgers
-from agns.campaign.records import JobRecord, TransferRecord
+from agns.campaign.records import JobRecord, TransferRecord, result_as_json
 from agns.campaign.sanity import find_weaknesses
 from agns.campaign.summary import (
     AttackSummary,
@@ -76,7 +76,13 @@ class Results:
                 if one.score is None
             ],
             "cells": [
-                {"cell" if name == "job" else name: value for name, value in asdict(one).items()}
+                {
+                    "cell": asdict(one.job),
+                    "state": one.state,
+                    "seconds": one.seconds,
+                    "result": None if one.result is None else result_as_json(one.result),
+                    "sentence": one.sentence,
+                }
                 for one in self.records
             ],
             "plan": dict(self.plan),

@@ -11,7 +11,6 @@ from typing import TypeAlias
 
 import torch
 
-from agns.attack.methods import seeded
 from agns.campaign.jobs import UNIVERSAL, Job
 from agns.campaign.ledger import Ledger
 from agns.campaign.plan import Plan, PlanVictim
@@ -19,13 +18,11 @@ from agns.campaign.records import Remaining, Result, read_result
 from agns.data.faces import FaceSet
 from agns.data.twins import were_seen
 from agns.errors import AgnsError
-from agns.evaluation.apparatus import Apparatus
-from agns.evaluation.attack_report import AttackReport
-from agns.evaluation.examination import examine
-from agns.evaluation.experiment import Experiment
-from agns.evaluation.trial import prepare
+from agns.evaluation.attack_setup import AttackSetup
+from agns.evaluation.attack_spec import AttackSpec
+from agns.evaluation.prepared_attack import prepare
+from agns.evaluation.sanity import examine
 from agns.evaluation.universal import run_universal
-from agns.evaluation.universal_report import UniversalReport
 from agns.models.victim import class_of
 from agns.storage import read_json
 from agns.types import Progress, silent
@@ -33,7 +30,7 @@ from agns.types import Progress, silent
 Watch: TypeAlias = Callable[[Job], AbstractContextManager[Progress]]
 """Opens what is told of every step of a job's attack."""
 
-Opened: TypeAlias = tuple[Apparatus, Callable[[str], FaceSet]]
+Opened: TypeAlias = tuple[AttackSetup, Callable[[str], FaceSet]]
 """A victim with all that an attack on it needs, and a subject's photos by the subject's name; by no
 name, `""`, those of everybody whom the victim knows."""
 
@@ -93,9 +90,9 @@ def examine_victim(opened: Opened, subjects: Sequence[str]) -> list[str]:
         subjects: Whom to take; the first ten count.
 
     Returns:
-        See `agns.evaluation.examination.examine`.
+        See `agns.evaluation.sanity.examine`.
     """
-    apparatus, photos_of = opened
+    setup, photos_of = opened
     faces, labels = [], []
     for subject in subjects[:10]:
         try:
@@ -104,12 +101,12 @@ def examine_victim(opened: Opened, subjects: Sequence[str]) -> list[str]:
             # Its attacks will say why they cannot be made.
             continue
         own = own.of(subject)
-        fresh = (~were_seen(own, apparatus.photos_seen)).nonzero()[:, 0]
+        fresh = (~were_seen(own, setup.photos_seen)).nonzero()[:, 0]
         faces.append(own.faces(fresh[:4]))
-        labels += [class_of(apparatus.recognizer, subject)] * len(fresh[:4])
+        labels += [class_of(setup.recognizer, subject)] * len(fresh[:4])
     if not labels:
         return ["of the first subjects no photo is left that it was not trained on: not examined"]
-    return examine(apparatus.recognizer, torch.cat(faces), torch.tensor(labels))
+    return examine(setup.recognizer, torch.cat(faces), torch.tensor(labels))
 
 
 def run_job(plan: Plan, job: Job, opened: Opened, out: Path, watch: Watch) -> Result:
@@ -127,17 +124,17 @@ def run_job(plan: Plan, job: Job, opened: Opened, out: Path, watch: Watch) -> Re
         KeyboardInterrupt: The attack was broken off.
     """
     own = job.folder(out)
-    if (own / "result.json").is_file():
-        return read_result(read_json(own / "result.json"), job)
-    shutil.rmtree(own, ignore_errors=True)
-    run = _run_universal if job.goal == UNIVERSAL else _run_attack
-    return run(plan, job, opened, own, watch)
+    if not (own / "result.json").is_file():
+        shutil.rmtree(own, ignore_errors=True)
+        run = _run_universal if job.goal == UNIVERSAL else _run_attack
+        run(plan, job, opened, own, watch)
+    return read_result(read_json(own / "result.json"), job)
 
 
-def _run_attack(plan: Plan, job: Job, opened: Opened, out: Path, watch: Watch) -> AttackReport:
-    apparatus, photos_of = opened
+def _run_attack(plan: Plan, job: Job, opened: Opened, out: Path, watch: Watch) -> None:
+    setup, photos_of = opened
     method = next(one.method for one in plan.attacks if one.name == job.attack)
-    experiment = Experiment(
+    spec = AttackSpec(
         goal="dodge" if job.target is None else "impersonate",
         subject=job.subject,
         target=job.target,
@@ -145,27 +142,23 @@ def _run_attack(plan: Plan, job: Job, opened: Opened, out: Path, watch: Watch) -
         control_frames=plan.control_frames,
         seed=job.seed,
     )
-    photos = photos_of(job.subject)
-    trial = prepare(apparatus, photos, experiment, seeded(method, job.seed), out)
+    prepared = prepare(setup, photos_of(job.subject), spec, method)
     # Photos are read with a bar of their own.
     with watch(job) as progress:
-        outcome = trial.attack(progress)
-    if outcome.stopped_because == "interrupted":
+        result = prepared.run(progress)
+    if result.stopped_because == "interrupted":
         raise KeyboardInterrupt
-    return trial.report(outcome)
+    prepared.score(result).save(out)
 
 
-def _run_universal(
-    plan: Plan, job: Job, opened: Opened, out: Path, watch: Watch
-) -> UniversalReport:
+def _run_universal(plan: Plan, job: Job, opened: Opened, out: Path, watch: Watch) -> None:
     attack = next(one for one in plan.universal if one.name == job.attack)
-    apparatus, photos_of = opened
-    everybody = photos_of("")
+    setup, photos_of = opened
+    everybody, spec = photos_of(""), replace(attack.experiment, seed=job.seed)
     with watch(job) as progress:
-        return run_universal(
-            apparatus, everybody, replace(attack.experiment, seed=job.seed),
-            replace(attack.method, seed=job.seed), out, whole=True,
-            progress=progress, scoring=progress,
+        run_universal(
+            setup, everybody, spec, attack.method, out,
+            whole=True, progress=progress, scoring=progress,
         )  # fmt: skip
 
 

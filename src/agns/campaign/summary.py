@@ -13,8 +13,8 @@ import torch
 
 from agns.campaign.jobs import UNIVERSAL
 from agns.campaign.records import JobRecord, TransferRecord
-from agns.evaluation.attack_report import AttackReport
 from agns.evaluation.metrics import Success
+from agns.evaluation.score import AttackScore
 from agns.evaluation.statistics import mean_interval, paired_probability
 from agns.evaluation.universal_report import UniversalReport
 
@@ -81,7 +81,7 @@ def summarize_attacks(
     first: dict[tuple[str, str], _Rates] = {}
     found = []
     for (recognizer, goal, attack), group in groups.items():
-        results = [one.result for one in group if isinstance(one.result, AttackReport)]
+        results = [one.result for one in group if isinstance(one.result, AttackScore)]
         held = _rates(results, lambda one: one.held_out)
         # The plan's first attack, whether it has results or not.
         base = first.setdefault((recognizer, goal), held)
@@ -236,8 +236,9 @@ def summarize_transfers(
     return found
 
 
-def _rates(results: Sequence[AttackReport], part: Callable[[AttackReport], Success]) -> _Rates:
-    return _by_subject((one.subject, part(one).success_rate) for one in results)
+def _rates(results: Sequence[AttackScore], part: Callable[[AttackScore], Success | None]) -> _Rates:
+    parts = ((one.subject, part(one)) for one in results)
+    return _by_subject((name, one.success_rate) for name, one in parts if one is not None)
 
 
 def _by_subject(rates: Iterable[tuple[str, float | None]]) -> dict[str, list[float]]:

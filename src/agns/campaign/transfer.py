@@ -15,10 +15,10 @@ from agns.data.faces import FaceSet
 from agns.data.selection import composed
 from agns.data.twins import were_seen
 from agns.errors import AgnsError, DataError
-from agns.evaluation.apparatus import Apparatus
-from agns.evaluation.attack_report import AttackReport
-from agns.evaluation.experiment import Experiment, build_goal
+from agns.evaluation.attack_setup import AttackSetup
+from agns.evaluation.attack_spec import AttackSpec, build_goal
 from agns.evaluation.metrics import measure_split
+from agns.evaluation.score import AttackScore
 from agns.images import read_image
 from agns.models.victim import Victim, class_of
 from agns.types import Faces, Frames, Logits, Progress, silent
@@ -52,7 +52,7 @@ def transfer_through(
         (one.job, one.result, victim)
         for victim in plan.recognizers
         for one in records
-        if isinstance(one.result, AttackReport)
+        if isinstance(one.result, AttackScore)
         and one.job.recognizer != victim.name
         and {composed(one.job.subject), composed(one.job.target or one.job.subject)}
         <= set(known[victim.name])
@@ -62,12 +62,12 @@ def transfer_through(
     for number, (job, result, victim) in enumerate(wanted, 1):
         if opened is None or victim.name != name:
             name, opened = victim.name, open_victim(victim)
-        apparatus, photos_of = opened
+        setup, photos_of = opened
         score: TransferScore | str
         try:
             frame = read_image(job.folder(out) / "frame.png", size=(64, 176))[None]
             faces = photos_of(job.subject)
-            score = score_frame(frame, result, apparatus, faces, controls=plan.control_frames)
+            score = score_frame(frame, result, setup, faces, controls=plan.control_frames)
         except AgnsError as error:
             score = str(error)
         ledger.enter_transfer(job, victim.name, score)
@@ -76,7 +76,7 @@ def transfer_through(
 
 @torch.no_grad()
 def score_frame(
-    frame: Frames, result: AttackReport, apparatus: Apparatus, faces: FaceSet, *, controls: int
+    frame: Frames, result: AttackScore, setup: AttackSetup, faces: FaceSet, *, controls: int
 ) -> TransferScore:
     """Score one attack's frame on a recogniser that it was not made against.
 
@@ -86,7 +86,7 @@ def score_frame(
     Args:
         frame: (1, 3, 64, 176), in [0, 1].
         result: The attack's.
-        apparatus: The other recogniser's.
+        setup: The other recogniser's.
         faces: The subject's photos, as that recogniser takes them.
         controls: Benign frames.
 
@@ -95,18 +95,18 @@ def score_frame(
         DataError: No photo is left to score on.
     """
     goal = build_goal(
-        Experiment(
+        AttackSpec(
             goal="dodge" if result.target is None else "impersonate",
             subject=result.subject,
             target=result.target,
             stop=result.stop_value,
         ),
-        apparatus.recognizer,
+        setup.recognizer,
     )
     # The other recogniser may take the same photos aligned or cut otherwise: names stay.
     crafted = {composed(PurePosixPath(name).stem) for name in result.photos["craft"]}
     subject = faces.of(result.subject)
-    seen = were_seen(subject, apparatus.photos_seen | set(result.craft_digests)).tolist()
+    seen = were_seen(subject, setup.photos_seen | set(result.craft_digests)).tolist()
     places = [
         place
         for place, photo in enumerate(subject.photos)
@@ -114,17 +114,17 @@ def score_frame(
     ]
     if not places:
         raise DataError(
-            f"{apparatus.recognizer_name} or the attack has seen every photo of {result.subject}"
+            f"{setup.recognizer_name} or the attack has seen every photo of {result.subject}"
         )
     own, everybody = subject.subset(torch.tensor(places)), torch.arange(len(places))
-    photos, victim = own.faces(everybody), apparatus.victim
+    photos, victim = own.faces(everybody), setup.victim
     plain = _judged(victim, photos)
-    recognized = plain.argmax(1) == class_of(apparatus.recognizer, result.subject)
+    recognized = plain.argmax(1) == class_of(setup.recognizer, result.subject)
     worn = FIXED.wear(photos, frame, everybody)
     draws = torch.Generator().manual_seed(result.seed)
     taken = torch.cat([_photographed(one[None], draws) for one in worn])
-    benign = apparatus.control_logits(
-        own, FIXED, count=controls, seed=result.seed, names=("benign",)
+    benign = setup.control_logits(
+        photos, FIXED, count=controls, seed=result.seed, names=("benign",)
     )["benign"]
     return TransferScore(
         digital=measure_split(goal, _judged(victim, worn), recognized),

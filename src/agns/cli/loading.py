@@ -1,19 +1,18 @@
 """Loading what a campaign's plan names, and photos of everybody."""
 
 import functools
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agns.cli.attack import open_apparatus
 from agns.cli.console import bar, workers
 from agns.cli.face_options import (
     SYNTHETIC_FRESH_PHOTOS,
     SYNTHETIC_TRAINING_PHOTOS,
     FaceOptions,
     open_faces,
+    open_glasses,
     open_subject,
 )
-from agns.cli.options import Victim, open_victim, recorded_crop
+from agns.loading import load_setup, load_victim, recorded_crop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,16 +24,11 @@ if TYPE_CHECKING:
     from agns.data.faces import FaceSet
 
 
-def open_recognizer(victim: "PlanVictim", device: str = "cpu") -> Victim:
-    """A plan's recogniser."""
-    return open_victim(None if victim.file is None else Path(victim.file), device)
-
-
 def known_identities(victim: "PlanVictim") -> tuple[str, ...]:
     """The identities that a victim knows and that have photos."""
     from agns.data.selection import list_identities
 
-    identities = open_recognizer(victim).recognizer.identities
+    identities = load_victim(victim.file).recognizer.identities
     if victim.faces is None:
         return identities
     listed = list_identities(victim.faces)
@@ -50,7 +44,7 @@ def open_for_campaign(
     """
     from agns.data.known_photos import as_recorded
 
-    opened = open_recognizer(victim, device)
+    opened = load_victim(victim.file, device)
     options = FaceOptions(root=victim.faces, center_crop=recorded_crop(opened.metadata))
 
     # Attacks of one subject come together.
@@ -63,7 +57,7 @@ def open_for_campaign(
         rows = (begun or {}).get((victim.name, subject))
         return found if rows is None else as_recorded(found, rows, f"attacks on {victim.name}")
 
-    return open_apparatus(opened, None, None, None, count=plan.frames), photos
+    return load_setup(opened, open_glasses(None, count=plan.frames)), photos
 
 
 def begin_photos(
@@ -90,7 +84,7 @@ def begin_photos(
     for victim in plan.recognizers:
         if victim.faces is None:
             continue
-        opened = open_recognizer(victim)
+        opened = load_victim(victim.file)
         options = FaceOptions(root=victim.faces, center_crop=recorded_crop(opened.metadata))
         own = [job for job in jobs if plan.transfer or job.recognizer == victim.name]
         people = ["" if job.goal == UNIVERSAL else job.subject for job in own]
