@@ -33,9 +33,9 @@ from agns.attack.search import search_frames
 from agns.attack.steps import train_discriminator
 from agns.models.cross_channel import CrossChannelNorm
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
+from agns.models.layout import device_of, lay_channels_last
 from agns.models.recognizer import Recognizer, build_recognizer
 from agns.models.victim import freeze
-from agns.models.weights import device_of, lay_channels_last
 from agns.storage import versions, write_json
 from agns.training.precision import choose_device, set_up_process
 

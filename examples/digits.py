@@ -26,7 +26,7 @@ from agns.errors import AgnsError, ConfigError
 from agns.evaluation.metrics import wilson_interval
 from agns.images import tile, write_image
 from agns.models.dcgan import LATENT, MinibatchDiscrimination, sample_latents
-from agns.models.weights import draw_gan_weights, draw_weights
+from agns.models.initialization import draw_gan_weights, draw_weights
 from agns.storage import versions, write_json
 
 ATTACK = AGN(

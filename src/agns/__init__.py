@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agns.attack.agn import AGN
-    from agns.attack.attack import Attack
+    from agns.attack.attack import Attack, FrameAttack
     from agns.attack.goals import Dodge, Impersonate
     from agns.attack.pixel_descent import CCS16, PGD
     from agns.attack.result import AttackResult
@@ -32,6 +32,7 @@ _ROOMS = {
     "Classifier": "models.victim",
     "Dodge": "attack.goals",
     "FaceSet": "data.faces",
+    "FrameAttack": "attack.attack",
     "Impersonate": "attack.goals",
     "PGD": "attack.pixel_descent",
     "Recognizer": "models.recognizer",
@@ -53,6 +54,7 @@ __all__ = [
     "Classifier",
     "Dodge",
     "FaceSet",
+    "FrameAttack",
     "Impersonate",
     "Recognizer",
     "Victim",

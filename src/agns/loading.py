@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agns.errors import AgnsError, ConfigError
-from agns.object_reference import is_reference, load_object
+from agns.object_reference import load_object, names_code
 
 if TYPE_CHECKING:
     import torch
@@ -42,9 +42,9 @@ def load(source: Path | str | None = None) -> "Recognizer":
         ConfigError: There is none of these, or the repository is not open.
         WeightsError: It holds no recogniser that agns can read, or the download failed.
     """
-    from agns.models.recognizer import load_recognizer
+    from agns.models.recognizer import Recognizer
 
-    return load_recognizer(_weights(source))[0]
+    return Recognizer.read(_weights(source))
 
 
 def load_victim(
@@ -64,7 +64,7 @@ def load_victim(
     """
     import torch
 
-    from agns.models.recognizer import load_recognizer
+    from agns.models.recognizer import Recognizer
     from agns.training.precision import choose_device
 
     place = choose_device(device)
@@ -72,13 +72,14 @@ def load_victim(
         # Convolutions would round to ten bits: figures are to differ in their last digits alone.
         torch.backends.cudnn.allow_tf32 = False
     victim: Victim
-    if source is not None and is_reference(str(source)) and not Path(source).exists():
+    if names_code(source):
         victim = _made_victim(str(source), place)
         name, metadata = str(source), getattr(victim, "record", {})
     else:
         path = _weights(source)
-        recognizer, metadata = load_recognizer(path)
+        recognizer = Recognizer.read(path)
         victim, name = recognizer.to(place), path.name if source is None else str(source)
+        metadata = recognizer.record
     if defence is not None:
         victim = _made_victim(defence, place, victim)
         name = f"{name} behind {defence}"
@@ -129,7 +130,7 @@ def attacked_crop(victim: LoadedVictim, told: int | None) -> int | None:
         ConfigError: It is not that of the photos that the victim was trained on, whose digests
             would then be unknown.
     """
-    from agns.models.weights import photos_seen
+    from agns.models.record import photos_seen
 
     recorded = recorded_crop(victim.metadata)
     if told not in (None, recorded) and photos_seen(victim.metadata):
@@ -166,17 +167,17 @@ def load_setup(
         WeightsError: It cannot be read.
     """
     from agns.evaluation.attack_setup import AttackSetup
-    from agns.models.dcgan import load_discriminator, load_generator
+    from agns.models.dcgan import Discriminator, Generator
+    from agns.models.layout import device_of
     from agns.models.sharing import locate_weights
     from agns.models.shipped import shipped_weights
-    from agns.models.weights import device_of
 
     place = device_of(victim.recognizer)
     return AttackSetup(
-        generator=load_generator(locate_weights(generator or shipped_weights("generator"))).to(
+        generator=Generator.read(locate_weights(generator or shipped_weights("generator"))).to(
             place
         ),
-        discriminator=load_discriminator(
+        discriminator=Discriminator.read(
             locate_weights(discriminator or shipped_weights("discriminator"))
         ).to(place),
         recognizer=victim.recognizer,

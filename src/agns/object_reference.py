@@ -15,6 +15,11 @@ def is_reference(text: str) -> bool:
     return _REFERENCE.fullmatch(text) is not None
 
 
+def names_code(source: Path | str | None) -> bool:
+    """Whether what is to be opened is such a name, and no file of that name lies there."""
+    return source is not None and is_reference(str(source)) and not Path(source).exists()
+
+
 def load_object(reference: str) -> object:
     """Import what `package.module:Name` names; modules of the working directory are found too.
 

@@ -12,7 +12,7 @@ from agns.attack.drawings import tune_on_drawings
 from agns.attack.goals import Dodge
 from agns.errors import AttackError
 from agns.models.dcgan import LATENT, sample_latents
-from agns.models.weights import draw_gan_weights, draw_weights
+from agns.models.initialization import draw_gan_weights, draw_weights
 
 CONFIG = AGN(
     kappa=0,

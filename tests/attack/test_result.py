@@ -13,7 +13,7 @@ from agns.attack.agn import AGN
 from agns.attack.goals import Dodge, Objective
 from agns.attack.result import AttackResult, save_result
 from agns.images import to_pixels
-from agns.models.dcgan import Discriminator, Generator, load_generator, sample_latents
+from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer
 from agns.storage import load_tensors, read_json
 from agns.types import Faces, Frames, Logits, Pixels
@@ -137,7 +137,7 @@ def test_all_steps_and_what_redraws_the_frame_are_saved_however_the_attack_ended
     save_result(ended, tmp_path)
     latents = load_tensors(tmp_path / "latents.safetensors")[0]["latents"]
     with torch.no_grad():
-        redrawn = bytes_of(load_generator(tmp_path / "generator.safetensors")(latents))
+        redrawn = bytes_of(Generator.read(tmp_path / "generator.safetensors")(latents))
     written = read(tmp_path / "frame.png").astype(int)
     assert np.abs(redrawn[0].astype(int) - written).max() <= 1
     steps = read_json(tmp_path / "history.json")["steps"]

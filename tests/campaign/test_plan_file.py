@@ -199,6 +199,33 @@ def test_the_plan_that_the_documentation_shows_says_the_defaults(tmp_path: Path)
     assert plan.frames == EYEGLASS_COUNT
 
 
+def test_names_are_taken_as_they_are_written(tmp_path: Path) -> None:
+    text = LEAST.replace("{}", "{name: no, faces: 2020}") + "subjects: [007, null_, Yes]\n"
+    plan = read_plan(written(tmp_path, text))
+    assert (plan.recognizers[0].name, plan.recognizers[0].faces) == ("no", Path("2020"))
+    assert plan.subjects == ("007", "null_", "Yes")
+
+
+def test_aliases_name_a_value_again_but_not_too_often(tmp_path: Path) -> None:
+    text = "recognizers: [{}]\ngoals: [dodge]\nattacks:\n  - {method: pgd, settings: &own {steps: 3}}\n"
+    text += "  - {name: again, method: ccs16, settings: *own}\n"
+    assert [one.method.steps for one in read_plan(written(tmp_path, text)).attacks] == [3, 3]
+    levels = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+    with pytest.raises(ConfigError, match="has more than 100000 values"):
+        read_plan(written(tmp_path, "\n".join(["a0: &a0 [x]", *levels])))
+    with pytest.raises(ConfigError, match="is no YAML"):
+        read_plan(written(tmp_path, "seeds: &a [*a]\n"))
+
+
+def test_a_defence_and_code_of_ones_own_are_named_by_reference(tmp_path: Path) -> None:
+    text = LEAST.replace("{}", '{file: "mine.nets:build", defence: "mine.nets:Blur"}')
+    (victim,) = read_plan(written(tmp_path, text)).recognizers
+    assert (victim.file, victim.defence) == ("mine.nets:build", "mine.nets:Blur")
+    own = LEAST.replace("[agn]", '["agns.attack.agn:AGN"]')
+    (attack,) = read_plan(written(tmp_path, own)).attacks
+    assert (attack.name, attack.method) == ("AGN", AGN())
+
+
 def test_targets_may_be_named(tmp_path: Path) -> None:
     one = read_plan(written(tmp_path, f"{LEAST}targets: [Cy]\n"))
     assert one.targets == ("Cy",)

@@ -20,9 +20,9 @@ from agns.evaluation import attack_setup, score, universal
 from agns.evaluation.controls import control_frames
 from agns.evaluation.stealth import StealthScale
 from agns.images import from_pixels, write_image
-from agns.models.dcgan import build_gan, save_network
+from agns.models.dcgan import build_gan
 from agns.models.families import FAMILIES, Family, InputContract
-from agns.models.recognizer import build_recognizer, save_recognizer
+from agns.models.recognizer import build_recognizer
 
 TINY = Family(
     contract=InputContract(size=32, low=-1, high=1),
@@ -177,11 +177,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Weights:
     with pytest.MonkeyPatch.context() as patch:
         # The module's own is not there yet.
         patch.setitem(FAMILIES, "tiny", TINY)
-        save_recognizer(made.recognizer, build_recognizer("tiny", names, generator=draws))
+        build_recognizer("tiny", names, generator=draws).write(made.recognizer)
     for path, network in zip(
         (made.generator, made.discriminator), build_gan(generator=draws), strict=True
     ):
-        save_network(path, network, {})
+        network.write(path)
     return made
 
 

@@ -15,8 +15,8 @@ from agns.attack.agn import AGN
 from agns.cli.face_options import open_glasses
 from agns.images import read_image
 from agns.loading import load_setup, load_victim
-from agns.models.dcgan import load_discriminator, load_generator
-from agns.models.recognizer import load_recognizer, save_recognizer
+from agns.models.dcgan import Discriminator, Generator
+from agns.models.recognizer import Recognizer
 from agns.storage import load_tensors, read_json
 
 Run = Callable[..., Any]
@@ -151,8 +151,8 @@ def test_a_swapped_generator_and_discriminator_are_told_apart(
 def test_an_attacks_networks_may_be_folders_that_were_shared(
     weights: Any, shop: Path, tmp_path: Path
 ) -> None:
-    load_generator(weights.generator).save_pretrained(tmp_path / "g")
-    load_discriminator(weights.discriminator).save_pretrained(tmp_path / "d")
+    Generator.read(weights.generator).save_pretrained(tmp_path / "g")
+    Discriminator.read(weights.discriminator).save_pretrained(tmp_path / "d")
     victim = load_victim(weights.recognizer)
     found = load_setup(
         victim, open_glasses(shop), generator=tmp_path / "g", discriminator=tmp_path / "d"
@@ -262,9 +262,11 @@ def test_an_option_that_the_method_has_no_use_for_is_refused(
 def test_photos_cut_otherwise_than_those_trained_on_are_refused(
     agns: Run, tmp_path: Path, weights: Any, folder: Path
 ) -> None:
-    victim, metadata = load_recognizer(weights.recognizer)
+    victim = Recognizer.read(weights.recognizer)
+    metadata = victim.record
     seen = tmp_path / "seen.safetensors"
-    save_recognizer(seen, victim, {**metadata, "training_photos": ["0" * 16], "center_crop": 100})
+    victim.record = {**metadata, "training_photos": ["0" * 16], "center_crop": 100}
+    victim.write(seen)
     done = agns(
         *DODGE, "--recognizer", seen, "--faces", folder, "--center-crop", 90, "--out",
         tmp_path / "attack",

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from agns.models.AVERAGE import average
 from lightning_fabric import Fabric
 from torch import nn
 
-from agns.models.weights import average
 from agns.training.material import wearing_in
 from agns.training.recipe import RecognizerTraining, rate_share
 from agns.training.stepping import Stepper

@@ -28,8 +28,8 @@ from agns.data.eyeglasses import RealFrames
 from agns.errors import AttackError
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
+from agns.models.layout import device_of, lay_channels_last
 from agns.models.victim import Victim
-from agns.models.weights import device_of, lay_channels_last
 from agns.settings import Count, Range, Share, Weight, check_settings
 from agns.training.precision import autocast, resolve_precision
 from agns.types import Faces, Progress

@@ -14,7 +14,7 @@ from agns.data.eyeglasses import DrawnFrames, RealFrames
 from agns.data.faces import FaceSet
 from agns.errors import AttackError
 from agns.images import check_images
-from agns.models.dcgan import Discriminator, Generator, load_discriminator, load_generator
+from agns.models.dcgan import Discriminator, Generator
 from agns.models.shipped import shipped_weights
 from agns.models.victim import Victim, freeze
 from agns.types import CANVAS, Faces, Progress, silent
@@ -134,6 +134,6 @@ def _drawn() -> DrawnFrames:
 def shipped_nets() -> Nets:
     """The generator and the discriminator that come with agns; not to be changed."""
     return (
-        load_generator(shipped_weights("generator")),
-        load_discriminator(shipped_weights("discriminator")),
+        Generator.read(shipped_weights("generator")),
+        Discriminator.read(shipped_weights("discriminator")),
     )

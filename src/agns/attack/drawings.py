@@ -9,7 +9,7 @@ from agns.attack.gradients import keep_in_range
 from agns.attack.steps import join_objectives, train_discriminator
 from agns.errors import AttackError
 from agns.models.dcgan import sample_latents
-from agns.models.weights import device_of
+from agns.models.layout import device_of
 from agns.training.precision import autocast
 from agns.types import Drawings
 

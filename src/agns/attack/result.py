@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from agns.accessory.frame import place
 from agns.attack.goals import Goal
 from agns.images import write_image
-from agns.models.dcgan import Generator, save_network
+from agns.models.dcgan import Generator
 from agns.storage import save_tensors, write_json
 from agns.types import Frames, Latents
 
@@ -94,5 +94,5 @@ def save_result(result: AttackResult, out: Path) -> None:
         write_image(out / "frames" / f"{rank + 1:02d}_on_canvas.png", place(frame[None])[0])
     if result.generator is not None and result.latents is not None:
         save_tensors(out / "latents.safetensors", {"latents": result.latents}, {})
-        save_network(out / "generator.safetensors", result.generator, {"fine_tuned": True})
+        result.generator.write(out / "generator.safetensors")
     write_json(out / "history.json", {"steps": result.history})

@@ -35,6 +35,7 @@ from agns.campaign.records import Remaining, read_result
 from agns.campaign.running import Opened
 from agns.errors import DataError
 from agns.models.sharing import locate_weights
+from agns.object_reference import names_code
 from agns.storage import read_json, versions
 from agns.writing import replacing
 
@@ -217,7 +218,7 @@ class _ClusterRun:
             used = {job.recognizer for job in self._in_work}
             self._weights = {name: kept for name, kept in self._weights.items() if name in used}
             digest, future = "", None
-            if victim.file is not None:
+            if victim.file is not None and not names_code(victim.file):
                 content = locate_weights(Path(victim.file)).read_bytes()
                 digest = hashlib.sha256(content).hexdigest()
                 future = self.client.scatter(content, broadcast=True, hash=False)

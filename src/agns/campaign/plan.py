@@ -48,6 +48,9 @@ class PlanVictim:
     faces: Path | None = None
     """A face folder; None for drawn faces."""
 
+    defence: Word | None = None
+    """`package.module:Name` of a defence around it."""
+
     def __post_init__(self) -> None:
         check_name("a recogniser", self.name)
 
@@ -164,7 +167,10 @@ def same_plan(known: Mapping[str, object], plan: Mapping[str, object]) -> bool:
 def _by_content(plan: Mapping[str, object]) -> str:
     recognizers = plan.get("recognizers")
     victims = [
-        {**victim, **{name: victim.get(name) is not None for name in ("file", "faces")}}
+        {
+            **{name: value for name, value in victim.items() if name != "defence" or value},
+            **{name: victim.get(name) is not None for name in ("file", "faces")},
+        }
         for victim in (recognizers if isinstance(recognizers, list | tuple) else ())
         if isinstance(victim, dict)
     ]

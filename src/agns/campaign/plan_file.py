@@ -39,7 +39,8 @@ _MOST = 100_000
 """Values in a file, which aliases may name many times."""
 
 _WORDS = {
-    "name", "file", "faces", "palette", "method", "recognizer", "goal", "attack", "targets",
+    "name", "file", "faces", "defence", "palette", "method", "recognizer", "goal", "attack",
+    "targets",
     *(f"{key}[]" for key in ("subjects", "targets", "goals", "attacks")),
 }  # fmt: skip
 """Keys, and the lists under keys, whose scalars are taken as they are written: No is a name."""
@@ -98,7 +99,9 @@ _OWN: dict[str, Any] = {"name": (Word, ""), "settings": (dict[str, Any], {})}
 _PLAN = _model(
     "a plan", Plan, recognizers=(Some[Any], ...), attacks=_LIST, universal=_LIST, published=_LIST
 )
-_VICTIM = _model("a recogniser", name=(Word, ""), file=(Word, ""), faces=(Word, ""))
+_VICTIM = _model(
+    "a recogniser", name=(Word, ""), file=(Word, ""), faces=(Word, ""), defence=(Word, "")
+)
 _ATTACK = _model("an attack", method=(Word, ...), **_OWN)
 _UNIVERSAL = _model(
     "a universal attack", UniversalSpec, Universal,
@@ -176,7 +179,9 @@ class _Reader:
             usual = find_attack(given["method"])
         method = self.settings(usual, given.get("settings", {}), (*at, "settings"))
         with self.told(at):
-            return PlannedAttack(name=given.get("name", given["method"]), method=method)
+            return PlannedAttack(
+                name=given.get("name", given["method"].rpartition(":")[2]), method=method
+            )
 
     def universal(self, value: object, at: _Where) -> PlannedUniversal:
         given = self.given(_UNIVERSAL, value, at)

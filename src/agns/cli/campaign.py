@@ -209,9 +209,16 @@ def _examine(
     from agns.campaign.running import examine_victim
     from agns.errors import ConfigError
     from agns.models.sharing import locate_weights
+    from agns.object_reference import names_code
     from agns.storage import file_digest
 
-    weights = "shipped" if victim.file is None else file_digest(locate_weights(Path(victim.file)))
+    if victim.file is None:
+        weights = "shipped"
+    elif names_code(victim.file):
+        # What the user's own code makes, nobody can tell before it runs.
+        weights = victim.file
+    else:
+        weights = file_digest(locate_weights(Path(victim.file)))
     entered = ledger.weights().get(victim.name)
     if entered not in (None, weights):
         raise ConfigError(

@@ -105,7 +105,7 @@ def _recognise(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
 def _unseen(photos: "FaceSet", stage: Stage) -> "FaceSet":
     """Those photos that the recogniser was not trained on."""
     from agns.data.twins import were_seen
-    from agns.models.weights import photos_seen
+    from agns.models.record import photos_seen
 
     fresh = (~were_seen(photos, photos_seen(stage.victim.metadata))).nonzero()[:, 0]
     if not len(fresh):
@@ -120,12 +120,12 @@ def _generate(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
 
     from agns.cli.face_options import open_glasses
     from agns.images import from_pixels, tile, write_image
-    from agns.models.dcgan import load_discriminator, load_generator, sample_latents
+    from agns.models.dcgan import Discriminator, Generator, sample_latents
     from agns.models.shipped import shipped_weights
 
     draws = torch.Generator().manual_seed(stage.seed)
-    generator = load_generator(shipped_weights("generator"))
-    discriminator = load_discriminator(shipped_weights("discriminator")).eval()
+    generator = Generator.read(shipped_weights("generator"))
+    discriminator = Discriminator.read(shipped_weights("discriminator")).eval()
     with torch.no_grad():
         frames = generator(sample_latents(40, generator=draws))
         real = from_pixels(open_glasses(None, count=64))

@@ -74,7 +74,7 @@ def photograph(
 
     from agns.data.wearer import write_wearer
     from agns.errors import ConfigError
-    from agns.models.weights import photos_seen
+    from agns.models.record import photos_seen
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is already there and not an empty folder: name another")

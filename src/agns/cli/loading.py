@@ -28,7 +28,7 @@ def known_identities(victim: "PlanVictim") -> tuple[str, ...]:
     """The identities that a victim knows and that have photos."""
     from agns.data.selection import list_identities
 
-    identities = load_victim(victim.file).recognizer.identities
+    identities = load_victim(victim.file, defence=victim.defence).recognizer.identities
     if victim.faces is None:
         return identities
     listed = list_identities(victim.faces)
@@ -44,7 +44,7 @@ def open_for_campaign(
     """
     from agns.data.known_photos import as_recorded
 
-    opened = load_victim(victim.file, device)
+    opened = load_victim(victim.file, device, defence=victim.defence)
     options = FaceOptions(root=victim.faces, center_crop=recorded_crop(opened.metadata))
 
     # Attacks of one subject come together.

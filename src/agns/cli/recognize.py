@@ -81,8 +81,8 @@ def recognize(
 ) -> None:
     """Say whom a recogniser sees in photos, or how often it is right on a face folder."""
     from agns.errors import UnreadableImage
+    from agns.models.record import photos_seen
     from agns.models.victim import freeze
-    from agns.models.weights import photos_seen
 
     prepare()
     victim = load_victim(recognizer)

@@ -56,8 +56,9 @@ def survive(
     from agns.evaluation.controls import control_frames
     from agns.evaluation.survival import draw_survival, measure_survival
     from agns.images import read_image
+    from agns.models.layout import device_of
+    from agns.models.record import photos_seen
     from agns.models.victim import freeze
-    from agns.models.weights import device_of, photos_seen
     from agns.storage import versions, write_json
 
     prepare()

@@ -13,8 +13,8 @@ from agns.accessory.placement import Placement
 from agns.evaluation.controls import CONTROLS, control_frames, logits_wearing
 from agns.evaluation.stealth import StealthScale
 from agns.models.dcgan import Discriminator, Generator
+from agns.models.record import photos_seen
 from agns.models.victim import Victim, freeze
-from agns.models.weights import photos_seen
 from agns.types import Faces, Glasses
 
 _KEPT = 64

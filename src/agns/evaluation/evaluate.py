@@ -23,8 +23,8 @@ from agns.evaluation.metrics import measure_split
 from agns.evaluation.sanity import are_probabilities, find_warnings
 from agns.evaluation.score import AttackScore, ScoredPhotos
 from agns.images import check_images
+from agns.models.layout import device_of
 from agns.models.victim import Victim
-from agns.models.weights import device_of
 from agns.storage import versions
 from agns.types import CANVAS, Chosen, Faces, Logits
 

@@ -32,8 +32,8 @@ from agns.evaluation.universal_report import (
     find_universal_warnings,
 )
 from agns.images import from_pixels, tile, write_image
+from agns.models.layout import device_of
 from agns.models.victim import Victim, class_of
-from agns.models.weights import device_of
 from agns.storage import versions, write_json
 from agns.types import Frames, Labels, Progress, silent
 
