@@ -207,8 +207,8 @@ def test_names_are_taken_as_they_are_written(tmp_path: Path) -> None:
 
 
 def test_aliases_name_a_value_again_but_not_too_often(tmp_path: Path) -> None:
-    text = "recognizers: [{}]\ngoals: [dodge]\nattacks:\n  - {method: pgd, settings: &own {steps: 3}}\n"
-    text += "  - {name: again, method: ccs16, settings: *own}\n"
+    own = "[{method: pgd, settings: &own {steps: 3}}, {method: ccs16, settings: *own}]"
+    text = LEAST.replace("[agn]", own)
     assert [one.method.steps for one in read_plan(written(tmp_path, text)).attacks] == [3, 3]
     levels = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
     with pytest.raises(ConfigError, match="has more than 100000 values"):

@@ -18,7 +18,7 @@ from tests.cli.conftest import TINY, call, draw_nothing, score_briefly
 from agns.campaign import running, transfer
 from agns.campaign.jobs import Job
 from agns.campaign.ledger import Ledger
-from agns.cli import processes
+from agns.cli import campaign_run
 from agns.errors import AttackError, WeightsError
 from agns.models.families import FAMILIES
 from agns.models.recognizer import Recognizer
@@ -206,7 +206,7 @@ def work_until_killed(*given: Any) -> None:
         draw_nothing(patch)
         score_briefly(patch)
         patch.setattr(running, "run_job", killed_once)
-        processes._work_alone(*given)
+        campaign_run._work_alone(*given)
 
 
 @pytest.mark.usefixtures("few_controls", "no_pictures")
@@ -216,7 +216,7 @@ def test_processes_share_a_campaign_and_one_that_is_killed_loses_nothing(
     plan = write_plan(PGD + "seeds: [0, 1]\n")
     whole, shared = tmp_path / "whole", tmp_path / "shared"
     assert agns("campaign", "run", plan, "--out", whole).code == 0
-    monkeypatch.setattr(processes, "_work_alone", work_until_killed)
+    monkeypatch.setattr(campaign_run, "_work_alone", work_until_killed)
     monkeypatch.setenv("AGNS_KILLED", str(tmp_path / "killed"))
     monkeypatch.syspath_prepend(Path(__file__).parents[2])
     done = agns("campaign", "run", plan, "--out", shared, "--workers", "2")
@@ -299,7 +299,7 @@ def test_a_victim_that_does_not_open_ends_the_run_and_leaves_its_jobs_open(
         done = agns("campaign", "run", plan, "--out", out)
     assert "0 of 4 attacks have results, 4 failed" in done.out
     with monkeypatch.context() as patch:
-        patch.setattr(processes, "open_for_campaign", closed)
+        patch.setattr(campaign_run, "open_for_campaign", closed)
         done = agns("campaign", "run", plan, "--out", out, "--retry-failed")
     assert (done.code, done.complaint) == (1, "the disk is away")
     ledger = Ledger(out / "campaign.sqlite")

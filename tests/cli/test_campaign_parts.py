@@ -20,7 +20,7 @@ from agns.campaign.ledger import Ledger
 from agns.campaign.parts import read_ledgers
 from agns.campaign.records import TransferScore
 from agns.campaign.runs import Run, at_work
-from agns.cli import campaign, processes
+from agns.cli import campaign_run, loading
 from agns.errors import AttackError
 from agns.evaluation.score import AttackScore
 from agns.images import write_image
@@ -83,12 +83,12 @@ def attacks(monkeypatch: pytest.MonkeyPatch) -> Fakes:
         return TransferScore(**{name: split(share(result.warnings[0], name)) for name in parts})
 
     monkeypatch.setattr(running, "run_job", run_job)
-    monkeypatch.setattr(running, "examine_victim", lambda _, subjects: ["of", *subjects])
+    monkeypatch.setattr(campaign_run, "examine_victim", lambda _, subjects: ["of", *subjects])
     monkeypatch.setattr(transfer, "score_frame", score_frame)
     # Pictures take longest, and are made from the same results.
     for name in ("draw_intervals", "draw_stealth", "draw_transfer"):
         monkeypatch.setattr(campaign_report, name, lambda path, *_: write_image(path, WHITE))
-    for module in (campaign, processes):
+    for module in (loading, campaign_run):
         monkeypatch.setattr(module, "open_for_campaign", lambda *_, **__: (None, str))
     return fakes
 

@@ -3,29 +3,49 @@
 import functools
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
-from agns.cli.cluster import DaskOption, DaskResourcesOption, check_dask, work_on_dask
-from agns.cli.console import bar, prepare, say, show
+from agns.cli.console import prepare, say, show
 from agns.cli.given import Command
-from agns.cli.loading import begin_photos, known_identities, open_for_campaign, open_on_worker
 from agns.cli.options import DeviceOption
-from agns.cli.parts import PartOption, chosen_part, ledger_of
-from agns.cli.processes import share, tell, work
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from agns.campaign.jobs import Job
-    from agns.campaign.ledger import Ledger
-    from agns.campaign.plan import Plan, PlanVictim
 
 app = typer.Typer(help="Run many attacks by a plan, and put them in tables.", no_args_is_help=True)
 
 OutArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The campaign's directory.", show_default=False)
+]
+
+
+PartOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--part",
+        metavar="K/N",
+        help="Run one of N shares of the plan, into a ledger of its own; 1/1 for the whole plan.  "
+        "[default: the task's of a Slurm job array, else the whole plan]",
+        show_default=False,
+    ),
+]
+DaskOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Let the workers of this Dask scheduler run the attacks, such as tcp://10.0.0.5:8786; "
+        "local starts a cluster of --workers processes on 127.0.0.1. Face folders must lie at the "
+        "same path on every worker. Only for clusters that you trust.",
+    ),
+]
+DaskResourcesOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dask-resources",
+        metavar="NAME=NUMBER",
+        help="What an attack takes up of a worker's resources, such as GPU=1; may be given many "
+        "times.",
+    ),
 ]
 
 
@@ -64,10 +84,13 @@ def run(
     from agns.campaign.jobs import jobs_of
     from agns.campaign.parts import share_of
     from agns.campaign.plan_file import read_plan
+    from agns.cli import campaign_run as steps
+    from agns.cli.loading import begin_photos, known_identities, open_on_worker
+    from agns.cli.parts import chosen_part, ledger_of
     from agns.training.precision import choose_device
 
     prepare()
-    check_dask(dask, dask_resources)
+    steps.check_dask(dask, dask_resources)
     own = chosen_part(part)
     read = read_plan(plan)
     if dask in (None, "local"):
@@ -89,21 +112,21 @@ def run(
         names = {job.recognizer for job in taken}
         for victim in read.recognizers:
             if victim.name in names or (taken and read.transfer):
-                _examine(victim, read, ledger, jobs, known[victim.name], device)
+                steps.examine(victim, read, ledger, jobs, known[victim.name], device)
         workers = min(workers, len(taken))
         if dask is not None and taken:
             opened = functools.partial(open_on_worker, plan=read, device=device, begun=begun)
-            work_on_dask(
+            steps.work_on_dask(
                 read, ledger.path, dask, opened,
-                workers=workers, resources=dask_resources, tell=tell,
+                workers=workers, resources=dask_resources, tell=steps.tell,
             )  # fmt: skip
         elif taken:
             if workers > 1:
-                share(read, ledger.path, workers, device)
+                steps.share(read, ledger.path, workers, device)
             # What is left: everything, or what others had in work when they were killed.
-            work(read, ledger.path, device)
+            steps.work(read, ledger.path, device)
         if read.transfer and taken:
-            _transfer(read, ledger, known, device, whole=own.of == 1)
+            steps.transfer(read, ledger, known, device, whole=own.of == 1)
         remaining = ledger.remaining()
     if own.of == 1:
         report(out)
@@ -194,67 +217,3 @@ def compare(
         )
     if any(one.is_worse(level=level) for one in found):
         raise typer.Exit(1)
-
-
-def _examine(
-    victim: "PlanVictim",
-    plan: "Plan",
-    ledger: "Ledger",
-    jobs: "Sequence[Job]",
-    known: "Sequence[str]",
-    device: str,
-) -> None:
-    """Look for signs that a victim's numbers cannot be trusted, once, and keep its digest."""
-    from agns.campaign.jobs import UNIVERSAL
-    from agns.campaign.running import examine_victim
-    from agns.errors import ConfigError
-    from agns.models.sharing import locate_weights
-    from agns.object_reference import names_code
-    from agns.storage import file_digest
-
-    if victim.file is None:
-        weights = "shipped"
-    elif names_code(victim.file):
-        # What the user's own code makes, nobody can tell before it runs.
-        weights = victim.file
-    else:
-        weights = file_digest(locate_weights(Path(victim.file)))
-    entered = ledger.weights().get(victim.name)
-    if entered not in (None, weights):
-        raise ConfigError(
-            f"{victim.file} is not the recogniser any more that {ledger.path.parent} was begun "
-            "with: name another directory"
-        )
-    if entered is None:
-        own = [job for job in jobs if job.recognizer == victim.name and job.goal != UNIVERSAL]
-        subjects = list(dict.fromkeys(job.subject for job in own))
-        with bar(f"Examining {victim.name}") as progress:
-            opened = open_for_campaign(victim, plan, device)
-            warnings = examine_victim(opened, subjects or known)
-            progress(1, 1, {})
-        ledger.enter_victim(victim.name, weights, warnings)
-
-
-def _transfer(
-    plan: "Plan",
-    ledger: "Ledger",
-    known: "Mapping[str, Sequence[str]]",
-    device: str,
-    *,
-    whole: bool,
-) -> None:
-    """Score frames on the other recognisers: the ledger's own, or those of all parts."""
-    from agns.campaign.parts import join_records, join_transfers, read_ledgers
-    from agns.campaign.transfer import transfer_through
-
-    out, records, transfers = ledger.path.parent, ledger.records(), ledger.transfers()
-    if whole:
-        ledgers = read_ledgers(out)
-        records = join_records(ledgers)
-        transfers = join_transfers(ledgers, records)
-    opened = functools.partial(open_for_campaign, plan=plan, device=device, begun=ledger.photos())
-    with bar("Scoring on the other recognisers") as progress:
-        transfer_through(
-            plan, ledger, out, opened, known,
-            records=records, transfers=transfers, progress=progress,
-        )  # fmt: skip

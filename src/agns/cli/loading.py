@@ -1,8 +1,15 @@
 """Loading what a campaign's plan names, and photos of everybody."""
 
+import dataclasses
 import functools
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
+import torch
+
+from agns.campaign.jobs import UNIVERSAL, Job
+from agns.campaign.ledger import Begun
+from agns.campaign.plan import Plan, PlanVictim
+from agns.campaign.running import Opened
 from agns.cli.console import bar, workers
 from agns.cli.face_options import (
     SYNTHETIC_FRESH_PHOTOS,
@@ -12,22 +19,16 @@ from agns.cli.face_options import (
     open_glasses,
     open_subject,
 )
+from agns.data.faces import FaceSet
+from agns.data.known_photos import as_recorded, rows_of
+from agns.data.selection import list_identities
+from agns.data.synthetic import SyntheticConfig, synthetic_faces
+from agns.errors import AgnsError, ConfigError
 from agns.loading import load_setup, load_victim, recorded_crop
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
-    from agns.campaign.jobs import Job
-    from agns.campaign.ledger import Begun
-    from agns.campaign.plan import Plan, PlanVictim
-    from agns.campaign.running import Opened
-    from agns.data.faces import FaceSet
-
-
-def known_identities(victim: "PlanVictim") -> tuple[str, ...]:
+def known_identities(victim: PlanVictim) -> tuple[str, ...]:
     """The identities that a victim knows and that have photos."""
-    from agns.data.selection import list_identities
-
     identities = load_victim(victim.file, defence=victim.defence).recognizer.identities
     if victim.faces is None:
         return identities
@@ -36,20 +37,18 @@ def known_identities(victim: "PlanVictim") -> tuple[str, ...]:
 
 
 def open_for_campaign(
-    victim: "PlanVictim", plan: "Plan", device: str = "auto", begun: "Begun | None" = None
-) -> "Opened":
+    victim: PlanVictim, plan: Plan, device: str = "auto", begun: Begun | None = None
+) -> Opened:
     """A victim with what attacks on it need; see `agns.campaign.running.Opened`.
 
     Photos come as the campaign was begun with them, under the names that they had.
     """
-    from agns.data.known_photos import as_recorded
-
     opened = load_victim(victim.file, device, defence=victim.defence)
     options = FaceOptions(root=victim.faces, center_crop=recorded_crop(opened.metadata))
 
     # Attacks of one subject come together.
     @functools.lru_cache(maxsize=1)
-    def photos(subject: str) -> "FaceSet":
+    def photos(subject: str) -> FaceSet:
         if subject:
             found = open_subject(options, subject, opened.recognizer.identities)
         else:
@@ -61,8 +60,8 @@ def open_for_campaign(
 
 
 def begin_photos(
-    plan: "Plan", jobs: "Sequence[Job]", known: "Mapping[str, Sequence[str]]", begun: "Begun"
-) -> "Begun":
+    plan: Plan, jobs: Sequence[Job], known: Mapping[str, Sequence[str]], begun: Begun
+) -> Begun:
     """Which photos a campaign is begun with, or those that it was begun with.
 
     Args:
@@ -74,12 +73,6 @@ def begin_photos(
     Raises:
         ConfigError: The folders hold other photos by now.
     """
-    import dataclasses
-
-    from agns.campaign.jobs import UNIVERSAL
-    from agns.data.known_photos import as_recorded, rows_of
-    from agns.errors import AgnsError, ConfigError
-
     entered = dict(begun)
     for victim in plan.recognizers:
         if victim.faces is None:
@@ -112,8 +105,8 @@ def begin_photos(
 
 
 def open_on_worker(
-    victim: "PlanVictim", plan: "Plan", device: str, begun: "Begun | None" = None
-) -> "Opened":
+    victim: PlanVictim, plan: Plan, device: str, begun: Begun | None = None
+) -> Opened:
     """The same on a Dask worker; of a local cluster's, each takes the next GPU."""
     from distributed import get_worker
 
@@ -125,24 +118,16 @@ def open_on_worker(
 
 def in_turn(device: str, number: int) -> str:
     """The device of one of several processes: where it is left open which GPU, the next one."""
-    import torch
-
     gpus = torch.cuda.device_count() if device in ("auto", "cuda") else 0
     return f"cuda:{number % gpus}" if gpus else device
 
 
-def open_everybody(options: FaceOptions, known: tuple[str, ...]) -> "FaceSet":
+def open_everybody(options: FaceOptions, known: tuple[str, ...]) -> FaceSet:
     """Photos of everybody whom the recogniser knows; drawn ones that none was trained on.
 
     Raises:
         ConfigError: Fewer than two of them have photos.
     """
-    import dataclasses
-
-    from agns.data.selection import list_identities
-    from agns.data.synthetic import SyntheticConfig, synthetic_faces
-    from agns.errors import ConfigError
-
     if options.root is None:
         config = SyntheticConfig(
             identities=len(known),

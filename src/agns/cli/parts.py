@@ -4,38 +4,31 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-import typer
-
+from agns.campaign.jobs import Job
+from agns.campaign.ledger import Ledger
+from agns.campaign.parts import (
+    LEDGER,
+    Part,
+    check_beside,
+    part_of_array,
+    read_ledgers,
+    read_part,
+    share_of,
+)
+from agns.campaign.plan import Plan, plan_as_json
+from agns.campaign.runs import Run, at_work
 from agns.cli.console import say
-
-if TYPE_CHECKING:
-    from agns.campaign.jobs import Job
-    from agns.campaign.ledger import Ledger
-    from agns.campaign.parts import Part
-    from agns.campaign.plan import Plan
-
-PartOption: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--part",
-        metavar="K/N",
-        help="Run one of N shares of the plan, into a ledger of its own; 1/1 for the whole plan.  "
-        "[default: the task's of a Slurm job array, else the whole plan]",
-        show_default=False,
-    ),
-]
+from agns.errors import ConfigError
+from agns.storage import versions
 
 
-def chosen_part(text: str | None, environment: Mapping[str, str] = os.environ) -> "Part":
+def chosen_part(text: str | None, environment: Mapping[str, str] = os.environ) -> Part:
     """What was asked for, or falls to this task of a job array, which is told.
 
     Raises:
         ConfigError: It is no part.
     """
-    from agns.campaign.parts import Part, part_of_array, read_part
-
     if text is not None:
         return read_part(text)
     part = part_of_array(environment) or Part(number=1, of=1)
@@ -46,14 +39,14 @@ def chosen_part(text: str | None, environment: Mapping[str, str] = os.environ) -
 
 @contextlib.contextmanager
 def ledger_of(
-    part: "Part",
-    plan: "Plan",
-    jobs: "Sequence[Job]",
+    part: Part,
+    plan: Plan,
+    jobs: Sequence[Job],
     out: Path,
     *,
     retry_failed: bool,
     reopen: bool,
-) -> "Iterator[Ledger]":
+) -> Iterator[Ledger]:
     """A part's ledger, begun or gone on with, with all that is left for this run open.
 
     Args:
@@ -68,13 +61,6 @@ def ledger_of(
         ConfigError: The directory is another campaign's, or another run is at work on it.
         DataError: A ledger there cannot be used.
     """
-    from agns.campaign.ledger import Ledger
-    from agns.campaign.parts import LEDGER, check_beside, read_ledgers, share_of
-    from agns.campaign.plan import plan_as_json
-    from agns.campaign.runs import Run, at_work
-    from agns.errors import ConfigError
-    from agns.storage import versions
-
     own, alone, here = share_of(jobs, part), part.of > 1, Run.here()
     written = plan_as_json(plan)
     check_beside(part.ledger, read_ledgers(out, but=part.ledger), written, jobs)

@@ -7,7 +7,6 @@ import typer
 
 from agns.cli.console import bar, percent, prepare, say, show
 from agns.cli.face_options import FaceOptions, check_faces_options, open_glasses
-from agns.cli.loading import open_everybody
 from agns.cli.options import (
     CenterCropOption,
     DefenceOption,
@@ -58,6 +57,7 @@ def universal(
 
     from agns.attack.agn import AGN
     from agns.attack.universal import UNIVERSAL_AGN, Universal
+    from agns.cli.loading import open_everybody
     from agns.evaluation.score import check_results_directory
     from agns.evaluation.universal import UniversalSpec, run_universal
 
