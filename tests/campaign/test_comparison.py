@@ -98,6 +98,7 @@ def test_results_of_one_campaign_alone_are_counted_as_missing(
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [({"craft": 16}, "craft is 3 in one plan and 16"), ({"attacks": []}, None),
+     ({"attacks": [{"name": "agn", "method": {"kappa": 0.25, "seed": 0}}]}, None),
      ({"attacks": [{"name": "agn", "method": {"kappa": 0}}]}, "agn has other settings")],
 )  # fmt: skip
 def test_other_settings_are_not_compared(

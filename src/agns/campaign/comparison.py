@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from agns.campaign.plan import with_present_names
 from agns.campaign.records import JobRecord
 from agns.campaign.results import Results
 from agns.data.selection import composed
@@ -52,7 +53,7 @@ def compare(before: Results, after: Results, *, seed: int = 0) -> list[Compariso
     Raises:
         ConfigError: They have no attack in common, or ran it with other settings.
     """
-    _check_alike(before.plan, after.plan)
+    _check_alike(with_present_names(before.plan), with_present_names(after.plan))
     first, second = _success(before.records), _success(after.records)
     found = []
     for group, own in first.items():

@@ -105,10 +105,8 @@ class Ledger:
             if before is not None:
                 known = json.loads(before[0])
                 if not same_plan(known, plan):
-                    raise ConfigError(
-                        f"{out} holds a campaign of another plan: name another directory, or give "
-                        "the plan that it was begun with"
-                    )
+                    other = "name another directory, or give the plan that it was begun with"
+                    raise ConfigError(f"{out} holds a campaign of another plan: {other}")
                 if share is not None and known.get("together", 1) > 1:
                     raise ConfigError(
                         f"{self.path} was begun with a plan whose attacks ran together, which "
@@ -117,19 +115,16 @@ class Ledger:
                 return
             left = {path.parent.name for path in (out / "cells").glob("*/result.json")}
             if (left if share is None else left & {job.key for job in own}) - set(beside):
-                raise ConfigError(
-                    f"{out} holds results of a campaign whose {self.path.name} is gone: name "
-                    "another directory"
-                )
+                gone = f"whose {self.path.name} is gone: name another directory"
+                raise ConfigError(f"{out} holds results of a campaign {gone}")
             about = (json.dumps(plan), json.dumps(versions))
             self.file.execute("INSERT INTO campaign VALUES (?, ?)", about)
-            self.file.executemany(
-                "INSERT INTO cells (place, key, cell, state) VALUES (?, ?, ?, ?)",
-                [
-                    (place, job.key, json.dumps(asdict(job)), "open" if job in own else "elsewhere")
-                    for place, job in enumerate(jobs)
-                ],
-            )
+            entered = [
+                (place, job.key, json.dumps(asdict(job)), "open" if job in own else "elsewhere")
+                for place, job in enumerate(jobs)
+            ]
+            change = "INSERT INTO cells (place, key, cell, state) VALUES (?, ?, ?, ?)"
+            self.file.executemany(change, entered)
 
     def settle(self, own: Collection[Job], ended: Collection[Job]) -> None:
         """Leave to other ledgers what they have ended, and take back what they have not.
@@ -141,10 +136,8 @@ class Ledger:
         with self.at_once():
             for job in own:
                 before, after = ("open", "elsewhere") if job in ended else ("elsewhere", "open")
-                self.file.execute(
-                    "UPDATE cells SET state = ? WHERE key = ? AND state = ?",
-                    (after, job.key, before),
-                )
+                change = "UPDATE cells SET state = ? WHERE key = ? AND state = ?"
+                self.file.execute(change, (after, job.key, before))
 
     def about(self) -> tuple[dict[str, object], dict[str, str]]:
         """The plan with its defaults, and the versions that the campaign was begun with.
@@ -182,34 +175,25 @@ class Ledger:
 
     def release(self, job: Job) -> None:
         """Give a claimed job back."""
-        self.file.execute(
-            "UPDATE cells SET state = 'open' WHERE key = ? AND state = 'claimed'", (job.key,)
-        )
+        change = "UPDATE cells SET state = 'open' WHERE key = ? AND state = 'claimed'"
+        self.file.execute(change, (job.key,))
 
     def records(self) -> list[JobRecord]:
-        """All jobs, in the order of the plan.
-
-        Raises:
-            DataError: A result is not of the form that this version reads.
-        """
+        """All jobs, in the order of the plan; `DataError` where a result cannot be read."""
         found = []
         for text, state, seconds, result, sentence in self.file.execute(
             "SELECT cell, state, seconds, result, sentence FROM cells ORDER BY place"
         ):
             job = Job(**json.loads(text))
             known = None if result is None else read_result(json.loads(result), job)
-            found.append(
-                JobRecord(job=job, state=state, seconds=seconds, result=known, sentence=sentence)
-            )
+            found.append(JobRecord(job, state, seconds, known, sentence))
         return found
 
     def enter_victim(self, victim: str, weights: str, warnings: Sequence[str]) -> None:
         """Enter a victim's digest, and what `agns.evaluation.sanity` says against it."""
+        row = (victim, weights, json.dumps(warnings))
         with self.at_once():
-            self.file.execute(
-                "INSERT OR REPLACE INTO victims VALUES (?, ?, ?)",
-                (victim, weights, json.dumps(warnings)),
-            )
+            self.file.execute("INSERT OR REPLACE INTO victims VALUES (?, ?, ?)", row)
 
     def weights(self) -> dict[str, str]:
         """The digest of each victim that was entered, by its name."""
@@ -229,9 +213,10 @@ class Ledger:
 
     def photos(self) -> Begun:
         """All that was entered of photos."""
+        found = self.file.execute("SELECT victim, subject, listed FROM photos")
         return {
             (victim, subject): read_rows(json.loads(listed), self.path)
-            for victim, subject, listed in self.file.execute("SELECT * FROM photos")
+            for victim, subject, listed in found
         }
 
     def reopen(self, *, failed: bool = False, elsewhere: bool = False) -> None:
@@ -253,11 +238,9 @@ class Ledger:
     def enter_transfer(self, job: Job, victim: str, score: TransferScore | str) -> None:
         """Enter what a job's frame did to another victim, or in a sentence why nobody knows."""
         told = {"sentence": score} if isinstance(score, str) else asdict(score)
+        row = (job.key, victim, json.dumps(told))
         with self.at_once():
-            self.file.execute(
-                "INSERT OR REPLACE INTO transfers VALUES (?, ?, ?)",
-                (job.key, victim, json.dumps(told)),
-            )
+            self.file.execute("INSERT OR REPLACE INTO transfers VALUES (?, ?, ?)", row)
 
     def transfers(self) -> list[TransferRecord]:
         """All that was entered, in the order of the plan's jobs."""
@@ -269,7 +252,7 @@ class Ledger:
             job, score = Job(**json.loads(text)), json.loads(told)
             sentence = score.get("sentence")
             known = read_score(score, job) if sentence is None else None
-            found.append(TransferRecord(job=job, victim=victim, score=known, sentence=sentence))
+            found.append(TransferRecord(job, victim, known, sentence))
         return found
 
     def remaining(self) -> Remaining:
@@ -282,21 +265,20 @@ class Ledger:
         return Remaining(ended=int(ended), jobs=jobs, minutes_left=left)
 
     def _enter(self, job: Job, state: str, **columns: object) -> None:
-        names = "".join(f", {name} = ?" for name in columns)
-        self.file.execute(
-            f"UPDATE cells SET state = ?{names} WHERE key = ?", (state, *columns.values(), job.key)
-        )
+        change = f"UPDATE cells SET state = ?{''.join(f', {name} = ?' for name in columns)}"
+        self.file.execute(f"{change} WHERE key = ?", (state, *columns.values(), job.key))
 
     def _reopen(self) -> None:
         """Give back what processes of this machine claimed that are gone."""
-        here = platform.node()
-        claimed = self.file.execute(
-            "SELECT DISTINCT process FROM cells WHERE state = 'claimed' AND host = ?", (here,)
-        ).fetchall()
-        self.file.executemany(
-            "UPDATE cells SET state = 'open' WHERE state = 'claimed' AND host = ? AND process = ?",
-            [(here, process) for (process,) in claimed if not is_running(process)],
-        )
+        claims = "state = 'claimed' AND host = ?"
+        here, find = platform.node(), f"SELECT DISTINCT process FROM cells WHERE {claims}"
+        gone = [
+            (here, process)
+            for (process,) in self.file.execute(find, (here,)).fetchall()
+            if not is_running(process)
+        ]
+        change = f"UPDATE cells SET state = 'open' WHERE {claims} AND process = ?"
+        self.file.executemany(change, gone)
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:

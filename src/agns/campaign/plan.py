@@ -176,7 +176,7 @@ def _by_content(plan: Mapping[str, object]) -> str:
     ]
     told = {name: value for name, value in {**plan, "recognizers": victims}.items() if value}
     told.pop("together", None)
-    told = _renamed(told)
+    told = with_present_names(told)
     # Names may have been encoded otherwise on another system.
     return composed(json.dumps(told, sort_keys=True, ensure_ascii=False))
 
@@ -194,14 +194,14 @@ FORMER_NAMES = {
 """Settings of attacks by the names that ledgers of earlier versions have."""
 
 
-def _renamed(value: Any, *, settings: bool = False) -> Any:
+def with_present_names(value: Any, *, settings: bool = False) -> Any:
     """A recorded plan with today's names of settings; their seed is the plan's now."""
     if isinstance(value, list | tuple):
-        return [_renamed(one) for one in value]
+        return [with_present_names(one) for one in value]
     if not isinstance(value, dict):
         return value
     return {
-        FORMER_NAMES.get(name, name) if settings else name: _renamed(
+        FORMER_NAMES.get(name, name) if settings else name: with_present_names(
             one, settings=name in ("method", "agn")
         )
         for name, one in value.items()

@@ -19,7 +19,7 @@ _IN_MEMORY = ("result", "scored")
 """What of a score is no part of that."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class JobRecord:
     """What is known of one job."""
 
@@ -47,7 +47,7 @@ class TransferScore:
     """Of the faces as they are."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class TransferRecord:
     """What one job's frame did to another recogniser."""
 

@@ -134,7 +134,7 @@ def curve_table(points: Sequence[CurvePoint]) -> Table:
     """A row for each universal attack, group and number of frames."""
     head = (
         "recogniser", "attack", "seed", "frames", "worn by", "picked", "95 % interval",
-        "subjects that dodge", "benign frames, picked", "any", "benign, any",
+        "subjects that dodge", "benign, picked", "any", "benign, any",
     )  # fmt: skip
     rows = [
         (

@@ -157,7 +157,7 @@ def report(out: OutArgument) -> None:
         say("Frames for many subjects, one picked by each on other photos:")
         table = curve_table(results.curves).only(
             "recogniser", "attack", "seed", "frames", "worn by", "picked", "95 % interval",
-            "benign frames, picked",
+            "benign, picked",
         )  # fmt: skip
         show(table.marked_head, table.rows)
     for name, warnings in results.warnings.items():
