@@ -163,7 +163,7 @@ def check(victim: Recognizer, half: bool) -> Callable[[], object]:
         draws = torch.Generator().manual_seed(1)
         with autocast(victim, half):
             return search_frames(
-                generator, victim, faces, goal, count=32, placement=FIXED, draws=draws
+                generator, victim, faces, goal, count=32, placement=FIXED, rng=draws
             )
 
     return step

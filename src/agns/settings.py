@@ -3,7 +3,6 @@
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Net:
         kappa: Share = 0.25
-        \"""Weight of looking real against fooling the recogniser.\"""
 
         def __post_init__(self) -> None:
             check_settings(self)

@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 import agns as package
 from agns.attack.agn import AGN, PHYSICAL
 from agns.attack.goals import Dodge, Impersonate
+from agns.attack.methods import METHODS
+from agns.attack.pixel_descent import PGD
 from agns.cli import attack, faces, metric, train
 from agns.cli.app import app
 from agns.data.synthetic import SyntheticConfig

@@ -1,5 +1,6 @@
 """Heads on frozen backbones: their descriptors, what is learned, and what a run leaves."""
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,13 @@ def settled_backbone() -> Backbone:
     backbone = Backbone("of")
     backbone.backbone = network
     return backbone.eval()
+
+
+def recorded(start: Start, **record: object) -> Start:
+    """The same to begin with, with another record of its training."""
+    network = copy.copy(start.network)
+    network.record = record
+    return replace(start, network=network)
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +152,7 @@ def test_a_recogniser_takes_the_form_of_the_backbone_it_begins_with(
 def test_photos_cut_otherwise_than_the_backbones_are_refused(
     tmp_path: Path, faces: FaceSet, glasses: Pixels, start: Start
 ) -> None:
-    seen = replace(start, seen=frozenset({"0123456789abcdef"}), center_crop=120)
+    seen = recorded(start, training_photos=["0123456789abcdef"], center_crop=120)
     config = replace(CONFIG, frozen=False, epochs=1)
     with pytest.raises(
         ConfigError, match=r"was trained on photos cut to 120, and these .* nothing"
@@ -170,7 +178,7 @@ def test_a_backbone_that_saw_the_photos_to_test_on_is_refused(
 def test_what_the_backbone_saw_is_recorded_as_seen(
     tmp_path: Path, faces: FaceSet, glasses: Pixels, start: Start
 ) -> None:
-    seen = replace(start, seen=frozenset({"0123456789abcdef"}))
+    seen = recorded(start, training_photos=["0123456789abcdef"])
     out = tmp_path / "run"
     config = replace(CONFIG, epochs=1)
     train_head(faces, glasses, config, out, start=seen, about=Provenance(), device=CPU)
