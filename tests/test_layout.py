@@ -28,9 +28,10 @@ FLOORS = {
     "training": 4,
     "attack": 5,
     "evaluation": 6,
-    "loading": 7,
-    "cli": 8,
-    "__main__": 8,
+    "campaign": 7,
+    "loading": 8,
+    "cli": 9,
+    "__main__": 9,
 }
 
 
@@ -91,9 +92,9 @@ def test_a_module_imports_from_its_own_floor_or_a_lower_one(module: str) -> None
     assert {name for name in names if floor(name) > floor(module)} == set()
 
 
-def test_no_imports_run_in_circles() -> None:
+def test_no_imports_run_in_circles_those_in_functions_included() -> None:
     graph = {
-        module: imported(module, path.read_text(encoding="utf-8"), deferred=False)
+        module: imported(module, path.read_text(encoding="utf-8"))
         for module, path in MODULES.items()
     }
     try:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from agns.campaign.ledger import Ledger
 from agns.data.alignment_jobs import Row, append_row, write_record
 from agns.errors import DataError
-from agns.evaluation.campaign.ledger import Ledger
 from agns.images import write_image
 from agns.run_directory import RunDirectory
 from agns.storage import save_tensors, write_json

@@ -12,11 +12,11 @@ import torch
 from tests.attack.conftest import measure_briefly
 from torch import nn
 
+from agns.campaign import report
 from agns.cli import main
 from agns.data.eyeglasses import draw_frames
 from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
 from agns.evaluation import attack_setup, score, universal
-from agns.evaluation.campaign import report
 from agns.evaluation.controls import control_frames
 from agns.evaluation.stealth import StealthScale
 from agns.images import from_pixels, write_image

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import shutil
 import signal
 import sqlite3
@@ -13,13 +12,14 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
+from tests.campaign.conftest import attack_score
 from tests.cli.conftest import TINY, call, draw_nothing, score_briefly
 
-from agns.cli import working
+from agns.campaign import running, transfer
+from agns.campaign.jobs import Job
+from agns.campaign.ledger import Ledger
+from agns.cli import campaign_run
 from agns.errors import AttackError, WeightsError
-from agns.evaluation.campaign import running, transfer
-from agns.evaluation.campaign.cells import Cell
-from agns.evaluation.campaign.ledger import Ledger
 from agns.models.families import FAMILIES
 from agns.models.recognizer import Recognizer
 from agns.storage import read_json
@@ -75,8 +75,8 @@ def figures(out: Path) -> list[object]:
     """What does not depend on the clock."""
     told = read_json(out / "report.json")
     return [
-        {key: value for key, value in cell["result"].items() if key != "seconds"}
-        for cell in told["cells"]
+        {key: value for key, value in job["result"].items() if key != "seconds"}
+        for job in told["cells"]
     ]
 
 
@@ -106,9 +106,7 @@ def test_a_dry_run_says_what_would_run_and_leaves_nothing(
     assert [line.split()[1:4] for line in kinds] == [
         ["impersonate", "pgd", "2"], ["impersonate", "agn", "2"], ["universal", "few", "1"]
     ]  # fmt: skip
-    told = re.match(r"5 attacks in all, about ([0-9.]+) to ([0-9.]+) minutes", total)
-    assert told is not None, total
-    assert 0 <= float(told[1]) <= float(told[2])
+    assert total == "5 attacks in all"
     assert not (tmp_path / "out").exists()
 
 
@@ -170,12 +168,13 @@ def test_a_campaign_broken_off_anywhere_ends_with_the_figures_of_an_unbroken_one
     broken, made = tmp_path / "broken", list[Path]()
     run_attack = running._run_attack
 
-    def breaks(plan: Any, cell: Any, opened: Any, out: Path, watch: Any) -> None:
+    def breaks(plan: Any, job: Any, opened: Any, out: Path, watch: Any) -> Any:
         made.append(out)
-        run_attack(plan, cell, opened, out, watch)
+        result = run_attack(plan, job, opened, out, watch)
         if len(made) in (1, 3):
             # The artefacts are there, and the ledger does not know of them.
             raise KeyboardInterrupt
+        return result
 
     monkeypatch.setattr(running, "_run_attack", breaks)
     assert agns("campaign", "run", plan, "--out", broken).code == 130
@@ -193,21 +192,21 @@ def test_a_campaign_broken_off_anywhere_ends_with_the_figures_of_an_unbroken_one
 
 def work_until_killed(*given: Any) -> None:
     """What a process of a campaign does, but that the first to begin an attack is killed at it."""
-    run_cell = running.run_cell
+    run_job = running.run_job
 
     def killed_once(*given: Any) -> Any:
         with contextlib.suppress(FileExistsError):
             Path(os.environ["AGNS_KILLED"]).touch(exist_ok=False)
             os.kill(os.getpid(), signal.SIGKILL)
-        return run_cell(*given)
+        return run_job(*given)
 
     with pytest.MonkeyPatch.context() as patch:
         # Nothing that is patched by tests is so in a process of its own.
         patch.setitem(FAMILIES, "tiny", TINY)
         draw_nothing(patch)
         score_briefly(patch)
-        patch.setattr(running, "run_cell", killed_once)
-        working._work_alone(*given)
+        patch.setattr(running, "run_job", killed_once)
+        campaign_run._work_alone(*given)
 
 
 @pytest.mark.usefixtures("few_controls", "no_pictures")
@@ -217,7 +216,7 @@ def test_processes_share_a_campaign_and_one_that_is_killed_loses_nothing(
     plan = write_plan(PGD + "seeds: [0, 1]\n")
     whole, shared = tmp_path / "whole", tmp_path / "shared"
     assert agns("campaign", "run", plan, "--out", whole).code == 0
-    monkeypatch.setattr(working, "_work_alone", work_until_killed)
+    monkeypatch.setattr(campaign_run, "_work_alone", work_until_killed)
     monkeypatch.setenv("AGNS_KILLED", str(tmp_path / "killed"))
     monkeypatch.syspath_prepend(Path(__file__).parents[2])
     done = agns("campaign", "run", plan, "--out", shared, "--workers", "2")
@@ -228,7 +227,7 @@ def test_processes_share_a_campaign_and_one_that_is_killed_loses_nothing(
 
 
 @pytest.mark.usefixtures("few_controls", "no_pictures")
-def test_a_cell_that_cannot_run_is_told_and_the_others_go_on(
+def test_a_job_that_cannot_run_is_told_and_the_others_go_on(
     agns: Run, plan: Path, tmp_path: Path
 ) -> None:
     text = plan.read_text(encoding="utf-8").replace(*ALONE)
@@ -243,14 +242,14 @@ def test_a_cell_that_cannot_run_is_told_and_the_others_go_on(
 def test_a_recogniser_that_got_worse_fails_the_gate(agns: Run, tmp_path: Path, plan: Path) -> None:
     for place, rate in enumerate((0.1, 0.9)):
         ledger = Ledger(tmp_path / str(place) / "campaign.sqlite")
-        cells = [
-            Cell(recognizer="r", goal="dodge", subject=f"P{n}", target=None, attack="agn", seed=0)
+        jobs = [
+            Job(recognizer="r", goal="dodge", subject=f"P{n}", target=None, attack="agn", seed=0)
             for n in range(8)
         ]
-        ledger.begin({}, cells, {})
-        for cell in cells:
-            result = {"held_out": {"success_rate": rate}}
-            ledger.finish(cell, result, seconds=1, peak_memory_mb=1)
+        ledger.begin({}, jobs, {})
+        for job in jobs:
+            result = attack_score(job.subject, rate)
+            ledger.finish(job, result, seconds=1, peak_memory_mb=1)
         ledger.close()
     worse = agns("campaign", "compare", tmp_path / "0", tmp_path / "1")
     assert (worse.code, worse.out.split()[-1]) == (1, "worse")
@@ -287,7 +286,7 @@ def test_another_recogniser_under_the_same_name_is_refused(
     assert "is not the recogniser any more" in done.complaint
 
 
-def test_a_victim_that_does_not_open_ends_the_run_and_leaves_its_cells_open(
+def test_a_victim_that_does_not_open_ends_the_run_and_leaves_its_jobs_open(
     agns: Run, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
@@ -300,11 +299,11 @@ def test_a_victim_that_does_not_open_ends_the_run_and_leaves_its_cells_open(
         done = agns("campaign", "run", plan, "--out", out)
     assert "0 of 4 attacks have results, 4 failed" in done.out
     with monkeypatch.context() as patch:
-        patch.setattr(working, "open_for_campaign", closed)
+        patch.setattr(campaign_run, "open_for_campaign", closed)
         done = agns("campaign", "run", plan, "--out", out, "--retry-failed")
     assert (done.code, done.complaint) == (1, "the disk is away")
     ledger = Ledger(out / "campaign.sqlite")
-    assert {row.state for row in ledger.rows()} == {"open"}
+    assert {one.state for one in ledger.records()} == {"open"}
     ledger.close()
 
 

@@ -4,25 +4,29 @@ import hashlib
 import os
 import shutil
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.campaign.conftest import attack_score, split, written
 
-from agns.cli import campaign, rehearsal, working
+from agns.campaign import report as campaign_report
+from agns.campaign import running, transfer
+from agns.campaign.jobs import Job
+from agns.campaign.ledger import Ledger
+from agns.campaign.parts import read_ledgers
+from agns.campaign.records import TransferScore
+from agns.campaign.runs import Run, at_work
+from agns.cli import campaign_run, loading
 from agns.errors import AttackError
-from agns.evaluation.campaign import report as campaign_report
-from agns.evaluation.campaign import running, transfer
-from agns.evaluation.campaign.cells import Cell
-from agns.evaluation.campaign.ledger import Ledger
-from agns.evaluation.campaign.parts import read_ledgers
-from agns.evaluation.campaign.runs import Run, at_work
+from agns.evaluation.score import AttackScore
 from agns.images import write_image
 from agns.storage import read_json, write_json
 
+WHITE = torch.ones(3, 1, 1)
 RunCommand = Callable[..., Any]
 
 PLAN = """\
@@ -64,34 +68,27 @@ def attacks(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     def share(*words: str) -> float:
         return hashlib.sha256("-".join(words).encode()).digest()[0] / 255
 
-    def run_cell(_: object, cell: Cell, __: object, folder: Path, ___: object) -> Any:
-        fakes.made.append(f"{cell.recognizer} {cell.subject}")
+    def run_job(_: object, job: Job, __: object, out: Path, ___: object) -> AttackScore:
+        fakes.made.append(f"{job.recognizer} {job.subject}")
         fakes.before()
-        rate = {"success_rate": share(cell.key), "recognized": {"success_rate": None}}
-        result = {
-            "subject": cell.subject, "seconds": 4, "reached_stop_value": True, "craft": rate,
-            "held_out": rate, "controls": {"benign": rate}, "warnings": [cell.key],
-            "stealth": {"discriminator_score": share(cell.key, "d"), "nearest_real": 0.1},
-        }  # fmt: skip
-        write_json(folder / cell.key / "result.json", result)
-        write_image(folder / cell.key / "frame.png", torch.rand(3, 64, 176))
+        result = attack_score(job.subject, share(job.key), warnings=[job.key])
+        write_json(job.folder(out) / "result.json", written(result))
+        write_image(job.folder(out) / "frame.png", torch.rand(3, 64, 176))
         if fakes.fails:
             raise AttackError("no luck")
         return result
 
-    def score_frame(_: object, result: Any, *__: object, **___: object) -> dict[str, object]:
-        rates = {"digital": "a", "photographed": "b", "benign": "c", "bare": "d"}
-        return {
-            name: {"success_rate": share(result["warnings"][0], word)}
-            for name, word in rates.items()
-        }
+    def score_frame(_: object, result: AttackScore, *__: object, **___: object) -> TransferScore:
+        parts = ("digital", "photographed", "benign", "bare")
+        return TransferScore(**{name: split(share(result.warnings[0], name)) for name in parts})
 
-    monkeypatch.setattr(running, "run_cell", run_cell)
-    monkeypatch.setattr(running, "examine_victim", lambda _, subjects: ["of", *subjects])
+    monkeypatch.setattr(running, "run_job", run_job)
+    monkeypatch.setattr(campaign_run, "examine_victim", lambda _, subjects: ["of", *subjects])
     monkeypatch.setattr(transfer, "score_frame", score_frame)
-    # Pictures take longest, and are made from the same findings.
-    monkeypatch.setattr(campaign_report, "report_campaign", lambda *_: None)
-    for module in (campaign, working):
+    # Pictures take longest, and are made from the same results.
+    for name in ("draw_intervals", "draw_stealth", "draw_transfer"):
+        monkeypatch.setattr(campaign_report, name, lambda path, *_: write_image(path, WHITE))
+    for module in (loading, campaign_run):
         monkeypatch.setattr(module, "open_for_campaign", lambda *_, **__: (None, str))
     return fakes
 
@@ -158,8 +155,8 @@ def test_a_run_without_a_part_does_what_no_part_has_done_and_a_part_what_it_has_
     assert attacks.made[3:] == ["other Synthetic_001"]
     assert agns("campaign", "run", plan, "--out", out).code == 0
     assert attacks.made[4:] == ["other Synthetic_000"]
-    cells = told(out)["cells"]
-    assert [cell["state"] for cell in cells] == ["done"] * 4
+    jobs = told(out)["cells"]
+    assert [job["state"] for job in jobs] == ["done"] * 4
     # Each frame is scored once on the other recogniser, whichever ledger its attack is in.
     assert sum(len(one.transfers) for one in read_ledgers(out)) == 4
 
@@ -181,14 +178,13 @@ def test_what_failed_in_a_part_is_tried_again_when_asked_for(
 def test_a_task_of_a_job_array_runs_its_part(
     agns: RunCommand, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    taken: list[Sequence[Cell]] = []
-    monkeypatch.setattr(rehearsal, "rehearse", lambda _, cells, __: taken.append(cells))
     for name, value in {"ID": "0", "COUNT": "4", "MIN": "0", "MAX": "3", "STEP": "1"}.items():
         monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", value)
     command = ("campaign", "run", plan, "--out", tmp_path / "out", "--dry-run")
-    assert "This task of the job array runs part 1 of 4" in agns(*command).out
-    assert "array" not in agns(*command, "--part", "1/1").out
-    assert [len(cells) for cells in taken] == [1, 4]
+    own, whole = agns(*command).out, agns(*command, "--part", "1/1").out
+    assert "This task of the job array runs part 1 of 4" in own
+    assert "array" not in whole
+    assert [told.splitlines()[-1].split()[0] for told in (own, whole)] == ["1", "4"]
     assert not (tmp_path / "out").exists()
 
 

@@ -9,9 +9,9 @@ import jsonschema
 import pytest
 from tests.cli.conftest import call, draw_nothing, score_briefly
 
-from agns.cli.opening import in_turn
-from agns.evaluation.campaign import running
-from agns.evaluation.campaign.ledger import Ledger
+from agns.campaign import running
+from agns.campaign.ledger import Ledger
+from agns.cli.loading import in_turn
 from agns.storage import read_json
 
 Run = Callable[..., Any]
@@ -77,7 +77,7 @@ def test_frames_for_many_are_made_and_reported_like_other_attacks(
         for frames in (1, 2)
     }
     # Who takes part follows from the seed.
-    first, second = (cell["result"] for cell in told["cells"])
+    first, second = (job["result"] for job in told["cells"])
     assert (first["seed"], second["seed"]) == (0, 1)
     assert first["config"]["experiment"]["seed"] == 0
     (alone,) = [one for one in told["curves"] if (one["seed"], one["frames"]) == (0, 1)][:1]
@@ -122,7 +122,7 @@ def test_one_that_is_broken_off_is_made_anew(
         patch.setattr(running, "run_universal", interrupted)
         assert agns("campaign", "run", plan, "--out", broken).code == 130
     ledger = Ledger(broken / "campaign.sqlite")
-    assert {row.state for row in ledger.rows()} == {"open"}
+    assert {one.state for one in ledger.records()} == {"open"}
     ledger.close()
     # Nobody waits for the scores of what is thrown away.
     assert not list(broken.glob("cells/*/*"))

@@ -19,21 +19,22 @@ import psutil
 import pytest
 from distributed import Client, Worker, WorkerPlugin
 from tests.attack import conftest as attack_conftest
+from tests.campaign.conftest import attack_score, written
 from tests.cli import conftest as cli_conftest
 from tests.cli.conftest import TINY, call, draw_nothing, score_briefly
 
-from agns.cli.opening import open_for_campaign
+from agns.campaign import cluster_worker, connecting
+from agns.campaign.cluster import work_on_cluster
+from agns.campaign.connecting import connected
+from agns.campaign.jobs import jobs_of
+from agns.campaign.ledger import Ledger
+from agns.campaign.plan import Plan, plan_as_json
+from agns.campaign.plan_file import read_plan
+from agns.cli.loading import open_for_campaign
 from agns.data.selection import list_identities
 from agns.errors import ConfigError, DataError
-from agns.evaluation.campaign import cluster_worker, connecting
-from agns.evaluation.campaign.cells import cells_of
-from agns.evaluation.campaign.cluster import work_on_cluster
-from agns.evaluation.campaign.connecting import connected
-from agns.evaluation.campaign.ledger import Ledger
-from agns.evaluation.campaign.plan import Plan, plan_as_json
-from agns.evaluation.campaign.plan_file import read_plan
 from agns.models import families
-from agns.storage import read_json
+from agns.storage import read_json, write_json
 
 Run = Callable[..., Any]
 
@@ -116,10 +117,10 @@ def figures(out: Path) -> list[object]:
     assert isinstance(told, list)
     return [
         (
-            cell["sentence"],
-            {key: value for key, value in (cell["result"] or {}).items() if key != "seconds"},
+            job["sentence"],
+            {key: value for key, value in (job["result"] or {}).items() if key != "seconds"},
         )
-        for cell in told
+        for job in told
     ]
 
 
@@ -128,14 +129,14 @@ def address(client: Client) -> str:
 
 
 def begin(plan: Plan, out: Path, *, only: int | None = None) -> Ledger:
-    """A ledger of a plan's first cells."""
+    """A ledger of a plan's first jobs."""
     known = {
         victim.name: tuple(list_identities(victim.faces))
         for victim in plan.recognizers
         if victim.faces is not None
     }
     ledger = Ledger(out / "campaign.sqlite")
-    ledger.begin(plan_as_json(plan), cells_of(plan, known)[:only], {})
+    ledger.begin(plan_as_json(plan), jobs_of(plan, known)[:only], {})
     return ledger
 
 
@@ -174,11 +175,11 @@ def test_a_cluster_comes_to_the_figures_and_the_failures_of_one_process(
     assert done.out.count("min left") == 4
     assert figures(tmp_path / "out") == whole
     assert ("a batch of 64 needs as many real frames, got 16", {}) in whole
-    cells = list((tmp_path / "out/cells").iterdir())
-    assert len(cells) == 2
-    for cell in cells:
-        assert {"result.json", "frame.png", "before_after.png"} <= set(os.listdir(cell))
-        assert (cell / "frames/01.png").is_file()
+    jobs = list((tmp_path / "out/cells").iterdir())
+    assert len(jobs) == 2
+    for job in jobs:
+        assert {"result.json", "frame.png", "before_after.png"} <= set(os.listdir(job))
+        assert (job / "frames/01.png").is_file()
 
 
 def test_a_run_that_is_broken_off_gives_everything_back_and_goes_on_later(
@@ -191,7 +192,7 @@ def test_a_run_that_is_broken_off_gives_everything_back_and_goes_on_later(
     ledger = begin(read, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         work_on_cluster(read, ledger, tmp_path, opens(read), client, tell=interrupt)
-    states = [row.state for row in ledger.rows()]
+    states = [row.state for row in ledger.records()]
     ledger.close()
     assert "claimed" not in states
     assert states.count("open") == 3
@@ -228,16 +229,17 @@ def test_a_result_that_was_not_entered_is_not_worked_for_again(
 ) -> None:
     read = read_plan(plan)
     ledger = begin(read, tmp_path, only=1)
-    (cell,) = [row.cell for row in ledger.rows()]
-    path = tmp_path / "cells" / cell.key / "result.json"
-    path.parent.mkdir(parents=True)
-    path.write_text('{"subject": "Ann"}', encoding="utf-8")
+    (job,) = [row.job for row in ledger.records()]
+    path = tmp_path / "cells" / job.key / "result.json"
+    write_json(path, written(attack_score("Ann")))
     work_on_cluster(read, ledger, tmp_path, opens(read), client)
-    assert [row.result for row in ledger.rows()] == [{"subject": "Ann"}]
+    (record,) = ledger.records()
+    assert record.result is not None
+    assert written(record.result) == written(attack_score("Ann"))
     ledger.close()
 
 
-def test_what_breaks_down_in_each_try_is_a_failed_cell(
+def test_what_breaks_down_in_each_try_is_a_failed_job(
     plan: Path, client: Client, tmp_path: Path
 ) -> None:
     def breaks(_: object) -> None:
@@ -246,7 +248,7 @@ def test_what_breaks_down_in_each_try_is_a_failed_cell(
     read = replace(read_plan(plan), frames=17)
     ledger = begin(read, tmp_path, only=1)
     work_on_cluster(read, ledger, tmp_path, breaks, client)
-    (row,) = ledger.rows()
+    (row,) = ledger.records()
     ledger.close()
     assert (row.state, row.sentence) == (
         "failed",
@@ -254,7 +256,7 @@ def test_what_breaks_down_in_each_try_is_a_failed_cell(
     )
 
 
-def test_a_worker_that_does_not_see_the_faces_ends_the_run_and_fails_no_cell(
+def test_a_worker_that_does_not_see_the_faces_ends_the_run_and_fails_no_job(
     plan: Path, client: Client, tmp_path: Path
 ) -> None:
     read = read_plan(plan)
@@ -264,7 +266,7 @@ def test_a_worker_that_does_not_see_the_faces_ends_the_run_and_fails_no_cell(
         work_on_cluster(
             replace(read, recognizers=(elsewhere,)), ledger, tmp_path, opens(read), client
         )
-    assert {row.state for row in ledger.rows()} == {"open"}
+    assert {row.state for row in ledger.records()} == {"open"}
     ledger.close()
 
 
@@ -278,18 +280,18 @@ class Missing:
         raise AssertionError("this runs on workers")
 
 
-def test_a_cluster_without_agns_ends_the_run_and_fails_no_cell(
+def test_a_cluster_without_agns_ends_the_run_and_fails_no_job(
     plan: Path, client: Client, tmp_path: Path
 ) -> None:
     read = read_plan(plan)
     ledger = begin(read, tmp_path)
-    with pytest.raises(DataError, match="the cluster cannot run cells: "):
+    with pytest.raises(DataError, match="the cluster cannot run jobs: "):
         work_on_cluster(read, ledger, tmp_path, Missing(), client)
-    assert {row.state for row in ledger.rows()} == {"open"}
+    assert {row.state for row in ledger.records()} == {"open"}
     ledger.close()
 
 
-def test_cells_wait_for_a_worker_that_has_what_they_take_up(
+def test_jobs_wait_for_a_worker_that_has_what_they_take_up(
     plan: Path, client: Client, tmp_path: Path
 ) -> None:
     told: list[str] = []
@@ -303,7 +305,7 @@ def test_cells_wait_for_a_worker_that_has_what_they_take_up(
     with pytest.raises(KeyboardInterrupt):
         work_on_cluster(read, ledger, tmp_path, opens(read), client, resources={"GPU": 2}, say=say)
     assert told == ["Waiting for a worker with GPU=2"]
-    assert {row.state for row in ledger.rows()} == {"open"}
+    assert {row.state for row in ledger.records()} == {"open"}
     ledger.close()
 
 
@@ -346,14 +348,12 @@ def test_a_worker_that_lives_on_opens_a_victim_anew_for_another_device(
     read = read_plan(plan)
     (victim,) = read.recognizers
     assert victim.faces is not None
-    (cell, *_) = cells_of(read, {victim.name: tuple(list_identities(victim.faces))})
-    order = cluster_worker.Order(
-        plan=read, cell=cell, victim=victim, content="", threads=None, agns=""
-    )
+    (job, *_) = jobs_of(read, {victim.name: tuple(list_identities(victim.faces))})
+    task = cluster_worker.Task(plan=read, job=job, victim=victim, content="", threads=None, agns="")
 
     def opened(device: str) -> object:
         how = functools.partial(open_for_campaign, plan=read, device=device)
-        return cluster_worker._open_once(order, None, how, tmp_path)
+        return cluster_worker._open_once(task, None, how, tmp_path)
 
     first = opened("cpu")
     assert opened("cpu") is first
@@ -393,7 +393,7 @@ def test_what_a_killed_worker_had_in_work_is_done_by_another(
     assert figures(tmp_path / "out") == whole
 
 
-def test_a_cell_that_ends_its_workers_is_a_failed_cell(
+def test_a_job_that_ends_its_workers_is_a_failed_job(
     plan: Path, not_restarted: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = not_restarted
@@ -401,7 +401,7 @@ def test_a_cell_that_ends_its_workers_is_a_failed_cell(
     read = replace(read_plan(plan), frames=17)
     ledger = begin(read, tmp_path, only=1)
     work_on_cluster(read, ledger, tmp_path, lambda _: os._exit(9), client)
-    (row,) = ledger.rows()
+    (row,) = ledger.records()
     ledger.close()
     assert row.state == "failed"
     assert row.sentence is not None

@@ -4,38 +4,31 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-import typer
-
+from agns.campaign.jobs import Job
+from agns.campaign.ledger import Ledger
+from agns.campaign.parts import (
+    LEDGER,
+    Part,
+    check_beside,
+    part_of_array,
+    read_ledgers,
+    read_part,
+    share_of,
+)
+from agns.campaign.plan import Plan, plan_as_json
+from agns.campaign.runs import Run, at_work
 from agns.cli.console import say
-
-if TYPE_CHECKING:
-    from agns.evaluation.campaign.cells import Cell
-    from agns.evaluation.campaign.ledger import Ledger
-    from agns.evaluation.campaign.parts import Part
-    from agns.evaluation.campaign.plan import Plan
-
-PartOption: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--part",
-        metavar="K/N",
-        help="Run one of N shares of the plan, into a ledger of its own; 1/1 for the whole plan.  "
-        "[default: the task's of a Slurm job array, else the whole plan]",
-        show_default=False,
-    ),
-]
+from agns.errors import ConfigError
+from agns.storage import versions
 
 
-def chosen_part(text: str | None, environment: Mapping[str, str] = os.environ) -> "Part":
+def chosen_part(text: str | None, environment: Mapping[str, str] = os.environ) -> Part:
     """What was asked for, or falls to this task of a job array, which is told.
 
     Raises:
         ConfigError: It is no part.
     """
-    from agns.evaluation.campaign.parts import Part, part_of_array, read_part
-
     if text is not None:
         return read_part(text)
     part = part_of_array(environment) or Part(number=1, of=1)
@@ -46,20 +39,20 @@ def chosen_part(text: str | None, environment: Mapping[str, str] = os.environ) -
 
 @contextlib.contextmanager
 def ledger_of(
-    part: "Part",
-    plan: "Plan",
-    cells: "Sequence[Cell]",
+    part: Part,
+    plan: Plan,
+    jobs: Sequence[Job],
     out: Path,
     *,
     retry_failed: bool,
     reopen: bool,
-) -> "Iterator[Ledger]":
+) -> Iterator[Ledger]:
     """A part's ledger, begun or gone on with, with all that is left for this run open.
 
     Args:
         part: Which; the one of one for the whole plan.
         plan: The plan.
-        cells: All of its cells.
+        jobs: All of its jobs.
         out: The campaign's directory.
         retry_failed: Open what failed, too, here or in another ledger.
         reopen: Open what a run had in work of which nobody can tell whether it is gone.
@@ -68,48 +61,35 @@ def ledger_of(
         ConfigError: The directory is another campaign's, or another run is at work on it.
         DataError: A ledger there cannot be used.
     """
-    from agns.evaluation.campaign.ledger import Ledger
-    from agns.evaluation.campaign.parts import (
-        LEDGER,
-        check_beside,
-        check_idle,
-        read_ledgers,
-        share_of,
-    )
-    from agns.evaluation.campaign.plan import plan_as_json
-    from agns.evaluation.campaign.runs import Run, at_work
-    from agns.storage import versions
-
-    own, alone = share_of(cells, part), part.of > 1
+    own, alone, here = share_of(jobs, part), part.of > 1, Run.here()
     written = plan_as_json(plan)
-    check_beside(part.ledger, read_ledgers(out, but=part.ledger), written, cells)
-    ledger = Ledger(out / part.ledger)
-    run = Run.here()
-    try:
+    check_beside(part.ledger, read_ledgers(out, but=part.ledger), written, jobs)
+    with (
+        contextlib.closing(Ledger(out / part.ledger)) as ledger,
         # Others, which may begin now, find this run before they are asked for theirs.
-        with at_work(ledger.file, ledger.path, run, alone=alone, sure=reopen):
-            others = read_ledgers(out, but=part.ledger)
-            check_beside(part.ledger, others, written, cells)
-            if not reopen:
-                # Parts have no cells in common.
-                check_idle([one for one in others if not alone or one.path.name == LEDGER], run)
-            ledger.begin(
-                written, cells, versions(), share=own if alone else None,
-                beside={row.cell.key for other in others for row in other.rows
-                        if row.state != "elsewhere"},
-            )  # fmt: skip
-            ledger.reopen(failed=retry_failed, elsewhere=reopen or alone)
-            last = ("done",) if retry_failed else ("done", "failed")
-            ledger.settle(
-                own, {row.cell for other in others for row in other.rows if row.state in last}
+        at_work(ledger.file, ledger.path, here, alone=alone, sure=reopen),
+    ):
+        others = read_ledgers(out, but=part.ledger)
+        check_beside(part.ledger, others, written, jobs)
+        for other in others:
+            # Parts have no jobs in common.
+            if not reopen and (not alone or other.path.name == LEDGER):
+                for run in other.runs:
+                    if run.may_go_on(here):
+                        raise ConfigError(run.refusal(other.path))
+        told = [one for other in others for one in other.records]
+        ledger.begin(
+            written, jobs, versions(), share=own if alone else None,
+            beside={one.job.key for one in told if one.state != "elsewhere"},
+        )  # fmt: skip
+        ledger.reopen(failed=retry_failed, elsewhere=reopen or alone)
+        last = ("done",) if retry_failed else ("done", "failed")
+        ledger.settle(own, {one.job for one in told if one.state in last})
+        for other in others:
+            for name in other.weights.keys() - ledger.weights().keys():
+                ledger.enter_victim(name, other.weights[name], other.warnings[name])
+            known = ledger.photos()
+            ledger.enter_photos(
+                {key: rows for key, rows in other.photos.items() if key not in known}
             )
-            for other in others:
-                for name, weights in other.weights.items():
-                    if name not in ledger.weights():
-                        ledger.enter_victim(name, weights, other.doubts[name])
-                ledger.enter_photos(
-                    {key: rows for key, rows in other.photos.items() if key not in ledger.photos()}
-                )
-            yield ledger
-    finally:
-        ledger.close()
+        yield ledger

@@ -7,7 +7,6 @@ import typer
 
 from agns.cli.console import bar, percent, prepare, say, show
 from agns.cli.face_options import FaceOptions, check_faces_options, open_glasses
-from agns.cli.opening import open_crowd
 from agns.cli.options import (
     CenterCropOption,
     DefenceOption,
@@ -58,6 +57,7 @@ def universal(
 
     from agns.attack.agn import AGN
     from agns.attack.universal import UNIVERSAL_AGN, Universal
+    from agns.cli.loading import open_everybody
     from agns.evaluation.score import check_results_directory
     from agns.evaluation.universal import UniversalSpec, run_universal
 
@@ -70,7 +70,7 @@ def universal(
     victim = load_victim(recognizer, device, defence=defence)
     cut = attacked_crop(victim, center_crop)
     options = FaceOptions(root=faces, center_crop=cut, skip_unreadable=skip_unreadable)
-    everybody = open_crowd(options, victim.recognizer.identities)
+    everybody = open_everybody(options, victim.recognizer.identities)
     setup = load_setup(
         victim, open_glasses(glasses), generator=generator, discriminator=discriminator
     )

@@ -1,4 +1,4 @@
-"""A report in one HTML file: words, tables and pictures, nothing fetched from elsewhere."""
+"""A report: one HTML file with nothing fetched from elsewhere, or Markdown without pictures."""
 
 import base64
 import html
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agns.writing import write_text
+from agns.writing import in_markdown, write_text
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --quiet: #777; --warn: #b3541e; }
@@ -19,7 +19,7 @@ table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem;
 font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; }
 td { white-space: nowrap; } th { vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; }
+.text { text-align: left; } th:first-child, td:first-child { padding-left: 0; }
 .warning { border-left: 4px solid var(--warn); padding-left: .8rem; }
 .scroll { overflow-x: auto; }
 pre { font-size: .8rem; overflow-x: auto; }
@@ -31,10 +31,43 @@ table { font-size: 6.5pt; } th, td { padding: .1rem .25rem; } pre { white-space:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """Rows of text under a head; the first column is to the left, the others to the right."""
+    """Rows of text under a head, for a terminal, for HTML and for Markdown."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    texts: int = 1
+    """The first so many columns are aligned to the left, as words are, the others to the right."""
+
+    def only(self, *names: str) -> "Table":
+        """The columns of these heads."""
+        places = [self.head.index(name) for name in names]
+        rows = [[row[place] for place in places] for row in self.rows]
+        return Table(head=names, rows=rows, texts=sum(place < self.texts for place in places))
+
+    @property
+    def marked_head(self) -> list[str]:
+        """As `agns.cli.console.show` takes it: `>` stands before columns aligned to the right."""
+        return [f"{'>' * (place >= self.texts)}{name}" for place, name in enumerate(self.head)]
+
+    def as_markdown(self) -> str:
+        """A table of Markdown, in which cells stay on their line whatever is in them."""
+        rule = ["---" if place < self.texts else "---:" for place in range(len(self.head))]
+        rows = [list(map(in_markdown, row)) for row in self.rows]
+        return "".join(f"| {' | '.join(row)} |\n" for row in (self.head, rule, *rows))
+
+    def as_html(self) -> str:
+        """A table of HTML."""
+        kinds = [' class="text"' * (place < self.texts) for place in range(len(self.head))]
+
+        def line(tag: str, row: Sequence[str]) -> str:
+            cells = (
+                f"<{tag}{kind}>{html.escape(cell)}</{tag}>"
+                for kind, cell in zip(kinds, row, strict=True)
+            )
+            return f"<tr>{''.join(cells)}</tr>"
+
+        rows = "".join(line("td", row) for row in self.rows)
+        return f'<div class="scroll"><table>{line("th", self.head)}{rows}</table></div>'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,17 +102,24 @@ def write_report(path: Path, title: str, sections: Sequence[Section]) -> None:
     )
 
 
+def as_markdown(sections: Sequence[Section]) -> str:
+    """Sections without their pictures and their fine print; those of nothing else are left out."""
+    parts = []
+    for section in sections:
+        words = [in_markdown(one) for one in section.words]
+        listed = "\n".join(f"- {in_markdown(one)}" for one in section.warnings)
+        table = "" if section.table is None else section.table.as_markdown().rstrip()
+        found = [one for one in (*words, listed, table) if one]
+        parts += [f"## {section.title}", *found] if found else []
+    return "\n\n".join(parts) + "\n"
+
+
 def _section(section: Section) -> list[str]:
     parts = [f"<h2>{html.escape(section.title)}</h2>"]
     parts += [f"<p>{html.escape(words)}</p>" for words in section.words]
     parts += [f'<p class="warning">{html.escape(words)}</p>' for words in section.warnings]
     if section.table is not None:
-        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in section.table.head)
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in section.table.rows
-        )
-        parts.append(f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>')
+        parts.append(section.table.as_html())
     for picture in section.pictures:
         caption = html.escape(picture.caption)
         parts.append(

@@ -1,0 +1,39 @@
+"""A campaign's figures."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from agns.campaign.plots import draw_stealth, draw_transfer, pareto_front
+from agns.campaign.records import JobRecord, TransferRecord
+from agns.campaign.summary import summarize_attacks, summarize_transfers
+
+
+@pytest.mark.parametrize(
+    ("points", "front"),
+    [
+        ([(0.1, 0.9), (0.5, 0.5), (0.4, 0.4), (0.9, 0.1)], [True, True, False, True]),
+        ([(0.2, 0.5), (0.3, 0.5)], [False, True]),
+        ([(0.2, 0.5), (0.2, 0.5)], [True, True]),
+    ],
+)
+def test_the_front_is_what_no_other_beats(
+    points: list[tuple[float, float]], front: list[bool]
+) -> None:
+    assert pareto_front(points) == front
+
+
+def test_pictures_show_every_recogniser_and_goal(
+    record: Callable[..., JobRecord], transfer: Callable[..., TransferRecord], tmp_path: Path
+) -> None:
+    lines = summarize_attacks(
+        [record("Ann", "agn", 0.9, score=0.5), record("Ann", "pgd", 0.1, score=0.0)]
+    )
+    transfers = summarize_transfers([transfer("Ann", 0.4), transfer("Ann", 0.2, victim="OF143")])
+    draw_stealth(tmp_path / "stealth.png", lines)
+    draw_transfer(tmp_path / "transfer.png", lines, transfers)
+    for name in ("stealth.png", "transfer.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert len(picture.convert("RGB").getcolors(10**6) or ()) > 50

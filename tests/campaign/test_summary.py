@@ -1,0 +1,57 @@
+"""A ledger's rows in tables."""
+
+from collections.abc import Callable
+
+import pytest
+
+from agns.campaign.records import JobRecord
+from agns.campaign.summary import summarize_attacks
+
+Make = Callable[..., JobRecord]
+
+
+def test_subjects_count_alike_however_many_attacks_they_have(
+    record: Make, failed: JobRecord
+) -> None:
+    rows = [
+        record("Ann", "agn", 1.0),
+        record("Ann", "agn", 0.8, seed=1),
+        record("Bob", "agn", 0.1),
+        failed,
+    ]
+    (line,) = summarize_attacks(rows)
+    assert (line.done, line.failed, line.subjects, line.met_stop_value) == (3, 1, 2, 3)
+    assert line.held_out_success == pytest.approx((0.9 + 0.1) / 2)
+    assert line.held_out_interval == pytest.approx((0.1, 0.9))
+    assert line.benign_success == pytest.approx(0.1)
+    assert line.recognized_success is None
+    assert line.against_first is None
+
+
+def test_attacks_are_compared_over_the_subjects_they_share(record: Make) -> None:
+    names = [f"P{number}" for number in range(6)]
+    rows = [record(name, "agn", 0.9) for name in names] + [
+        record(name, "pgd", 0.4) for name in names[:5]
+    ]
+    first, second = summarize_attacks(rows)
+    assert first.against_first is None
+    assert second.against_first == pytest.approx(2 / 2**5)
+
+
+def test_the_first_attack_is_the_plans_whether_it_has_results_or_not(
+    record: Make, failed: JobRecord
+) -> None:
+    rows = [failed, record("Ann", "pgd", 0.9), record("Ann", "ccs16", 0.1)]
+    assert [line.against_first for line in summarize_attacks(rows)] == [None, None]
+
+
+def test_a_line_says_how_much_of_the_plan_it_holds(record: Make, failed: JobRecord) -> None:
+    (line,) = summarize_attacks(
+        [record("Ann", "agn", 0.9), record("Ann", "agn", 0.9, seed=1, met=False), failed]
+    )
+    assert (line.planned, line.done, line.subjects, line.met_stop_value) == (3, 2, 1, 1)
+    assert line.seconds == 4
+
+
+def test_a_group_without_results_has_no_line(failed: JobRecord) -> None:
+    assert summarize_attacks([failed]) == []
