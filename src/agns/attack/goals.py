@@ -84,7 +84,10 @@ class Dodge:
 
     def class_probability(self, logits: Logits) -> Float[Tensor, " batch"]:
         """Each face's probability of the subject."""
-        return logits.softmax(1).gather(1, _columns(self._classes(), logits))[:, 0]
+        probabilities = logits.softmax(1)
+        if not isinstance(self.subject, tuple):
+            return probabilities[:, self.index]
+        return probabilities.gather(1, _columns(self._classes(), logits))[:, 0]
 
     def failure_probability(self, logits: Logits) -> Float[Tensor, " batch"]:
         """How probable it is, to the recogniser, that the goal is missed: the same."""
