@@ -121,6 +121,25 @@ class AGN(FrameAttack):
     epochs: Count = 1
     """Passes over the real eyeglasses after which the attack gives up."""
 
+    @classmethod
+    def paper(cls) -> "AGN":
+        """Algorithm 1 as published: nothing that agns adds, every setting as the paper has it.
+
+        What the paper leaves open (labels, the discriminator's rate, how often frames are sampled)
+        stays as by default.
+        """
+        return cls(
+            joined_length="shorter",
+            tv_weight=0,
+            tv_limit_growth=0,
+            saturation_margin=0,
+            generator_rate=5e-5,
+            warm_up=0,
+            hard_photo_weight=0,
+            min_fake_score=0,
+            precision="fp32",
+        )
+
     def __post_init__(self) -> None:
         check_settings(self)
         check_palette(self.palette, self.nps_weight)

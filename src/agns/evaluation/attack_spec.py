@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from agns.attack.goals import Dodge, Goal, Impersonate
+from agns.attack.goals import Dodge, Goal, Impersonate, resolve_goal
 from agns.data.selection import composed
 from agns.errors import ConfigError
-from agns.models.victim import Victim, class_of
+from agns.models.victim import Victim
 
 PHYSICAL_STOPS = {"dodge": 0.005, "impersonate": 0.990}
 """Stop values of physical attacks: photos differ more than the craft photos show."""
@@ -68,14 +68,9 @@ def build_goal(spec: AttackSpec, recognizer: Victim) -> Goal:
         stop = PHYSICAL_STOPS[spec.goal]
     stops = {} if stop is None else {"stop": stop}
     if spec.target is None:
-        return Dodge(subject=class_of(recognizer, spec.subject), **stops)
+        return resolve_goal(Dodge(subject=spec.subject, **stops), recognizer)
     if spec.target == spec.subject:
         raise ConfigError(
             f"the target {spec.target} is the subject: impersonation needs somebody else"
         )
-    known = spec.subject in recognizer.identities
-    return Impersonate(
-        subject=class_of(recognizer, spec.subject) if known else None,
-        target=class_of(recognizer, spec.target),
-        **stops,
-    )
+    return resolve_goal(Impersonate(subject=spec.subject, target=spec.target, **stops), recognizer)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import Nets, frames_of, photos_of, shipped_nets
-from agns.attack.goals import Goal, name_goal, resolve_goal
+from agns.attack.goals import Goal, name_goal, resolve_goal, taken_for
 from agns.attack.methods import name_of, palette_of
 from agns.attack.result import AttackResult
 from agns.data.eyeglasses import RealFrames
@@ -50,8 +50,9 @@ class Side:
 
     def recognized(self, goal: Goal) -> Chosen:
         """Which are recognised without a frame; of somebody who is no class, none is."""
-        own = goal.subject if isinstance(goal.subject, int) else -1
-        return self.logits.argmax(1) == own
+        if not isinstance(goal.subject, int):
+            return torch.zeros(len(self.faces), dtype=torch.bool)
+        return taken_for(self.logits, goal.subject, goal.task)
 
 
 def recognize_photos(victim: Victim, photos: Faces | FaceSet, placement: Placement = FIXED) -> Side:
