@@ -23,7 +23,7 @@ from agns.cli.face_options import FaceOptions, open_faces
 from agns.cli.options import open_victim, recorded_crop
 from agns.data.faces import FaceSet
 from agns.data.marked_photos import load_marked_photos
-from agns.data.wearer import write_wearer
+from agns.data.simulation.wearer import write_wearer
 from agns.errors import AttackError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.experiment import Experiment

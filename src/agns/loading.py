@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from agns.data.face_folder import FaceSelection
+from agns.data.face_folder import load_faces as read_faces
 from agns.data.faces import FaceSet
-from agns.data.faces import load_faces as read_faces
-from agns.data.selection import FaceSelection
 from agns.models.recognizer import Recognizer, load_recognizer
 from agns.models.sharing import locate_weights
 from agns.models.shipped import shipped_weights

@@ -13,8 +13,8 @@ from tests.attack.conftest import measure_briefly
 from torch import nn
 
 from agns.cli import main
-from agns.data.eyeglasses import draw_frames
-from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
+from agns.data.simulation.drawn_frames import draw_frames
+from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_folder
 from agns.evaluation import apparatus, trial, universal
 from agns.evaluation.campaign import report
 from agns.evaluation.controls import control_frames

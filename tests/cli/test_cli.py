@@ -18,7 +18,7 @@ from agns.attack.goals import Dodge, Impersonate
 from agns.attack.universal import UniversalConfig
 from agns.cli import attack, faces, metric, train, universal
 from agns.cli.app import app
-from agns.data.synthetic import SyntheticConfig
+from agns.data.simulation.synthetic import SyntheticConfig
 from agns.evaluation.experiment import PHYSICAL_STOPS, Experiment
 from agns.evaluation.universal import UniversalExperiment
 from agns.models import catalogue

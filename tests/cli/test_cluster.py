@@ -23,7 +23,7 @@ from tests.cli import conftest as cli_conftest
 from tests.cli.conftest import TINY, call, draw_nothing, score_briefly
 
 from agns.cli.opening import open_for_campaign
-from agns.data.selection import list_identities
+from agns.data.face_folder import list_identities
 from agns.errors import ConfigError, DataError
 from agns.evaluation.campaign import cluster_worker, connecting
 from agns.evaluation.campaign.cells import cells_of

@@ -6,10 +6,9 @@ import pytest
 from PIL import Image as PilImage
 
 from agns.data.eyeglasses import crop_eyeglasses, read_eyeglasses
-from agns.data.faces import load_faces
+from agns.data.face_folder import FaceSelection, list_identities, list_left_out, load_faces
 from agns.data.listing import SYSTEM_FOLDERS, list_folder, without_ending
 from agns.data.marked_photos import load_marked_photos
-from agns.data.selection import FaceSelection, list_identities, list_left_out
 from agns.errors import DataError
 
 Album = Callable[..., Path]

@@ -9,8 +9,8 @@ import torch
 from tests.attack.conftest import accustom, build_narrow_gan, measure_briefly
 from torch import nn
 
-from agns.data.eyeglasses import draw_frames
 from agns.data.faces import FaceSet, faces_from_pixels
+from agns.data.simulation.drawn_frames import draw_frames
 from agns.evaluation import apparatus as module
 from agns.evaluation import trial
 from agns.evaluation.apparatus import Apparatus

@@ -8,7 +8,7 @@ import torch
 from tests.evaluation.conftest import build_tiny_recognizer
 
 from agns.attack.agn import AGN
-from agns.data.synthetic import identity_name
+from agns.data.simulation.synthetic import identity_name
 from agns.errors import ConfigError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.showcase import Showcase, ShowcaseConfig, run_showcase

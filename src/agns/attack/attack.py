@@ -10,8 +10,8 @@ import torch
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Dodge, Impersonate, name_goal, resolve_goal
 from agns.attack.result import AttackResult
-from agns.data.eyeglasses import DrawnFrames, RealFrames
 from agns.data.faces import FaceSet
+from agns.data.simulation.drawn_frames import DrawnFrames, RealFrames
 from agns.models.dcgan import Discriminator, Generator, load_discriminator, load_generator
 from agns.models.shipped import shipped_weights
 from agns.models.victim import Victim

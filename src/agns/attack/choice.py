@@ -19,7 +19,7 @@ from agns.attack.goals import Dodge, Goal, Impersonate
 from agns.attack.query import query_logits
 from agns.attack.result import AttackResult, Reason
 from agns.attack.search import check_photos
-from agns.data.eyeglasses import RealFrames
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError, ConfigError
 from agns.images import from_pixels
 from agns.models.dcgan import build_gan, sample_latents

@@ -23,7 +23,7 @@ from agns.attack.goals import Dodge, Goal, Impersonate, log_odds
 from agns.attack.query import query_gradient
 from agns.attack.result import AttackResult, Reason
 from agns.attack.search import check_photos
-from agns.data.eyeglasses import RealFrames
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError, ConfigError
 from agns.models.victim import Victim, freeze
 from agns.types import Faces, Logits, Progress, silent

@@ -60,7 +60,7 @@ def show_part(part: Part, stage: Stage) -> None:
 def _recognise(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
     import torch
 
-    from agns.data.synthetic import SyntheticConfig, synthetic_faces
+    from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
     from agns.evaluation.figures import draw_recognized
     from agns.models.victim import freeze
     from agns.training.recognizer_scores import classify
@@ -175,7 +175,7 @@ def _physical(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
 
     from agns.attack.agn import PHYSICAL
     from agns.data.marked_photos import load_marked_photos
-    from agns.data.wearer import write_wearer
+    from agns.data.simulation.wearer import write_wearer
     from agns.evaluation.experiment import Experiment
     from agns.evaluation.trial import run_experiment
 

@@ -56,9 +56,8 @@ def open_faces(options: FaceOptions, *, quiet: bool = False) -> "FaceSet":
     Raises:
         ConfigError: Options of a folder without one.
     """
-    from agns.data.faces import load_faces
-    from agns.data.selection import FaceSelection
-    from agns.data.synthetic import SyntheticConfig, synthetic_faces
+    from agns.data.face_folder import FaceSelection, load_faces
+    from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
     from agns.errors import ConfigError
 
     if options.root is None:
@@ -131,7 +130,7 @@ def say_saved_anew(count: int) -> None:
 
 def open_subject(options: FaceOptions, subject: str, identities: tuple[str, ...]) -> "FaceSet":
     """One identity's photos; of a drawn one, photos that no recogniser was trained on."""
-    from agns.data.synthetic import SyntheticConfig, synthetic_faces
+    from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 
     if options.root is not None:
         return open_faces(dataclasses.replace(options, names=(subject,)))
@@ -156,9 +155,9 @@ def open_glasses(
     Raises:
         ConfigError: Options of a folder without one, or a number of frames with one.
     """
-    from agns.data.eyeglass_cache import load_drawn_frames
-    from agns.data.eyeglasses import EYEGLASS_COUNT, read_eyeglasses
+    from agns.data.eyeglasses import read_eyeglasses
     from agns.data.listing import list_folder
+    from agns.data.simulation.drawn_frames import EYEGLASS_COUNT, load_drawn_frames
     from agns.errors import ConfigError
 
     if folder is None:

@@ -34,7 +34,7 @@ def draw(
     seed: SeedOption = 0,
 ) -> None:
     """Write faces of people who do not exist, with their 68 landmarks as CSV beside them."""
-    from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
+    from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_folder
     from agns.errors import ConfigError
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -73,7 +73,7 @@ def photograph(
     """
     import torch
 
-    from agns.data.wearer import write_wearer
+    from agns.data.simulation.wearer import write_wearer
     from agns.errors import ConfigError
     from agns.models.weights import photos_seen
 
@@ -123,9 +123,8 @@ def enrol(
     Who wants to dodge must be one of the recogniser's identities. An attack scores no photo that
     the recogniser was trained on; half of the photos at least are not taken.
     """
-    from agns.data.enrolment import write_enrolment
     from agns.data.listing import SYSTEM_FOLDERS
-    from agns.data.marked_photos import load_marked_photos
+    from agns.data.marked_photos import load_marked_photos, write_enrolment
     from agns.errors import ConfigError
     from agns.training.material import split_glasses
     from agns.writing import is_text
@@ -188,8 +187,8 @@ def list_folder(
     """Check a face folder: decode every photo, and count those of each identity."""
     import torch
 
+    from agns.data.face_folder import list_left_out
     from agns.data.faces import write_classes
-    from agns.data.selection import list_left_out
     from agns.images import check_picture_name, tile, write_image
 
     for picture in (contact_sheet, mean_face):

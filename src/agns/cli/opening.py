@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def known_identities(victim: "PlanVictim") -> tuple[str, ...]:
     """The identities that a victim knows and that have photos."""
-    from agns.data.selection import list_identities
+    from agns.data.face_folder import list_identities
 
     identities = open_victim(victim.file).recognizer.identities
     if victim.faces is None:
@@ -139,8 +139,8 @@ def open_crowd(options: FaceOptions, known: tuple[str, ...]) -> "FaceSet":
     """
     import dataclasses
 
-    from agns.data.selection import list_identities
-    from agns.data.synthetic import SyntheticConfig, synthetic_faces
+    from agns.data.face_folder import list_identities
+    from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
     from agns.errors import ConfigError
 
     if options.root is None:

@@ -56,7 +56,7 @@ def rehearse(plan: "Plan", cells: "Sequence[Cell]", device: str) -> None:
 
 def _held_out(victim: "PlanVictim", apparatus: "Apparatus", craft: int) -> float:
     """Photos that an attack is scored on, on average over the victim's identities."""
-    from agns.data.selection import list_identities
+    from agns.data.face_folder import list_identities
 
     if victim.faces is None:
         return max(SYNTHETIC_FRESH_PHOTOS - craft, SYNTHETIC_FRESH_PHOTOS / 2)

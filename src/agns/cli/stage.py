@@ -47,7 +47,7 @@ class Stage:
     @property
     def known(self) -> tuple[str, ...]:
         """The recogniser's identities whom the folder has; all of them without a folder."""
-        from agns.data.selection import list_identities
+        from agns.data.face_folder import list_identities
         from agns.errors import ConfigError
 
         identities = self.victim.recognizer.identities

@@ -50,7 +50,7 @@ def survive(
     """
     import torch
 
-    from agns.data.camera import AXES
+    from agns.data.simulation.camera import AXES
     from agns.data.twins import were_seen
     from agns.errors import ConfigError
     from agns.evaluation.controls import control_frames
@@ -143,7 +143,7 @@ def _places(
     Raises:
         ConfigError: Some are not there.
     """
-    from agns.data.selection import composed
+    from agns.data.faces import composed
     from agns.errors import ConfigError
 
     digests = report.get("held_out_digests")

@@ -12,8 +12,8 @@ from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import Nets, frames_of, photos_of, shipped_nets
 from agns.attack.goals import Dodge, Impersonate, resolve_goal
 from agns.attack.result import AttackResult, save_result
-from agns.data.eyeglasses import RealFrames
 from agns.data.faces import FaceSet
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.data.twins import count_saved_anew, find_twins, were_seen
 from agns.errors import AttackError, ConfigError
 from agns.evaluation.checks import find_warnings

@@ -10,7 +10,7 @@ import torch
 
 from agns.attack.agn import AGN
 from agns.data.faces import FaceSet
-from agns.data.synthetic import SyntheticConfig, synthetic_faces
+from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.errors import ConfigError
 from agns.evaluation.apparatus import Apparatus
 from agns.evaluation.attack_report import AttackReport, describe

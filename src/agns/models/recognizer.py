@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from agns.data.selection import composed
+from agns.data.faces import composed
 from agns.errors import ConfigError, WeightsError
 from agns.geometry import resize
 from agns.images import check_images

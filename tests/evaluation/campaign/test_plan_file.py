@@ -9,7 +9,7 @@ from agns.attack.agn import AGN
 from agns.attack.choice import ChoiceConfig
 from agns.attack.descent import CCS16_PHYSICAL, PGD
 from agns.attack.universal import UNIVERSAL_AGN, UniversalConfig
-from agns.data.eyeglasses import EYEGLASS_COUNT
+from agns.data.simulation.drawn_frames import EYEGLASS_COUNT
 from agns.errors import ConfigError
 from agns.evaluation.campaign.plan import Crowd, Entry, Plan, PlanVictim, Published, plan_as_json
 from agns.evaluation.campaign.plan_file import read_plan

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from agns.data.selection import composed
+from agns.data.faces import composed
 from agns.errors import ConfigError
 from agns.evaluation.campaign.cells import UNIVERSAL
 from agns.evaluation.campaign.findings import Findings

@@ -9,7 +9,7 @@ from typing import Literal
 
 from agns.attack.methods import Method
 from agns.attack.universal import UniversalConfig
-from agns.data.selection import composed
+from agns.data.faces import composed
 from agns.errors import ConfigError
 from agns.evaluation.universal import UniversalExperiment
 from agns.writing import is_text

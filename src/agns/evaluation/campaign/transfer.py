@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from agns.accessory.placement import FIXED
-from agns.data.camera import align_photos, draw_scene, photograph
-from agns.data.faces import FaceSet
-from agns.data.selection import composed
+from agns.data.faces import FaceSet, composed
+from agns.data.simulation.camera import align_photos, draw_scene, photograph
 from agns.data.twins import were_seen
 from agns.errors import AgnsError, DataError
 from agns.evaluation.apparatus import Apparatus
@@ -104,8 +103,8 @@ def score_frame(
 
     Returns:
         Success (see `SplitSuccess`) `digital`, `photographed`: worn before a simulated camera, each
-        photo in a scene of its own (see `agns.data.camera.draw_scene`), of `benign` frames, and of
-        `bare` faces.
+        photo in a scene of its own (see `agns.data.simulation.camera.draw_scene`), of `benign`
+        frames, and of `bare` faces.
 
     Raises:
         ConfigError: The recogniser does not know the subject or the target.

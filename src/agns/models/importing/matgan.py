@@ -185,6 +185,6 @@ def _measure_generator(network: Generator) -> None:
 
 
 def _drawn() -> Tensor:
-    from agns.data.eyeglasses import draw_frames
+    from agns.data.simulation.drawn_frames import draw_frames
 
     return from_pixels(draw_frames(_FRAMES, seed=_SEED))

@@ -3,9 +3,19 @@
 import numpy as np
 from jaxtyping import Float
 
-from agns.data.portrait.brush import XS, YS, Layer, Outline, around, curve, mask, moved, paint
-from agns.data.portrait.person import Person
-from agns.data.portrait.pose import Pose
+from agns.data.simulation.portrait.brush import (
+    XS,
+    YS,
+    Layer,
+    Outline,
+    around,
+    curve,
+    mask,
+    moved,
+    paint,
+)
+from agns.data.simulation.portrait.person import Person
+from agns.data.simulation.portrait.pose import Pose
 
 
 def paint_beard(layer: Layer, light: Layer, person: Person, laid: Pose) -> None:

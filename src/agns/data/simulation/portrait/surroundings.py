@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image as PilImage
 from PIL import ImageDraw, ImageFilter
 
-from agns.data.portrait.brush import (
+from agns.data.simulation.portrait.brush import (
     MARGIN,
     SIDE,
     XS,
@@ -20,9 +20,9 @@ from agns.data.portrait.brush import (
     rgb,
     tint,
 )
-from agns.data.portrait.moment import Moment
-from agns.data.portrait.person import Person
-from agns.data.portrait.pose import Pose
+from agns.data.simulation.portrait.moment import Moment
+from agns.data.simulation.portrait.person import Person
+from agns.data.simulation.portrait.pose import Pose
 
 _COARSE = 32
 

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from agns.data.portrait.brush import (
+from agns.data.simulation.portrait.brush import (
     MARGIN,
     MIDDLE,
     SIDE,
@@ -23,9 +23,9 @@ from agns.data.portrait.brush import (
     spot,
     tint,
 )
-from agns.data.portrait.moment import Moment
-from agns.data.portrait.person import Person
-from agns.data.portrait.pose import Pose
+from agns.data.simulation.portrait.moment import Moment
+from agns.data.simulation.portrait.person import Person
+from agns.data.simulation.portrait.pose import Pose
 
 
 def lighting(person: Person, moment: Moment, laid: Pose) -> tuple[Layer, Plane]:

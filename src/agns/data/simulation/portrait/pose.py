@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from agns.data.portrait.brush import MIDDLE, Outline, curve, moved
-from agns.data.portrait.moment import Moment
-from agns.data.portrait.person import Person
+from agns.data.simulation.portrait.brush import MIDDLE, Outline, curve, moved
+from agns.data.simulation.portrait.moment import Moment
+from agns.data.simulation.portrait.person import Person
 
 # The canonical jaw, from the ear to the chin: half width and way down as shares of the whole,
 # depth in pixels, and what a square jaw and a broad chin add to the half width.

@@ -6,21 +6,21 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image as PilImage
 
-from agns.data.portrait.beard import paint_beard
-from agns.data.portrait.brush import MARGIN, SIDE, Layer, mask, paint, soften
-from agns.data.portrait.eyes import paint_brows, paint_eyes
-from agns.data.portrait.hair import (
+from agns.data.simulation.portrait.beard import paint_beard
+from agns.data.simulation.portrait.brush import MARGIN, SIDE, Layer, mask, paint, soften
+from agns.data.simulation.portrait.eyes import paint_brows, paint_eyes
+from agns.data.simulation.portrait.hair import (
     hair_cover,
     paint_hair,
     paint_hair_behind,
     shave,
 )
-from agns.data.portrait.moment import Moment, moment
-from agns.data.portrait.mouth import paint_lips, paint_mouth, paint_nostrils
-from agns.data.portrait.person import Person
-from agns.data.portrait.pose import TURN_CENTRE, Pose, pose, seen
-from agns.data.portrait.skin import complexion, hair_shadow, lighting
-from agns.data.portrait.surroundings import background, paint_body, paint_ears
+from agns.data.simulation.portrait.moment import Moment, moment
+from agns.data.simulation.portrait.mouth import paint_lips, paint_mouth, paint_nostrils
+from agns.data.simulation.portrait.person import Person
+from agns.data.simulation.portrait.pose import TURN_CENTRE, Pose, pose, seen
+from agns.data.simulation.portrait.skin import complexion, hair_shadow, lighting
+from agns.data.simulation.portrait.surroundings import background, paint_body, paint_ears
 from agns.types import CANVAS
 
 

@@ -9,9 +9,15 @@ import torch
 from agns.accessory.marks import marked_frame
 from agns.data.alignment import POSES, alignment
 from agns.data.cache import digest
-from agns.data.camera import Scene, align_photos, draw_scene, photograph, scene_homography
 from agns.data.faces import FaceSet
-from agns.data.photographs import write_sources
+from agns.data.known_photos import write_sources
+from agns.data.simulation.camera import (
+    Scene,
+    align_photos,
+    draw_scene,
+    photograph,
+    scene_homography,
+)
 from agns.data.twins import find_twins, were_seen
 from agns.errors import ConfigError, DataError
 from agns.geometry import transform_points, warp

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from agns.data.portrait.brush import (
+from agns.data.simulation.portrait.brush import (
     XS,
     YS,
     Layer,
@@ -19,9 +19,9 @@ from agns.data.portrait.brush import (
     rgb,
     tint,
 )
-from agns.data.portrait.moment import Moment
-from agns.data.portrait.person import Person
-from agns.data.portrait.pose import Pose
+from agns.data.simulation.portrait.moment import Moment
+from agns.data.simulation.portrait.person import Person
+from agns.data.simulation.portrait.pose import Pose
 
 _LASHES = rgb(26, 18, 18)
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from agns.accessory.frame import FRAME_SIZE
-from agns.data.fields import Colour, Colours, mix, noise, relief, step, wave
+from agns.data.simulation.fields import Colour, Colours, mix, noise, relief, step, wave
 
 Painter: TypeAlias = Callable[[np.random.Generator], Colours]
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agns.data.portrait.brush import Colour
+from agns.data.simulation.portrait.brush import Colour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from agns.data.portrait.brush import (
+from agns.data.simulation.portrait.brush import (
     XS,
     YS,
     Layer,
@@ -16,9 +16,9 @@ from agns.data.portrait.brush import (
     spot,
     tint,
 )
-from agns.data.portrait.moment import Moment
-from agns.data.portrait.person import Person
-from agns.data.portrait.pose import Pose
+from agns.data.simulation.portrait.moment import Moment
+from agns.data.simulation.portrait.person import Person
+from agns.data.simulation.portrait.pose import Pose
 
 
 def paint_lips(layer: Layer, person: Person, laid: Pose) -> None:

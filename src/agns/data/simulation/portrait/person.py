@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from jaxtyping import Float
 
-from agns.data.portrait.brush import Colour, rgb, smooth_noise
+from agns.data.simulation.portrait.brush import Colour, rgb, smooth_noise
 
 HairStyle: TypeAlias = Literal[
     "bald", "buzzed", "short", "receding", "fringe", "swept", "long", "wavy", "bob", "bun", "curly"

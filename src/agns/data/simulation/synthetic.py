@@ -13,8 +13,8 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from agns.data.faces import FaceSet, faces_from_pixels
-from agns.data.portrait.painter import paint_portrait
-from agns.data.portrait.person import Person, person
+from agns.data.simulation.portrait.painter import paint_portrait
+from agns.data.simulation.portrait.person import Person, person
 from agns.data.workers import each_in_order
 from agns.errors import ConfigError
 from agns.images import from_pixels, write_image
