@@ -182,7 +182,7 @@ def _go_on(
         _check_answer(asset, answer, at)
         received, started = 0, time.monotonic()
         with writing(part), part.open("ab" if at else "wb") as file:
-            for chunk in answer.iter_raw():
+            for chunk in answer.iter_bytes():
                 page = at == 0 and chunk.lstrip()[:5].lower() in (b"<!doc", b"<html")
                 if page or at + len(chunk) > asset.size:
                     part.unlink()

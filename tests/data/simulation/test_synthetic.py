@@ -10,9 +10,8 @@ from matplotlib.path import Path as Polygon
 from agns.data.alignment import POSES
 from agns.data.face_folder import load_faces
 from agns.data.simulation import synthetic
-from agns.data.simulation.portrait.moment import moment
 from agns.data.simulation.portrait.person import Person, person
-from agns.data.simulation.portrait.pose import pose, seen
+from agns.data.simulation.portrait.pose import moment, pose, seen
 from agns.data.simulation.synthetic import (
     SyntheticConfig,
     draw_faces,

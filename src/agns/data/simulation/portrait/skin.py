@@ -23,9 +23,8 @@ from agns.data.simulation.portrait.brush import (
     spot,
     tint,
 )
-from agns.data.simulation.portrait.moment import Moment
 from agns.data.simulation.portrait.person import Person
-from agns.data.simulation.portrait.pose import Pose
+from agns.data.simulation.portrait.pose import Moment, Pose
 
 
 def lighting(person: Person, moment: Moment, laid: Pose) -> tuple[Layer, Plane]:
