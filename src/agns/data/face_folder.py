@@ -1,4 +1,10 @@
-"""Which identities and photos of a face folder are taken."""
+"""A folder of faces becomes a `FaceSet`.
+
+A face folder holds one folder per identity with its pictures in it, `<root>/<Identity>/*.jpg`, or
+of another format; see `agns.data.listing`. Where an identity has an inner folder `aligned`, its
+pictures are taken in place of the raw ones. `photographs.json` beside them says what pictures are
+of; see `agns.data.known_photos`.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,9 +13,9 @@ from pathlib import Path
 
 import torch
 
-from agns.data.cache import cache_directory, content_key, digest, read_pictures, store_pictures
+from agns.data.cache import decoded_pictures, digest
 from agns.data.faces import FaceSet, composed, unknown_identity
-from agns.data.known_photos import read_sources
+from agns.data.known_photos import Sources, read_sources
 from agns.data.listing import READ, LeftOut, list_folder
 from agns.decoding import read_pixels
 from agns.errors import ConfigError, DataError
@@ -46,6 +52,11 @@ class FaceSelection:
     """Whether each identity's photos are to be split, which takes two of them. Otherwise one is
     enough, and identities without any are passed over."""
 
+    @property
+    def needed(self) -> int:
+        """Photos that an identity needs."""
+        return self.minimum_photos or (2 if self.to_split else 1)
+
     def __post_init__(self) -> None:
         for name in ("names", "exclude"):
             object.__setattr__(self, name, tuple(composed(one) for one in getattr(self, name)))
@@ -61,19 +72,8 @@ class FaceSelection:
             raise ConfigError(f"exclude_most must be at least 0, got {self.exclude_most}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FaceFolder:
-    """What a face folder holds."""
-
-    photos: dict[str, list[str]]
-    """The photos of each identity, as paths relative to the root, all sorted by name."""
-
-    left_out: tuple[LeftOut, ...]
-    """Everything else, sorted by name; see `agns.data.listing`."""
-
-
-def list_face_folder(root: Path) -> FaceFolder:
-    """The identities of a face folder, and what in it belongs to none.
+def list_identities(root: Path) -> dict[str, list[str]]:
+    """The photos of each identity, as paths relative to the root, all sorted by name.
 
     An identity is a folder with a picture in it, or in its inner folder `aligned`. Those that
     systems and programs keep, folders without pictures, pictures beside the identities' folders and
@@ -83,16 +83,30 @@ def list_face_folder(root: Path) -> FaceFolder:
         ConfigError: There is no such root.
         DataError: It holds no identity.
     """
+    return _identities(root)[0]
+
+
+def list_left_out(root: Path) -> tuple[LeftOut, ...]:
+    """What is left out of a face folder, or of one that holds pictures and no folders.
+
+    Raises:
+        ConfigError: There is no such folder.
+    """
+    listing = list_folder(root)
+    return _listed(root)[1] if listing.folders else listing.left_out
+
+
+def _identities(root: Path) -> tuple[dict[str, list[str]], tuple[LeftOut, ...]]:
+    """The photos of each identity, one at least, and what else lies there."""
     if not root.is_dir():
         raise ConfigError(f"there is no folder of faces {root}")
     photos, left_out = _listed(root)
     if not photos:
-        first = left_out[0] if left_out else None
-        others = "" if first is None else f" but {first.name} ({first.why})"
+        others = f" but {left_out[0].name} ({left_out[0].why})" if left_out else ""
         raise DataError(
             f"expected a folder of pictures for each identity in {root}, found none{others}"
         )
-    return FaceFolder(photos=photos, left_out=left_out)
+    return photos, left_out
 
 
 def _listed(root: Path) -> tuple[dict[str, list[str]], tuple[LeftOut, ...]]:
@@ -108,16 +122,16 @@ def _listed(root: Path) -> tuple[dict[str, list[str]], tuple[LeftOut, ...]]:
             LeftOut(f"{before}/{path.name}", "a folder within an identity's", folder=True)
             for path in inner.folders
         ]
-        if inner.pictures:
-            name = composed(folder.name)
-            if name in photos:
-                raise DataError(
-                    f"{root} holds two folders called {name!r}, which differ only in how its "
-                    "accents are encoded: put their photos in one"
-                )
-            photos[name] = [f"{before}/{path.name}" for path in inner.pictures]
-        else:
+        name = composed(folder.name)
+        if not inner.pictures:
             left_out.append(LeftOut(before, "a folder without pictures", folder=True))
+        elif name in photos:
+            raise DataError(
+                f"{root} holds two folders called {name!r}, which differ only in how its "
+                "accents are encoded: put their photos in one"
+            )
+        else:
+            photos[name] = [f"{before}/{path.name}" for path in inner.pictures]
     return dict(sorted(photos.items())), tuple(sorted(left_out))
 
 
@@ -127,61 +141,35 @@ def _source(folder: Path) -> Path:
     return aligned if aligned.is_dir() else folder
 
 
-def list_identities(root: Path) -> dict[str, list[str]]:
-    """The photos of each identity; see `list_face_folder`."""
-    return list_face_folder(root).photos
-
-
-def list_left_out(root: Path) -> tuple[LeftOut, ...]:
-    """What is left out of a face folder, or of one that holds pictures and no folders.
-
-    Raises:
-        ConfigError: There is no such folder.
-    """
-    listing = list_folder(root)
-    return _listed(root)[1] if listing.folders else listing.left_out
-
-
-def choose_folders(
+def _chosen(
     root: Path, folders: Mapping[str, list[str]], selection: FaceSelection
 ) -> dict[str, list[str]]:
-    """The folders that a selection takes, sorted by name.
-
-    Raises:
-        ConfigError: An identity is not there, or both taken and left out, or there are too few.
-        DataError: One has too few photos, or none has enough.
-    """
+    """The folders that a selection takes, sorted by name."""
     for name in (*selection.names, *selection.exclude):
         empty = name not in folders and _folder_of(root, name).is_dir()
         if empty and name in selection.names:
-            raise _too_few(_folder_of(root, name), 0, 2, selection)
+            raise _too_few(_folder_of(root, name), 0, selection)
         if name not in folders and not empty:
             raise unknown_identity(name, folders, str(root))
     left_out = {*selection.exclude, *_most(folders, selection.exclude_most)}
     if both := left_out & set(selection.names):
         raise ConfigError(f"{min(both)} is both to be taken and to be left out")
-    folders = {name: listed for name, listed in folders.items() if name not in left_out}
     filtered = selection.minimum_photos is not None or selection.identities is not None
-    needed = selection.minimum_photos or (2 if selection.to_split else 1)
     chosen: dict[str, list[str]] = {}
-    for name, listed in folders.items():
-        if selection.names and name not in selection.names:
-            continue
-        if len(listed) >= needed:
-            chosen[name] = listed
-        elif selection.names or not (filtered or (not listed and not selection.to_split)):
-            raise _too_few(_folder_of(root, name), len(listed), needed, selection)
+    for name in sorted(selection.names or folders.keys() - left_out):
+        if len(folders[name]) >= selection.needed:
+            chosen[name] = folders[name]
+        elif selection.names or not (filtered or (not folders[name] and not selection.to_split)):
+            raise _too_few(_folder_of(root, name), len(folders[name]), selection)
+    photos = f"{selection.needed} {'photo' if selection.needed == 1 else 'photos'}"
     if not chosen:
-        photos = "photo" if needed == 1 else "photos"
-        raise DataError(f"no identity in {root} has at least {needed} {photos}")
-    if selection.identities is None:
-        return chosen
-    if selection.identities > len(chosen):
+        raise DataError(f"no identity in {root} has at least {photos}")
+    wanted = len(chosen) if selection.identities is None else selection.identities
+    if wanted > len(chosen):
         raise ConfigError(
-            f"expected {selection.identities} identities with at least {needed} "
-            f"{'photo' if needed == 1 else 'photos'} in {root}, found {len(chosen)}"
+            f"expected {wanted} identities with at least {photos} in {root}, found {len(chosen)}"
         )
-    return {name: chosen[name] for name in sorted(_most(chosen, selection.identities))}
+    return {name: chosen[name] for name in sorted(_most(chosen, wanted))}
 
 
 def _folder_of(root: Path, identity: str) -> Path:
@@ -195,11 +183,12 @@ def _most(folders: Mapping[str, list[str]], count: int) -> list[str]:
     return sorted(folders, key=lambda name: (-len(folders[name]), name))[:count]
 
 
-def _too_few(folder: Path, found: int, needed: int, selection: FaceSelection) -> DataError:
+def _too_few(folder: Path, found: int, selection: FaceSelection) -> DataError:
     if found == 0:
         return DataError(
             f"expected pictures ({READ}) in {folder}, found none{list_folder(folder).others}"
         )
+    needed = selection.needed
     photos = "a single photo" if found == 1 else f"{found} photos"
     asker = "that a split needs" if selection.minimum_photos is None else "asked for"
     way_out = (
@@ -242,58 +231,41 @@ def load_faces(
             picture has another size than the canvas.
         UnreadableImage: A picture does not decode, and these are not to be skipped.
     """
-    found = list_face_folder(root)
-    folders = choose_folders(root, found.photos, selection)
-    photos = [photo for listed in folders.values() for photo in listed]
-    directory = cache_directory() if cache is None else cache
-    key = content_key(root, photos, center_crop=selection.center_crop)
-    decoded = read_pictures(directory, key)
-    # Decoding once more where an earlier run skipped pictures names the first of them.
-    if decoded is None or (decoded.skipped and not selection.skip_unreadable):
-        store_pictures(
-            directory,
-            key,
-            root,
-            photos,
-            center_crop=selection.center_crop,
-            skip_unreadable=selection.skip_unreadable,
-            workers=workers,
-            progress=progress,
-        )
-        decoded = read_pictures(directory, key)
-    else:
-        progress(len(photos), len(photos), {})
-    if decoded is None:
-        raise DataError(f"decoded pictures written to {directory} do not read back")
-    kept = Counter(composed(photo.split("/", 1)[0]) for photo in decoded.photos)
-    needed = selection.minimum_photos or (2 if selection.to_split else 1)
+    photos, left_out = _identities(root)
+    folders = _chosen(root, photos, selection)
+    decoded = decoded_pictures(
+        root,
+        [photo for listed in folders.values() for photo in listed],
+        center_crop=selection.center_crop,
+        skip_unreadable=selection.skip_unreadable,
+        cache=cache,
+        workers=workers,
+        progress=progress,
+    )
+    owners = [composed(photo.split("/", 1)[0]) for photo in decoded.photos]
+    kept = Counter(owners)
     for name, listed in folders.items():
-        if kept[name] < min(needed, len(listed)) and (selection.to_split or selection.names):
+        short = kept[name] < min(selection.needed, len(listed))
+        if short and (selection.to_split or selection.names):
             raise DataError(
                 f"{kept[name]} of the {len(listed)} pictures in {root / name} decode, "
-                f"but an identity needs at least {needed}"
+                f"but an identity needs at least {selection.needed}"
             )
     identities = tuple(name for name in folders if kept[name])
     places = {name: label for label, name in enumerate(identities)}
-    labels = [places[composed(photo.split("/", 1)[0])] for photo in decoded.photos]
-    cut = selection.center_crop is not None
-    sources = {
-        folder: read_sources(root / folder)
-        for folder in {photo.rpartition("/")[0] for photo in decoded.photos}
-    }
-    digests = [
-        sources[folder].digest_of(
-            name,
-            own,
-            whole=_whole(root / folder / name) if cut and sources[folder].by_name else None,
-        )
-        for (folder, _, name), own in zip(
-            (photo.rpartition("/") for photo in decoded.photos), decoded.digests, strict=True
-        )
-    ]
+    sources: dict[str, Sources] = {}
+    digests = []
+    for photo, own in zip(decoded.photos, decoded.digests, strict=True):
+        folder, _, name = photo.rpartition("/")
+        if folder not in sources:
+            sources[folder] = read_sources(root / folder)
+        cut = selection.center_crop is not None and sources[folder].by_name
+        # Files tell of a picture as it was written, of whatever size.
+        whole = digest(read_pixels(root / photo).transpose(2, 0, 1)) if cut else None
+        digests.append(sources[folder].digest_of(name, own, whole=whole))
     return FaceSet(
         pixels=decoded.pixels,
-        labels=torch.tensor(labels, dtype=torch.int64),
+        labels=torch.tensor([places[name] for name in owners], dtype=torch.int64),
         identities=identities,
         photos=tuple(map(composed, decoded.photos)),
         digests=tuple(digests),
@@ -303,13 +275,7 @@ def load_faces(
         without_photos=tuple(name for name in folders if not kept[name]),
         left_out=tuple(
             one
-            for one in found.left_out
-            if not selection.names
-            or composed(one.name.split("/")[0]) in map(composed, selection.names)
+            for one in left_out
+            if not selection.names or composed(one.name.split("/")[0]) in selection.names
         ),
     )
-
-
-def _whole(path: Path) -> str:
-    """The digest of a picture as it was written, of whatever size."""
-    return digest(read_pixels(path).transpose(2, 0, 1))

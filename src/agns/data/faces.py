@@ -1,10 +1,4 @@
-"""Identity folders to labelled faces.
-
-A face folder holds one folder per identity with its pictures in it, `<root>/<Identity>/*.jpg`, or
-of another format; see `agns.data.listing`. Where an identity has an inner folder `aligned`, its
-pictures are taken in place of the raw ones. `photographs.json` beside them says what pictures are
-of. `FaceSet.left_out` says what else lies there.
-"""
+"""Labelled faces in memory, and names of identities."""
 
 import difflib
 import unicodedata

@@ -1,13 +1,17 @@
-"""Photos known by their content: what pictures are of, and photos of a record found again."""
+"""Photos known by their content: what pictures are of, and photos of a record found again.
+
+Pictures of pictures, such as simulated photos of somebody's face, have digests of their own.
+Whoever was trained on one has seen the other, so `photographs.json` beside them names the digest of
+what each is of, and readers take that for the picture's own.
+"""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import torch
 
-from agns.data.cache import WORKERS, digest
+from agns.data.cache import digest, in_threads
 from agns.data.faces import FaceSet, composed
 from agns.errors import ConfigError, DataError
 from agns.storage import read_json, versions, write_json
@@ -111,8 +115,7 @@ class PhotoRow:
 
 def rows_of(faces: FaceSet) -> list[PhotoRow]:
     """A row for each photo, in the set's order."""
-    with ThreadPoolExecutor(WORKERS) as pool:
-        pictures = list(pool.map(digest, faces.pixels.numpy()))
+    pictures = in_threads(digest, faces.pixels.numpy())
     return [
         PhotoRow(photo=photo, identity=faces.identities[label], digest=own, picture=picture)
         for photo, label, own, picture in zip(

@@ -15,9 +15,8 @@ from agns.data.simulation.drawn_frames import (
     draw_frame,
     draw_frames,
     load_drawn_frames,
-    texture_of,
 )
-from agns.data.simulation.textures import Texture
+from agns.data.simulation.textures import Texture, chosen
 from agns.errors import ConfigError
 from agns.images import from_pixels
 from agns.storage import save_tensors
@@ -203,7 +202,8 @@ def test_no_two_frames_are_equal(drawn: Pixels) -> None:
 
 
 def test_frames_are_of_every_texture() -> None:
-    assert {texture_of(index) for index in range(300)} == set(get_args(Texture))
+    seeds = (np.random.SeedSequence([0, index]) for index in range(300))
+    assert {chosen(np.random.default_rng(seed)) for seed in seeds} == set(get_args(Texture))
 
 
 def test_frames_vary_more_from_one_to_another_than_within_one(drawn: Pixels) -> None:
@@ -246,7 +246,7 @@ def test_drawing_reports_its_progress() -> None:
 
 @pytest.mark.parametrize(
     "draw",
-    [lambda: draw_frame(-1), lambda: texture_of(0, seed=-1), lambda: draw_frames(-2)],
+    [lambda: draw_frame(-1), lambda: draw_frame(0, seed=-1), lambda: draw_frames(-2)],
 )
 def test_drawing_refuses_negative_numbers(draw: Callable[[], object]) -> None:
     with pytest.raises(ConfigError, match="must be at least 0"):

@@ -16,7 +16,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
+from jaxtyping import Float64
 from PIL import Image as PilImage
+from torch import Tensor
 from torch.nn import functional
 
 from agns.data.alignment import POSES, align
@@ -89,11 +91,10 @@ AXES: dict[str, tuple[float, ...]] = {
 
 
 def draw_scene(draws: torch.Generator, *, strength: float = 1.0) -> Scene:
-    """Draw a scene as a casual photo might have it.
+    """Draw a scene as a casual photo might have it; `strength` scales departures from plain ones.
 
-    Args:
-        draws: Source of the draw.
-        strength: Scales every departure from a plain photo, in [0, 1].
+    Raises:
+        ConfigError: The strength lies outside [0, 1].
     """
     if not 0 <= strength <= 1:
         raise ConfigError(f"strength must lie in [0, 1], got {strength}")
@@ -118,19 +119,16 @@ def scene_homography(scene: Scene) -> Homographies:
     The plane's points, at the canvas' scale about its middle, are turned in space (roll, then
     pitch, then yaw) and projected from `_DISTANCE`, which is the focal length too.
     """
-    yaw, pitch, roll = (math.radians(turn) for turn in (scene.yaw, scene.pitch, scene.roll))
-    cos, sin = math.cos, math.sin
-    rolled = torch.tensor(
-        [[cos(roll), -sin(roll), 0], [sin(roll), cos(roll), 0], [0, 0, 1]], dtype=torch.float64
-    )
-    pitched = torch.tensor(
-        [[1, 0, 0], [0, cos(pitch), -sin(pitch)], [0, sin(pitch), cos(pitch)]],
-        dtype=torch.float64,
-    )
-    yawed = torch.tensor(
-        [[cos(yaw), 0, -sin(yaw)], [0, 1, 0], [sin(yaw), 0, cos(yaw)]], dtype=torch.float64
-    )
-    turn = yawed @ pitched @ rolled
+
+    def turned(degrees: float, axis: int) -> Float64[Tensor, "3 3"]:
+        """By so many degrees about an axis, from the one after it towards the next."""
+        angle, (one, other) = math.radians(degrees), ((axis + 1) % 3, (axis + 2) % 3)
+        matrix = torch.eye(3, dtype=torch.float64)
+        matrix[one, one] = matrix[other, other] = math.cos(angle)
+        matrix[one, other], matrix[other, one] = -math.sin(angle), math.sin(angle)
+        return matrix
+
+    turn = turned(-scene.yaw, 1) @ turned(scene.pitch, 0) @ turned(scene.roll, 2)
     middle = (CANVAS - 1) / 2
     before = torch.tensor([[1, 0, -middle], [0, 1, -middle], [0, 0, 1]], dtype=torch.float64)
     # A point (x, y, 0) of the plane goes to f * (X, Y) / (Z + f).
@@ -142,12 +140,7 @@ def scene_homography(scene: Scene) -> Homographies:
 
 
 def photograph(worn: Images, scene: Scene, *, draws: torch.Generator) -> Images:
-    """Photograph faces, with what they wear.
-
-    Args:
-        worn: In [0, 1].
-        scene: How.
-        draws: Source of the sensor's noise.
+    """Photograph faces, with what they wear; `draws` is the source of the sensor's noise.
 
     Returns:
         As many photos of the canvas' size, in [0, 1], with JPEG's losses.
@@ -169,10 +162,6 @@ def align_photos(photos: Faces, scene: Scene) -> Faces:
     """Align photos of a scene by the canonical landmarks, which it moved.
 
     So a landmarker without error would align them.
-
-    Args:
-        photos: As `photograph` gives them.
-        scene: How they were taken.
     """
     landmarks = transform_points(POSES["canonical"].points, scene_homography(scene))
     return torch.stack([align(photo, landmarks) for photo in photos])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from agns.accessory.frame import FRAME_SIZE, frame_mask
 from agns.data.cache import cache_directory, writable
-from agns.data.simulation.textures import Texture, chosen, painted
+from agns.data.simulation.textures import chosen, painted
 from agns.data.workers import each_in_order
 from agns.errors import AgnsError, ConfigError
 from agns.storage import load_tensors, save_tensors
@@ -28,29 +28,8 @@ _BATCH = 120
 """Frames drawn between two reports."""
 
 
-def _begun(index: int, seed: int) -> tuple[np.random.Generator, Texture]:
-    """A frame's own generator, and the family it drew first."""
-    if index < 0 or seed < 0:
-        raise ConfigError(f"a frame's index and seed must be at least 0, got {index} and {seed}")
-    rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
-    return rng, chosen(rng)
-
-
-def texture_of(index: int, *, seed: int = 0) -> Texture:
-    """Name the family of textures that a drawn frame belongs to.
-
-    Raises:
-        ConfigError: The index or the seed is negative.
-    """
-    return _begun(index, seed)[1]
-
-
 def draw_frame(index: int, *, seed: int = 0) -> UInt8[np.ndarray, "64 176 3"]:
-    """Draw one frame of the set, the same for the same index and seed.
-
-    Args:
-        index: Which frame, at least 0.
-        seed: Which set, at least 0.
+    """Draw one frame of a set, the same for the same index and seed.
 
     Returns:
         RGB bytes, black off the silhouette.
@@ -58,8 +37,10 @@ def draw_frame(index: int, *, seed: int = 0) -> UInt8[np.ndarray, "64 176 3"]:
     Raises:
         ConfigError: The index or the seed is negative.
     """
-    rng, texture = _begun(index, seed)
-    return painted(texture, rng)
+    if index < 0 or seed < 0:
+        raise ConfigError(f"a frame's index and seed must be at least 0, got {index} and {seed}")
+    rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
+    return painted(chosen(rng), rng)
 
 
 def _draw_batch(seed: int, indices: range) -> UInt8[np.ndarray, "count 3 64 176"]:
@@ -82,8 +63,8 @@ def draw_frames(
         count: How many frames, at least 0.
         start: Index of the first.
         seed: Which set, at least 0.
-        workers: Processes to draw in; with 0 or 1 this process draws. The result is the same.
-            Processes are spawned, so a script must call this below `if __name__ == "__main__"`.
+        workers: Processes to draw in; with 0 or 1 this process draws, to the same result. They are
+            spawned, so a script must call this below `if __name__ == "__main__"`.
         progress: Told the frames drawn, some hundred at a time.
 
     Returns:
@@ -110,12 +91,7 @@ def draw_frames(
 
 
 class DrawnFrames:
-    """The drawn set, of which each frame is drawn when it is first asked for.
-
-    Args:
-        count: How many frames it has.
-        seed: Which set, at least 0.
-    """
+    """A drawn set of `count` frames, each of which is drawn when it is first asked for."""
 
     def __init__(self, count: int = EYEGLASS_COUNT, *, seed: int = 0) -> None:
         self._count, self._seed = count, seed
@@ -144,17 +120,7 @@ def load_drawn_frames(
     workers: int = 0,
     progress: Progress = silent,
 ) -> Pixels:
-    """The first frames of a drawn set, from the cache where it holds them.
-
-    Args:
-        count: How many frames, at least 1.
-        seed: Which set, at least 0.
-        cache: Where drawn frames are kept; see `cache_directory` for the default.
-        workers: As `draw_frames` takes it.
-        progress: Told the frames drawn; not called when they are read.
-
-    Returns:
-        (count, 3, 64, 176) RGB bytes, black off the silhouette.
+    """What `draw_frames` draws, from the cache where it holds them; reading is not reported.
 
     Raises:
         ConfigError: A negative seed, or a cache that cannot be written to.
@@ -182,14 +148,10 @@ def _read(directory: Path, name: str, count: int, pixels: int) -> Tensor | None:
 
     None where there is no such set that can be used.
     """
-    sizes = {
-        int(path.stem.rpartition("-")[2]): path
-        for path in directory.glob(f"{name}-*.safetensors")
-        if path.stem.rpartition("-")[2].isdecimal()
-    }
-    for size in sorted(size for size in sizes if size >= count):
+    sizes = [path.stem.rpartition("-")[2] for path in directory.glob(f"{name}-*.safetensors")]
+    for size in sorted(int(size) for size in sizes if size.isdecimal() and int(size) >= count):
         try:
-            worn = load_tensors(sizes[size])[0]["worn"]
+            worn = load_tensors(directory / f"{name}-{size}.safetensors")[0]["worn"]
         except (AgnsError, KeyError):
             continue
         if tuple(worn.shape) == (size, 3, pixels) and worn.dtype == torch.uint8:
