@@ -23,12 +23,13 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check
 # Modules are compiled when they are first imported: most of those that come along never are.
 INSTALL := $(PIP) install --no-compile -c constraints.txt $(PIP_FLAGS)
 
-.PHONY: help demo test clean
+.PHONY: help demo test docs clean
 
 help:
 	@echo "make demo    install agns into .venv and run the demonstration"
 	@echo "make test    install agns with its development tools and run scripts/check"
-	@echo "make clean   remove .venv"
+	@echo "make docs    install the documentation's tools and build it into site/"
+	@echo "make clean   remove .venv and site"
 
 demo: .venv/installed
 	.venv/bin/agns demo all
@@ -36,8 +37,12 @@ demo: .venv/installed
 test: .venv/installed-dev
 	scripts/check
 
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+	@echo "Open site/index.html in a browser; for the search: .venv/bin/mkdocs serve"
+
 clean:
-	rm -rf .venv
+	rm -rf .venv site
 
 # .venv/unfinished stands while pip writes: an install that was killed can leave a package that
 # looks complete and is not, so that such an environment is built anew.
@@ -80,4 +85,10 @@ COMPILE_TORCH := .venv/bin/python -m compileall -q .venv/lib/python3*/site-packa
 	$(prepare)
 	$(install_torch)
 	$(COMPILE_TORCH) >/dev/null 2>&1 & $(INSTALL) -e ".[dev]"
+	@rm .venv/unfinished && touch .venv/installed $@
+
+.venv/installed-docs: pyproject.toml constraints.txt
+	$(prepare)
+	$(install_torch)
+	$(INSTALL) -e ".[docs]"
 	@rm .venv/unfinished && touch .venv/installed $@

@@ -21,21 +21,21 @@ from torch import Tensor
 
 from agns.accessory.frame import frame_mask
 from agns.attack.agn import AGN
-from agns.attack.methods import METHODS, Method
-from agns.attack.pixels import PixelConfig, attack_with_pixels
-from agns.cli.attack import open_apparatus
+from agns.attack.attack import Attack
+from agns.attack.methods import METHODS
+from agns.attack.pixels import FreePixels
 from agns.cli.console import bar, prepare
-from agns.cli.face_options import FaceOptions, open_faces
-from agns.cli.options import open_victim, recorded_crop
+from agns.cli.face_options import FaceOptions, open_faces, open_glasses
 from agns.data.faces import FaceSet
 from agns.errors import AttackError
-from agns.evaluation.apparatus import Apparatus
+from agns.evaluation.attack_setup import AttackSetup
+from agns.evaluation.attack_spec import AttackSpec, build_goal
 from agns.evaluation.controls import logits_wearing
-from agns.evaluation.experiment import Experiment, build_goal
 from agns.evaluation.figures import draw_tradeoff
 from agns.evaluation.metrics import measure_success
-from agns.evaluation.trial import run_experiment
+from agns.evaluation.prepared_attack import run_attack
 from agns.images import read_image, tile, write_image
+from agns.loading import load_setup, load_victim, recorded_crop
 from agns.storage import read_json, versions, write_json
 
 SUMMARY_HEAD = """\
@@ -46,10 +46,10 @@ median iterations | D score | of benign | in the middle 90 % | variation | neare
 
 
 def run_all(
-    apparatus: Apparatus,
+    setup: AttackSetup,
     faces: FaceSet,
     goal: str,
-    method: Method,
+    method: Attack,
     out: Path,
     *,
     seed: int,
@@ -57,13 +57,13 @@ def run_all(
     craft: int,
     subjects: int,
 ) -> list[Mapping[str, object]]:
-    identities = apparatus.recognizer.identities
+    identities = setup.recognizer.identities
     results = []
     for place, subject in enumerate(identities[:subjects]):
         target = identities[(place + 1) % len(identities)]
         folder = out / subject
         if not (folder / "result.json").is_file():
-            experiment = Experiment(
+            experiment = AttackSpec(
                 goal=goal,
                 subject=subject,
                 target=None if goal == "dodge" else target,
@@ -73,7 +73,7 @@ def run_all(
             )
             with bar(f"{out.name} {goal} {subject}") as progress:
                 try:
-                    run_experiment(apparatus, faces, experiment, method, folder, progress=progress)
+                    run_attack(setup, faces, experiment, method, folder, progress=progress)
                 except AttackError as error:
                     print(f"{subject}: {error}")
                     continue
@@ -146,22 +146,22 @@ LIMIT_HEAD = """\
 """
 
 
-def limit_row(apparatus: Apparatus, faces: FaceSet, setting: str, result: Mapping[str, Any]) -> str:
+def limit_row(setup: AttackSetup, faces: FaceSet, setting: str, result: Mapping[str, Any]) -> str:
     """What a frame comes to whose pixels are optimised for an attack's own craft photos."""
     r = result
-    experiment = Experiment(
+    experiment = AttackSpec(
         goal=r["goal"], subject=r["subject"], target=r["target"], seed=r["seed"]
     )
-    goal = build_goal(experiment, apparatus.recognizer)
+    goal = build_goal(experiment, setup.recognizer)
     places = {name: place for place, name in enumerate(faces.photos)}
     craft, held_out = (
         faces.faces(torch.tensor([places[name] for name in r["photos"][side]]))
         for side in ("craft", "held_out")
     )
     with bar(f"pixels {r['goal']} {r['subject']}") as progress:
-        found = attack_with_pixels(apparatus.victim, craft, goal, PixelConfig(), progress=progress)
+        found = FreePixels().run(setup.victim, craft, goal, progress=progress)
     best = found.frames[:1]
-    success = measure_success(goal, logits_wearing(apparatus.victim, held_out, best))
+    success = measure_success(goal, logits_wearing(setup.victim, held_out, best))
     assert success.success_rate is not None
     return (
         f"| {r['goal']} | {setting} | {r['subject']} | {r['target'] or '-'} | {r['stop_value']} "
@@ -187,21 +187,18 @@ def as_row(goal: str, setting: str, summary: Mapping[str, object]) -> str:
     )
 
 
-def settings_of(given: argparse.Namespace) -> list[tuple[str, str, Method]]:
+def settings_of(given: argparse.Namespace) -> list[tuple[str, str, Attack]]:
     """What is to be compared: in words, as part of a folder's name, and as settings."""
-    chosen: list[tuple[str, str, Method]] = []
+    chosen: list[tuple[str, str, Attack]] = []
     for method in given.methods:
         if method != "agn":
-            usual = METHODS[method]
-            seeded = hasattr(usual, "seed")
-            own = dataclasses.replace(usual, seed=given.seed) if seeded else usual
-            chosen.append((method, method, own))
+            chosen.append((method, method, METHODS[method]))
             continue
         chosen += [
             (
                 f"kappa {kappa:g}, {objective}",
                 f"{objective}-{kappa:g}",
-                AGN(kappa=kappa, objective=objective, seed=given.seed),
+                AGN(kappa=kappa, objective=objective),
             )
             for objective in given.objectives
             for kappa in given.kappas
@@ -231,18 +228,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     prepare()
-    apparatus = open_apparatus(
-        open_victim(given.recognizer),
-        given.generator,
-        given.discriminator,
-        None,
-        count=given.frames,
+    setup = load_setup(
+        load_victim(given.recognizer),
+        open_glasses(None, count=given.frames),
+        generator=given.generator,
+        discriminator=given.discriminator,
     )
     faces = open_faces(
         FaceOptions(
             root=given.faces,
-            names=apparatus.recognizer.identities,
-            center_crop=recorded_crop(apparatus.metadata),
+            names=setup.recognizer.identities,
+            center_crop=recorded_crop(setup.metadata),
         )
     )
     summaries: dict[str, dict[str, object]] = {}
@@ -252,9 +248,9 @@ def main() -> None:
         for setting, name, method in settings_of(given):
             out = given.out / f"{goal}-{name}"
             results = run_all(
-                apparatus, faces, goal, method, out,
+                setup, faces, goal, method, out,
                 seed=given.seed, control_frames=given.control_frames, craft=given.craft,
-                subjects=given.subjects or len(apparatus.recognizer.identities),
+                subjects=given.subjects or len(setup.recognizer.identities),
             )  # fmt: skip
             summary = summarise(results)
             summaries[f"{goal}, {setting}"] = {"settings": dataclasses.asdict(method), **summary}
@@ -267,14 +263,14 @@ def main() -> None:
             subject_lines += [as_subject_row(setting, result) for result in results]
             if given.limits:
                 short = [r for r in results if not r["reached_stop_value"]]
-                limit_lines += [limit_row(apparatus, faces, setting, r) for r in short]
+                limit_lines += [limit_row(setup, faces, setting, r) for r in short]
             frames = [
                 on_white(read_image(path))
-                for identity in apparatus.recognizer.identities
+                for identity in setup.recognizer.identities
                 if (path := out / identity / "frame.png").is_file()
             ]
             write_image(given.out / f"{out.name}.png", tile(torch.stack(frames), columns=5))
-    score = apparatus.scale.ranges["discriminator_score"]
+    score = setup.scale.ranges["discriminator_score"]
     for name, points in curves.items():
         if len(points) > 1:
             draw_tradeoff(given.out / f"tradeoff-{name}.png", points, (score.low, score.high))

@@ -17,17 +17,16 @@ from typing import Any
 import torch
 
 from agns.attack.agn import PHYSICAL
-from agns.cli.attack import open_apparatus
 from agns.cli.console import bar, prepare
-from agns.cli.face_options import FaceOptions, open_faces
-from agns.cli.options import open_victim, recorded_crop
+from agns.cli.face_options import FaceOptions, open_faces, open_glasses
 from agns.data.faces import FaceSet
 from agns.data.marked_photos import load_marked_photos
 from agns.data.simulation.wearer import write_wearer
 from agns.errors import AttackError
-from agns.evaluation.apparatus import Apparatus
-from agns.evaluation.experiment import Experiment
-from agns.evaluation.trial import run_experiment
+from agns.evaluation.attack_setup import AttackSetup
+from agns.evaluation.attack_spec import AttackSpec
+from agns.evaluation.prepared_attack import run_attack
+from agns.loading import load_setup, load_victim, recorded_crop
 from agns.storage import read_json
 
 HEAD = """\
@@ -38,25 +37,25 @@ HEAD = """\
 """
 
 
-def photograph(apparatus: Apparatus, faces: FaceSet, subject: str, out: Path, most: int) -> None:
+def photograph(setup: AttackSetup, faces: FaceSet, subject: str, out: Path, most: int) -> None:
     """Write a subject's marked photos, unless they are there."""
     if (out / "photographs.json").is_file():
         return
     write_wearer(
-        out, faces, subject, seen=apparatus.photos_seen, most=most,
+        out, faces, subject, seen=setup.photos_seen, most=most,
         draws=torch.Generator().manual_seed(0),
     )  # fmt: skip
 
 
 def run(
-    apparatus: Apparatus, photos: Path, subject: str, target: str | None, out: Path
+    setup: AttackSetup, photos: Path, subject: str, target: str | None, out: Path
 ) -> Mapping[str, Any] | None:
     """One physical attack's result, from an earlier run if there is one."""
     if not (out / "result.json").is_file():
         marked = load_marked_photos(photos, subject, skip_unmarked=True)
         for sentence in marked.skipped:
             print(sentence)
-        experiment = Experiment(
+        experiment = AttackSpec(
             goal="dodge" if target is None else "impersonate",
             subject=subject,
             target=target,
@@ -64,8 +63,8 @@ def run(
         )
         with bar(f"{subject} {target or 'dodges'}") as progress:
             try:
-                run_experiment(
-                    apparatus, marked.faces, experiment, PHYSICAL, out,
+                run_attack(
+                    setup, marked.faces, experiment, PHYSICAL, out,
                     placement=marked.placement, progress=progress,
                 )  # fmt: skip
             except AttackError as error:
@@ -100,12 +99,10 @@ def main() -> None:
     parser.add_argument("--frames", type=int, help="drawn frames: fewer end hopeless attacks early")
     given = parser.parse_args()
     prepare()
-    apparatus = open_apparatus(open_victim(given.recognizer), None, None, None, count=given.frames)
-    identities = apparatus.recognizer.identities
+    setup = load_setup(load_victim(given.recognizer), open_glasses(None, count=given.frames))
+    identities = setup.recognizer.identities
     faces = open_faces(
-        FaceOptions(
-            root=given.faces, names=identities, center_crop=recorded_crop(apparatus.metadata)
-        )
+        FaceOptions(root=given.faces, names=identities, center_crop=recorded_crop(setup.metadata))
     )
     chosen = identities[: given.subjects]
     rows = [HEAD]
@@ -119,13 +116,13 @@ def main() -> None:
     if given.photos is not None:
         for target in chosen:
             out = given.out / f"real-as-{target}"
-            add("real", run(apparatus, given.photos, "Somebody_Unknown", target, out))
+            add("real", run(setup, given.photos, "Somebody_Unknown", target, out))
     for place, subject in enumerate(chosen):
         photos = given.out / "photos" / subject
-        photograph(apparatus, faces, subject, photos, given.most)
+        photograph(setup, faces, subject, photos, given.most)
         for target in (None, identities[(place + 1) % len(identities)]):
             out = given.out / f"{subject}-{target or 'dodges'}"
-            add("simulated", run(apparatus, photos, subject, target, out))
+            add("simulated", run(setup, photos, subject, target, out))
 
 
 if __name__ == "__main__":

@@ -26,16 +26,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from agns.accessory.frame import place, silhouette
 from agns.accessory.placement import FIXED
 from agns.accessory.wear import wear
-from agns.attack.agn import AGN, attack_with_agn
+from agns.attack.agn import AGN
 from agns.attack.goals import Dodge
-from agns.attack.gradients import add_smoothing, join_gradients, keep_in_range
+from agns.attack.gradients import add_tv_gradient, join_gradients, keep_in_range
 from agns.attack.search import search_frames
-from agns.attack.steps import teach_discriminator
+from agns.attack.steps import train_discriminator
 from agns.models.cross_channel import CrossChannelNorm
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
+from agns.models.layout import device_of, lay_channels_last
 from agns.models.recognizer import Recognizer, build_recognizer
 from agns.models.victim import freeze
-from agns.models.weights import device_of, lay_channels_last
 from agns.storage import versions, write_json
 from agns.training.precision import choose_device, set_up_process
 
@@ -114,8 +114,8 @@ def attack_gradient(victim: Recognizer, batch: int, half: bool) -> Callable[[], 
             logits = victim(wear(faces, place(leaf), mask))
         (gradient,) = torch.autograd.grad(goal.loss(logits, "logits").sum(), leaf)
         joined = join_gradients(gradient, gradient, config.kappa, config.joined_length)
-        joined = add_smoothing(joined, frames, 0.05, config.smoothness)
-        return keep_in_range(joined, frames, config.headroom)
+        joined = add_tv_gradient(joined, frames, 0.05, config.tv_weight)
+        return keep_in_range(joined, frames, config.saturation_margin)
 
     return step
 
@@ -163,7 +163,7 @@ def check(victim: Recognizer, half: bool) -> Callable[[], object]:
         draws = torch.Generator().manual_seed(1)
         with autocast(victim, half):
             return search_frames(
-                generator, victim, faces, goal, count=32, placement=FIXED, draws=draws
+                generator, victim, faces, goal, count=32, placement=FIXED, rng=draws
             )
 
     return step
@@ -181,8 +181,8 @@ def iterations(victim: Recognizer, precision: str) -> Callable[[], object]:
     config = AGN(precision=precision, check_every=ITERATIONS)
 
     def step() -> None:
-        attack_with_agn(
-            generator.eval(), discriminator.eval(), victim, faces, glasses, goal, config
+        config.run(
+            victim, faces, goal, frames=glasses, nets=(generator.eval(), discriminator.eval())
         )
 
     return step
@@ -206,15 +206,16 @@ def judge(device: torch.device, half: bool) -> Callable[[], object]:
     """The discriminator's part of an attack step in which it learns: it, and the verdicts."""
     _, discriminator = gan(device)
     lay_channels_last(discriminator).eval()
-    config = AGN(lead=0, precision="bf16" if half else "fp32")
+    config = AGN(min_fake_score=0, precision="bf16" if half else "fp32")
     optimizer = torch.optim.Adam(discriminator.parameters(), 2e-5, fused=True)
     real, drawn = torch.rand(2, 16, 3, 64, 176)
     leaf = drawn.requires_grad_()
 
     def step() -> None:
-        teach_discriminator(
+        train_discriminator(
             discriminator, optimizer, real, leaf,
-            smoothing=config.smoothing, lead=config.lead, precision=config.precision,
+            label_smoothing=config.label_smoothing, min_fake_score=config.min_fake_score,
+            precision=config.precision,
         )  # fmt: skip
         with autocast(discriminator, half):
             verdicts = discriminator(leaf).float()

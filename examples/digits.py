@@ -25,13 +25,13 @@ from agns.errors import AgnsError, ConfigError
 from agns.evaluation.metrics import wilson_interval
 from agns.images import tile, write_image
 from agns.models.dcgan import LATENT, MinibatchDiscrimination, sample_latents
-from agns.models.weights import draw_gan_weights, draw_weights
+from agns.models.initialization import draw_gan_weights, draw_weights
 from agns.storage import versions, write_json
 from digit_pictures import Digits, read_mnist, read_small_digits
 
 ATTACK = AGN(
-    kappa=0.9, joined_length="shorter", batch=32, lead=0, headroom=0, precision="fp32",
-    generator_rate=2e-4, discriminator_rate=5e-4,
+    kappa=0.9, joined_length="shorter", batch=32, min_fake_score=0, saturation_margin=0,
+    precision="fp32", generator_rate=2e-4, discriminator_rate=5e-4,
 )  # fmt: skip
 PRETRAINING = replace(ATTACK, kappa=1, generator_rate=5e-4, discriminator_rate=3e-4)
 JUDGES = ("network", "neighbours")

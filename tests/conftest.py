@@ -15,9 +15,11 @@ from jaxtyping import install_import_hook
 TYPE_CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
 install_import_hook("agns", TYPE_CHECKER)
 
+# In the background of a shell, and under nohup; tests end commands as at a terminal.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # In the background of a shell; tests press Ctrl-C as at a terminal.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The workers share the cores among themselves.

@@ -69,12 +69,12 @@ def test_a_network_of_ones_own_is_attacked_scored_and_saved(
     )
     assert result.goal == agns.Dodge(names[0], stop=NEVER)
     assert result.iterations == 2
-    score = agns.evaluate(result, victim, held_out, frames=frames, nets=nets, control_count=2)
+    score = agns.evaluate(result, victim, held_out, frames=frames, nets=nets, control_frames=2)
     assert score.held_out.images == 2
     assert set(score.controls) == {"benign", "untrained_generator", "noise"}
     assert any("Only 2 held-out photos" in warning for warning in score.warnings)
     score.save(tmp_path / "out")
-    told = read_json(tmp_path / "out" / "score.json")
+    told = read_json(tmp_path / "out" / "result.json")
     assert told["held_out"]["success_rate"] == score.held_out.success_rate
     assert (tmp_path / "out" / "frame.png").is_file()
 
@@ -84,14 +84,16 @@ def test_faces_may_be_a_tensor_and_people_classes(nets: Nets, generator: torch.G
     faces = torch.rand(3, 3, 224, 224, generator=generator)
     result = agns.PGD(steps=1).run(victim, faces, agns.Impersonate("Bob", stop=0.999999))
     assert result.goal == agns.Impersonate("Bob", stop=0.999999)
-    score = agns.evaluate(result, victim, faces, frames=draw_frames(32), nets=nets, control_count=1)
+    score = agns.evaluate(
+        result, victim, faces, frames=draw_frames(32), nets=nets, control_frames=1
+    )
     assert score.held_out.recognized.images == 0
     with pytest.raises(ConfigError, match="did you mean Bob"):
         agns.PGD().run(victim, faces, agns.Dodge("bob"))
     with pytest.raises(ConfigError, match="classes from 0 to 1, got 2"):
         agns.PGD().run(victim, faces, agns.Dodge(2))
     with pytest.raises(ConfigError, match="no victim has said which class"):
-        agns.Dodge("Ann").watched(victim(faces))
+        agns.Dodge("Ann").class_probability(victim(faces))
     with pytest.raises(AttackError, match="at least one photo"):
         agns.evaluate(result, victim, faces[:0])
 
@@ -114,7 +116,7 @@ def test_photos_that_the_victim_was_trained_on_are_told(folder: Path, tmp_path: 
     )  # fmt: skip
     made, judge = build_gan(generator=torch.Generator().manual_seed(0))
     score = agns.evaluate(
-        result, victim, ann, frames=draw_frames(32), control_count=1,
+        result, victim, ann, frames=draw_frames(32), control_frames=1,
         nets=(made.eval(), judge.eval()),
     )  # fmt: skip
     assert "was trained on 3 of the 4 photos" in score.warnings[0]
@@ -138,7 +140,7 @@ class Own:
         return 20 * faces.mean((2, 3))[:, :2]
 
 faces = torch.full((2, 3, 224, 224), 0.5)
-result = agns.AGN(batch=2, samples=2, passes=1, precision="fp32").run(
+result = agns.AGN(batch=2, samples=2, epochs=1, precision="fp32").run(
     Own(), faces, agns.Dodge("Ann", stop=0.9), seed=0
 )
 print(result.met, result.iterations)
@@ -183,7 +185,7 @@ def test_another_victims_classes_may_stand_in_another_order(nets: Nets) -> None:
     faces, frames = torch.full((2, 3, 224, 224), 0.5), draw_frames(32)
     made = agns.PGD(steps=1).run(Plain(("Ann", "Bob")), faces, agns.Dodge(0))
     other = Plain(("Bob", "Ann"), sign=-1)
-    score = agns.evaluate(made, other, faces, frames=frames, nets=nets, control_count=1)
+    score = agns.evaluate(made, other, faces, frames=frames, nets=nets, control_frames=1)
     assert score.held_out.success_rate == 0
 
 
@@ -193,7 +195,7 @@ def test_scoring_leaves_nets_alone_and_refuses_what_is_no_face_or_no_logit(
     nets = build_gan(generator=generator)
     before = [value.clone() for net in nets for value in net.state_dict().values()]
     faces, frames = torch.full((2, 3, 224, 224), 0.5), draw_frames(32)
-    given = {"frames": frames, "nets": nets, "control_count": 1}
+    given = {"frames": frames, "nets": nets, "control_frames": 1}
     score = agns.evaluate(told(agns.Dodge("Ann")), Plain(("Ann", "Bob")), faces, **given)
     after = [value for net in nets for value in net.state_dict().values()]
     assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))

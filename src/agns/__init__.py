@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agns.attack.agn import AGN
-    from agns.attack.attack import Attack
-    from agns.attack.descent import CCS16, PGD
+    from agns.attack.attack import Attack, FrameAttack
     from agns.attack.goals import Dodge, Impersonate
+    from agns.attack.pixel_descent import CCS16, PGD
     from agns.attack.result import AttackResult
     from agns.data.faces import FaceSet
     from agns.errors import AgnsError
-    from agns.evaluation.evaluate import AttackScore, evaluate
+    from agns.evaluation.evaluate import evaluate
+    from agns.evaluation.score import AttackScore
     from agns.loading import load, load_faces
     from agns.models.recognizer import Recognizer
     from agns.models.victim import Classifier, Victim
@@ -26,13 +27,14 @@ _ROOMS = {
     "AgnsError": "errors",
     "Attack": "attack.attack",
     "AttackResult": "attack.result",
-    "AttackScore": "evaluation.evaluate",
-    "CCS16": "attack.descent",
+    "AttackScore": "evaluation.score",
+    "CCS16": "attack.pixel_descent",
     "Classifier": "models.victim",
     "Dodge": "attack.goals",
     "FaceSet": "data.faces",
+    "FrameAttack": "attack.attack",
     "Impersonate": "attack.goals",
-    "PGD": "attack.descent",
+    "PGD": "attack.pixel_descent",
     "Recognizer": "models.recognizer",
     "Victim": "models.victim",
     "evaluate": "evaluation.evaluate",
@@ -52,6 +54,7 @@ __all__ = [
     "Classifier",
     "Dodge",
     "FaceSet",
+    "FrameAttack",
     "Impersonate",
     "Recognizer",
     "Victim",

@@ -1,17 +1,34 @@
-"""From names and paths to victims and faces."""
+"""From names and paths to victims, faces and nets: what the command line and campaigns share."""
 
+import traceback
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from agns.data.face_folder import FaceSelection
-from agns.data.face_folder import load_faces as read_faces
-from agns.data.faces import FaceSet
-from agns.models.recognizer import Recognizer, load_recognizer
-from agns.models.sharing import locate_weights
-from agns.models.shipped import shipped_weights
-from agns.types import Progress, silent
+from agns.errors import AgnsError, ConfigError
+from agns.object_reference import load_object, names_code
+
+if TYPE_CHECKING:
+    import torch
+
+    from agns.data.faces import FaceSet
+    from agns.evaluation.attack_setup import AttackSetup
+    from agns.models.recognizer import Recognizer
+    from agns.models.victim import Victim
+    from agns.types import Glasses, Progress
 
 
-def load(source: Path | str | None = None) -> Recognizer:
+class LoadedVictim(NamedTuple):
+    """A victim, and what is known of it."""
+
+    recognizer: "Victim"
+    name: str
+    """Where it comes from."""
+    metadata: Mapping[str, object]
+    """What its file says beside the weights."""
+
+
+def load(source: Path | str | None = None) -> "Recognizer":
     """Load a recogniser.
 
     Args:
@@ -25,9 +42,149 @@ def load(source: Path | str | None = None) -> Recognizer:
         ConfigError: There is none of these, or the repository is not open.
         WeightsError: It holds no recogniser that agns can read, or the download failed.
     """
-    if source is None:
-        return load_recognizer(shipped_weights("of10_synthetic"))[0]
-    return load_recognizer(locate_weights(Path(source)))[0]
+    from agns.models.recognizer import Recognizer
+
+    return Recognizer.read(_weights(source))
+
+
+def load_victim(
+    source: Path | str | None, device: str = "cpu", *, defence: str | None = None
+) -> LoadedVictim:
+    """Load what is to be attacked.
+
+    Args:
+        source: As for `load`; or `package.module:function` that makes a `Victim`.
+        device: Where it runs: `cpu`, `cuda`, `cuda:1`; `auto` takes a GPU where there is one.
+        defence: `package.module:Name` of what is called with the victim, and gives the victim that
+            is attacked in its place.
+
+    Raises:
+        ConfigError: There is no such device, module or name, or it makes no victim.
+        WeightsError: The file cannot be read.
+    """
+    import torch
+
+    from agns.models.recognizer import Recognizer
+    from agns.training.precision import choose_device
+
+    place = choose_device(device)
+    if place.type == "cuda":
+        # Convolutions would round to ten bits: figures are to differ in their last digits alone.
+        torch.backends.cudnn.allow_tf32 = False
+    victim: Victim
+    if names_code(source):
+        victim = _made_victim(str(source), place)
+        name, metadata = str(source), getattr(victim, "record", {})
+    else:
+        path = _weights(source)
+        recognizer = Recognizer.read(path)
+        victim, name = recognizer.to(place), path.name if source is None else str(source)
+        metadata = recognizer.record
+    if defence is not None:
+        victim = _made_victim(defence, place, victim)
+        name = f"{name} behind {defence}"
+    return LoadedVictim(victim, name, metadata)
+
+
+def _weights(source: Path | str | None) -> Path:
+    from agns.models.sharing import locate_weights
+    from agns.models.shipped import shipped_weights
+
+    return shipped_weights("of10_synthetic") if source is None else locate_weights(Path(source))
+
+
+def _made_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Victim":
+    """What the user's own function or class makes, on a device."""
+    from torch import nn
+
+    from agns.models.victim import Victim
+
+    make = load_object(reference)
+    if not callable(make):
+        raise ConfigError(f"{reference} should be a function or a class that makes a victim")
+    try:
+        made = make(*inner)
+    except AgnsError:
+        raise
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConfigError(
+            f"{reference} failed with {type(error).__name__}: {error} ({where.filename}, line "
+            f"{where.lineno})"
+        ) from error
+    if not isinstance(made, Victim):
+        raise ConfigError(
+            f"{reference} should make a victim, with identities and logits for faces, and made a "
+            f"{type(made).__name__}"
+        )
+    # Casts lose that a module is a victim too.
+    moved: object = made.to(place) if isinstance(made, nn.Module) else made
+    assert isinstance(moved, Victim)
+    return moved
+
+
+def attacked_crop(victim: LoadedVictim, told: int | None) -> int | None:
+    """The central square that an attack's photos are cut to.
+
+    Raises:
+        ConfigError: It is not that of the photos that the victim was trained on, whose digests
+            would then be unknown.
+    """
+    from agns.models.record import photos_seen
+
+    recorded = recorded_crop(victim.metadata)
+    if told not in (None, recorded) and photos_seen(victim.metadata):
+        raise ConfigError(
+            f"{victim.name} was trained on photos cut to {recorded or 'nothing'}: of photos cut to "
+            f"{told} nobody could tell which it has seen, so leave out --center-crop"
+        )
+    return recorded if told is None else told
+
+
+def recorded_crop(metadata: Mapping[str, object]) -> int | None:
+    """The central square that a recogniser's training photos were cut to, if its file tells."""
+    crop = metadata.get("center_crop")
+    return crop if isinstance(crop, int) else None
+
+
+def load_setup(
+    victim: LoadedVictim,
+    glasses: "Glasses",
+    *,
+    generator: Path | None = None,
+    discriminator: Path | None = None,
+) -> "AttackSetup":
+    """Put what attacks need beside a victim, on its device.
+
+    Args:
+        victim: Whom they attack.
+        glasses: Real 64x176 frames as bytes.
+        generator: Its weights, as for `load`; None for the one that comes with agns.
+        discriminator: Likewise.
+
+    Raises:
+        ConfigError: There is no such file.
+        WeightsError: It cannot be read.
+    """
+    from agns.evaluation.attack_setup import AttackSetup
+    from agns.models.dcgan import Discriminator, Generator
+    from agns.models.layout import device_of
+    from agns.models.sharing import locate_weights
+    from agns.models.shipped import shipped_weights
+
+    place = device_of(victim.recognizer)
+    return AttackSetup(
+        generator=Generator.read(locate_weights(generator or shipped_weights("generator"))).to(
+            place
+        ),
+        discriminator=Discriminator.read(
+            locate_weights(discriminator or shipped_weights("discriminator"))
+        ).to(place),
+        recognizer=victim.recognizer,
+        recognizer_name=victim.name,
+        metadata=victim.metadata,
+        glasses=glasses,
+    )
 
 
 def load_faces(
@@ -36,8 +193,8 @@ def load_faces(
     names: tuple[str, ...] = (),
     center_crop: int | None = None,
     skip_unreadable: bool = False,
-    progress: Progress = silent,
-) -> FaceSet:
+    progress: "Progress | None" = None,
+) -> "FaceSet":
     """Read a face folder, `<root>/<Identity>/*.jpg` or of another format.
 
     Args:
@@ -53,7 +210,11 @@ def load_faces(
         DataError: It holds no identities, or a picture has another size.
         UnreadableImage: A picture does not decode.
     """
+    from agns.data.face_folder import FaceSelection
+    from agns.data.face_folder import load_faces as read_faces
+    from agns.types import silent
+
     selection = FaceSelection(
         names=names, center_crop=center_crop, skip_unreadable=skip_unreadable, to_split=False
     )
-    return read_faces(Path(root), selection, progress=progress)
+    return read_faces(Path(root), selection, progress=progress or silent)

@@ -20,9 +20,9 @@ from agns.models.dcgan import (
 )
 from agns.models.families import FAMILIES, Family, InputContract
 from agns.models.halving import FromPicture, ToPicture
+from agns.models.initialization import draw_gan_weights
 from agns.models.recognizer import Recognizer, build_recognizer
 from agns.models.victim import freeze
-from agns.models.weights import draw_gan_weights
 from agns.types import Faces, Latents, Pixels
 
 

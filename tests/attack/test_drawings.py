@@ -12,10 +12,16 @@ from agns.attack.drawings import tune_on_drawings
 from agns.attack.goals import Dodge
 from agns.errors import AttackError
 from agns.models.dcgan import LATENT, sample_latents
-from agns.models.weights import draw_gan_weights, draw_weights
+from agns.models.initialization import draw_gan_weights, draw_weights
 
 CONFIG = AGN(
-    kappa=0, batch=8, headroom=0, lead=0, generator_rate=1e-2, precision="fp32", objective="logits"
+    kappa=0,
+    batch=8,
+    saturation_margin=0,
+    min_fake_score=0,
+    generator_rate=1e-2,
+    precision="fp32",
+    objective="logits",
 )
 
 
@@ -68,9 +74,9 @@ def test_headroom_keeps_drawings_from_the_ends_of_their_range(
     networks: tuple[nn.Module, ...],
 ) -> None:
     extremes = []
-    for headroom in (0.0, 0.45):
+    for saturation_margin in (0.0, 0.45):
         tuned = copy.deepcopy(networks)
-        tune(tuned, replace(CONFIG, headroom=headroom, generator_rate=0.1))
+        tune(tuned, replace(CONFIG, saturation_margin=saturation_margin, generator_rate=0.1))
         latents = sample_latents(50, generator=torch.Generator().manual_seed(2))
         extremes.append(float((tuned[0](latents).detach() - 0.5).abs().mean()))
     assert extremes[1] < extremes[0] - 0.05

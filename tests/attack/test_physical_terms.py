@@ -10,9 +10,9 @@ from agns.accessory.placement import FIXED
 from agns.accessory.printability import assumed_palette, non_printability
 from agns.accessory.total_variation import total_variation
 from agns.attack import agn
-from agns.attack.agn import AGN, attack_with_agn
-from agns.attack.descent import CCS16, CCS16_PHYSICAL, COLORS, DescentConfig
+from agns.attack.agn import AGN
 from agns.attack.goals import Dodge, log_odds
+from agns.attack.pixel_descent import CCS16, CCS16_PHYSICAL, COLORS, PixelDescent
 from agns.attack.result import AttackResult
 from agns.errors import ConfigError, DataError
 from agns.models.dcgan import Discriminator, Generator
@@ -24,8 +24,8 @@ NEVER = Dodge(subject=0, stop=1e-9)
 FIRST = torch.tensor(list(COLORS.values()))[:, :, None, None].expand(-1, -1, 64, 176)
 
 
-def descend(victim: Recognizer, photos: Faces, config: DescentConfig) -> AttackResult:
-    return config.run(victim, photos, NEVER)
+def descend(victim: Recognizer, photos: Faces, config: PixelDescent, seed: int = 0) -> AttackResult:
+    return config.run(victim, photos, NEVER, seed=seed)
 
 
 def figures(frames: Frames) -> tuple[float, float]:
@@ -37,7 +37,7 @@ def figures(frames: Frames) -> tuple[float, float]:
 def test_two_steps_are_those_that_the_three_gradients_tell(
     victim: Recognizer, photos: Faces
 ) -> None:
-    config = DescentConfig(steps=2, step=0.02, smoothness=0.01, printability=0.015)
+    config = PixelDescent(steps=2, step=0.02, tv_weight=0.01, nps_weight=0.015)
     known, palette, seconds = freeze(victim), assumed_palette(), 0
     found = descend(victim, photos, config).frames
     for color, first in enumerate(FIRST):
@@ -66,7 +66,7 @@ def test_each_term_does_its_own_part(victim: Recognizer, photos: Faces) -> None:
         for config in (short, replace(CCS16_PHYSICAL, steps=5, step=8 / 255))
     )
     rough, neon = figures(plain.frames)
-    for index, term in enumerate(("smoothness", "printability")):
+    for index, term in enumerate(("tv_weight", "nps_weight")):
         own = descend(victim, photos[:2], replace(short, **{term: getattr(CCS16_PHYSICAL, term)}))
         assert figures(own.frames)[index] < 0.9 * (rough, neon)[index]
     assert figures(physical.frames)[0] < 0.8 * rough
@@ -75,9 +75,9 @@ def test_each_term_does_its_own_part(victim: Recognizer, photos: Faces) -> None:
 
 
 def test_shifts_and_turns_come_from_the_seed(victim: Recognizer, photos: Faces) -> None:
-    config = DescentConfig(steps=2, shift=4, rotation=4)
+    config = PixelDescent(steps=2, shift=4, rotation=4)
     one, again, other = (
-        descend(victim, photos[:2], replace(config, seed=seed)).frames for seed in (0, 0, 1)
+        descend(victim, photos[:2], config, seed=seed).frames for seed in (0, 0, 1)
     )
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
@@ -89,7 +89,7 @@ def test_a_palette_of_ones_own_is_descended_to(
     path = tmp_path / "palette.csv"
     path.write_text("255,0,0\n", encoding="utf-8")
     red = torch.tensor([1.0, 0, 0])[:, None, None]
-    config = DescentConfig(steps=5, printability=0.1)
+    config = PixelDescent(steps=5, nps_weight=0.1)
     assumed, own = (
         float((descend(victim, photos[:2], one).frames - red).abs().mean())
         for one in (config, replace(config, palette=str(path)))
@@ -107,8 +107,8 @@ class Nets:
         self.parts = (*gan, victim, photos, glasses)
 
     def attack(self, **settings: float | str) -> AttackResult:
-        config = AGN(**{"batch": 4, "samples": 4, "passes": 1, "precision": "fp32", **settings})
-        return attack_with_agn(*self.parts, NEVER, config)
+        config = AGN(**{"batch": 4, "samples": 4, "epochs": 1, "precision": "fp32", **settings})
+        return config.run(*self.parts[2:4], NEVER, frames=self.parts[4], nets=self.parts[:2])
 
 
 @pytest.fixture
@@ -122,16 +122,16 @@ def test_without_a_weight_nets_are_attacked_with_as_if_there_were_no_printing(
     nets: Nets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usual = nets.attack()
-    monkeypatch.setattr(agn, "add_printing", lambda joined, *_: joined)
-    without = nets.attack(printability=3.0)
+    monkeypatch.setattr(agn, "add_nps_gradient", lambda joined, *_: joined)
+    without = nets.attack(nps_weight=3.0)
     assert torch.equal(usual.frames, without.frames)
     assert usual.history == without.history
 
 
 def test_with_a_weight_nets_draw_what_is_easier_to_print(nets: Nets) -> None:
     def printed(weight: float) -> float:
-        settings = {"kappa": 0.0, "generator_rate": 1e-2, "smoothness": 0.0, "warm_up": 0}
-        generator = nets.attack(printability=weight, **settings).generator
+        settings = {"kappa": 0.0, "generator_rate": 1e-2, "tv_weight": 0.0, "warm_up": 0}
+        generator = nets.attack(nps_weight=weight, **settings).generator
         with torch.no_grad():
             latents = 2 * torch.rand(16, 25, generator=torch.Generator().manual_seed(3)) - 1
             return figures(generator(latents))[1]
@@ -145,13 +145,13 @@ def test_an_attack_tells_a_palette_that_it_cannot_read(
     path = tmp_path / "palette.csv"
     path.write_text("red\n", encoding="utf-8")
     with pytest.raises(DataError, match="line 1"):
-        nets.attack(printability=1, palette=str(path))
+        nets.attack(nps_weight=1, palette=str(path))
     with pytest.raises(ConfigError, match="there is no palette"):
         descend(victim, photos, replace(CCS16_PHYSICAL, palette=str(tmp_path / "none.csv")))
 
 
 @pytest.mark.parametrize(
-    "settings", [{"printability": -1.0}, {"printability": float("inf")}, {"palette": "own.csv"}]
+    "settings", [{"nps_weight": -1.0}, {"nps_weight": float("inf")}, {"palette": "own.csv"}]
 )
 def test_settings_of_printing_out_of_range_are_refused(settings: dict[str, float | str]) -> None:
     with pytest.raises(ConfigError, match="must"):

@@ -7,20 +7,20 @@ import pytest
 import torch
 
 from agns.attack.agn import AGN
-from agns.attack.descent import CCS16, PGD
+from agns.attack.attack import FrameAttack
 from agns.attack.goals import Dodge
-from agns.attack.methods import Method
-from agns.attack.pixels import PixelConfig
+from agns.attack.pixel_descent import CCS16, PGD
+from agns.attack.pixels import FreePixels
 from agns.attack.query import query_gradient, query_logits
 from agns.models.dcgan import Discriminator, Generator
 from agns.models.recognizer import Recognizer
 from agns.types import Faces, Logits, Pixels
 
-METHODS: Mapping[str, Method] = {
+METHODS: Mapping[str, FrameAttack] = {
     "agn": AGN(batch=4, samples=4, check_every=2, precision="fp32"),
     "ccs16": replace(CCS16(), steps=3),
     "pgd": replace(PGD(), steps=4),
-    "pixels": PixelConfig(steps=4),
+    "pixels": FreePixels(steps=4),
 }
 
 

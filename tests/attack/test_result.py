@@ -9,11 +9,11 @@ import torch
 from PIL import Image as PilImage
 
 from agns.accessory.frame import place
-from agns.attack.agn import AGN, attack_with_agn
-from agns.attack.goals import Dodge, Form
+from agns.attack.agn import AGN
+from agns.attack.goals import Dodge, Objective
 from agns.attack.result import AttackResult, save_result
 from agns.images import to_pixels
-from agns.models.dcgan import Discriminator, Generator, load_generator, sample_latents
+from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer
 from agns.storage import load_tensors, read_json
 from agns.types import Faces, Frames, Logits, Pixels
@@ -92,15 +92,15 @@ def test_latents_and_history_are_read_back_as_they_were(
 class Backwards(Dodge):
     """A goal whose objective leads away from it, so that the first look is the best."""
 
-    def loss(self, logits: Logits, form: Form) -> torch.Tensor:
-        return -super().loss(logits, form)
+    def loss(self, logits: Logits, objective: Objective) -> torch.Tensor:
+        return -super().loss(logits, objective)
 
 
 class Overflowing(Dodge):
     """A goal whose objective is no number."""
 
-    def loss(self, logits: Logits, form: Form) -> torch.Tensor:
-        return super().loss(logits, form) * float("nan")
+    def loss(self, logits: Logits, objective: Objective) -> torch.Tensor:
+        return super().loss(logits, objective) * float("nan")
 
 
 def interrupt(done: int, total: int, figures: object) -> None:
@@ -125,20 +125,19 @@ def test_all_steps_and_what_redraws_the_frame_are_saved_however_the_attack_ended
 ) -> None:
     stop = 1 - 1e-6 if reason == "reached the stop value" else 1e-6
     kind = Overflowing if reason == "not finite" else Backwards
-    ended = attack_with_agn(
-        *whole_gan,
+    ended = AGN(batch=4, samples=4, generator_rate=1e-3, kappa=0).run(
         victim,
         photos,
-        glasses[:8],
         kind(subject=0, stop=stop),
-        AGN(batch=4, samples=4, generator_rate=1e-3, kappa=0),
+        frames=glasses[:8],
+        nets=whole_gan,
         progress=interrupt if reason == "interrupted" else carry_on,
     )
     assert ended.stopped_because == reason
     save_result(ended, tmp_path)
     latents = load_tensors(tmp_path / "latents.safetensors")[0]["latents"]
     with torch.no_grad():
-        redrawn = bytes_of(load_generator(tmp_path / "generator.safetensors")(latents))
+        redrawn = bytes_of(Generator.read(tmp_path / "generator.safetensors")(latents))
     written = read(tmp_path / "frame.png").astype(int)
     assert np.abs(redrawn[0].astype(int) - written).max() <= 1
     steps = read_json(tmp_path / "history.json")["steps"]

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from agns.attack.goals import Dodge
 from agns.attack.gradients import keep_in_range
-from agns.attack.steps import join_objectives, teach_discriminator
+from agns.attack.steps import join_objectives, train_discriminator
 
 
 class Linear(nn.Module):
@@ -30,28 +30,28 @@ def test_grey_pictures_of_any_size_are_joined_as_frames_are(
 ) -> None:
     leaf = torch.rand(5, 1, 9, 7, generator=generator).requires_grad_()
     weights = torch.randn(4, 63, generator=generator)
-    verdicts = discriminator(leaf)
+    fake_logits = discriminator(leaf)
     errs = Dodge(subject=2).loss(leaf.flatten(1) @ weights.T, "logits")
     (steep,) = torch.autograd.grad(errs.sum(), leaf)
-    joined = join_objectives(leaf, verdicts, steep, kappa=0.3, length="real")
+    joined = join_objectives(leaf, fake_logits, steep, kappa=0.3, length="real")
     # -log sigmoid(w x) falls along w; the class's logit minus the others' is linear.
-    real = -discriminator.weights * (1 - verdicts.sigmoid())[:, None, None, None]
+    real = -discriminator.weights * (1 - fake_logits.sigmoid())[:, None, None, None]
     error = (2 * weights[2] - weights.sum(0)).reshape(1, 9, 7).expand(5, 1, 9, 7)
     lengths = [each.flatten(1).norm(dim=1)[:, None, None, None] for each in (real, error)]
     torch.testing.assert_close(joined, 0.3 * real + 0.7 * error * lengths[0] / lengths[1])
     assert keep_in_range(joined, leaf, 0.05).shape == leaf.shape
 
 
-@pytest.mark.parametrize(("lead", "learns"), [(0.0, True), (1.0, False)])
+@pytest.mark.parametrize(("min_fake_score", "learns"), [(0.0, True), (1.0, False)])
 def test_a_discriminator_learns_from_any_pictures_unless_it_leads(
-    discriminator: Linear, generator: torch.Generator, lead: float, learns: bool
+    discriminator: Linear, generator: torch.Generator, min_fake_score: float, learns: bool
 ) -> None:
     real, drawn = torch.rand(2, 5, 1, 9, 7, generator=generator)
     optimizer = torch.optim.SGD(discriminator.parameters(), lr=1e-3)
     before = discriminator.weights.clone()
-    told = {"smoothing": 0.9, "lead": lead, "precision": "fp32"}
-    first = teach_discriminator(discriminator, optimizer, real, drawn, **told).loss
-    again = teach_discriminator(discriminator, optimizer, real, drawn, **told).loss
+    told = {"label_smoothing": 0.9, "min_fake_score": min_fake_score, "precision": "fp32"}
+    first = train_discriminator(discriminator, optimizer, real, drawn, **told).loss
+    again = train_discriminator(discriminator, optimizer, real, drawn, **told).loss
     assert torch.equal(before, discriminator.weights) is not learns
     assert (again < first) is learns
 
@@ -62,12 +62,12 @@ def test_one_that_sits_out_hands_over_what_it_would_judge_again(
     real, drawn = torch.rand(2, 5, 1, 9, 7, generator=generator)
     optimizer = torch.optim.SGD(discriminator.parameters(), lr=1e-3)
     leaf = drawn.requires_grad_()
-    told = {"smoothing": 0.9, "lead": 1.0, "precision": "fp32"}
-    verdicts = teach_discriminator(discriminator, optimizer, real, leaf, **told).verdicts
-    assert verdicts is not None
+    told = {"label_smoothing": 0.9, "min_fake_score": 1.0, "precision": "fp32"}
+    fake_logits = train_discriminator(discriminator, optimizer, real, leaf, **told).fake_logits
+    assert fake_logits is not None
     anew = discriminator(leaf)
-    assert torch.equal(verdicts, anew)
-    slopes = [torch.autograd.grad(some.sum(), leaf)[0] for some in (verdicts, anew)]
+    assert torch.equal(fake_logits, anew)
+    slopes = [torch.autograd.grad(some.sum(), leaf)[0] for some in (fake_logits, anew)]
     assert torch.equal(*slopes)
 
 
@@ -77,6 +77,6 @@ def test_one_that_learns_hands_nothing_over_and_leaves_the_drawings_without_a_gr
     real, drawn = torch.rand(2, 5, 1, 9, 7, generator=generator)
     optimizer = torch.optim.SGD(discriminator.parameters(), lr=1e-3)
     leaf = drawn.requires_grad_()
-    told = {"smoothing": 0.9, "lead": 0.0, "precision": "fp32"}
-    assert teach_discriminator(discriminator, optimizer, real, leaf, **told).verdicts is None
+    told = {"label_smoothing": 0.9, "min_fake_score": 0.0, "precision": "fp32"}
+    assert train_discriminator(discriminator, optimizer, real, leaf, **told).fake_logits is None
     assert leaf.grad is None

@@ -10,23 +10,23 @@ from tests.attack.conftest import build_victim, draw_coarse_photos
 
 from agns.accessory.placement import FIXED
 from agns.attack import universal
-from agns.attack.agn import AGN, attack_with_agn
+from agns.attack.agn import AGN
 from agns.attack.coverage import choose_greedily, dodges, worth_to_subjects
-from agns.attack.goals import DodgeEach
+from agns.attack.goals import Dodge
 from agns.attack.search import search_frames
 from agns.attack.universal import (
-    UniversalConfig,
-    UniversalOutcome,
-    attack_universally,
+    Universal,
+    UniversalResult,
     group_subjects,
 )
-from agns.errors import AttackError, ConfigError, ImageContractError
+from agns.data.faces import FaceSet
+from agns.errors import AttackError, ConfigError
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer
 from agns.models.victim import freeze
-from agns.types import Faces, Glasses, Progress, silent
+from agns.types import Faces, Glasses, Labels, Progress, silent
 
-QUICK = UniversalConfig(
+QUICK = Universal(
     clusters=2,
     candidates=3,
     frames=4,
@@ -35,6 +35,14 @@ QUICK = UniversalConfig(
     agn=AGN(batch=4, samples=4, generator_rate=5e-3, check_every=2),
 )
 SUBJECTS = torch.tensor([2, 0, 1, 1, 0, 2])
+
+
+def faces_of(photos: Faces, subjects: Labels) -> FaceSet:
+    names = tuple(f"{number}.png" for number in range(len(photos)))
+    pixels = (255 * photos).round().byte()
+    return FaceSet(
+        pixels=pixels, labels=subjects, identities=("Ann", "Bob", "Cy"), photos=names, digests=names
+    )
 
 
 class Scene:
@@ -50,10 +58,15 @@ class Scene:
         self.gan, self.victim, self.photos, self.glasses = gan, victim, photos, glasses
 
     def attack(
-        self, config: UniversalConfig = QUICK, *, progress: Progress = silent
-    ) -> UniversalOutcome:
-        return attack_universally(
-            *self.gan, self.victim, self.photos, SUBJECTS, self.glasses, config, progress=progress
+        self, config: Universal = QUICK, *, seed: int = 0, progress: Progress = silent
+    ) -> UniversalResult:
+        return config.run(
+            self.victim,
+            faces_of(self.photos, SUBJECTS),
+            frames=self.glasses,
+            nets=self.gan,
+            seed=seed,
+            progress=progress,
         )
 
 
@@ -61,7 +74,7 @@ class Scene:
 class Told:
     """An attack that nothing ended early, and the progress that it told of."""
 
-    outcome: UniversalOutcome
+    outcome: UniversalResult
     progress: list[tuple[int, int]]
 
 
@@ -104,13 +117,17 @@ def test_every_group_draws_its_candidates_and_the_choice_is_made_among_all(
 
 def test_steps_make_each_photos_own_subject_less_likely(scene: Scene) -> None:
     config = AGN(
-        kappa=0, batch=4, samples=4, generator_rate=1e-3, warm_up=0, smoothness=0, headroom=0
+        kappa=0,
+        batch=4,
+        samples=4,
+        generator_rate=1e-3,
+        warm_up=0,
+        tv_weight=0,
+        saturation_margin=0,
     )
     # One of the three stays out: there must be somebody to be taken for.
-    goal = DodgeEach(subjects=torch.tensor([0, 1, 1, 0, 0, 1]), stop=1e-6)
-    outcome = attack_with_agn(
-        *scene.gan, scene.victim, scene.photos, scene.glasses, goal, config
-    )  # fmt: skip
+    goal = Dodge(subject=(0, 1, 1, 0, 0, 1), stop=1e-6)
+    outcome = config.run(scene.victim, scene.photos, goal, frames=scene.glasses, nets=scene.gan)
     assert outcome.iterations == 4
     frozen = freeze(scene.victim)
 
@@ -119,18 +136,24 @@ def test_steps_make_each_photos_own_subject_less_likely(scene: Scene) -> None:
         frames = generator(sample_latents(8, generator=torch.Generator().manual_seed(9)))
         places = torch.arange(6)
         worn = [FIXED.wear(scene.photos, frame[None], places) for frame in frames]
-        return sum(float(goal.watched(frozen(some)).mean()) for some in worn) / 8
+        return sum(float(goal.class_probability(frozen(some)).mean()) for some in worn) / 8
 
     assert own_probability(outcome.generator) < own_probability(scene.gan[0]) - 0.005
 
 
 @torch.no_grad()
 def test_a_look_watches_each_photos_own_subject(scene: Scene) -> None:
-    goal, frozen = DodgeEach(subjects=SUBJECTS, stop=1e-6), freeze(scene.victim)
+    goal, frozen = Dodge(subject=tuple(SUBJECTS.tolist()), stop=1e-6), freeze(scene.victim)
     found = search_frames(
-        scene.gan[0], frozen, scene.photos, goal, count=4, placement=FIXED,
-        draws=torch.Generator().manual_seed(5), pairs=7,
-    )  # fmt: skip
+        scene.gan[0],
+        frozen,
+        scene.photos,
+        goal,
+        count=4,
+        placement=FIXED,
+        rng=torch.Generator().manual_seed(5),
+        pairs=7,
+    )
     for latent, frame in zip(found.latents, found.frames, strict=True):
         torch.testing.assert_close(scene.gan[0](latent[None])[0], frame)
     own = [
@@ -141,7 +164,7 @@ def test_a_look_watches_each_photos_own_subject(scene: Scene) -> None:
         / 6
         for frame in found.frames
     ]
-    assert found.shortfall == pytest.approx(min(own), rel=1e-4)
+    assert found.failure == pytest.approx(min(own), rel=1e-4)
     assert own[0] == min(own)
 
 
@@ -153,7 +176,7 @@ def test_the_same_seed_gives_the_same_frames_and_another_gives_others(
     assert torch.equal(told.outcome.candidates, again.candidates)
     assert told.outcome.chosen == again.chosen
     # What is drawn first differs already.
-    other = scene.attack(replace(QUICK, clusters=1, steps=1, seed=1))
+    other = scene.attack(replace(QUICK, clusters=1, steps=1), seed=1)
     assert not any(torch.equal(one, other.candidates[0]) for one in again.candidates)
 
 
@@ -161,7 +184,7 @@ def test_subjects_described_alike_are_in_one_group(scene: Scene) -> None:
     faces = torch.cat([scene.photos[:2], 0.999 * scene.photos[:2]])
     subjects = torch.tensor([5, 9, 6, 7])
     groups = group_subjects(
-        freeze(scene.victim), faces, subjects, 2, draws=torch.Generator().manual_seed(0)
+        freeze(scene.victim), faces, subjects, 2, rng=torch.Generator().manual_seed(0)
     )
     assert groups == [(5, 6), (7, 9)]
 
@@ -192,7 +215,7 @@ def test_ctrl_c_leaves_the_frames_there_are(scene: Scene, at: int, groups: int) 
 def test_steps_never_exceed_those_asked_for_nor_what_the_eyeglasses_are_enough_for(
     scene: Scene,
 ) -> None:
-    twice = replace(QUICK.agn, passes=2)
+    twice = replace(QUICK.agn, epochs=2)
     for steps, taken in ((99, len(scene.glasses) // 4), (1, 1)):
         outcome = scene.attack(replace(QUICK, clusters=1, steps=steps, agn=twice))
         assert outcome.clusters[0].iterations == taken
@@ -202,13 +225,7 @@ def test_too_few_eyeglasses_and_no_faces_are_refused(scene: Scene) -> None:
     with pytest.raises(AttackError, match="a batch of 99 needs as many real frames, got 16"):
         scene.attack(replace(QUICK, agn=replace(QUICK.agn, batch=99)))
     with pytest.raises(AttackError, match="at least one photo"):
-        attack_universally(
-            *scene.gan, scene.victim, scene.photos[:0], SUBJECTS[:0], scene.glasses, QUICK
-        )
-    with pytest.raises(ImageContractError):
-        attack_universally(
-            *scene.gan, scene.victim, 255 * scene.photos, SUBJECTS, scene.glasses, QUICK
-        )
+        QUICK.run(scene.victim, faces_of(scene.photos[:0], SUBJECTS[:0]), frames=scene.glasses)
 
 
 @pytest.mark.parametrize("name", ["clusters", "candidates", "frames", "steps"])
@@ -218,7 +235,7 @@ def test_counts_start_at_one(name: str) -> None:
 
 
 def test_a_stop_value_is_a_probability_and_frames_are_not_moved() -> None:
-    with pytest.raises(ConfigError, match="a stop value must lie in"):
+    with pytest.raises(ConfigError, match="stop must lie in"):
         replace(QUICK, stop=1.0)
     with pytest.raises(ConfigError, match="no jitter"):
         replace(QUICK, agn=AGN(jitter=1))

@@ -15,14 +15,14 @@ from torch import nn
 from agns.cli import main
 from agns.data.simulation.drawn_frames import draw_frames
 from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_folder
-from agns.evaluation import apparatus, trial, universal
+from agns.evaluation import attack_setup, score, universal
 from agns.evaluation.campaign import report
 from agns.evaluation.controls import control_frames
 from agns.evaluation.stealth import StealthScale
 from agns.images import from_pixels, write_image
-from agns.models.dcgan import build_gan, save_network
+from agns.models.dcgan import build_gan
 from agns.models.families import FAMILIES, Family, InputContract
-from agns.models.recognizer import build_recognizer, save_recognizer
+from agns.models.recognizer import build_recognizer
 
 TINY = Family(
     contract=InputContract(size=32, low=-1, high=1),
@@ -177,11 +177,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Weights:
     with pytest.MonkeyPatch.context() as patch:
         # The module's own is not there yet.
         patch.setitem(FAMILIES, "tiny", TINY)
-        save_recognizer(made.recognizer, build_recognizer("tiny", names, generator=draws))
+        build_recognizer("tiny", names, generator=draws).write(made.recognizer)
     for path, network in zip(
         (made.generator, made.discriminator), build_gan(generator=draws), strict=True
     ):
-        save_network(path, network, {})
+        network.write(path)
     return made
 
 
@@ -213,10 +213,10 @@ def score_briefly(patch: pytest.MonkeyPatch) -> None:
     """Two frames of each control, and few benign ones to measure looks by."""
     measure_briefly(patch)
     patch.setattr(
-        apparatus, "control_frames",
-        lambda glasses, *, count, generator: control_frames(glasses, count=2, generator=generator),
+        attack_setup, "control_frames",
+        lambda glasses, *, count, rng: control_frames(glasses, count=2, rng=rng),
     )  # fmt: skip
-    patch.setattr(apparatus, "StealthScale", functools.partial(StealthScale, benign=20))
+    patch.setattr(attack_setup, "StealthScale", functools.partial(StealthScale, benign=20))
 
 
 def draw_nothing(patch: pytest.MonkeyPatch) -> None:
@@ -226,7 +226,7 @@ def draw_nothing(patch: pytest.MonkeyPatch) -> None:
         write_image(path, torch.ones(3, 1, 1))
 
     for name in ("draw_before_after", "draw_history"):
-        patch.setattr(trial, name, draw)
+        patch.setattr(score, name, draw)
     patch.setattr(universal, "draw_reach", draw)
     for name in ("draw_intervals", "draw_stealth", "draw_transfer"):
         patch.setattr(report, name, draw)

@@ -12,11 +12,11 @@ import torch
 
 from agns.attack import methods
 from agns.attack.agn import AGN
-from agns.cli.attack import open_apparatus
-from agns.cli.options import open_victim
+from agns.cli.face_options import open_glasses
 from agns.images import read_image
-from agns.models.dcgan import load_discriminator, load_generator
-from agns.models.recognizer import load_recognizer, save_recognizer
+from agns.loading import load_setup, load_victim
+from agns.models.dcgan import Discriminator, Generator
+from agns.models.recognizer import Recognizer
 from agns.storage import load_tensors, read_json
 
 Run = Callable[..., Any]
@@ -36,7 +36,7 @@ def test_an_attack_leaves_its_result_and_tells_what_it_is_worth(
 ) -> None:
     out = tmp_path / "attack"
     done = agns(
-        *IMPERSONATE, "--target", "Synthetic_002", "--out", out, *options, "--passes", 2,
+        *IMPERSONATE, "--target", "Synthetic_002", "--out", out, *options, "--epochs", 2,
         "--samples", 4, "--seed", 7, "--craft", 1, "--stop", 0.9999,
     )  # fmt: skip
     assert done.code == 0
@@ -46,7 +46,7 @@ def test_an_attack_leaves_its_result_and_tells_what_it_is_worth(
     result = read_json(out / "result.json")
     told = {"goal": "impersonate", "target": "Synthetic_002", "seed": 7, "stop_value": 0.9999}
     assert told.items() <= result.items()
-    assert {"passes": 2, "kappa": 0.25, "seed": 7}.items() <= result["config"].items()
+    assert {"epochs": 2, "kappa": 0.25, "seed": 7}.items() <= result["config"].items()
     craft, held_out = (set(result["photos"][side]) for side in ("craft", "held_out"))
     assert (len(craft), len(held_out), len(craft & held_out)) == (1, 3, 0)
     assert read_image(out / "frame.png").shape == (3, 64, 176)
@@ -71,10 +71,11 @@ def test_an_attack_leaves_its_result_and_tells_what_it_is_worth(
         ((*DODGE, "--kappa", 1.5), "kappa must lie in [0, 1], got 1.5"),
         ((*DODGE, "--kappa", -0.1), "kappa must lie in [0, 1], got -0.1"),
         ((*DODGE, "--kappa", "nan"), "kappa must lie in [0, 1], got nan"),
-        ((*DODGE, "--passes", 0), "passes must be at least 1"),
-        ((*DODGE, "--generator-rate", -1), "finite and at least 0"),
-        ((*DODGE, "--generator-rate", "nan"), "finite and at least 0"),
-        ((*DODGE, "--discriminator-rate", "inf"), "finite and at least 0"),
+        ((*DODGE, "--epochs", 0), "epochs must be at least 1"),
+        ((*DODGE, "--generator-rate", -1), "generator_rate must be at least 0, got -1"),
+        ((*DODGE, "--generator-rate", "nan"), "generator_rate must be at least 0, got nan"),
+        ((*DODGE, "--discriminator-rate", "inf"), "must be at least 0 and finite, got inf"),
+        ((*DODGE, "--method", "fgsm"), "there is no attack 'fgsm': there are agn, ccs16"),
         ((*DODGE, "--stop", 1), "stop value must lie in (0, 1), got 1"),
         ((*DODGE, "--craft", 0), "craft must be at least 1, got 0"),
         ((*DODGE, "--physical", "--photos", ".", "--skip-unreadable"), "without --faces"),
@@ -150,10 +151,12 @@ def test_a_swapped_generator_and_discriminator_are_told_apart(
 def test_an_attacks_networks_may_be_folders_that_were_shared(
     weights: Any, shop: Path, tmp_path: Path
 ) -> None:
-    load_generator(weights.generator).save_pretrained(tmp_path / "g")
-    load_discriminator(weights.discriminator).save_pretrained(tmp_path / "d")
-    victim = open_victim(weights.recognizer)
-    found = open_apparatus(victim, tmp_path / "g", tmp_path / "d", shop)
+    Generator.read(weights.generator).save_pretrained(tmp_path / "g")
+    Discriminator.read(weights.discriminator).save_pretrained(tmp_path / "d")
+    victim = load_victim(weights.recognizer)
+    found = load_setup(
+        victim, open_glasses(shop), generator=tmp_path / "g", discriminator=tmp_path / "d"
+    )
     for network, file in (
         (found.generator, weights.generator), (found.discriminator, weights.discriminator)
     ):  # fmt: skip
@@ -237,12 +240,11 @@ def test_frames_that_nobody_crafted_are_a_method_too(
     ("method", "option", "value"),
     [
         ("pgd", "--kappa", 0.5),
-        ("ccs16", "--batch", 8),
         ("pixels", "--jitter", 1),
         ("solid", "--brightness", 0.1),
         ("benign", "--kappa", 0.5),
-        ("ccs16", "--palette", "own.csv"),
-        ("ccs16-physical", "--printability", 0.5),
+        ("noise", "--palette", "own.csv"),
+        ("benign", "--nps-weight", 0.5),
         # Given is given, also with the value that it would have anyway.
         ("pgd", "--kappa", 0.25),
         ("ccs16", "--precision", "auto"),
@@ -260,9 +262,11 @@ def test_an_option_that_the_method_has_no_use_for_is_refused(
 def test_photos_cut_otherwise_than_those_trained_on_are_refused(
     agns: Run, tmp_path: Path, weights: Any, folder: Path
 ) -> None:
-    victim, metadata = load_recognizer(weights.recognizer)
+    victim = Recognizer.read(weights.recognizer)
+    metadata = victim.record
     seen = tmp_path / "seen.safetensors"
-    save_recognizer(seen, victim, {**metadata, "training_photos": ["0" * 16], "center_crop": 100})
+    victim.record = {**metadata, "training_photos": ["0" * 16], "center_crop": 100}
+    victim.write(seen)
     done = agns(
         *DODGE, "--recognizer", seen, "--faces", folder, "--center-crop", 90, "--out",
         tmp_path / "attack",

@@ -89,13 +89,13 @@ def test_physical_misuse_is_one_sentence(
 
 
 @pytest.mark.usefixtures("few_controls", "no_pictures")
-@pytest.mark.parametrize("method", [("--method", "ccs16-physical"), ("--printability", 0.5)])
+@pytest.mark.parametrize("method", [("--method", "ccs16-physical"), ("--nps-weight", 0.5)])
 def test_a_palette_is_attacked_and_scored_with(
     method: tuple[object, ...], agns: Run, tmp_path: Path, weights: Any, folder: Path, shop: Path
 ) -> None:
     palette, out = tmp_path / "palette.csv", tmp_path / "attack"
     palette.write_text("10,20,30\n250,240,20\n", encoding="utf-8")
-    own = weights.options if method[0] == "--printability" else weights.options[:2]
+    own = weights.options if method[0] == "--nps-weight" else weights.options[:2]
     done = agns(
         *IMPERSONATE, "--target", "Synthetic_002", "--stop", 0.0001, "--craft", 2,
         *own, "--faces", folder, "--glasses", shop, *method, "--palette", palette, "--out", out,
@@ -113,10 +113,10 @@ def test_a_palette_is_attacked_and_scored_with(
 @pytest.mark.parametrize(
     ("options", "code", "complaint"),
     [
-        (("--palette", "none.csv"), 2, "must come with a weight of printability above 0"),
-        (("--palette", "none.csv", "--printability", 1), 2, "there is no palette none.csv"),
+        (("--palette", "none.csv"), 2, "must come with an nps_weight above 0"),
+        (("--palette", "none.csv", "--nps-weight", 1), 2, "there is no palette none.csv"),
         (("--method", "ccs16-physical", "--palette", __file__), 1, "line 1: expected a colour"),
-        (("--printability", -1), 2, "printability must be finite and at least 0"),
+        (("--nps-weight", -1), 2, "nps_weight must be at least 0"),
     ],
 )
 def test_a_palette_that_cannot_be_used_is_told_before_the_attack(

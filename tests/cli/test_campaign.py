@@ -21,7 +21,7 @@ from agns.evaluation.campaign import running, transfer
 from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.ledger import Ledger
 from agns.models.families import FAMILIES
-from agns.models.recognizer import load_recognizer, save_recognizer
+from agns.models.recognizer import Recognizer
 from agns.storage import read_json
 
 Run = Callable[..., Any]
@@ -278,10 +278,10 @@ def test_another_recogniser_under_the_same_name_is_refused(
     # What becomes of the attacks is all the same.
     monkeypatch.setattr(running, "prepare", cannot)
     assert agns("campaign", "run", plan, "--out", tmp_path / "out").code == 0
-    other = load_recognizer(own)[0]
+    other = Recognizer.read(own)
     with torch.no_grad():
         next(other.parameters()).mul_(1.5)
-    save_recognizer(own, other)
+    other.write(own)
     done = agns("campaign", "run", plan, "--out", tmp_path / "out")
     assert done.code == 2
     assert "is not the recogniser any more" in done.complaint

@@ -79,7 +79,7 @@ def test_frames_for_many_are_made_and_reported_like_other_attacks(
     # Who takes part follows from the seed.
     first, second = (cell["result"] for cell in told["cells"])
     assert (first["seed"], second["seed"]) == (0, 1)
-    assert first["config"]["attack"]["seed"] == 0
+    assert first["config"]["experiment"]["seed"] == 0
     (alone,) = [one for one in told["curves"] if (one["seed"], one["frames"]) == (0, 1)][:1]
     point = next(
         one["recognized"]

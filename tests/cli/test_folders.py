@@ -20,8 +20,8 @@ from agns.data.simulation.synthetic import draw_photo
 from agns.decoding import read_pixels
 from agns.geometry import transform_points
 from agns.images import from_pixels, read_image, tile, to_pixels
-from agns.models.dcgan import load_generator, sample_latents
-from agns.models.recognizer import build_recognizer, save_recognizer
+from agns.models.dcgan import Generator, sample_latents
+from agns.models.recognizer import build_recognizer
 
 Run = Callable[..., Any]
 
@@ -85,7 +85,7 @@ def test_a_sheet_shows_what_the_generator_makes_of_the_seeds_latents(
     assert (done.code, done.out) == (0, f"Wrote 6 frames to {out}\n")
     latents = sample_latents(6, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
-        frames = load_generator(weights.generator)(latents)
+        frames = Generator.read(weights.generator)(latents)
     sheet = to_pixels(tile(frames, columns=3)[None])[0].permute(1, 2, 0)
     # Numbers too small for normal form are 0 on the command line.
     assert np.abs(read_pixels(out).astype(int) - sheet.numpy()).max() <= 1
@@ -265,12 +265,14 @@ def test_photos_that_the_recogniser_was_trained_on_are_not_photographed(
     own = faces.places_of("Synthetic_002")
     path = tmp_path / "seen.safetensors"
     victim = build_recognizer("tiny", faces.identities, generator=torch.Generator().manual_seed(0))
-    save_recognizer(path, victim, {"training_photos": [faces.digests[at] for at in own[:2]]})
+    victim.record = {"training_photos": [faces.digests[at] for at in own[:2]]}
+    victim.write(path)
     common = ("--faces", folder, "--subject", "Synthetic_002", "--unseen-by", path)
     assert agns("faces", "photograph", *common, "--out", tmp_path / "two").code == 0
     told = json.loads((tmp_path / "two/photographs.json").read_text())["photographs"]
     assert [row["of"] for row in told] == [faces.photos[at] for at in own[2:]]
-    save_recognizer(path, victim, {"training_photos": [faces.digests[at] for at in own[:3]]})
+    victim.record = {"training_photos": [faces.digests[at] for at in own[:3]]}
+    victim.write(path)
     few = agns("faces", "photograph", *common, "--out", tmp_path / "one")
     assert (few.code, "only 1 of 4 photos" in few.complaint) == (1, True)
 
@@ -305,7 +307,7 @@ def test_who_wears_the_marked_frame_can_be_enrolled(
 def test_frames_are_generated_by_a_network_that_was_shared(
     agns: Run, weights: Any, tmp_path: Path
 ) -> None:
-    load_generator(weights.generator).save_pretrained(tmp_path / "shared")
+    Generator.read(weights.generator).save_pretrained(tmp_path / "shared")
     out = tmp_path / "sheet.png"
     done = agns(
         "glasses", "generate", "--out", out, "--count", 1, "--generator", tmp_path / "shared"

@@ -13,7 +13,7 @@ import pytest
 
 from agns.cli import interrupts
 from agns.cli.interrupts import between_steps
-from agns.models import catalogue
+from agns.models import summary
 
 Agns = Callable[..., Any]
 
@@ -37,7 +37,7 @@ def test_each_signal_ends_a_command_in_good_order(
         finally:
             left.append("in good order")
 
-    monkeypatch.setattr(catalogue, "list_networks", works)
+    monkeypatch.setattr(summary, "list_networks", works)
     done = agns("models")
     assert (done.code, left) == (code, ["in good order"])
     assert done.complaint == ("interrupted" if code == 130 else f"interrupted by {name}")
@@ -54,7 +54,7 @@ def test_a_second_signal_at_once_is_the_same(agns: Agns, monkeypatch: pytest.Mon
             send(signal.SIGTERM)
             written.append("all")
 
-    monkeypatch.setattr(catalogue, "list_networks", works)
+    monkeypatch.setattr(summary, "list_networks", works)
     assert (agns("models").code, written) == (143, ["all"])
 
 
@@ -71,7 +71,7 @@ def test_a_signal_some_time_later_interrupts_what_is_done_after_the_first(
             send(signal.SIGTERM)
             pytest.fail("goes on")
 
-    monkeypatch.setattr(catalogue, "list_networks", works)
+    monkeypatch.setattr(summary, "list_networks", works)
     assert agns("models").code == 130
 
 
@@ -88,7 +88,7 @@ def test_a_signal_that_comes_while_an_object_is_freed_is_not_lost(
         time.sleep(2)
         pytest.fail("goes on")
 
-    monkeypatch.setattr(catalogue, "list_networks", works)
+    monkeypatch.setattr(summary, "list_networks", works)
     done = agns("models")
     assert (done.code, done.complaint) == (143, "interrupted by SIGTERM")
 
@@ -103,7 +103,7 @@ def test_what_was_begun_to_ignore_a_signal_goes_on_ignoring_it(
     agns: Agns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    monkeypatch.setattr(catalogue, "list_networks", lambda: send(signal.SIGINT) or [])
+    monkeypatch.setattr(summary, "list_networks", lambda: send(signal.SIGINT) or [])
     assert agns("models").code == 0
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
@@ -117,7 +117,7 @@ def test_a_breakdown_after_a_signal_is_no_traceback(
         finally:
             raise RuntimeError("the others are gone")
 
-    monkeypatch.setattr(catalogue, "list_networks", works)
+    monkeypatch.setattr(summary, "list_networks", works)
     done = agns("models")
     assert done.code == 143
     assert done.complaint == "interrupted by SIGTERM (RuntimeError: the others are gone)"
@@ -136,7 +136,7 @@ def test_a_signal_waits_for_the_end_of_a_step(agns: Agns, monkeypatch: pytest.Mo
                     send(signal.SIGTERM)
                 progress(step, 9, {})
 
-    monkeypatch.setattr(catalogue, "list_networks", works)
+    monkeypatch.setattr(summary, "list_networks", works)
     assert (agns("models").code, steps) == (143, [1, 2, 3])
 
 
@@ -147,7 +147,7 @@ def test_a_signal_after_the_last_step_is_not_lost(
         with between_steps(lambda *_: None):
             send(signal.SIGTERM)
 
-    monkeypatch.setattr(catalogue, "list_networks", works)
+    monkeypatch.setattr(summary, "list_networks", works)
     assert agns("models").code == 143
 
 

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from agns.data.faces import write_classes
-from agns.models.backbone import load_backbone
+from agns.models.backbone import Backbone
 from agns.models.families import FAMILIES
 from agns.models.importing import openface, pretrained
 from agns.models.openface import OpenFace
+from agns.models.recognizer import Recognizer
 from agns.models.vgg import Vgg16
 
 Run = Callable[..., Any]
@@ -32,8 +33,7 @@ class TinyVgg(Vgg16):
 @pytest.fixture
 def state_dict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state dict of torchvision's names that tells three classes apart."""
-    for module in ("importing.torchvision", "families", "backbone"):
-        monkeypatch.setattr(f"agns.models.{module}.Vgg16", TinyVgg)
+    monkeypatch.setattr("agns.models.families.Vgg16", TinyVgg)
     head = dataclasses.replace(FAMILIES["vgg"], head=lambda count: nn.Linear(2, count))
     monkeypatch.setitem(FAMILIES, "vgg", head)
     shapes = {
@@ -65,7 +65,8 @@ def test_a_folder_of_csv_files_becomes_a_backbone(
     done = agns("models", "import", csv_folder, "--arch", "openface", "--out", out)
     assert (done.code, done.err) == (0, "")
     assert done.out == f"Read {csv_folder} as OpenFace nn4.small2 as CSV files\nWrote {out}\n"
-    backbone, about = load_backbone(out)
+    backbone = Backbone.read(out)
+    about = backbone.record
     assert backbone.family == "of"
     assert about["imported"] == {"source": "weights", "kind": openface.KIND}
 
@@ -85,7 +86,8 @@ def test_a_state_dict_becomes_a_backbone(agns: Run, tmp_path: Path, state_dict: 
     out = tmp_path / "vgg16.safetensors"
     done = agns("models", "import", state_dict, "--arch", "vgg16", "--out", out)
     assert done.out.splitlines()[0].endswith("as torchvision's VGG-16 as a state dict")
-    backbone, about = load_backbone(out)
+    backbone = Backbone.read(out)
+    about = backbone.record
     assert backbone.family == "vgg"
     assert about["imported"]["source"] == "vgg16.pth"
 
@@ -96,7 +98,7 @@ def test_a_damaged_state_dict_and_one_for_another_network_are_told_apart(
     out = tmp_path / "out.safetensors"
     misused = agns("models", "import", state_dict, "--arch", "of10", "--out", out)
     assert misused.code == 2
-    assert misused.complaint.startswith(f"{state_dict} holds VGG-16: take --arch vgg16 for the")
+    assert misused.complaint.startswith(f"{state_dict} is read as torchvision's VGG-16 as")
     state_dict.write_bytes(state_dict.read_bytes()[:-50])
     failed = agns("models", "import", state_dict, "--arch", "vgg16", "--out", out)
     assert failed.code == 1
@@ -115,7 +117,7 @@ def test_pretrained_weights_are_fetched_in_place_of_a_file(
     )  # fmt: skip
     assert done.code == 0
     assert done.out.splitlines()[0].startswith("Read imagenet as torchvision's VGG-16")
-    assert load_backbone(out)[1]["identities"] == ["ann", "bob", "cy"]
+    assert Recognizer.read(out).identities == ("ann", "bob", "cy")
 
 
 @pytest.mark.parametrize("options", [(), ("file.pth", "--pretrained", "imagenet")])

@@ -8,10 +8,9 @@ import pytest
 import torch
 from tests.cli.conftest import Run, Weights
 
-from agns.models.backbone import Backbone, save_backbone
-from agns.models.dcgan import Generator, save_network
-from agns.models.openface import OpenFace
-from agns.models.recognizer import load_recognizer, save_recognizer
+from agns.models.backbone import Backbone
+from agns.models.dcgan import Generator
+from agns.models.recognizer import Recognizer
 from agns.models.shipped import shipped_weights
 from agns.storage import save_tensors
 
@@ -49,10 +48,10 @@ def test_generator_discriminator_and_backbone_are_shown(
     agns: Run, weights: Weights, tmp_path: Path
 ) -> None:
     alone = tmp_path / "backbone.safetensors"
-    backbone = Backbone(
-        network=OpenFace(pooling="same"), pooling="same", average=torch.zeros(3, 1, 1)
-    )
-    save_backbone(alone, backbone, {"imported": {"source": "nn4.t7", "kind": "a Torch file"}})
+    backbone = Backbone("of", pooling="same")
+    backbone.subtract(torch.zeros(3, 1, 1))
+    backbone.record = {"imported": {"source": "nn4.t7", "kind": "a Torch file"}}
+    backbone.write(alone)
     for path, parts in (
         (weights.generator, ("eyeglass generator", "ToPicture (9) [1, 3, 64, 176] 1,503")),
         (weights.discriminator, ("eyeglass discriminator", "Linear (judge) [1, 1] 7,201")),
@@ -72,9 +71,9 @@ def test_depth_folds_layers_up(agns: Run, weights: Weights) -> None:
 
 
 def test_many_identities_are_cut_short(agns: Run, tmp_path: Path) -> None:
-    made, _ = load_recognizer(shipped_weights("of10_synthetic"))
+    made = Recognizer.read(shipped_weights("of10_synthetic"))
     names = tuple(f"P{number:03d}" for number in range(30))
-    save_recognizer(tmp_path / "many.safetensors", type(made)("of", names))
+    type(made)("of", names).write(tmp_path / "many.safetensors")
     shown = agns("models", "show", tmp_path / "many.safetensors", "--depth", 1)
     assert "P022, P023 and 6 more" in squeezed(shown.out)
 
@@ -118,7 +117,9 @@ def test_what_is_no_network_is_refused(agns: Run, tmp_path: Path) -> None:
 def test_a_record_cannot_steer_the_terminal(agns: Run, tmp_path: Path) -> None:
     path = tmp_path / "generator.safetensors"
     record = {"source": "a\x1b[2Jb", "recipe": {"\x1b]0;x\x07epochs": "\r3"}, "scores": ["odd"]}
-    save_network(path, Generator(), record)
+    network = Generator()
+    network.record = record
+    network.write(path)
     shown = agns("models", "show", path)
     assert shown.code == 0
     assert not set("\x1b\x07\r") & set(shown.out)

@@ -16,14 +16,14 @@ from PIL import Image as PilImage
 from agns.data.cache import decode_face
 from agns.data.face_folder import load_faces
 from agns.images import from_pixels
-from agns.models.recognizer import Recognizer, build_recognizer, load_recognizer, save_recognizer
+from agns.models.recognizer import Recognizer, build_recognizer
 
 Run = Callable[..., Any]
 
 
 @functools.cache
 def opened(path: Path) -> Recognizer:
-    return load_recognizer(path)[0]
+    return Recognizer.read(path)
 
 
 def likely(weights: Any, path: Path) -> dict[str, float]:
@@ -89,9 +89,10 @@ def test_photos_that_training_saw_are_set_apart(
 ) -> None:
     faces = load_faces(folder)
     path = tmp_path / "victim.safetensors"
-    recognizer = load_recognizer(weights.recognizer)[0]
+    recognizer = Recognizer.read(weights.recognizer)
     # All but the last identity's.
-    save_recognizer(path, recognizer, {"training_photos": list(faces.digests[:8])})
+    recognizer.record = {"training_photos": list(faces.digests[:8])}
+    recognizer.write(path)
     done = agns("recognize", folder, "--recognizer", path, "--json")
     (found,) = json.loads(done.out)
     last = accuracies(weights, folder)["Synthetic_002"]
@@ -136,7 +137,9 @@ def test_the_crop_recorded_in_the_recogniser_is_the_one_taken(
         canvas.paste(opened, (38, 38))
     canvas.save(large)
     path = tmp_path / "victim.safetensors"
-    save_recognizer(path, load_recognizer(weights.recognizer)[0], {"center_crop": 224})
+    network = Recognizer.read(weights.recognizer)
+    network.record = {"center_crop": 224}
+    network.write(path)
     found = json.loads(agns("recognize", large, photo, "--recognizer", path, "--json").out)
     assert found[0]["top"] == found[1]["top"]
 
@@ -249,8 +252,9 @@ def test_a_photo_saved_anew_of_one_trained_on_counts_as_trained_on(
     faces = load_faces(root)
     path = tmp_path / "victim.safetensors"
     seen = faces.digests[faces.photos.index("Synthetic_001/Synthetic_001_0001.png")]
-    recognizer = load_recognizer(weights.recognizer)[0]
-    save_recognizer(path, recognizer, {"training_photos": [seen]})
+    recognizer = Recognizer.read(weights.recognizer)
+    recognizer.record = {"training_photos": [seen]}
+    recognizer.write(path)
     done = agns("recognize", root, "--recognizer", path, "--json")
     (found,) = json.loads(done.out)
     assert (found["photos"], found["not_trained_on"]["photos"]) == (5, 3)
@@ -260,7 +264,9 @@ def test_photos_cut_otherwise_than_those_trained_on_are_misuse(
     agns: Run, tmp_path: Path, weights: Any, folder: Path
 ) -> None:
     path = tmp_path / "victim.safetensors"
-    save_recognizer(path, load_recognizer(weights.recognizer)[0], {"training_photos": ["some"]})
+    network = Recognizer.read(weights.recognizer)
+    network.record = {"training_photos": ["some"]}
+    network.write(path)
     done = agns("recognize", folder, "--recognizer", path, "--center-crop", 200)
     assert (done.code, "nobody could tell which it has seen" in done.complaint) == (2, True)
 
@@ -270,7 +276,7 @@ def test_a_folder_from_a_mac_is_recognised(
 ) -> None:
     root, path = tmp_path / "faces", tmp_path / "victim.safetensors"
     shutil.copytree(folder / "Synthetic_001", root / "Jose\u0301")
-    save_recognizer(path, build_recognizer("tiny", ("Ann", "Jos\u00e9"), generator=generator))
+    build_recognizer("tiny", ("Ann", "Jos\u00e9"), generator=generator).write(path)
     done = agns("recognize", root, "--recognizer", path, "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)[0]["photos"] == 4

@@ -14,7 +14,7 @@ from agns.cli.survive import _places
 from agns.data.face_folder import load_faces
 from agns.data.simulation.camera import AXES
 from agns.images import write_image
-from agns.models.recognizer import build_recognizer, save_recognizer
+from agns.models.recognizer import build_recognizer
 from agns.storage import read_json, write_json
 
 Run = Callable[..., Any]
@@ -144,6 +144,7 @@ def test_a_recogniser_that_was_trained_on_the_held_out_photos_is_refused(
 ) -> None:
     faces = load_faces(folder, cache=tmp_path / "cache")
     victim = build_recognizer("tiny", faces.identities, generator=torch.Generator().manual_seed(0))
-    save_recognizer(tmp_path / "seen.safetensors", victim, {"training_photos": faces.digests})
+    victim.record = {"training_photos": faces.digests}
+    victim.write(tmp_path / "seen.safetensors")
     done = agns("survive", result, "--recognizer", tmp_path / "seen.safetensors", "--faces", folder)
     assert (done.code, "which the attack held out" in done.complaint) == (2, True)

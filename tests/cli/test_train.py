@@ -11,10 +11,10 @@ from agns.cli import face_options
 from agns.data.faces import FaceSet
 from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_folder
 from agns.errors import ConfigError
-from agns.models.backbone import Backbone, Start, load_backbone
-from agns.models.dcgan import load_discriminator, load_generator
-from agns.models.recognizer import load_recognizer
-from agns.models.vgg import Vgg16
+from agns.models.backbone import Backbone
+from agns.models.dcgan import Discriminator, Generator
+from agns.models.recognizer import Recognizer
+from agns.models.start import Start
 from agns.storage import read_json
 
 Run = Callable[..., Any]
@@ -43,7 +43,8 @@ def test_a_recogniser_is_trained_on_a_folder(
     assert "On 3 test photos: accuracy " in done.out
     weights, report = out / "recognizer.safetensors", out / "report.html"
     assert done.out.splitlines()[-1] == f"Wrote {weights}; {report} shows the mistakes."
-    recognizer, metadata = load_recognizer(out / "recognizer.safetensors")
+    recognizer = Recognizer.read(out / "recognizer.safetensors")
+    metadata = recognizer.record
     assert recognizer.identities == tuple(f"Synthetic_00{i}" for i in range(3))
     recipe = {"arch": "of", "epochs": 1, "batch": 6, "seed": 3, "rate": 2e-3}
     assert recipe.items() <= metadata["recipe"].items()
@@ -161,8 +162,8 @@ def test_the_eyeglass_networks_are_trained_on_a_folder(
     done = agns("train", "gan", *options)
     assert done.code == 0
     assert str(out / "generator.safetensors") in done.out
-    load_generator(out / "generator.safetensors")
-    load_discriminator(out / "discriminator.safetensors")
+    Generator.read(out / "generator.safetensors")
+    Discriminator.read(out / "discriminator.safetensors")
     assert (out / "losses.png").is_file()
     config = read_json(out / "config.json")["config"]
     assert {"source": shop.name, "frames": 33, "batch": 16}.items() <= config.items()
@@ -212,10 +213,10 @@ def test_an_embedding_is_trained_and_a_head_upon_it(
     init = ("--init", metric / "backbone.safetensors")
     done = agns(*options, *init, "--out", head)
     assert done.code == 0, done.err
-    recognizer, metadata = load_recognizer(head / "recognizer.safetensors")
-    kept = load_backbone(metric / "backbone.safetensors")[0].network
+    recognizer = Recognizer.read(head / "recognizer.safetensors")
+    kept = Backbone.read(metric / "backbone.safetensors").backbone
     assert torch.equal(recognizer.backbone.embed.weight, kept.embed.weight)
-    assert metadata["recipe"]["frozen"] is True
+    assert recognizer.record["recipe"]["frozen"] is True
 
     for more in (("--devices", 2), ("--resume",)):
         done = agns(*options, *init, "--out", head, *more)
@@ -251,7 +252,7 @@ def test_a_recogniser_begins_with_weights_that_are_fetched(
 ) -> None:
     begun = []
     with torch.device("meta"):
-        backbone = Backbone(network=Vgg16())
+        backbone = Backbone("vgg")
 
     def train(*arguments: object, start: Start, **rest: object) -> None:
         begun.append(start.path)
@@ -263,7 +264,7 @@ def test_a_recogniser_begins_with_weights_that_are_fetched(
     monkeypatch.setattr("agns.training.recognizer.train_recognizer", train)
     monkeypatch.setattr("agns.models.importing.pretrained.imagenet_backbone", fetched)
     monkeypatch.setattr(
-        "agns.models.backbone.load_start", lambda path: Start(backbone=backbone, path=path)
+        "agns.models.start.load_start", lambda path: Start(network=backbone, path=path)
     )
     done = agns(
         "train", "recognizer", *small, "--out", tmp_path / "run", "--arch", "vgg",

@@ -55,7 +55,7 @@ def test_frames_for_many_leave_their_result_and_tell_whom_they_serve(
         (("--unseen", 1), "unseen must lie in (0, 1), got 1.0"),
         (("--subjects", 9), "expected at least 9 identities that the recogniser knows"),
         (("--kappa", 2), "kappa must lie in [0, 1], got 2.0"),
-        (("--stop", 0), "a stop value must lie in (0, 1), got 0.0"),
+        (("--stop", 0), "stop must lie in (0, 1), got 0.0"),
     ],
 )
 def test_misuse_is_told_before_anything_is_made(

@@ -11,20 +11,20 @@ import pytest
 import torch
 from torch.nn import functional
 
-from agns.attack.agn import AGN, attack_with_agn
-from agns.attack.descent import CCS16, attack_by_descent
+from agns.attack.agn import AGN
 from agns.attack.goals import Dodge
+from agns.attack.pixel_descent import CCS16
 from agns.data.faces import FaceSet
 from agns.data.simulation.drawn_frames import draw_frames
 from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.evaluation.controls import logits_wearing
 from agns.images import from_pixels
-from agns.models.backbone import load_start
-from agns.models.dcgan import load_discriminator, load_generator, sample_latents
-from agns.models.recognizer import Recognizer, build_recognizer, load_recognizer
+from agns.models.dcgan import Discriminator, Generator, sample_latents
+from agns.models.layout import device_of
+from agns.models.recognizer import Recognizer, build_recognizer
 from agns.models.shipped import shipped_weights
+from agns.models.start import load_start
 from agns.models.victim import class_of, freeze
-from agns.models.weights import device_of
 from agns.training.head import train_head
 from agns.training.metric import MetricTraining, train_metric
 from agns.training.parallel import Machines, running
@@ -59,7 +59,7 @@ def glasses() -> Pixels:
 
 
 def shipped(device: torch.device) -> Recognizer:
-    return freeze(load_recognizer(shipped_weights("of10_synthetic"))[0].to(device))
+    return freeze(Recognizer.read(shipped_weights("of10_synthetic")).to(device))
 
 
 def machines(device: torch.device) -> Machines:
@@ -100,14 +100,15 @@ def test_an_attack_on_a_device_brings_the_probability_down(
     subject = class_of(victim, people.identities[0])
     photos = people.faces(people.places_of(people.identities[0])[:2])
     before = victim(photos).softmax(1)[:, subject].mean()
-    found = attack_with_agn(
-        load_generator(shipped_weights("generator")).to(device),
-        load_discriminator(shipped_weights("discriminator")).to(device),
+    found = AGN(batch=4, samples=4, warm_up=0, precision=precision).run(
         victim,
         photos,
-        glasses,
         Dodge(subject=subject, stop=NEVER),
-        AGN(batch=4, samples=4, warm_up=0, precision=precision),
+        frames=glasses,
+        nets=(
+            Generator.read(shipped_weights("generator")).to(device),
+            Discriminator.read(shipped_weights("discriminator")).to(device),
+        ),
     )
     assert (found.iterations, found.stopped_because) == (12, "used up the eyeglasses")
     assert found.frames.device.type == "cpu"
@@ -121,17 +122,15 @@ def test_pixels_descend_on_a_device(device: torch.device, people: FaceSet) -> No
     victim = shipped(device)
     subject = class_of(victim, people.identities[0])
     photos = people.faces(people.places_of(people.identities[0])[:2])
-    found = attack_by_descent(
-        victim, photos, Dodge(subject=subject, stop=NEVER), replace(CCS16(), steps=3)
-    )
+    found = replace(CCS16(), steps=3).run(victim, photos, Dodge(subject=subject, stop=NEVER))
     assert found.history[-1]["probability"] < found.history[0]["probability"]
 
 
 def test_the_discriminator_judges_on_a_device_as_on_the_processor(
     device: torch.device, glasses: Pixels
 ) -> None:
-    generator = load_generator(shipped_weights("generator"))
-    discriminator = load_discriminator(shipped_weights("discriminator"))
+    generator = Generator.read(shipped_weights("generator"))
+    discriminator = Discriminator.read(shipped_weights("discriminator"))
     latents = sample_latents(8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         here = discriminator.judge_among(generator(latents), from_pixels(glasses[:16]))
@@ -187,5 +186,5 @@ def test_an_embedding_trains_on_a_device(
         backbone, _, curve = train_metric(
             people, glasses, config, tmp_path / "run", fabric=fabric, about=Provenance()
         )
-    assert device_of(backbone.network).type == "cpu"
+    assert device_of(backbone).type == "cpu"
     assert len(curve["false_acceptance"]) > 1

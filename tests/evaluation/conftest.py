@@ -11,9 +11,9 @@ from torch import nn
 
 from agns.data.faces import FaceSet, faces_from_pixels
 from agns.data.simulation.drawn_frames import draw_frames
-from agns.evaluation import apparatus as module
-from agns.evaluation import trial
-from agns.evaluation.apparatus import Apparatus
+from agns.evaluation import attack_setup as module
+from agns.evaluation import score
+from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.stealth import StealthScale
 from agns.images import from_pixels, to_pixels
 from agns.models.dcgan import Discriminator, Generator
@@ -97,7 +97,7 @@ def without_pictures() -> Iterator[None]:
     """No pictures of attacks, which take as long as a short attack."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("draw_before_after", "draw_history"):
-            patch.setattr(trial, name, lambda *_, **__: None)
+            patch.setattr(score, name, lambda *_, **__: None)
         yield
 
 
@@ -108,10 +108,10 @@ def no_pictures() -> Iterator[None]:
 
 
 @pytest.fixture(scope="package")
-def apparatus(
+def setup(
     gan: tuple[Generator, Discriminator], recognizer: Recognizer, glasses: Pixels
-) -> Apparatus:
-    return Apparatus(
+) -> AttackSetup:
+    return AttackSetup(
         generator=gan[0],
         discriminator=gan[1],
         recognizer=recognizer,

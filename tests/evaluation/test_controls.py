@@ -13,7 +13,7 @@ from agns.types import Frames, Pixels
 
 @pytest.fixture
 def controls(glasses: Pixels, generator: torch.Generator) -> dict[str, Frames]:
-    return control_frames(glasses, count=5, generator=generator)
+    return control_frames(glasses, count=5, rng=generator)
 
 
 def test_each_control_has_as_many_frames_as_asked_for(controls: dict[str, Frames]) -> None:
@@ -27,7 +27,7 @@ def test_each_control_has_as_many_frames_as_asked_for(controls: dict[str, Frames
 
 @pytest.mark.parametrize("control", CONTROLS)
 def test_a_single_frame_can_be_had(glasses: Pixels, control: str) -> None:
-    frames = control_frames(glasses, count=1, generator=torch.Generator().manual_seed(0))
+    frames = control_frames(glasses, count=1, rng=torch.Generator().manual_seed(0))
     assert frames[control].shape == (1, 3, 64, 176)
 
 
@@ -48,7 +48,7 @@ def test_controls_come_from_the_generator_given(glasses: Pixels) -> None:
     for hidden, seed in ((1, 5), (2, 5), (1, 6)):
         torch.manual_seed(hidden)
         draws = torch.Generator().manual_seed(seed)
-        drawn.append(control_frames(glasses, count=4, generator=draws))
+        drawn.append(control_frames(glasses, count=4, rng=draws))
     for name in CONTROLS:
         assert torch.equal(drawn[0][name], drawn[1][name])
         assert not torch.equal(drawn[0][name], drawn[2][name])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from agns.data.faces import FaceSet
-from agns.evaluation.examination import examine
+from agns.evaluation.sanity import examine
 from agns.models.families import InputContract
 from agns.models.recognizer import Recognizer
 

@@ -14,16 +14,16 @@ from agns.attack.agn import AGN
 from agns.attack.goals import Impersonate
 from agns.data.faces import FaceSet
 from agns.errors import ConfigError
-from agns.evaluation.apparatus import Apparatus
-from agns.evaluation.attack_report import AttackReport
+from agns.evaluation.attack_setup import AttackSetup
+from agns.evaluation.attack_spec import AttackSpec
 from agns.evaluation.controls import control_frames, logits_wearing
-from agns.evaluation.experiment import Experiment
 from agns.evaluation.metrics import measure_success
-from agns.evaluation.trial import run_experiment
+from agns.evaluation.prepared_attack import run_attack
+from agns.evaluation.score import AttackScore
 from agns.geometry import warp
 from agns.images import read_image
 
-WORN = Experiment(goal="impersonate", subject="Ann", target="Bob", control_frames=3, physical=True)
+WORN = AttackSpec(goal="impersonate", subject="Ann", target="Bob", control_frames=3, physical=True)
 QUICK = AGN(batch=8, samples=4, generator_rate=5e-3)
 
 
@@ -31,22 +31,22 @@ QUICK = AGN(batch=8, samples=4, generator_rate=5e-3)
 class Worn:
     """A finished physical attack, its photos, and where each has the frame."""
 
-    report: AttackReport
+    report: AttackScore
     out: Path
     photos: FaceSet
     homographies: Tensor
 
 
 @pytest.fixture(scope="module")
-def worn(apparatus: Apparatus, crowd: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Worn:
+def worn(setup: AttackSetup, crowd: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> Worn:
     own = crowd.of("Ann")
     moved = torch.eye(3).repeat(len(own), 1, 1)
     moved[:, 0, 2] = 9 * torch.arange(len(own))
     moved[:, 1, 2] = 60 - 7 * torch.arange(len(own))
     out = tmp_path_factory.mktemp("worn")
     with without_pictures():
-        report = run_experiment(
-            apparatus, own, WORN,
+        report = run_attack(
+            setup, own, WORN,
             replace(QUICK, jitter=2.0, brightness=0.3), out,
             placement=Placement(homographies=moved),
         )  # fmt: skip
@@ -55,7 +55,7 @@ def worn(apparatus: Apparatus, crowd: FaceSet, tmp_path_factory: pytest.TempPath
 
 @pytest.mark.parametrize("side", ["craft", "held_out"])
 def test_a_physical_score_is_that_of_the_frame_warped_onto_each_photo_undisturbed(
-    worn: Worn, apparatus: Apparatus, side: str
+    worn: Worn, setup: AttackSetup, side: str
 ) -> None:
     own, moved = worn.photos, worn.homographies
     places = torch.tensor([own.photos.index(name) for name in worn.report.photos[side]])
@@ -64,12 +64,12 @@ def test_a_physical_score_is_that_of_the_frame_warped_onto_each_photo_undisturbe
     for at in places.tolist():
         layers = warp(torch.cat([frame, silhouette()[None]])[None], moved[at], (224, 224))
         face = own.faces(torch.tensor([at])) * (1 - layers[:, 3:]) + layers[:, :3]
-        probabilities.append(float(apparatus.victim(face).detach().softmax(1)[0, 1]))
+        probabilities.append(float(setup.victim(face).detach().softmax(1)[0, 1]))
     found = worn.report.craft if side == "craft" else worn.report.held_out
     assert found.mean_probability == pytest.approx(sum(probabilities) / len(places), abs=4e-5)
 
 
-def test_a_wrong_warp_would_change_the_score(worn: Worn, apparatus: Apparatus) -> None:
+def test_a_wrong_warp_would_change_the_score(worn: Worn, setup: AttackSetup) -> None:
     """What the test above rests on: neither the canvas' place nor another photo's will do."""
     own, moved = worn.photos, worn.homographies
     places = torch.tensor([own.photos.index(name) for name in worn.report.photos["held_out"]])
@@ -77,7 +77,7 @@ def test_a_wrong_warp_would_change_the_score(worn: Worn, apparatus: Apparatus) -
     faces = own.faces(places)
     means = [
         float(
-            logits_wearing(apparatus.victim, faces, frame, placement=placement)[0]
+            logits_wearing(setup.victim, faces, frame, placement=placement)[0]
             .softmax(1)[:, 1].mean()
         )
         for placement in (
@@ -90,14 +90,12 @@ def test_a_wrong_warp_would_change_the_score(worn: Worn, apparatus: Apparatus) -
     assert abs(means[0] - means[2]) > 1e-4
 
 
-def test_physical_controls_are_warped_too(worn: Worn, apparatus: Apparatus) -> None:
+def test_physical_controls_are_warped_too(worn: Worn, setup: AttackSetup) -> None:
     own, moved = worn.photos, worn.homographies
     places = torch.tensor([own.photos.index(name) for name in worn.report.photos["held_out"]])
-    benign = control_frames(apparatus.glasses, count=3, generator=torch.Generator().manual_seed(0))[
-        "benign"
-    ]
+    benign = control_frames(setup.glasses, count=3, rng=torch.Generator().manual_seed(0))["benign"]
     logits = logits_wearing(
-        apparatus.victim, own.faces(places), benign,
+        setup.victim, own.faces(places), benign,
         placement=Placement(homographies=moved[places]),
     )  # fmt: skip
     expected = measure_success(Impersonate(subject=0, target=1), logits).mean_probability
@@ -105,12 +103,12 @@ def test_physical_controls_are_warped_too(worn: Worn, apparatus: Apparatus) -> N
 
 
 def test_a_physical_experiment_needs_a_homography_for_each_photo(
-    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+    setup: AttackSetup, crowd: FaceSet, tmp_path: Path
 ) -> None:
     for physical, homographies in ((True, None), (False, 5), (True, 2)):
         where = None if homographies is None else torch.eye(3).repeat(homographies, 1, 1)
         with pytest.raises(ConfigError, match="homography for each"):
-            run_experiment(
-                apparatus, crowd, replace(WORN, physical=physical), QUICK, tmp_path,
+            run_attack(
+                setup, crowd, replace(WORN, physical=physical), QUICK, tmp_path,
                 placement=Placement(homographies=where),
             )  # fmt: skip

@@ -10,13 +10,13 @@ from tests.evaluation.conftest import build_tiny_recognizer
 from agns.attack.agn import AGN
 from agns.data.simulation.synthetic import identity_name
 from agns.errors import ConfigError
-from agns.evaluation.apparatus import Apparatus
+from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.showcase import Showcase, ShowcaseConfig, run_showcase
 from agns.images import read_image
 from agns.models.dcgan import Discriminator, Generator
 from agns.types import Pixels, Progress, silent
 
-QUICK = ShowcaseConfig(photos=2, looks=2, attack=AGN(batch=8, samples=4, check_every=2, passes=1))
+QUICK = ShowcaseConfig(photos=2, looks=2, attack=AGN(batch=8, samples=4, check_every=2, epochs=1))
 
 
 @contextlib.contextmanager
@@ -25,14 +25,14 @@ def quiet(title: str) -> Iterator[Progress]:
 
 
 @pytest.fixture(scope="module")
-def apparatus(gan: tuple[Generator, Discriminator], glasses: Pixels) -> Apparatus:
+def setup(gan: tuple[Generator, Discriminator], glasses: Pixels) -> AttackSetup:
     random = torch.Generator().manual_seed(0)
     names = tuple(identity_name(index) for index in range(3))
     recognizer = build_tiny_recognizer(names, random)
     with torch.no_grad():
         # It sees the first in every photo, and only that one has anything to dodge.
         recognizer.head.bias[0] += 2
-    return Apparatus(
+    return AttackSetup(
         generator=gan[0],
         discriminator=gan[1],
         recognizer=recognizer,
@@ -43,14 +43,14 @@ def apparatus(gan: tuple[Generator, Discriminator], glasses: Pixels) -> Apparatu
 
 
 @pytest.fixture(scope="module")
-def shown(apparatus: Apparatus, tmp_path_factory: pytest.TempPathFactory) -> tuple[Showcase, Path]:
+def shown(setup: AttackSetup, tmp_path_factory: pytest.TempPathFactory) -> tuple[Showcase, Path]:
     out = tmp_path_factory.mktemp("shown")
     seed = next(
         seed
         for seed in range(20)
         if torch.randperm(3, generator=torch.Generator().manual_seed(seed))[0] == 0
     )
-    return run_showcase(apparatus, replace(QUICK, seed=seed), out, quiet), out
+    return run_showcase(setup, replace(QUICK, seed=seed), out, quiet), out
 
 
 def test_a_demonstration_dodges_one_and_impersonates_another(shown: tuple[Showcase, Path]) -> None:
@@ -68,6 +68,6 @@ def test_a_demonstration_leaves_a_report_with_its_pictures(shown: tuple[Showcase
         assert read_image(out / f"{name}.png").shape[0] == 3
 
 
-def test_a_report_is_not_written_over(shown: tuple[Showcase, Path], apparatus: Apparatus) -> None:
+def test_a_report_is_not_written_over(shown: tuple[Showcase, Path], setup: AttackSetup) -> None:
     with pytest.raises(ConfigError, match="already holds a report"):
-        run_showcase(apparatus, QUICK, shown[1], quiet)
+        run_showcase(setup, QUICK, shown[1], quiet)

@@ -10,18 +10,18 @@ import pytest
 import torch
 
 from agns.attack.agn import AGN
-from agns.attack.universal import UniversalConfig
+from agns.attack.universal import Universal
 from agns.data.faces import FaceSet, faces_from_pixels
 from agns.errors import ConfigError, DataError
-from agns.evaluation.apparatus import Apparatus
+from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.controls import logits_wearing
 from agns.evaluation.reach import ReachPoint
-from agns.evaluation.universal import UniversalExperiment, divide_subjects, run_universal
+from agns.evaluation.universal import UniversalSpec, divide_subjects, run_universal
 from agns.evaluation.universal_report import UniversalReport
 from agns.images import read_image
 
-WHO = UniversalExperiment(unseen=0.34, craft=3, counts=(1, 2, 10))
-QUICK = UniversalConfig(
+WHO = UniversalSpec(unseen=0.34, craft=3, counts=(1, 2, 10))
+QUICK = Universal(
     clusters=2,
     candidates=2,
     frames=3,
@@ -47,16 +47,16 @@ class Finished:
 
 @pytest.fixture(scope="module")
 def finished(
-    apparatus: Apparatus, crowd: FaceSet, tmp_path_factory: pytest.TempPathFactory
+    setup: AttackSetup, crowd: FaceSet, tmp_path_factory: pytest.TempPathFactory
 ) -> Finished:
     out = tmp_path_factory.mktemp("universal")
-    return Finished(report=run_universal(apparatus, crowd, WHO, QUICK, out), out=out)
+    return Finished(report=run_universal(setup, crowd, WHO, QUICK, out), out=out)
 
 
-def trained_on(apparatus: Apparatus, digests: Sequence[str]) -> Apparatus:
+def trained_on(setup: AttackSetup, digests: Sequence[str]) -> AttackSetup:
     """The same, its recogniser trained on these photos; what it has measured stays."""
-    trained = replace(apparatus, metadata={"training_photos": list(digests)})
-    trained.__dict__["scale"] = apparatus.scale
+    trained = replace(setup, metadata={"training_photos": list(digests)})
+    trained.__dict__["scale"] = setup.scale
     return trained
 
 
@@ -77,7 +77,7 @@ def test_subjects_are_divided_by_names_and_seed_alone() -> None:
 
 
 def test_unseen_photos_have_no_part_in_the_frames(
-    finished: Finished, apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+    finished: Finished, setup: AttackSetup, crowd: FaceSet, tmp_path: Path
 ) -> None:
     (unseen,) = finished.report.subjects["unseen"]
     pixels = crowd.pixels.clone()
@@ -89,17 +89,17 @@ def test_unseen_photos_have_no_part_in_the_frames(
     ]
     pixels[held_out] = 255 - pixels[held_out]
     others = faces_from_pixels(pixels, crowd.labels, crowd.identities, crowd.photos)
-    report = run_universal(apparatus, others, WHO, QUICK, tmp_path)
+    report = run_universal(setup, others, WHO, QUICK, tmp_path)
     assert written_frames(tmp_path) == written_frames(finished.out)
     assert report.chosen == finished.report.chosen
     assert report.without_frame != finished.report.without_frame
 
 
 def test_the_same_seed_gives_the_same_result_but_for_the_time(
-    finished: Finished, apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+    finished: Finished, setup: AttackSetup, crowd: FaceSet, tmp_path: Path
 ) -> None:
     torch.manual_seed(1234)
-    run_universal(apparatus, crowd, WHO, QUICK, tmp_path)
+    run_universal(setup, crowd, WHO, QUICK, tmp_path)
     one, other = (
         json.loads((out / "result.json").read_text(encoding="utf-8"))
         for out in (finished.out, tmp_path)
@@ -109,7 +109,7 @@ def test_the_same_seed_gives_the_same_result_but_for_the_time(
 
 
 def test_the_figures_are_those_of_the_written_frames(
-    finished: Finished, apparatus: Apparatus, crowd: FaceSet
+    finished: Finished, setup: AttackSetup, crowd: FaceSet
 ) -> None:
     (unseen,) = finished.report.subjects["unseen"]
     frames = torch.stack(
@@ -119,7 +119,7 @@ def test_the_figures_are_those_of_the_written_frames(
     sides = {}
     for side, names in finished.report.photos[unseen].items():
         photos = crowd.faces(torch.tensor([crowd.photos.index(name) for name in names]))
-        sides[side] = logits_wearing(apparatus.victim, photos, frames).argmax(2) != label
+        sides[side] = logits_wearing(setup.victim, photos, frames).argmax(2) != label
     best = int(sides["own"].sum(1).argmax())
     found = finished.point(2, "unseen", "attack", "picked")
     assert found.all.success_rate == pytest.approx(float(sides["held_out"][best].double().mean()))
@@ -150,13 +150,13 @@ def test_pictures_are_written_beside_the_result(finished: Finished) -> None:
 
 
 def test_no_photo_is_scored_that_the_recogniser_was_trained_on(
-    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+    setup: AttackSetup, crowd: FaceSet, tmp_path: Path
 ) -> None:
     (unseen,) = divide_subjects(crowd.identities, WHO)["unseen"]
     first = next(name for name in crowd.identities if name != unseen)
     seen = [crowd.digests[place] for place in crowd.places_of(first).tolist()]
     seen += [crowd.digests[place] for place in crowd.places_of(unseen).tolist()[:5]]
-    report = run_universal(trained_on(apparatus, seen), crowd, WHO, QUICK, tmp_path)
+    report = run_universal(trained_on(setup, seen), crowd, WHO, QUICK, tmp_path)
     (sentence,) = report.left_out
     assert f"trained on all 8 photos of {first}" in sentence
     assert first not in report.subjects["craft"]
@@ -165,34 +165,32 @@ def test_no_photo_is_scored_that_the_recogniser_was_trained_on(
 
 
 def test_a_group_without_anybody_left_is_refused(
-    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+    setup: AttackSetup, crowd: FaceSet, tmp_path: Path
 ) -> None:
-    trained = trained_on(apparatus, crowd.digests)
+    trained = trained_on(setup, crowd.digests)
     with pytest.raises(DataError, match="none of the 2 craft subjects can take part"):
         run_universal(trained, crowd, WHO, QUICK, tmp_path)
 
 
 def test_an_interrupted_attack_says_so_and_is_scored(
-    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+    setup: AttackSetup, crowd: FaceSet, tmp_path: Path
 ) -> None:
     def stop(done: int, total: int, figures: Mapping[str, float]) -> None:
         if done == 1:
             raise KeyboardInterrupt
 
-    report = run_universal(
-        apparatus, crowd, WHO, replace(QUICK, stop=1e-6), tmp_path, progress=stop
-    )
+    report = run_universal(setup, crowd, WHO, replace(QUICK, stop=1e-6), tmp_path, progress=stop)
     assert report.interrupted
     assert any("interrupted: frames come from 1 groups" in text for text in report.warnings)
 
 
 def test_too_few_subjects_and_a_finished_directory_are_refused(
-    finished: Finished, apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+    finished: Finished, setup: AttackSetup, crowd: FaceSet, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=r"expected at least 4 identities .* found 3"):
-        run_universal(apparatus, crowd, replace(WHO, subjects=4), QUICK, tmp_path)
+        run_universal(setup, crowd, replace(WHO, subjects=4), QUICK, tmp_path)
     with pytest.raises(ConfigError, match="already holds a result"):
-        run_universal(apparatus, crowd, WHO, QUICK, finished.out)
+        run_universal(setup, crowd, WHO, QUICK, finished.out)
 
 
 @pytest.mark.parametrize(

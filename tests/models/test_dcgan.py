@@ -11,17 +11,14 @@ from torch import nn
 
 from agns.accessory.frame import frame_mask
 from agns.errors import ConfigError, WeightsError
+from agns.models.checkpoint import count_parameters
 from agns.models.dcgan import (
     Discriminator,
     Generator,
     MinibatchDiscrimination,
     build_gan,
-    load_discriminator,
-    load_generator,
     sample_latents,
-    save_network,
 )
-from agns.models.weights import count_parameters
 from agns.storage import load_tensors, save_tensors
 
 
@@ -207,17 +204,19 @@ def test_saved_networks_come_back_in_evaluation_mode(
     tmp_path: Path, generator: torch.Generator
 ) -> None:
     networks = build_gan(generator=generator)
-    loaders = (load_generator, load_discriminator)
-    for network, load in zip(networks, loaders, strict=True):
-        save_network(tmp_path / "weights.safetensors", network, {"source": "drawn"})
-        loaded = load(tmp_path / "weights.safetensors")
+    for network in networks:
+        network.record = {"source": "drawn"}
+        network.write(tmp_path / "weights.safetensors")
+        loaded = type(network).read(tmp_path / "weights.safetensors")
         assert not loaded.training
         for name, tensor in network.state_dict().items():
             assert torch.equal(tensor, loaded.state_dict()[name]), name
 
 
 def test_a_saved_generator_carries_its_contract(tmp_path: Path) -> None:
-    save_network(tmp_path / "weights.safetensors", Generator(), {"source": "drawn"})
+    network = Generator()
+    network.record = {"source": "drawn"}
+    network.write(tmp_path / "weights.safetensors")
     metadata = load_tensors(tmp_path / "weights.safetensors")[1]
     assert json.loads(metadata["latent"]) == {"length": 25, "distribution": "U[-1, 1]"}
     assert json.loads(metadata["frames"])["range"] == [0, 1]
@@ -225,14 +224,14 @@ def test_a_saved_generator_carries_its_contract(tmp_path: Path) -> None:
 
 
 def test_a_generator_is_not_taken_for_a_discriminator(tmp_path: Path) -> None:
-    save_network(tmp_path / "weights.safetensors", Generator(), {})
+    Generator().write(tmp_path / "weights.safetensors")
     with pytest.raises(WeightsError, match="holds no discriminator"):
-        load_discriminator(tmp_path / "weights.safetensors")
+        Discriminator.read(tmp_path / "weights.safetensors")
 
 
 def test_a_missing_file_is_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no weight file"):
-        load_generator(tmp_path / "weights.safetensors")
+        Generator.read(tmp_path / "weights.safetensors")
 
 
 def test_a_discriminators_last_slope_lies_in_its_file(
@@ -241,15 +240,15 @@ def test_a_discriminators_last_slope_lies_in_its_file(
     network = Discriminator(last_slope=0).eval()
     frames = torch.rand(2, 3, 64, 176, generator=generator)
     path = tmp_path / "d.safetensors"
-    save_network(path, network, {})
-    again = load_discriminator(path)
+    network.write(path)
+    again = Discriminator.read(path)
     assert again.last_slope == 0
     with torch.no_grad():
         assert torch.equal(again(frames), network(frames))
         assert again.see(frames).min() == 0
     tensors, metadata = load_tensors(path)
     save_tensors(path, tensors, {name: metadata[name] for name in metadata if name != "last_slope"})
-    assert load_discriminator(path).last_slope == 0.2
+    assert Discriminator.read(path).last_slope == 0.2
     save_tensors(path, tensors, {**metadata, "last_slope": "steep"})
     with pytest.raises(WeightsError, match="unusable metadata"):
-        load_discriminator(path)
+        Discriminator.read(path)

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from agns.errors import ConfigError
-from agns.models import recognizer
+from agns.models import backbone
 from agns.models.dcgan import build_gan
+from agns.models.layout import device_of
 from agns.models.recognizer import build_recognizer
-from agns.models.weights import device_of
 from agns.training.precision import choose_device
 
 SEED = torch.Generator().manual_seed(0)
@@ -36,7 +36,7 @@ def test_what_lies_on_the_cpu_goes_to_the_network_and_back(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Fake tensors have no values that could be out of range.
-    monkeypatch.setattr(recognizer, "check_images", lambda *_, **__: None)
+    monkeypatch.setattr(backbone, "check_images", lambda *_, **__: None)
     network = made(name)
     # First for real: what is cached on the way must not be fake.
     network(GIVEN[name]())

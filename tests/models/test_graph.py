@@ -12,14 +12,12 @@ import torch
 
 from agns.errors import ConfigError
 from agns.models.backbone import Backbone
+from agns.models.checkpoint import Stored
 from agns.models.dcgan import Discriminator, Generator
 from agns.models.diagram import graph_source
 from agns.models.graph import Drawing, check_drawing, draw_graph
 from agns.models.layers import Inception, Pooling
-from agns.models.openface import OpenFace
 from agns.models.recognizer import Recognizer
-from agns.models.summary import Network, module_of
-from agns.models.vgg import Vgg16
 
 KINDS = ("recognizer", "openface", "vgg16", "generator", "discriminator")
 DRAWN = Drawing("a title").source()
@@ -81,19 +79,19 @@ def read(source: str) -> Graph:
     return Graph(boxes, arrows)
 
 
-def build(kind: str, pooling: Pooling = "strided") -> Network:
+def build(kind: str, pooling: Pooling = "strided") -> Stored:
     if kind == "recognizer":
         return Recognizer("of", ("Ann", "Bob", "Cyd"), pooling=pooling).eval()
     if kind == "openface":
-        return Backbone(network=OpenFace().eval())
+        return Backbone("of").eval()
     return Generator().eval() if kind == "generator" else Discriminator().eval()
 
 
-def graph_of(kind: str) -> tuple[Network, Graph]:
+def graph_of(kind: str) -> tuple[Stored, Graph]:
     if kind == "vgg16":
         # Its 134 million parameters are not needed for shapes.
         with torch.device("meta"):
-            network = Backbone(network=Vgg16().eval())
+            network = Backbone("vgg").eval()
             return network, read(graph_source(network, kind))
     built = build(kind)
     return built, read(graph_source(built, kind))
@@ -115,17 +113,15 @@ def test_every_parameter_stands_in_one_box_under_its_name(kind: str) -> None:
     captions = [box.caption for box in graph.boxes.values() if "parameters" in box.caption]
     counted = {caption.split(",")[0]: caption.split(" ")[1] for caption in captions}
     assert len(counted) == len(captions)
-    module = module_of(network)
-    total = sum(parameter.numel() for parameter in module.parameters())
+    total = sum(parameter.numel() for parameter in network.parameters())
     assert sum(int(count.replace(",", "")) for count in counted.values()) == total
     for name in counted:
-        assert isinstance(module.get_submodule(name).weight, torch.Tensor)
+        assert isinstance(network.get_submodule(name).weight, torch.Tensor)
 
 
 def test_an_inception_module_is_a_frame_with_its_branches_side_by_side() -> None:
     network, graph = graph_of("recognizer")
-    module = module_of(network)
-    inceptions = [name for name, part in module.named_modules() if isinstance(part, Inception)]
+    inceptions = [name for name, part in network.named_modules() if isinstance(part, Inception)]
     joins = graph.saying("channels joined")
     branches = [len(graph.into(join)) for join in joins]
     assert branches == [4, 4, 3, 4, 3, 3, 3]
@@ -145,7 +141,7 @@ def test_the_shapes_are_those_of_the_papers_table() -> None:
     ]  # fmt: skip
     first = next(box for box in graph.boxes.values() if box.caption)
     assert first == Box(
-        "stem.0.0, 9,600 parameters",
+        "backbone.stem.0.0, 9,600 parameters",
         [
             ("convolution 7x7, stride 2", "64 × 48 × 48"),
             ("batch norm", "64 × 48 × 48"),
@@ -240,7 +236,7 @@ def test_what_graphviz_complains_of_is_one_sentence(graphviz: Path, tmp_path: Pa
 @pytest.mark.parametrize("kind", KINDS)
 def test_graphviz_draws_every_box_and_arrow(kind: str, tmp_path: Path) -> None:
     with torch.device("meta" if kind == "vgg16" else "cpu"):
-        network = Backbone(network=Vgg16().eval()) if kind == "vgg16" else build(kind)
+        network = Backbone("vgg").eval() if kind == "vgg16" else build(kind)
         source = graph_source(network, kind)
     draw_graph(source, tmp_path / "net.svg")
     drawn = ElementTree.parse(tmp_path / "net.svg").iter("{http://www.w3.org/2000/svg}g")

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from agns.models.checkpoint import count_parameters
 from agns.models.cross_channel import CrossChannelNorm
 from agns.models.layers import Pooling
 from agns.models.openface import OpenFace
-from agns.models.weights import count_parameters
 
 
 def faces(generator: torch.Generator, count: int) -> torch.Tensor:

@@ -14,19 +14,13 @@ from torch import nn
 
 from agns.errors import ConfigError, ImageContractError, WeightsError
 from agns.geometry import resize
-from agns.models.dcgan import build_gan, save_network
+from agns.models.checkpoint import count_parameters
+from agns.models.dcgan import build_gan
 from agns.models.families import FAMILIES
 from agns.models.layers import Pooling
-from agns.models.recognizer import (
-    RECOGNIZERS,
-    Recognizer,
-    build_recognizer,
-    load_recognizer,
-    save_recognizer,
-)
+from agns.models.recognizer import RECOGNIZERS, Recognizer, build_recognizer
 from agns.models.vgg import Vgg16
 from agns.models.victim import class_of, freeze
-from agns.models.weights import count_parameters
 from agns.storage import load_tensors, save_tensors
 
 NAMES = ("Ann", "Bob", "Cyd")
@@ -63,7 +57,7 @@ def recognizer(made: Recognizer) -> Recognizer:
 def written(tmp_path_factory: pytest.TempPathFactory, made: Recognizer) -> Path:
     """Not to be changed."""
     path = tmp_path_factory.mktemp("written") / "victim.safetensors"
-    save_recognizer(path, made)
+    made.write(path)
     return path
 
 
@@ -220,29 +214,33 @@ def test_a_saved_recogniser_comes_back_whole(
 ) -> None:
     recognizer = settled(generator, pooling).train()
     path = tmp_path / "victim.safetensors"
-    save_recognizer(path, recognizer, {"training_photos": ["ab", "cd"], "source": "Zoë"})
-    loaded, metadata = load_recognizer(path)
+    recognizer.record = {"training_photos": ["ab", "cd"], "source": "Zoë"}
+    recognizer.write(path)
+    loaded = Recognizer.read(path)
     assert (loaded.arch, loaded.identities, loaded.pooling) == ("of", NAMES, pooling)
     assert not loaded.training
     for name, tensor in recognizer.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name]), name
-    assert metadata == {
-        "arch": "of",
-        "identities": list(NAMES),
-        "pooling": pooling,
-        "convention": "torch",
-        "input": {"size": 96, "range": [-1, 1], "colour": "RGB", "layout": "NCHW"},
-        "training_photos": ["ab", "cd"],
-        "source": "Zoë",
-    }
+    assert loaded.record == recognizer.record
+    assert (
+        loaded.specification()
+        == recognizer.specification()
+        == {
+            "arch": "of",
+            "identities": list(NAMES),
+            "pooling": pooling,
+            "convention": "torch",
+            "input": {"size": 96, "range": [-1, 1], "colour": "RGB", "layout": "NCHW"},
+        }
+    )
 
 
 def test_half_precision_halves_the_file_and_rounds_to_11_bits(
     tmp_path: Path, recognizer: Recognizer, saved: Path
 ) -> None:
     half = tmp_path / "half.safetensors"
-    save_recognizer(half, recognizer, half=True)
-    loaded = load_recognizer(half)[0]
+    recognizer.write(half, half=True)
+    loaded = Recognizer.read(half)
     assert half.stat().st_size < 0.51 * saved.stat().st_size
     for name, tensor in recognizer.state_dict().items():
         read = loaded.state_dict()[name]
@@ -252,7 +250,7 @@ def test_half_precision_halves_the_file_and_rounds_to_11_bits(
 
 def test_a_missing_file_is_a_config_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no weight file .*none\.safetensors"):
-        load_recognizer(tmp_path / "none.safetensors")
+        Recognizer.read(tmp_path / "none.safetensors")
 
 
 @pytest.mark.parametrize("kept", [0, 7, 300, -1])
@@ -262,16 +260,16 @@ def test_a_file_cut_short_or_of_another_kind_is_a_weights_error_that_names_it(
 ) -> None:
     saved.write_bytes(before + saved.read_bytes()[:kept])
     with pytest.raises(WeightsError, match=r"victim\.safetensors is (a|an|not a) \w+"):
-        load_recognizer(saved)
+        Recognizer.read(saved)
 
 
 def test_a_generator_is_not_taken_for_a_recogniser(
     tmp_path: Path, generator: torch.Generator
 ) -> None:
     path = tmp_path / "generator.safetensors"
-    save_network(path, build_gan(generator=generator)[0], {})
+    build_gan(generator=generator)[0].write(path)
     with pytest.raises(WeightsError, match=r"generator\.safetensors holds no recogniser"):
-        load_recognizer(path)
+        Recognizer.read(path)
 
 
 def test_a_file_that_lacks_a_tensor_names_itself_and_the_tensor(saved: Path) -> None:
@@ -279,7 +277,7 @@ def test_a_file_that_lacks_a_tensor_names_itself_and_the_tensor(saved: Path) -> 
     del tensors["head.2.bias"]
     save_tensors(saved, tensors, metadata)
     with pytest.raises(WeightsError, match=r"victim\.safetensors lacks the tensor head\.2\.bias"):
-        load_recognizer(saved)
+        Recognizer.read(saved)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +298,7 @@ def test_metadata_that_cannot_be_used_is_a_weights_error_that_names_the_file(
         metadata[name] = text
     save_tensors(saved, tensors, metadata)
     with pytest.raises(WeightsError, match=r"victim\.safetensors"):
-        load_recognizer(saved)
+        Recognizer.read(saved)
 
 
 def test_an_unknown_architecture_is_refused_with_the_known_ones() -> None:
@@ -369,15 +367,10 @@ def test_resizing_and_the_way_before_the_backbone_are_compiled() -> None:
 def test_a_compiled_recogniser_is_saved_like_any_other(
     tmp_path: Path, recognizer: Recognizer
 ) -> None:
-    save_recognizer(tmp_path / "file", torch.compile(recognizer, backend="eager"))
-    loaded = load_recognizer(tmp_path / "file")[0]
+    torch.compile(recognizer, backend="eager").write(tmp_path / "file")
+    loaded = Recognizer.read(tmp_path / "file")
     for name, tensor in recognizer.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], tensor)
-
-
-def test_what_is_no_recogniser_is_not_saved_as_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected a recogniser to save, got a Linear"):
-        save_recognizer(tmp_path / "file", nn.Linear(2, 2))
 
 
 def test_an_identity_is_known_by_either_form_of_its_name(generator: torch.Generator) -> None:

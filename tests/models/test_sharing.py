@@ -1,5 +1,6 @@
 """Networks in folders, with their cards."""
 
+import copy
 import json
 import pickle
 from pathlib import Path
@@ -11,7 +12,7 @@ from tests.models.conftest import NAMES, RECORD
 
 from agns.errors import ConfigError, WeightsError
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
-from agns.models.recognizer import Recognizer, load_recognizer, save_recognizer
+from agns.models.recognizer import Recognizer
 from agns.models.sharing import Shareable
 from agns.models.shipped import shipped_weights
 from agns.models.victim import freeze
@@ -71,8 +72,8 @@ def test_names_forms_average_and_input_contract_come_back(
 
 
 def test_the_file_of_a_shared_network_is_one_that_the_commands_take(folder: Path) -> None:
-    again, metadata = load_recognizer(folder / "model.safetensors")
-    assert metadata == {**RECORD, **again.specification()}
+    again = Recognizer.read(folder / "model.safetensors")
+    assert again.record == RECORD
 
 
 def test_a_file_is_taken_too() -> None:
@@ -169,7 +170,9 @@ def test_a_record_cannot_overrule_what_the_network_is(
     recognizer: Recognizer, tmp_path: Path
 ) -> None:
     path = tmp_path / "victim.safetensors"
-    save_recognizer(path, recognizer, {"arch": "vgg", "identities": ["X"], "source": "elsewhere"})
+    recognizer = copy.copy(recognizer)
+    recognizer.record = {"arch": "vgg", "identities": ["X"], "source": "elsewhere"}
+    recognizer.write(path)
     again = Recognizer.from_pretrained(path)
     assert (again.identities, again.record) == (NAMES, {"source": "elsewhere"})
 

@@ -8,8 +8,8 @@ from agns.data.simulation.synthetic import SyntheticConfig, identity_name, synth
 from agns.errors import WeightsError
 from agns.images import from_pixels
 from agns.models import shipped
-from agns.models.dcgan import load_discriminator, load_generator, sample_latents
-from agns.models.recognizer import load_recognizer
+from agns.models.dcgan import Discriminator, Generator, sample_latents
+from agns.models.recognizer import Recognizer
 from agns.models.shipped import shipped_weights
 from agns.training.recognizer_scores import classify
 
@@ -28,7 +28,8 @@ def test_each_network_has_a_card(name: shipped.Shipped) -> None:
 
 
 def test_the_recogniser_knows_the_drawn_identities_in_photos_it_never_saw() -> None:
-    recognizer, metadata = load_recognizer(shipped_weights("of10_synthetic"))
+    recognizer = Recognizer.read(shipped_weights("of10_synthetic"))
+    metadata = recognizer.record
     assert recognizer.identities == tuple(identity_name(index) for index in range(10))
     fresh = synthetic_faces(SyntheticConfig(photos=3, first_photo=90))
     assert not set(fresh.digests) & set(metadata["training_photos"])
@@ -37,7 +38,7 @@ def test_the_recogniser_knows_the_drawn_identities_in_photos_it_never_saw() -> N
 
 
 def test_the_training_photos_on_record_are_the_drawn_ones() -> None:
-    _, metadata = load_recognizer(shipped_weights("of10_synthetic"))
+    metadata = Recognizer.read(shipped_weights("of10_synthetic")).record
     drawn = synthetic_faces(SyntheticConfig(photos=10), only=identity_name(0))
     trained = set(metadata["training_photos"])
     # Those left out were for validation and testing.
@@ -45,8 +46,8 @@ def test_the_training_photos_on_record_are_the_drawn_ones() -> None:
 
 
 def test_the_discriminator_believes_real_frames_most() -> None:
-    generator = load_generator(shipped_weights("generator"))
-    discriminator = load_discriminator(shipped_weights("discriminator"))
+    generator = Generator.read(shipped_weights("generator"))
+    discriminator = Discriminator.read(shipped_weights("discriminator"))
     random = torch.Generator().manual_seed(0)
     real = from_pixels(draw_frames(64))
     noise = torch.rand(32, 3, 64, 176, generator=random)

@@ -8,9 +8,9 @@ import torch
 from scipy import signal
 from torch import nn
 
+from agns.models.initialization import draw_weights
 from agns.models.layers import DrawnDropout
 from agns.models.vgg import Vgg16
-from agns.models.weights import draw_weights
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from agns.attack.goals import Dodge
-from agns.attack.pixels import PixelConfig
+from agns.attack.pixels import FreePixels
 from agns.errors import ConfigError, ImageContractError
 from agns.geometry import resize
 from agns.models.victim import Classifier, Victim, class_of, freeze
@@ -117,6 +117,6 @@ def test_what_is_no_network_is_attacked_too(faces: Faces) -> None:
     assert isinstance(rule, Victim)
     assert freeze(rule) is rule
     red = torch.tensor([0.8, 0.2, 0.2])[:, None, None].expand(2, 3, 224, 224)
-    found = PixelConfig(steps=3, step=0.3).run(rule, red, Dodge("Ann", stop=0.5))
+    found = FreePixels(steps=3, step=0.3).run(rule, red, Dodge("Ann", stop=0.5))
     # Less red and more green than it began with.
     assert float(found.frames[0, 0].mean()) < 0.5 < float(found.frames[0, 1].mean())

@@ -40,7 +40,7 @@ def interrupt_amid_epoch_2(done: int, total: int, figures: Mapping[str, float]) 
 def small_openface() -> Iterator[None]:
     """Lets recognisers and backbones be built on a small network, where any one will do."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("models.families", "models.backbone", "training.metric"):
+        for module in ("models.families", "training.metric"):
             patch.setattr(f"agns.{module}.OpenFace", SmallOpenFace)
         yield
 

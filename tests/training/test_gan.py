@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from agns.decoding import read_pixels
 from agns.errors import ConfigError, DataError
 from agns.images import from_pixels
-from agns.models.dcgan import build_gan, load_discriminator, load_generator, sample_latents
+from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
 from agns.storage import load_tensors, read_json, versions
 from agns.training import gan
 from agns.training.gan import GanTraining, animate, settle_statistics, train_gan
@@ -74,8 +74,8 @@ def test_a_run_leaves_a_line_of_figures_for_each_epoch(whole: Path) -> None:
 def test_a_run_leaves_networks_that_load_and_say_how_they_were_made(
     whole: Path, generator: torch.Generator
 ) -> None:
-    frames = load_generator(whole / "generator.safetensors")(sample_latents(2, generator=generator))
-    assert load_discriminator(whole / "discriminator.safetensors")(frames).shape == (2,)
+    frames = Generator.read(whole / "generator.safetensors")(sample_latents(2, generator=generator))
+    assert Discriminator.read(whole / "discriminator.safetensors")(frames).shape == (2,)
     metadata = load_tensors(whole / "generator.safetensors")[1]
     assert json.loads(metadata["source"]) == "drawn"
     assert json.loads(metadata["recipe"])["batch"] == 4

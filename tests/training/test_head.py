@@ -1,5 +1,6 @@
 """Heads on frozen backbones: their descriptors, what is learned, and what a run leaves."""
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,10 @@ from agns.data.faces import FaceSet
 from agns.errors import ConfigError
 from agns.geometry import resize
 from agns.images import from_pixels
-from agns.models.backbone import Backbone, Start, load_start, save_backbone
-from agns.models.recognizer import build_recognizer, load_recognizer
-from agns.models.weights import draw_weights
+from agns.models.backbone import Backbone
+from agns.models.initialization import draw_weights
+from agns.models.recognizer import Recognizer, build_recognizer
+from agns.models.start import Start, load_start
 from agns.training.head import choose_views, describe, train_head
 from agns.training.material import gather
 from agns.training.recipe import RecognizerTraining
@@ -37,12 +39,21 @@ def settled_backbone() -> Backbone:
     for name, tensor in network.state_dict().items():
         if name.endswith("running_var"):
             tensor.uniform_(0.5, 2, generator=draws)
-    return Backbone(network=network.eval())
+    backbone = Backbone("of")
+    backbone.backbone = network
+    return backbone.eval()
+
+
+def recorded(start: Start, **record: object) -> Start:
+    """The same to begin with, with another record of its training."""
+    network = copy.copy(start.network)
+    network.record = record
+    return replace(start, network=network)
 
 
 @pytest.fixture(scope="module")
 def start() -> Start:
-    return Start(backbone=settled_backbone(), path=Path("some.safetensors"))
+    return Start(network=settled_backbone(), path=Path("some.safetensors"))
 
 
 def test_descriptors_are_those_of_each_photo_bare_and_with_its_frames_and_mirrored(
@@ -87,9 +98,10 @@ def test_a_head_learns_while_its_backbone_stays(
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     losses = [row["loss"] for row in rows]
     assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
-    for name, tensor in start.backbone.network.state_dict().items():
+    for name, tensor in start.network.backbone.state_dict().items():
         assert torch.equal(tensor, recognizer.backbone.state_dict()[name]), name
-    loaded, metadata = load_recognizer(out / "recognizer.safetensors")
+    loaded = Recognizer.read(out / "recognizer.safetensors")
+    metadata = loaded.record
     assert torch.equal(loaded.head[0].weight, recognizer.head[0].weight)
     assert metadata["start"] == "some.safetensors"
     assert metadata["recipe"]["frozen"] is True
@@ -116,7 +128,7 @@ def test_a_whole_recogniser_begins_with_the_backbone_it_is_given(
     config = RecognizerTraining(arch="of", epochs=1, batch=6, rate=1e-9)
     recognizer, _ = train_recognizer(faces, glasses, config, tmp_path / "run", start=start)
     torch.testing.assert_close(
-        recognizer.backbone.embed.weight, start.backbone.network.embed.weight, atol=1e-6, rtol=0
+        recognizer.backbone.embed.weight, start.network.backbone.embed.weight, atol=1e-6, rtol=0
     )
 
 
@@ -124,18 +136,15 @@ def test_a_whole_recogniser_begins_with_the_backbone_it_is_given(
 def test_a_recogniser_takes_the_form_of_the_backbone_it_begins_with(
     generator: torch.Generator, start: Start
 ) -> None:
-    port = Backbone(
-        network=SmallOpenFace(pooling="same", convention="tensorflow"),
-        pooling="same",
-        convention="tensorflow",
-        average=torch.full((3, 1, 1), 0.25),
-    )
+    port = Backbone("of", pooling="same", convention="tensorflow")
+    port.backbone = SmallOpenFace(pooling="same", convention="tensorflow")
+    port.subtract(torch.full((3, 1, 1), 0.25))
     begun = begin_recognizer(
-        "of", ("Ann", "Bob"), replace(start, backbone=port), generator=generator
+        "of", ("Ann", "Bob"), replace(start, network=port), generator=generator
     )
     assert (begun.pooling, begun.convention) == ("same", "tensorflow")
     assert torch.equal(begun.average, port.average)
-    assert torch.equal(begun.backbone.embed.weight, port.network.embed.weight)
+    assert torch.equal(begun.backbone.embed.weight, port.backbone.embed.weight)
     with pytest.raises(ConfigError, match="holds a backbone with family 'of', and vgg needs"):
         begin_recognizer("vgg", ("Ann", "Bob"), start, generator=generator)
 
@@ -143,7 +152,7 @@ def test_a_recogniser_takes_the_form_of_the_backbone_it_begins_with(
 def test_photos_cut_otherwise_than_the_backbones_are_refused(
     tmp_path: Path, faces: FaceSet, glasses: Pixels, start: Start
 ) -> None:
-    seen = replace(start, seen=frozenset({"0123456789abcdef"}), center_crop=120)
+    seen = recorded(start, training_photos=["0123456789abcdef"], center_crop=120)
     config = replace(CONFIG, frozen=False, epochs=1)
     with pytest.raises(
         ConfigError, match=r"was trained on photos cut to 120, and these .* nothing"
@@ -156,7 +165,8 @@ def test_a_backbone_that_saw_the_photos_to_test_on_is_refused(
     tmp_path: Path, faces: FaceSet, glasses: Pixels, start: Start
 ) -> None:
     path = tmp_path / "backbone.safetensors"
-    save_backbone(path, start.backbone, {"training_photos": list(faces.digests)})
+    start.network.record = {"training_photos": list(faces.digests)}
+    start.network.write(path)
     with pytest.raises(ConfigError, match="was trained on 6 of the 6 photos to test on"):
         train_recognizer(
             faces, glasses, replace(CONFIG, frozen=False, epochs=1), tmp_path / "run",
@@ -168,10 +178,10 @@ def test_a_backbone_that_saw_the_photos_to_test_on_is_refused(
 def test_what_the_backbone_saw_is_recorded_as_seen(
     tmp_path: Path, faces: FaceSet, glasses: Pixels, start: Start
 ) -> None:
-    seen = replace(start, seen=frozenset({"0123456789abcdef"}))
+    seen = recorded(start, training_photos=["0123456789abcdef"])
     out = tmp_path / "run"
     config = replace(CONFIG, epochs=1)
     train_head(faces, glasses, config, out, start=seen, about=Provenance(), device=CPU)
-    photos = load_recognizer(out / "recognizer.safetensors")[1]["training_photos"]
+    photos = Recognizer.read(out / "recognizer.safetensors").record["training_photos"]
     assert "0123456789abcdef" in photos
     assert len(photos) == 18 + 1

@@ -9,7 +9,7 @@ import torch
 from tests.training.conftest import CONFIG, figures
 
 from agns.data.faces import FaceSet
-from agns.models.recognizer import load_recognizer
+from agns.models.recognizer import Recognizer
 from agns.storage import load_tensors, read_json, under
 from agns.training.parallel import Machines
 from agns.training.recognizer import train_recognizer
@@ -49,7 +49,8 @@ def test_whatever_follows_a_validation_loss_that_is_no_number_is_better(
         "agns.training.recognizer.validate", lambda *_, **__: {"validation_loss": next(losses)}
     )
     recognizer, _ = train_recognizer(faces, glasses, replace(CONFIG, epochs=3), tmp_path / "run")
-    best, about = load_recognizer(tmp_path / "run" / "best.safetensors")
+    best = Recognizer.read(tmp_path / "run" / "best.safetensors")
+    about = best.record
     assert about["epoch"] == 2
     assert torch.equal(best.backbone.embed.weight, recognizer.backbone.embed.weight)
 

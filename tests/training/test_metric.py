@@ -13,7 +13,7 @@ from tests.training.conftest import BrokenOff
 from agns.data.faces import FaceSet
 from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.errors import ConfigError
-from agns.models.backbone import load_backbone
+from agns.models.backbone import Backbone
 from agns.storage import load_tensors, read_json
 from agns.training.material import Material, split_glasses, split_photos
 from agns.training.metric import train_metric
@@ -56,7 +56,7 @@ def test_a_run_leaves_figures_of_each_epoch_and_of_the_end(whole: Path) -> None:
 def test_neither_test_photos_nor_verified_identities_are_trained_on(
     whole: Path, people: FaceSet
 ) -> None:
-    _, metadata = load_backbone(whole / "backbone.safetensors")
+    metadata = Backbone.read(whole / "backbone.safetensors").record
     trained = set(metadata["training_photos"])
     split = split_photos(people, held_fraction=0.2, validation_fraction=0.1, seed=0)
     left_out = torch.cat([split.validation, split.test]).tolist()

@@ -18,8 +18,8 @@ from tests.training.conftest import (
 from agns.data.faces import FaceSet, faces_from_pixels
 from agns.data.splits import stratified_split
 from agns.errors import ConfigError, DataError
-from agns.models.backbone import load_start
-from agns.models.recognizer import load_recognizer
+from agns.models.recognizer import Recognizer
+from agns.models.start import load_start
 from agns.storage import load_tensors, read_json, versions
 from agns.training.recognizer import train_recognizer
 from agns.training.run import Provenance
@@ -62,7 +62,8 @@ def test_a_run_leaves_the_class_mapping(whole: Path, faces: FaceSet) -> None:
 
 
 def test_a_run_leaves_a_recogniser_that_loads(whole: Path, faces: FaceSet) -> None:
-    recognizer, metadata = load_recognizer(whole / "recognizer.safetensors")
+    recognizer = Recognizer.read(whole / "recognizer.safetensors")
+    metadata = recognizer.record
     assert recognizer.identities == faces.identities
     assert (metadata["source"], metadata["center_crop"]) == ("drawn", 120)
     assert metadata["recipe"]["batch"] == 6
@@ -72,13 +73,14 @@ def test_the_photos_recorded_as_trained_on_are_those_of_the_split(
     whole: Path, faces: FaceSet
 ) -> None:
     split = stratified_split(faces, held_fraction=CONFIG.held_fraction, seed=CONFIG.seed)
-    metadata = load_recognizer(whole / "recognizer.safetensors")[1]
+    metadata = Recognizer.read(whole / "recognizer.safetensors").record
     assert metadata["training_photos"] == [faces.digests[i] for i in split.first.tolist()]
 
 
 def test_the_scores_recorded_are_of_the_held_out_photos(whole: Path, faces: FaceSet) -> None:
     split = stratified_split(faces, held_fraction=CONFIG.held_fraction, seed=CONFIG.seed)
-    recognizer, metadata = load_recognizer(whole / "recognizer.safetensors")
+    recognizer = Recognizer.read(whole / "recognizer.safetensors")
+    metadata = recognizer.record
     with torch.no_grad():
         predicted = recognizer(faces.faces(split.second)).argmax(1)
     accuracy = float((predicted == faces.labels[split.second]).float().mean())

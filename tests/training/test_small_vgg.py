@@ -9,8 +9,8 @@ import torch
 from tests.training.conftest import CONFIG, BrokenOff, break_off_in_epoch_2
 
 from agns.data.faces import FaceSet
-from agns.models.backbone import load_start
-from agns.models.recognizer import load_recognizer
+from agns.models.recognizer import Recognizer
+from agns.models.start import load_start
 from agns.storage import load_tensors
 from agns.training.parallel import Machines
 from agns.training.recognizer import train_recognizer
@@ -54,7 +54,7 @@ def test_another_seed_gives_other_weights(
     wholes: dict[bool, Path], tmp_path: Path, faces: FaceSet, glasses: Pixels
 ) -> None:
     other, _ = train_recognizer(faces, glasses, replace(VGG, epochs=1, seed=1), tmp_path / "run")
-    first, _ = load_recognizer(wholes[False] / "recognizer.safetensors")
+    first = Recognizer.read(wholes[False] / "recognizer.safetensors")
     assert not torch.equal(other.head.weight, first.head.weight)
 
 
@@ -63,7 +63,7 @@ def test_norms_are_learnt_with_and_folded_into_the_weights_that_are_kept(
 ) -> None:
     learnt, _ = load_tensors(wholes[True] / "checkpoint.safetensors")
     assert "averaged.backbone.features.1.running_var" in learnt
-    kept, _ = load_recognizer(wholes[True] / "recognizer.safetensors")
+    kept = Recognizer.read(wholes[True] / "recognizer.safetensors")
     assert not any("running" in name for name in kept.state_dict())
 
 
@@ -74,7 +74,7 @@ def test_norms_put_into_what_has_learnt_change_nothing_to_begin_with(
     glasses: Pixels,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    first, _ = load_recognizer(wholes[True] / "recognizer.safetensors")
+    first = Recognizer.read(wholes[True] / "recognizer.safetensors")
     shown = faces.faces(torch.arange(12))
     begun: list[torch.Tensor] = []
 

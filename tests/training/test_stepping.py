@@ -5,10 +5,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from agns.models.weights import average
 from agns.training.material import wearing_in
 from agns.training.recipe import RecognizerTraining, rate_share
-from agns.training.stepping import Stepper
+from agns.training.stepping import Stepper, move_average
 
 
 def test_averaging_moves_weights_and_statistics_by_what_the_decay_leaves() -> None:
@@ -17,7 +16,7 @@ def test_averaging_moves_weights_and_statistics_by_what_the_decay_leaves() -> No
         network.weight.fill_(3)
         network.running_mean.fill_(-2)
         network.num_batches_tracked.fill_(9)
-    average(averaged, network, 0.75)
+    move_average(averaged, network, 0.75)
     assert averaged.weight.tolist() == [0.75 * 1 + 0.25 * 3] * 2
     assert averaged.running_mean.tolist() == [0.25 * -2] * 2
     assert averaged.num_batches_tracked == 0

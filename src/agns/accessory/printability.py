@@ -64,7 +64,7 @@ def check_palette(palette: str | None, weight: float) -> None:
         ConfigError: It is given, and non-printability has no weight.
     """
     if palette is not None and weight == 0:
-        raise ConfigError(f"a palette, {palette}, must come with a weight of printability above 0")
+        raise ConfigError(f"a palette, {palette}, must come with an nps_weight above 0")
 
 
 def palette_at(path: str | None) -> Palette:

@@ -2,20 +2,22 @@
 
 import functools
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 
 from agns.accessory.placement import FIXED, Placement
-from agns.attack.goals import Dodge, Impersonate, name_goal, resolve_goal
+from agns.attack.goals import Goal, name_goal, resolve_goal
 from agns.attack.result import AttackResult
 from agns.data.faces import FaceSet
 from agns.data.simulation.drawn_frames import DrawnFrames, RealFrames
-from agns.models.dcgan import Discriminator, Generator, load_discriminator, load_generator
+from agns.errors import AttackError
+from agns.images import check_images
+from agns.models.dcgan import Discriminator, Generator
 from agns.models.shipped import shipped_weights
-from agns.models.victim import Victim
-from agns.types import Faces, Progress, silent
+from agns.models.victim import Victim, freeze
+from agns.types import CANVAS, Faces, Progress, silent
 
 Nets: TypeAlias = tuple[Generator, Discriminator]
 """A generator of eyeglasses, and the discriminator that was trained with it."""
@@ -29,9 +31,9 @@ class Attack(Protocol):
         self,
         victim: Victim,
         faces: Faces | FaceSet,
-        goal: Dodge | Impersonate,
+        goal: Goal,
         *,
-        seed: int | None = None,
+        seed: int = 0,
         frames: RealFrames | None = None,
         nets: Nets | None = None,
         placement: Placement = FIXED,
@@ -44,7 +46,7 @@ class Attack(Protocol):
             faces: The attacker's own photos: a `FaceSet`, or a tensor of canonical faces, float32
                 RGB, (photos, 3, 224, 224), in [0, 1].
             goal: Whom to dodge or impersonate, by name or class, and when it is enough.
-            seed: Of every draw; None for the settings' own.
+            seed: Of every draw.
             frames: Real eyeglasses, (frames, 3, 64, 176) bytes; None for the drawn set, of which
                 only those are drawn that the steps need.
             nets: Pretrained on eyeglasses; None for those that come with agns.
@@ -73,38 +75,44 @@ class FrameAttack(ABC):
         self,
         victim: Victim,
         faces: Faces | FaceSet,
-        goal: Dodge | Impersonate,
+        goal: Goal,
         *,
-        seed: int | None = None,
+        seed: int = 0,
         frames: RealFrames | None = None,
         nets: Nets | None = None,
         placement: Placement = FIXED,
         progress: Progress = silent,
     ) -> AttackResult:
         """Attack; see `agns.attack.attack.Attack.run`."""
-        draws = seed is not None and any(one.name == "seed" for one in fields(self))
-        settings = replace(self, **{"seed": seed}) if draws else self
         goal = resolve_goal(goal, victim)
-        found = settings.find(
-            victim, photos_of(faces), goal,
-            frames=frames, nets=nets, placement=placement, progress=progress,
+        photos = photos_of(faces)
+        check_images(photos, size=(CANVAS, CANVAS))
+        if len(photos) == 0:
+            raise AttackError("an attack needs at least one photo of the subject")
+        result = self.find(
+            freeze(victim), photos, goal,
+            frames=frames, nets=nets, placement=placement,
+            rng=torch.Generator().manual_seed(seed), progress=progress,
         )  # fmt: skip
-        found.goal = name_goal(goal, victim)
-        return found
+        result.attack, result.seed = self, seed
+        result.goal = name_goal(goal, victim)
+        result.craft_digests = faces.digests if isinstance(faces, FaceSet) else ()
+        return result
 
     @abstractmethod
     def find(
         self,
         victim: Victim,
         faces: Faces,
-        goal: Dodge | Impersonate,
+        goal: Goal,
         *,
         frames: RealFrames | None,
         nets: Nets | None,
         placement: Placement,
+        rng: torch.Generator,
         progress: Progress,
     ) -> AttackResult:
-        """What `run` does with a tensor of photos, (photos, 3, 224, 224), and a goal in classes."""
+        """What `run` does, with a frozen victim, photos as a tensor, and a goal in classes."""
 
 
 def photos_of(faces: Faces | FaceSet) -> Faces:
@@ -126,6 +134,6 @@ def _drawn() -> DrawnFrames:
 def shipped_nets() -> Nets:
     """The generator and the discriminator that come with agns; not to be changed."""
     return (
-        load_generator(shipped_weights("generator")),
-        load_discriminator(shipped_weights("discriminator")),
+        Generator.read(shipped_weights("generator")),
+        Discriminator.read(shipped_weights("discriminator")),
     )

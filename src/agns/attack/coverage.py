@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from agns.accessory.placement import FIXED
-from agns.attack.goals import DodgeEach
+from agns.attack.goals import Dodge
 from agns.models.victim import Victim
 from agns.types import Faces, Frames, Labels, Progress, silent
 
@@ -65,7 +65,7 @@ def dodges(
         batch: Most faces at once.
         progress: Told after each frame.
     """
-    goal = DodgeEach(subjects=subjects)
+    goal = Dodge(subject=tuple(subjects.tolist()))
     rows = []
     for done, frame in enumerate(frames, 1):
         parts = [

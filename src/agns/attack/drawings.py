@@ -6,10 +6,10 @@ from torch import nn
 from agns.attack.agn import AGN
 from agns.attack.goals import Goal
 from agns.attack.gradients import keep_in_range
-from agns.attack.steps import join_objectives, teach_discriminator
+from agns.attack.steps import join_objectives, train_discriminator
 from agns.errors import AttackError
 from agns.models.dcgan import sample_latents
-from agns.models.weights import device_of
+from agns.models.layout import device_of
 from agns.training.precision import autocast
 from agns.types import Drawings
 
@@ -35,8 +35,8 @@ def tune_on_drawings(
         victim: Pictures to logits; not changed.
         real: Real pictures, in [0, 1], drawn from with repetition.
         goal: What the victim is to take drawings for.
-        config: Of these count kappa, objective and joined_length, headroom, both rates and their
-            weight decay, batch, smoothing, lead and precision; the others are about eyeglasses.
+        config: Its kappa, objective, joined_length, saturation_margin, rates, weight decay, batch,
+            label_smoothing, min_fake_score and precision count; the others are about eyeglasses.
         steps: How many.
         random: Source of every draw.
 
@@ -61,9 +61,10 @@ def tune_on_drawings(
         if not drawn.isfinite().all():
             raise AttackError(f"what the generator draws is not finite in step {step + 1}")
         seen = real[torch.randint(len(real), (config.batch,), generator=random)]
-        teach_discriminator(
+        train_discriminator(
             discriminator, judging, seen, drawn.detach(),
-            smoothing=config.smoothing, lead=config.lead, precision=config.precision,
+            label_smoothing=config.label_smoothing, min_fake_score=config.min_fake_score,
+            precision=config.precision,
         )  # fmt: skip
         leaf = drawn.detach().requires_grad_()
         with autocast(config.precision, kind):
@@ -73,5 +74,5 @@ def tune_on_drawings(
             leaf, verdicts, error, kappa=config.kappa, length=config.joined_length
         )
         moving.zero_grad()
-        drawn.backward(keep_in_range(joined, drawn.detach(), config.headroom))
+        drawn.backward(keep_in_range(joined, drawn.detach(), config.saturation_margin))
         moving.step()

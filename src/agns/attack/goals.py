@@ -1,7 +1,8 @@
-"""What an attacker wants: objective and success. All signs live here."""
+"""What an attacker wants, and when it is reached. All signs live here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,8 +13,8 @@ from agns.errors import ConfigError
 from agns.models.victim import Victim, class_of
 from agns.types import Labels, Logits
 
-Form: TypeAlias = Literal["logits", "probabilities", "margin"]
-"""How the recogniser's error is put in figures.
+Objective: TypeAlias = Literal["logits", "probabilities", "margin"]
+"""What is lowered or raised for a class.
 
 `logits`: the class's logit minus the sum of the others (the Keras port). `probabilities`: the
 same over softmax probabilities (Sharif et al. 2019, section 4.2). `margin`: the class's logit
@@ -21,77 +22,21 @@ minus the best other logit (Carlini & Wagner 2017).
 """
 
 
-def class_objective(logits: Logits, index: int, form: Form) -> Float[Tensor, " batch"]:
-    """How strongly each face is taken for one class, in the form asked for."""
-    if form == "margin":
-        others = torch.cat([logits[:, :index], logits[:, index + 1 :]], 1)
-        return logits[:, index] - others.amax(1)
-    values = logits.softmax(1) if form == "probabilities" else logits
-    return 2 * values[:, index] - values.sum(1)
-
-
-def class_objectives(logits: Logits, indices: Labels, form: Form) -> Float[Tensor, " batch"]:
-    """How strongly each face is taken for a class of its own, in the form asked for."""
-    columns = indices[:, None]
-    if form == "margin":
+def class_objective(
+    logits: Logits, classes: int | Labels, objective: Objective
+) -> Float[Tensor, " batch"]:
+    """How strongly each face is taken for a class: one for all faces, or one each."""
+    columns = _columns(classes, logits)
+    if objective == "margin":
         others = logits.scatter(1, columns, -torch.inf)
         return logits.gather(1, columns)[:, 0] - others.amax(1)
-    values = logits.softmax(1) if form == "probabilities" else logits
+    values = logits.softmax(1) if objective == "probabilities" else logits
     return 2 * values.gather(1, columns)[:, 0] - values.sum(1)
 
 
-@runtime_checkable
-class Wish(Protocol):
-    """What the attack with a generator needs to know of a goal, which may be each photo's own."""
-
-    @property
-    def name(self) -> str:
-        """The goal in a word."""
-        ...
-
-    @property
-    def stop(self) -> float:
-        """The mean probability at which the attack is done."""
-        ...
-
-    def on(self, photos: Labels) -> "Wish":
-        """The goal for these photos, by their places among all: one row of logits each."""
-        ...
-
-    def watched(self, logits: Logits) -> Float[Tensor, " batch"]:
-        """Each face's probability of the class that is watched."""
-        ...
-
-    def loss(self, logits: Logits, form: Form) -> Float[Tensor, " batch"]:
-        """What the attacker lowers, for each face."""
-        ...
-
-    def shortfall(self, logits: Logits) -> Float[Tensor, " batch"]:
-        """How far each face is from the attacker's wish, in [0, 1], from probabilities."""
-        ...
-
-    def probability(self, shortfall: float) -> float:
-        """The watched class's probability that a shortfall stands for."""
-        ...
-
-    @property
-    def allowance(self) -> float:
-        """The mean shortfall at which the attack is done."""
-        ...
-
-    def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
-        """Whether the recogniser's first choice is what the attacker wants."""
-        ...
-
-
-@runtime_checkable
-class Goal(Wish, Protocol):
-    """A goal that is the same for every photo."""
-
-    @property
-    def index(self) -> int:
-        """The class whose probability is watched."""
-        ...
+def _columns(classes: int | Labels, logits: Logits) -> Tensor:
+    indices = torch.as_tensor(classes, device=logits.device)
+    return indices.expand(len(logits))[:, None]
 
 
 def _check_stop(stop: float) -> None:
@@ -103,8 +48,8 @@ def _check_stop(stop: float) -> None:
 class Dodge:
     """Be taken for anybody else."""
 
-    subject: int | str
-    """The attacker's own class, or its name; see `resolve_goal`."""
+    subject: int | str | tuple[int, ...]
+    """The attacker's own class, or its name; see `resolve_goal`. Or each photo's own class."""
 
     stop: float = 0.01
     """Mean probability of the subject at or below which the attack is done."""
@@ -113,91 +58,48 @@ class Dodge:
         _check_stop(self.stop)
 
     @property
-    def name(self) -> str:
+    def name(self) -> Literal["dodge"]:
         """The goal in a word."""
         return "dodge"
 
     @property
     def index(self) -> int:
-        """The subject's class."""
+        """The subject's class, where all photos have one."""
         return _resolved(self.subject)
 
     @property
-    def allowance(self) -> float:
-        """The stop value itself."""
+    def max_failure(self) -> float:
+        """The mean failure probability at which the attack is done: the stop value itself."""
         return self.stop
 
     def on(self, photos: Labels) -> "Dodge":
-        """Itself, whatever the photos."""
-        return self
+        """The goal for these photos, by their places among all: one row of logits each."""
+        if not isinstance(self.subject, tuple):
+            return self
+        return replace(self, subject=tuple(self.subject[photo] for photo in photos.tolist()))
 
-    def watched(self, logits: Logits) -> Float[Tensor, " batch"]:
-        """The subject's probability."""
-        return logits.softmax(1)[:, self.index]
+    def loss(self, logits: Logits, objective: Objective) -> Float[Tensor, " batch"]:
+        """What the attacker lowers, for each face: the subject's objective."""
+        return class_objective(logits, self._classes(), objective)
 
-    def loss(self, logits: Logits, form: Form) -> Float[Tensor, " batch"]:
-        """The subject's objective: dodging lowers it."""
-        return class_objective(logits, self.index, form)
+    def class_probability(self, logits: Logits) -> Float[Tensor, " batch"]:
+        """Each face's probability of the subject."""
+        return logits.softmax(1).gather(1, _columns(self._classes(), logits))[:, 0]
 
-    def shortfall(self, logits: Logits) -> Float[Tensor, " batch"]:
-        """The subject's probability."""
-        return logits.softmax(1)[:, self.index]
+    def failure_probability(self, logits: Logits) -> Float[Tensor, " batch"]:
+        """How probable it is, to the recogniser, that the goal is missed: the same."""
+        return self.class_probability(logits)
 
-    def probability(self, shortfall: float) -> float:
-        """The shortfall itself."""
-        return shortfall
-
-    def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
-        """Whether somebody else comes first."""
-        return logits.argmax(1) != self.index
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DodgeEach:
-    """Be taken for anybody else, on photos of many subjects."""
-
-    subjects: Labels
-    """For each photo, its subject's class."""
-
-    stop: float = 0.01
-    """Mean probability of the photos' own subjects at or below which the attack is done."""
-
-    def __post_init__(self) -> None:
-        _check_stop(self.stop)
-
-    @property
-    def name(self) -> str:
-        """The goal in a word."""
-        return "dodge"
-
-    @property
-    def allowance(self) -> float:
-        """The stop value itself."""
-        return self.stop
-
-    def on(self, photos: Labels) -> "DodgeEach":
-        """The same for these photos' subjects."""
-        return replace(self, subjects=self.subjects[photos])
-
-    def watched(self, logits: Logits) -> Float[Tensor, " batch"]:
-        """The subjects' probabilities, each photo's own."""
-        return logits.softmax(1).gather(1, self.subjects[:, None])[:, 0]
-
-    def loss(self, logits: Logits, form: Form) -> Float[Tensor, " batch"]:
-        """The subjects' objectives: dodging lowers them."""
-        return class_objectives(logits, self.subjects, form)
-
-    def shortfall(self, logits: Logits) -> Float[Tensor, " batch"]:
-        """The subjects' probabilities."""
-        return self.watched(logits)
-
-    def probability(self, shortfall: float) -> float:
-        """The shortfall itself."""
-        return shortfall
+    def probability(self, failure: float) -> float:
+        """The subject's probability that a failure probability stands for: the same."""
+        return failure
 
     def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
         """Whether somebody else comes first."""
-        return logits.argmax(1) != self.subjects
+        return logits.argmax(1) != _columns(self._classes(), logits)[:, 0]
+
+    def _classes(self) -> int | Labels:
+        return torch.tensor(self.subject) if isinstance(self.subject, tuple) else self.index
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +121,7 @@ class Impersonate:
             raise ConfigError("the target is the subject: impersonation needs somebody else")
 
     @property
-    def name(self) -> str:
+    def name(self) -> Literal["impersonate"]:
         """The goal in a word."""
         return "impersonate"
 
@@ -229,42 +131,45 @@ class Impersonate:
         return _resolved(self.target)
 
     @property
-    def allowance(self) -> float:
-        """What the target's mean probability may lack."""
+    def max_failure(self) -> float:
+        """The mean failure probability at which the attack is done."""
         return 1 - self.stop
 
     def on(self, photos: Labels) -> "Impersonate":
         """Itself, whatever the photos."""
         return self
 
-    def watched(self, logits: Logits) -> Float[Tensor, " batch"]:
-        """The target's probability."""
+    def loss(self, logits: Logits, objective: Objective) -> Float[Tensor, " batch"]:
+        """What the attacker lowers, for each face: the target's objective, negated."""
+        return -class_objective(logits, self.index, objective)
+
+    def class_probability(self, logits: Logits) -> Float[Tensor, " batch"]:
+        """Each face's probability of the target."""
         return logits.softmax(1)[:, self.index]
 
-    def loss(self, logits: Logits, form: Form) -> Float[Tensor, " batch"]:
-        """The target's objective, negated: impersonation raises it."""
-        return -class_objective(logits, self.index, form)
+    def failure_probability(self, logits: Logits) -> Float[Tensor, " batch"]:
+        """How probable it is, to the recogniser, that the goal is missed: the rest to 1."""
+        return 1 - self.class_probability(logits)
 
-    def shortfall(self, logits: Logits) -> Float[Tensor, " batch"]:
-        """What the target's probability lacks."""
-        return 1 - logits.softmax(1)[:, self.index]
-
-    def probability(self, shortfall: float) -> float:
-        """What the shortfall leaves."""
-        return 1 - shortfall
+    def probability(self, failure: float) -> float:
+        """The target's probability that a failure probability stands for."""
+        return 1 - failure
 
     def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
         """Whether the target comes first."""
         return logits.argmax(1) == self.index
 
 
-def _resolved(identity: int | str) -> int:
-    if isinstance(identity, str):
+Goal: TypeAlias = Dodge | Impersonate
+
+
+def _resolved(identity: int | str | Sequence[int]) -> int:
+    if not isinstance(identity, int):
         raise ConfigError(f"the goal names {identity}, and no victim has said which class that is")
     return identity
 
 
-def resolve_goal(goal: Dodge | Impersonate, victim: Victim) -> Dodge | Impersonate:
+def resolve_goal(goal: Goal, victim: Victim) -> Goal:
     """A goal in a victim's classes, whether it was given names or classes.
 
     An attacker whom the victim does not know may impersonate, and not dodge.
@@ -273,6 +178,8 @@ def resolve_goal(goal: Dodge | Impersonate, victim: Victim) -> Dodge | Impersona
         ConfigError: The victim does not know somebody, or has no such class.
     """
     if isinstance(goal, Dodge):
+        if isinstance(goal.subject, tuple):
+            return replace(goal, subject=tuple(_class(own, victim) for own in goal.subject))
         return replace(goal, subject=_class(goal.subject, victim))
     subject = goal.subject
     if isinstance(subject, str):
@@ -282,11 +189,13 @@ def resolve_goal(goal: Dodge | Impersonate, victim: Victim) -> Dodge | Impersona
     return replace(goal, target=_class(goal.target, victim), subject=subject)
 
 
-def name_goal(goal: Dodge | Impersonate, victim: Victim) -> Dodge | Impersonate:
+def name_goal(goal: Goal, victim: Victim) -> Goal:
     """A goal in a victim's classes by names, which another victim may have as other classes."""
-    subject = None if goal.subject is None else _name(goal.subject, victim)
     if isinstance(goal, Dodge):
+        if isinstance(goal.subject, tuple):
+            return goal
         return replace(goal, subject=_name(goal.subject, victim))
+    subject = None if goal.subject is None else _name(goal.subject, victim)
     return replace(goal, target=_name(goal.target, victim), subject=subject)
 
 
@@ -305,17 +214,18 @@ def _class(identity: int | str, victim: Victim) -> int:
 
 
 def log_odds(logits: Logits, goal: Goal) -> Float[Tensor, " batch"]:
-    """Logarithm of the odds that the attacker's wish is granted: its sigmoid is 1 - shortfall."""
+    """Logarithm of the odds that the goal is reached: its sigmoid is 1 - failure probability."""
     others = torch.cat([logits[:, : goal.index], logits[:, goal.index + 1 :]], 1).logsumexp(1)
     odds = logits[:, goal.index] - others
     return -odds if goal.name == "dodge" else odds
 
 
-def check_form(form: str) -> None:
-    """Refuse an unknown form of the objective.
+def check_objective(objective: str) -> None:
+    """Refuse an unknown objective.
 
     Raises:
-        ConfigError: It is none of `Form`.
+        ConfigError: It is none of `Objective`.
     """
-    if form not in get_args(Form):
-        raise ConfigError(f"objective must be one of {', '.join(get_args(Form))}, got {form!r}")
+    if objective not in get_args(Objective):
+        known = ", ".join(get_args(Objective))
+        raise ConfigError(f"objective must be one of {known}, got {objective!r}")

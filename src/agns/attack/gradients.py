@@ -40,7 +40,7 @@ def join_gradients(real: Drawings, error: Drawings, kappa: float, length: Length
     return kappa * scaled(real, lengths[0]) + (1 - kappa) * scaled(error, lengths[1])
 
 
-def add_smoothing(joined: Frames, frames: Frames, limit: float, weight: float) -> Frames:
+def add_tv_gradient(joined: Frames, frames: Frames, limit: float, weight: float) -> Frames:
     """Add the gradient of total variation to the joined one, where frames vary too much.
 
     The pull sets in at 80 % of the limit and is full from 120 % of it; in full it is `weight`
@@ -63,14 +63,14 @@ def add_smoothing(joined: Frames, frames: Frames, limit: float, weight: float) -
     return joined + pull[:, None, None, None] * scale * rough
 
 
-def add_printing(joined: Frames, frames: Frames, palette: Palette, weight: float) -> Frames:
+def add_nps_gradient(joined: Frames, frames: Frames, palette: Palette, weight: float) -> Frames:
     """Add the gradient of non-printability to the joined one.
 
     It is brought to `weight` times the length of the sample's gradient, and acts most on the
     pixels that print worst.
 
     Args:
-        joined: What `add_smoothing` gives.
+        joined: What `add_tv_gradient` gives.
         frames: The generator's output.
         palette: The colours that the printer reproduces.
         weight: Length against the other gradient's; 0 changes nothing.
@@ -82,7 +82,7 @@ def add_printing(joined: Frames, frames: Frames, palette: Palette, weight: float
     return joined + weight * _length(joined) / _length(off).clamp_min(1e-30) * off
 
 
-def keep_in_range(joined: Drawings, frames: Drawings, headroom: float) -> Drawings:
+def keep_in_range(joined: Drawings, frames: Drawings, saturation_margin: float) -> Drawings:
     """Turn gradients round, at half their size, where a step would push a value to its range's end.
 
     A value at the end of the generator's tanh hardly moves any more, whatever the gradient: a
@@ -91,9 +91,9 @@ def keep_in_range(joined: Drawings, frames: Drawings, headroom: float) -> Drawin
     Args:
         joined: Gradient at the generator's output; a step goes against it.
         frames: The generator's output, in [0, 1].
-        headroom: How near to 0 or 1 is the end; 0 changes nothing.
+        saturation_margin: How near to 0 or 1 is the end; 0 changes nothing.
     """
-    high, low = frames > 1 - headroom, frames < headroom
+    high, low = frames > 1 - saturation_margin, frames < saturation_margin
     outward = (high & (joined < 0)) | (low & (joined > 0))
     return torch.where(outward, -0.5 * joined, joined)
 

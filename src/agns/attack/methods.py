@@ -1,55 +1,72 @@
-"""The attacks there are, behind one function."""
+"""The attacks there are, by name; and the user's own."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TypeAlias
+from dataclasses import is_dataclass, replace
 
 from agns.attack.agn import AGN
-from agns.attack.choice import ChoiceConfig
-from agns.attack.descent import (
-    CCS16,
-    CCS16_BOUNDED,
-    CCS16_PHYSICAL,
-    PGD,
-    DescentConfig,
-)
-from agns.attack.pixels import PixelConfig
+from agns.attack.attack import Attack
+from agns.attack.baselines import Baseline
+from agns.attack.pixel_descent import CCS16, CCS16_BOUNDED, CCS16_PHYSICAL, PGD, PixelDescent
+from agns.attack.pixels import FreePixels
+from agns.data.faces import names_like
+from agns.errors import ConfigError
+from agns.object_reference import is_reference, load_object
 
-Method: TypeAlias = AGN | ChoiceConfig | DescentConfig | PixelConfig
-"""An attack's settings, whose kind says which attack."""
-
-METHODS: Mapping[str, Method] = {
+METHODS: Mapping[str, AGN | PixelDescent | FreePixels | Baseline] = {
     "agn": AGN(),
     "ccs16": CCS16(),
     "ccs16-bounded": CCS16_BOUNDED,
     "ccs16-physical": CCS16_PHYSICAL,
     "pgd": PGD(),
-    "pixels": PixelConfig(),
-    "benign": ChoiceConfig(kind="benign"),
-    "untrained-generator": ChoiceConfig(kind="untrained_generator"),
-    "noise": ChoiceConfig(kind="noise"),
-    "solid": ChoiceConfig(kind="solid"),
+    "pixels": FreePixels(),
+    "benign": Baseline(kind="benign"),
+    "untrained-generator": Baseline(kind="untrained_generator"),
+    "noise": Baseline(kind="noise"),
+    "solid": Baseline(kind="solid"),
 }
 """The attacks by name, with their usual settings."""
 
 
-def palette_of(method: Method) -> str | None:
-    """The file of the colours that a method takes for printable; None for the assumed ones."""
-    return None if isinstance(method, PixelConfig | ChoiceConfig) else method.palette
+def find_attack(name: str) -> Attack:
+    """An attack with its usual settings, by its name in `METHODS` or as `package.module:Class`.
+
+    Raises:
+        ConfigError: There is none of that name, or the class is no dataclass with a `run`, or has
+            settings without defaults.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    if not is_reference(name):
+        known = ", ".join(METHODS)
+        told = names_like(name, tuple(METHODS)) or f"there are {known}, or package.module:Class"
+        raise ConfigError(f"there is no attack {name!r}: {told}")
+    found = load_object(name)
+    if not isinstance(found, type) or not is_dataclass(found) or not hasattr(found, "run"):
+        raise ConfigError(f"{name} is no attack: it should be a dataclass with a method `run`")
+    try:
+        own = found()
+    except TypeError as error:
+        raise ConfigError(f"the settings of {name} need defaults: {error}") from error
+    assert isinstance(own, Attack)
+    return own
 
 
-def seeded(method: Method, seed: int) -> Method:
-    """A method with another seed, where it draws anything."""
-    return method if isinstance(method, PixelConfig) else replace(method, seed=seed)
+def palette_of(attack: Attack | None) -> str | None:
+    """The file of the colours that an attack takes for printable; None for the assumed ones."""
+    palette = getattr(attack, "palette", None)
+    return palette if isinstance(palette, str) else None
 
 
-def name_of(method: Method) -> str:
-    """A method's name in `METHODS`, by what it does; `descent` where its settings are its own."""
-    if isinstance(method, AGN):
-        return "agn"
-    if isinstance(method, PixelConfig):
-        return "pixels"
-    if isinstance(method, ChoiceConfig):
-        return method.kind.replace("_", "-")
-    plain = replace(method, jitter=0, brightness=0, seed=0, batch=CCS16().batch, palette=None)
-    return next((name for name, usual in METHODS.items() if usual == plain), "descent")
+def name_of(attack: Attack) -> str:
+    """An attack's name in `METHODS`, by what it does; of another class its reference."""
+    if isinstance(attack, Baseline):
+        return attack.kind.replace("_", "-")
+    plain = attack
+    if isinstance(attack, PixelDescent):
+        plain = replace(attack, jitter=0, brightness=0, batch=CCS16().batch, palette=None)
+    for name, usual in METHODS.items():
+        if type(usual) is type(attack) and (isinstance(attack, AGN | FreePixels) or usual == plain):
+            return name
+    if isinstance(attack, PixelDescent):
+        return "pixel-descent"
+    return f"{type(attack).__module__}:{type(attack).__qualname__}"

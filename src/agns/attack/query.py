@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from agns.models.layout import device_of
 from agns.models.victim import Victim
-from agns.models.weights import device_of
 from agns.training.precision import autocast
 from agns.types import Faces, Logits
 

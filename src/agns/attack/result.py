@@ -1,15 +1,19 @@
 """What every attack leaves, before it is scored on other photos; in memory, and on disk."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from agns.accessory.frame import place
-from agns.attack.goals import Dodge, Impersonate
+from agns.attack.goals import Goal
 from agns.images import write_image
-from agns.models.dcgan import Generator, save_network
+from agns.models.dcgan import Generator
 from agns.storage import save_tensors, write_json
 from agns.types import Frames, Latents
+
+if TYPE_CHECKING:
+    from agns.attack.attack import Attack
 
 Reason: TypeAlias = Literal[
     "reached the stop value",
@@ -30,7 +34,8 @@ class AttackResult:
     """(frames, 3, 64, 176), in [0, 1], best first."""
 
     probability: float
-    """The best frame's mean probability of the watched class over the craft photos, in [0, 1]."""
+    """The best frame's mean class probability over the craft photos, in [0, 1]: the subject's
+    when dodging, else the target's."""
 
     met: bool
     """Whether that reaches the goal's stop value."""
@@ -45,7 +50,7 @@ class AttackResult:
     """Why the loop ended."""
 
     history: list[dict[str, float]] = field(default_factory=list)
-    """Figures of each step, the mean probability of the watched class among them. Of AGN also the
+    """Figures of each step, the mean class probability among them. Of AGN also the
     discriminator's objective, the recogniser's, and the discriminator's training loss."""
 
     generator: Generator | None = None
@@ -55,8 +60,17 @@ class AttackResult:
     latents: Latents | None = None
     """What it drew them from, (frames, 25)."""
 
-    goal: Dodge | Impersonate | None = None
+    goal: Goal | None = None
     """What the attack was to reach, by names."""
+
+    craft_digests: Sequence[str] = ()
+    """Of the craft photos' pictures, where they came as a `FaceSet`."""
+
+    attack: "Attack | None" = None
+    """The attack that made it, with its settings."""
+
+    seed: int | None = None
+    """Of the attack's draws."""
 
 
 def save_result(result: AttackResult, out: Path) -> None:
@@ -80,5 +94,5 @@ def save_result(result: AttackResult, out: Path) -> None:
         write_image(out / "frames" / f"{rank + 1:02d}_on_canvas.png", place(frame[None])[0])
     if result.generator is not None and result.latents is not None:
         save_tensors(out / "latents.safetensors", {"latents": result.latents}, {})
-        save_network(out / "generator.safetensors", result.generator, {"fine_tuned": True})
+        result.generator.write(out / "generator.safetensors")
     write_json(out / "history.json", {"steps": result.history})

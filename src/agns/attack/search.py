@@ -11,19 +11,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from agns.accessory.placement import Placement
-from agns.attack.goals import Wish
+from agns.attack.goals import Goal
 from agns.attack.query import query_logits
 from agns.data.simulation.drawn_frames import RealFrames
-from agns.errors import AttackError
-from agns.images import check_images, from_pixels
+from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.victim import Victim
-from agns.types import CANVAS, Faces, Frames, Latents
+from agns.types import Faces, Frames, Latents
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candidates:
-    """Frames of one look, best first.
+    """Frames of one sample, best first.
 
     Those that met the stop value, the most typical of them first; if none did, those nearest to
     it.
@@ -35,11 +34,11 @@ class Candidates:
     frames: Frames
     """(frames, 3, 64, 176), in [0, 1]."""
 
-    shortfall: float
-    """The best frame's mean shortfall over the photos, in [0, 1]."""
+    failure: float
+    """The best frame's mean failure probability over the photos, in [0, 1]."""
 
     probability: float
-    """The best frame's mean probability of the watched class."""
+    """The best frame's mean class probability."""
 
     met: bool
     """Whether the best frame reached the stop value."""
@@ -49,11 +48,11 @@ def search_frames(
     generator: Generator,
     victim: Victim,
     faces: Faces,
-    goal: Wish,
+    goal: Goal,
     *,
     count: int,
     placement: Placement,
-    draws: torch.Generator,
+    rng: torch.Generator,
     rank: Callable[[Frames], Float[Tensor, " frames"]] | None = None,
     order: Int[Tensor, " photos"] | None = None,
     beat: float = math.inf,
@@ -61,12 +60,12 @@ def search_frames(
     keep: int = 2,
     pairs: int = 32,
 ) -> Candidates | None:
-    """Sample frames and rank them by their mean shortfall over all photos.
+    """Sample frames and rank them by their mean failure probability over all photos.
 
-    A frame whose shortfall on the photos seen so far already exceeds what all photos together
-    may fall short by can no longer reach the stop value; it leaves early. If all leave, those that
-    did best are tried on a few photos more, and the best `keep` of them on every photo (successive
-    halving, Jamieson & Talwalkar 2016), so that there is always a best frame.
+    A frame whose failure probabilities on the photos tried so far already sum to more than all
+    photos together may have can no longer reach the stop value; it leaves early. If all leave,
+    those that did best are tried on a few photos more, and the best `keep` of them on every photo
+    (successive halving, Jamieson & Talwalkar 2016), so that there is always a best frame.
 
     Args:
         generator: In evaluation mode.
@@ -75,14 +74,14 @@ def search_frames(
         goal: What is wanted on them.
         count: Frames to sample.
         placement: Where frames sit.
-        draws: Source of the latents.
+        rng: Source of the latents.
         rank: Frames that reach the stop value are ordered by it, the highest first.
         order: Photos in the order in which they are tried; as they come by default. Where those
             that resist most come first, frames leave soonest.
-        beat: A mean shortfall that a frame must not exceed to be of use, where none reaches the
-            stop value.
-        precision: In what frames are sorted out. With `bf16` those stay that exceed the allowance
-            by less than a quarter; whatever is returned is computed in fp32.
+        beat: A mean failure probability that a frame must not exceed to be of use, where none
+            reaches the stop value.
+        precision: In what frames are sorted out. With `bf16` those stay that exceed the
+            goal's by less than a quarter; whatever is returned is computed in fp32.
         keep: How many are tried on every photo where none reaches the stop value.
         pairs: Faces that the victim is shown at once.
 
@@ -92,29 +91,29 @@ def search_frames(
     Raises:
         FloatingPointError: A frame or a probability is not finite.
     """
-    latents = sample_latents(count, generator=draws)
+    latents = sample_latents(count, generator=rng)
     with torch.no_grad():
         frames = generator(latents)
     if not frames.isfinite().all():
         raise FloatingPointError("the generator's frames are not finite")
     order = torch.arange(len(faces)) if order is None else order
-    trial = _Trial(victim, frames, faces, goal, placement, order, pairs)
+    tries = _Tries(victim, frames, faces, goal, placement, order, pairs)
     exact = frames.new_full((count, len(faces)), torch.nan)
     rough, slack = (exact, 1.0) if precision == "fp32" else (exact.clone(), _SLACK)
-    budget = goal.allowance * len(faces)
-    alive = trial.narrow(rough, torch.arange(count), budget * slack, precision)
+    budget = goal.max_failure * len(faces)
+    alive = tries.narrow(rough, torch.arange(count), budget * slack, precision)
     left = alive
     if len(alive):
-        left = trial.narrow(exact, alive, budget, "fp32")
+        left = tries.narrow(exact, alive, budget, "fp32")
     if len(left) == 0:
         for some, photos in ((max(keep, count // 4), 3), (keep, 0)):
             left = _ranked(rough, alive if len(alive) else torch.arange(count))[:some]
-            trial.fill(rough, left, order[:photos], precision)
-        left = trial.narrow(exact, left, beat * len(faces), "fp32")
+            tries.fill(rough, left, order[:photos], precision)
+        left = tries.narrow(exact, left, beat * len(faces), "fp32")
         if len(left) == 0:
             return None
     means = exact[left].mean(1)
-    met = means <= goal.allowance
+    met = means <= goal.max_failure
     if met.any():
         left, means = left[met], means[met]
         places = (means if rank is None else -rank(frames[left])).argsort()
@@ -124,7 +123,7 @@ def search_frames(
     return Candidates(
         latents=latents[chosen],
         frames=frames[chosen],
-        shortfall=best,
+        failure=best,
         probability=goal.probability(best),
         met=bool(met.any()),
     )
@@ -133,17 +132,17 @@ def search_frames(
 _SLACK = 1.25
 
 Tried: TypeAlias = Float[Tensor, "frames photos"]
-"""Shortfalls; NaN where a frame has not been tried on a photo."""
+"""Failure probabilities; NaN where a frame has not been tried on a photo."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Trial:
+class _Tries:
     """Frames and photos, to be tried on one another."""
 
     victim: Victim
     frames: Frames
     faces: Faces
-    goal: Wish
+    goal: Goal
     placement: Placement
     order: Int[Tensor, " photos"]
     pairs: int
@@ -173,32 +172,20 @@ class _Trial:
             each, places = rows[some[:, 0]], photos[some[:, 1]]
             worn = self.placement.wear(self.faces, self.frames[each], places)
             logits = query_logits(self.victim, worn, precision=precision)
-            shortfalls = self.goal.on(places).shortfall(logits)
-            if not shortfalls.isfinite().all():
+            failures = self.goal.on(places).failure_probability(logits)
+            if not failures.isfinite().all():
                 raise FloatingPointError("the recogniser's probabilities are not finite")
-            tried[each, places] = shortfalls
+            tried[each, places] = failures
 
 
 def _ranked(tried: Tried, rows: Int[Tensor, " some"]) -> Int[Tensor, " some"]:
-    """Those that stayed longest first, then those that fall short by least."""
+    """Those that stayed longest first, then those of the least failure."""
     stayed = tried[rows].isfinite().sum(1)
     return rows[(tried[rows].nanmean(1) - stayed).argsort(stable=True)]
 
 
-def check_photos(faces: Faces) -> None:
-    """Refuse photos that no attack can be made on.
-
-    Raises:
-        ImageContractError: They are no canonical faces.
-        AttackError: There are none.
-    """
-    check_images(faces, size=(CANVAS, CANVAS))
-    if len(faces) == 0:
-        raise AttackError("an attack needs at least one photo of the subject")
-
-
 def draw_photos(
-    odds: Float[Tensor, " photos"], count: int, random: torch.Generator
+    odds: Float[Tensor, " photos"], count: int, rng: torch.Generator
 ) -> Int[Tensor, " count"]:
     """Draw photos by their odds, each as near to its expected number of times as can be.
 
@@ -208,10 +195,10 @@ def draw_photos(
     Args:
         odds: At least 0, not all 0; need not sum to 1.
         count: Photos to draw.
-        random: Source of the draw.
+        rng: Source of the draw.
     """
     ends = odds.double().cumsum(0)
-    teeth = (torch.arange(count) + torch.rand((), generator=random)) / count
+    teeth = (torch.arange(count) + torch.rand((), generator=rng)) / count
     return torch.searchsorted(ends, teeth * ends[-1], right=True).clamp_max(len(odds) - 1)
 
 
@@ -220,7 +207,7 @@ def typicality(
     discriminator: Discriminator,
     glasses: RealFrames,
     companions: int,
-    random: torch.Generator,
+    rng: torch.Generator,
 ) -> Callable[[Frames], Float[Tensor, " frames"]]:
     """How near a frame's score comes to what the generator's frames get before any attack.
 
@@ -232,12 +219,12 @@ def typicality(
         discriminator: Pretrained with it; copied.
         glasses: Real 64x176 frames as bytes.
         companions: Real frames that each frame is judged among.
-        random: Source of the draws.
+        rng: Source of the draws.
     """
     judge = copy.deepcopy(discriminator).eval().requires_grad_(requires_grad=False)
-    chosen = torch.randint(len(glasses), (companions,), generator=random)
+    chosen = torch.randint(len(glasses), (companions,), generator=rng)
     real = from_pixels(glasses[chosen])
     with torch.no_grad():
-        benign = copy.deepcopy(generator).eval()(sample_latents(64, generator=random))
+        benign = copy.deepcopy(generator).eval()(sample_latents(64, generator=rng))
     typical = judge.judge_among(benign, real).median()
     return lambda frames: -(judge.judge_among(frames, real) - typical).abs()

@@ -14,27 +14,27 @@ from agns.types import Drawings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Lesson:
-    """What came of a step of the discriminator's."""
+class DiscriminatorStep:
+    """A step of the discriminator's."""
 
     loss: float
     """Its loss before the step."""
 
-    verdicts: Float[Tensor, " batch"] | None
-    """Where it sat the step out, its logits of what was drawn, with their graph: it would judge
+    fake_logits: Float[Tensor, " batch"] | None
+    """Where it sat the step out, its logits of what was drawn, with their graph: it would give
     the same again. None where it learnt."""
 
 
-def teach_discriminator(
+def train_discriminator(
     discriminator: Callable[[Drawings], Float[Tensor, " batch"]],
     optimizer: torch.optim.Optimizer,
     real: Drawings,
     drawn: Drawings,
     *,
-    smoothing: float,
-    lead: float,
+    label_smoothing: float,
+    min_fake_score: float,
     precision: str,
-) -> Lesson:
+) -> DiscriminatorStep:
     """Let the discriminator learn from one batch, unless it is already too far ahead.
 
     Args:
@@ -43,30 +43,30 @@ def teach_discriminator(
         real: In [0, 1].
         drawn: What the generator drew, in [0, 1], cut off from it; the gradient is not computed
             here.
-        smoothing: What it is told of real ones, in (0.5, 1].
-        lead: It sits out when its mean belief in what was drawn is below this, in [0, 1].
+        label_smoothing: Its label for real ones, in (0.5, 1].
+        min_fake_score: It sits out when its mean score of what was drawn is below this, in [0, 1].
         precision: `fp32` or `bf16`.
     """
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     with autocast(precision, weights[0].device.type):
         on_drawn = discriminator(drawn).float()
-        learns = float(on_drawn.detach().sigmoid().mean()) >= lead
+        learns = float(on_drawn.detach().sigmoid().mean()) >= min_fake_score
         with torch.set_grad_enabled(learns):
             on_real = discriminator(real).float()
     # Real ones are 1, smoothed; generated ones are 0.
     loss = functional.binary_cross_entropy_with_logits(
-        on_real, torch.full_like(on_real, smoothing)
+        on_real, torch.full_like(on_real, label_smoothing)
     ) + functional.binary_cross_entropy_with_logits(on_drawn, torch.zeros_like(on_drawn))
     if learns:
         optimizer.zero_grad()
         loss.backward(inputs=weights)
         optimizer.step()
-    return Lesson(loss=float(loss.detach()), verdicts=None if learns else on_drawn)
+    return DiscriminatorStep(loss=float(loss.detach()), fake_logits=None if learns else on_drawn)
 
 
 def join_objectives(
     leaf: Drawings,
-    verdicts: Float[Tensor, " batch"],
+    fake_logits: Float[Tensor, " batch"],
     error: Drawings,
     *,
     kappa: float,
@@ -76,7 +76,7 @@ def join_objectives(
 
     Args:
         leaf: What the generator drew, cut off from it.
-        verdicts: The discriminator's logits, computed from it.
+        fake_logits: The discriminator's logits, computed from it.
         error: The gradient at it of what the attacker lowers, as `Goal.loss` gives it.
         kappa: The weight of looking real, in [0, 1].
         length: To which of them both are brought.
@@ -84,5 +84,5 @@ def join_objectives(
     Returns:
         The gradient to go against.
     """
-    (real,) = torch.autograd.grad(-functional.logsigmoid(verdicts).sum(), leaf)
+    (real,) = torch.autograd.grad(-functional.logsigmoid(fake_logits).sum(), leaf)
     return join_gradients(real, error, kappa, length)

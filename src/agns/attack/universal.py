@@ -15,54 +15,22 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from agns.attack.agn import AGN, attack_with_agn
+from agns.attack.agn import AGN
+from agns.attack.attack import Nets, frames_of, shipped_nets
 from agns.attack.clustering import cluster
 from agns.attack.coverage import choose_greedily, dodges, worth_to_subjects
-from agns.attack.goals import DodgeEach
+from agns.attack.goals import Dodge
 from agns.attack.result import AttackResult, Reason
-from agns.attack.search import check_photos
+from agns.data.faces import FaceSet
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError, ConfigError
-from agns.models.dcgan import Discriminator, Generator, sample_latents
-from agns.models.victim import Victim, freeze
-from agns.types import Faces, Frames, Glasses, Labels, Progress, silent
+from agns.models.dcgan import sample_latents
+from agns.models.victim import Victim, class_of, freeze
+from agns.settings import Count, Part, check_settings
+from agns.types import Faces, Frames, Labels, Progress, silent
 
 UNIVERSAL_AGN = AGN(check_every=50)
-"""A look costs more where there are photos of many subjects, so there are fewer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UniversalConfig:
-    """How a universal attack runs."""
-
-    clusters: int = 5
-    """Groups of subjects, each with a generator of its own; at most one for each subject."""
-
-    candidates: int = 20
-    """Frames of each generator that are tried on every craft photo."""
-
-    frames: int = 10
-    """Frames chosen of all candidates."""
-
-    steps: int = 300
-    """Most steps for each generator; fewer where the eyeglasses are used up before."""
-
-    stop: float = 0.01
-    """Mean probability of the photos' own subjects at which a generator is done."""
-
-    agn: AGN = UNIVERSAL_AGN
-    """Each generator's attack, in one pass; its seed is drawn from this attack's own."""
-
-    seed: int = 0
-    """Seed of every draw."""
-
-    def __post_init__(self) -> None:
-        for name in ("clusters", "candidates", "frames", "steps"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.agn.jitter or self.agn.brightness:
-            raise ConfigError("a universal attack lays frames where the canvas has them: no jitter")
-        if not 0 < self.stop < 1:
-            raise ConfigError(f"a stop value must lie in (0, 1), got {self.stop}")
+"""A sample costs more where there are photos of many subjects, so there are fewer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +57,11 @@ class ClusterAttack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class UniversalOutcome:
+class UniversalResult:
     """What a universal attack leaves, before it is scored on other photos."""
 
     candidates: Frames
-    """Every frame that was tried, in [0, 1]."""
+    """Every frame that was tried."""
 
     origins: Int64[Tensor, " frames"]
     """The group that each came from."""
@@ -122,96 +90,121 @@ class UniversalOutcome:
         return self.candidates[list(self.chosen)]
 
 
-def attack_universally(
-    generator: Generator,
-    discriminator: Discriminator,
-    victim: Victim,
-    faces: Faces,
-    subjects: Labels,
-    glasses: Glasses,
-    config: UniversalConfig,
-    *,
-    progress: Progress = silent,
-) -> UniversalOutcome:
-    """Make frames that many subjects dodge with.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Universal:
+    """A few frames that many subjects can dodge with."""
 
-    Args:
-        generator: Pretrained on eyeglasses; not changed.
-        discriminator: Pretrained with it; not changed.
-        victim: Attacked in evaluation mode; not changed.
-        faces: Craft photos of all subjects, (photos, 3, 224, 224), in [0, 1].
-        subjects: For each photo, its subject's class.
-        glasses: Real 64x176 frames as bytes.
-        config: The settings.
-        progress: Told of every step, and of every frame tried on.
+    clusters: Count = 5
+    """Groups of subjects, each with a generator of its own; at most one for each subject."""
 
-    Returns:
-        The frames; Ctrl-C ends the attack early with those there are.
+    candidates: Count = 20
+    """Frames of each generator that are tried on every craft photo."""
 
-    Raises:
-        ImageContractError: The faces are no canonical faces.
-        AttackError: There are no faces, or fewer real frames than a batch.
-        KeyboardInterrupt: Ctrl-C came before there was any frame.
-    """
-    check_photos(faces)
-    started = time.perf_counter()
-    draws = torch.Generator().manual_seed(config.seed)
-    victim = freeze(victim)
-    classes = sorted(set(subjects.tolist()))
-    groups = group_subjects(victim, faces, subjects, config.clusters, draws=draws)
-    batch = config.agn.batch
-    if len(glasses) < batch:
-        raise AttackError(f"a batch of {batch} needs as many real frames, got {len(glasses)}")
-    each = min(config.steps, len(glasses) // batch)
-    whole = len(groups) * (each + config.candidates)
-    attacks: list[ClusterAttack] = []
-    frames: list[Frames] = []
-    dodged: list[Bool[Tensor, "frames photos"]] = []
-    interrupted = False
-    try:
-        for place, group in enumerate(groups):
-            own = torch.isin(subjects, torch.tensor(group))
-            before = place * (each + config.candidates)
-            outcome = attack_with_agn(
-                generator,
-                discriminator,
-                victim,
-                faces[own],
-                glasses[torch.randperm(len(glasses), generator=draws)[: each * batch]],
-                DodgeEach(subjects=subjects[own], stop=config.stop),
-                replace(config.agn, passes=1, seed=_seed(draws)),
-                progress=_part(progress, before, whole),
-            )
-            drawn = draw_candidates(outcome, config.candidates, draws=draws)
-            trying = _part(progress, before + each, whole)
-            worked = dodges(victim, faces, subjects, drawn, progress=trying)
-            frames.append(drawn)
-            dodged.append(worked)
-            attacks.append(_describe(outcome, group, int(own.sum())))
-            if outcome.stopped_because == "interrupted":
-                interrupted = True
-                break
-    except KeyboardInterrupt:
-        if not frames:
-            raise
-        interrupted = True
-    worth = worth_to_subjects(torch.cat(dodged), subjects)
-    counts = torch.tensor([len(some) for some in frames])
-    return UniversalOutcome(
-        candidates=torch.cat(frames),
-        origins=torch.arange(len(frames)).repeat_interleave(counts),
-        subjects=tuple(classes),
-        worth=worth,
-        chosen=tuple(choose_greedily(worth, config.frames)),
-        clusters=tuple(attacks),
-        interrupted=interrupted,
-        seconds=time.perf_counter() - started,
-    )
+    frames: Count = 10
+    """Frames chosen of all candidates."""
+
+    steps: Count = 300
+    """Most steps for each generator; fewer where the eyeglasses are used up before."""
+
+    stop: Part = 0.01
+    """Mean probability of the photos' own subjects at which a generator is done."""
+
+    agn: AGN = UNIVERSAL_AGN
+    """Each generator's attack, in one epoch."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.agn.jitter or self.agn.brightness:
+            raise ConfigError("a universal attack lays frames where the canvas has them: no jitter")
+
+    def run(
+        self,
+        victim: Victim,
+        faces: FaceSet,
+        *,
+        seed: int = 0,
+        frames: RealFrames | None = None,
+        nets: Nets | None = None,
+        progress: Progress = silent,
+    ) -> UniversalResult:
+        """Make frames that many subjects dodge with.
+
+        Args:
+            victim: Attacked in evaluation mode; not changed.
+            faces: Craft photos of all subjects, whom the victim knows.
+            seed: Of every draw.
+            frames: Real eyeglasses, (frames, 3, 64, 176) bytes; None for the drawn set.
+            nets: Pretrained on eyeglasses; None for those that come with agns.
+            progress: Told of every step, and of every frame tried on.
+
+        Returns:
+            The frames; Ctrl-C ends the attack early with those there are.
+
+        Raises:
+            AttackError: There are no faces, or fewer real frames than a batch.
+            ConfigError: The victim does not know somebody.
+            KeyboardInterrupt: Ctrl-C came before there was any frame.
+        """
+        started = time.perf_counter()
+        rng = torch.Generator().manual_seed(seed)
+        victim, glasses, batch = freeze(victim), frames_of(frames), self.agn.batch
+        photos = faces.faces(torch.arange(len(faces)))
+        known = [class_of(victim, faces.identities[own]) for own in faces.labels.tolist()]
+        if not known:
+            raise AttackError("an attack needs at least one photo of a subject")
+        if len(glasses) < batch:
+            raise AttackError(f"a batch of {batch} needs as many real frames, got {len(glasses)}")
+        subjects = torch.tensor(known)
+        groups = group_subjects(victim, photos, subjects, self.clusters, rng=rng)
+        each = min(self.steps, len(glasses) // batch)
+        total = len(groups) * (each + self.candidates)
+        attacks: list[ClusterAttack] = []
+        drawn: list[Frames] = []
+        dodged: list[Bool[Tensor, "frames photos"]] = []
+        interrupted = False
+        try:
+            for number, group in enumerate(groups):
+                own = torch.isin(subjects, torch.tensor(group))
+                before = number * (each + self.candidates)
+                result = replace(self.agn, epochs=1).run(
+                    victim,
+                    photos[own],
+                    Dodge(subject=tuple(subjects[own].tolist()), stop=self.stop),
+                    frames=glasses[torch.randperm(len(glasses), generator=rng)[: each * batch]],
+                    nets=shipped_nets() if nets is None else nets,
+                    seed=int(torch.randint(2**31, (), generator=rng)),
+                    progress=_part(progress, before, total),
+                )
+                some = draw_candidates(result, self.candidates, rng=rng)
+                trying = _part(progress, before + each, total)
+                worked = dodges(victim, photos, subjects, some, progress=trying)
+                drawn.append(some)
+                dodged.append(worked)
+                attacks.append(_describe(result, group, int(own.sum())))
+                if result.stopped_because == "interrupted":
+                    interrupted = True
+                    break
+        except KeyboardInterrupt:
+            if not drawn:
+                raise
+            interrupted = True
+        worth = worth_to_subjects(torch.cat(dodged), subjects)
+        counts = torch.tensor([len(some) for some in drawn])
+        return UniversalResult(
+            candidates=torch.cat(drawn),
+            origins=torch.arange(len(drawn)).repeat_interleave(counts),
+            subjects=tuple(sorted(set(known))),
+            worth=worth,
+            chosen=tuple(choose_greedily(worth, self.frames)),
+            clusters=tuple(attacks),
+            interrupted=interrupted,
+            seconds=time.perf_counter() - started,
+        )
 
 
 @torch.no_grad()
 def group_subjects(
-    victim: Victim, faces: Faces, subjects: Labels, count: int, *, draws: torch.Generator
+    victim: Victim, faces: Faces, subjects: Labels, count: int, *, rng: torch.Generator
 ) -> list[tuple[int, ...]]:
     """Group subjects whom the recogniser describes alike, by their photos' mean descriptors.
 
@@ -222,7 +215,7 @@ def group_subjects(
         faces: Their photos.
         subjects: For each photo, its subject's class.
         count: Groups wanted.
-        draws: Source of the first centres.
+        rng: Source of the first centres.
 
     Returns:
         The classes of each group, ascending.
@@ -231,7 +224,7 @@ def group_subjects(
     describe = getattr(victim, "describe", victim)
     described = torch.cat([describe(some).flatten(1) for some in faces.split(64)])
     means = torch.stack([described[subjects == own].mean(0) for own in classes])
-    groups = cluster(means, count, generator=draws).tolist()
+    groups = cluster(means, count, generator=rng).tolist()
     return [
         tuple(own for own, its in zip(classes, groups, strict=True) if its == group)
         for group in range(max(groups) + 1)
@@ -239,15 +232,11 @@ def group_subjects(
 
 
 @torch.no_grad()
-def draw_candidates(outcome: AttackResult, count: int, *, draws: torch.Generator) -> Frames:
-    """The best look's frames, best first, filled up with fresh ones of the same generator."""
-    assert outcome.generator is not None
-    fresh = outcome.generator(sample_latents(count, generator=draws))
-    return torch.cat([outcome.frames, fresh])[:count]
-
-
-def _seed(draws: torch.Generator) -> int:
-    return int(torch.randint(2**31, (), generator=draws))
+def draw_candidates(result: AttackResult, count: int, *, rng: torch.Generator) -> Frames:
+    """The last sample's frames, best first, filled up with fresh ones of the same generator."""
+    assert result.generator is not None
+    fresh = result.generator(sample_latents(count, generator=rng))
+    return torch.cat([result.frames, fresh])[:count]
 
 
 def _part(progress: Progress, before: int, whole: int) -> Progress:
@@ -255,12 +244,12 @@ def _part(progress: Progress, before: int, whole: int) -> Progress:
     return lambda done, _, figures: progress(before + done, whole, figures)
 
 
-def _describe(outcome: AttackResult, group: tuple[int, ...], photos: int) -> ClusterAttack:
+def _describe(result: AttackResult, group: tuple[int, ...], photos: int) -> ClusterAttack:
     return ClusterAttack(
         subjects=group,
         photos=photos,
-        iterations=outcome.iterations,
-        probability=outcome.probability,
-        met=outcome.met,
-        stopped_because=outcome.stopped_because,
+        iterations=result.iterations,
+        probability=result.probability,
+        met=result.met,
+        stopped_because=result.stopped_because,
     )

@@ -20,6 +20,7 @@ from agns.cli import (
     universal,
 )
 from agns.cli.given import Command, Group
+from agns.cli.settings_options import with_settings
 
 app = typer.Typer(
     name="agns",
@@ -33,8 +34,8 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("align", cls=Command)(align.align)
 app.command("recognize")(recognize.recognize)
-app.command("attack", cls=Command)(attack.attack)
-app.command("universal")(universal.universal)
+app.command("attack", cls=attack.AttackCommand)(attack.attack)
+app.command("universal", cls=with_settings(*universal.SETTINGS))(universal.universal)
 app.command("survive")(survive.survive)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(models.app, name="models")

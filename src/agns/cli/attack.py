@@ -3,11 +3,11 @@
 import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, no_type_check
 
 import typer
 
-from agns.cli.attack_tables import show_report
+from agns.cli.attack_tables import show_score
 from agns.cli.console import bar, prepare, say
 from agns.cli.face_options import (
     FaceOptions,
@@ -16,27 +16,87 @@ from agns.cli.face_options import (
     open_subject,
     tell_left_out,
 )
-from agns.cli.given import given
 from agns.cli.options import (
     CenterCropOption,
+    DefenceOption,
     DeviceOption,
     DiscriminatorOption,
     FacesOption,
     GeneratorOption,
     GlassesOption,
-    MethodName,
-    PaletteOption,
-    PrecisionOption,
     RecognizerOption,
     SeedOption,
     SkipOption,
-    Victim,
-    attacked_crop,
-    open_victim,
 )
+from agns.cli.settings_options import Settings, SettingsCommand, given_settings
+from agns.loading import attacked_crop, load_setup, load_victim
 
 if TYPE_CHECKING:
-    from agns.evaluation.apparatus import Apparatus
+    from agns.accessory.placement import Placement
+    from agns.attack.attack import Attack
+    from agns.data.faces import FaceSet
+
+
+class AttackCommand(SettingsCommand):
+    """A command that has the options of the attack that `--method` names."""
+
+    # The context is of a library that Typer keeps to itself.
+    @no_type_check
+    def make_context(self, info_name, args, **named):
+        """Make the method's options."""
+        from agns.attack.baselines import Baseline
+        from agns.errors import ConfigError
+
+        method = _named_method(args)
+        usual = _usual(method, physical="--physical" in args)
+        kind = type(usual)
+        shown = {one.name: getattr(usual, one.name) for one in dataclasses.fields(kind)}
+        self.settings = (
+            Settings(
+                f"{kind.__module__}:{kind.__qualname__}",
+                without=("kind",) if kind is Baseline else (),
+                defaults={name: f"{value}" for name, value in shown.items() if value is not None},
+            ),
+        )
+        try:
+            return super().make_context(info_name, args, **named)
+        except Exception as error:
+            option = getattr(error, "option_name", None)
+            if option in _options_of_all():
+                raise ConfigError(f"{option} has no part in --method {method}") from error
+            raise
+
+
+def _named_method(args: list[str]) -> str:
+    """What `--method` says in a command line that is not read yet."""
+    for place, word in enumerate(args):
+        if word == "--method" and place + 1 < len(args):
+            return args[place + 1]
+        if word.startswith("--method="):
+            return word.removeprefix("--method=")
+    return "agn"
+
+
+def _options_of_all() -> set[str]:
+    """The options of every attack's settings."""
+    from agns.attack.methods import METHODS
+
+    fields = {one.name for usual in METHODS.values() for one in dataclasses.fields(usual)}
+    return {f"--{name.replace('_', '-')}" for name in fields}
+
+
+def _usual(name: str, *, physical: bool) -> "Attack":
+    """An attack with the settings that it has where none is given."""
+    from agns.attack.agn import AGN, PHYSICAL
+    from agns.attack.methods import find_attack
+    from agns.attack.pixel_descent import PixelDescent
+
+    usual = find_attack(name)
+    if physical and isinstance(usual, AGN):
+        return PHYSICAL
+    if physical and isinstance(usual, PixelDescent):
+        return dataclasses.replace(usual, jitter=PHYSICAL.jitter, brightness=PHYSICAL.brightness)
+    return usual
 
 
 def attack(
@@ -55,13 +115,17 @@ def attack(
         str | None, typer.Option(metavar="NAME", help="Whom to be taken for, if impersonating.")
     ] = None,
     method: Annotated[
-        MethodName,
+        str,
         typer.Option(
-            help="How: a generative net. Or, to compare with, a frame's own pixels, which need not "
-            "look like eyeglasses, or the best of 300 frames that nobody crafted."
+            metavar="NAME",
+            help="agn, a generative net. To compare with, a frame's own pixels, which need not "
+            "look like eyeglasses: ccs16, ccs16-bounded, ccs16-physical, pgd, pixels; or the best "
+            "of 300 frames that nobody crafted: benign, untrained-generator, noise, solid. Or your "
+            "own: package.module:Class. Before --help it shows that method's settings.",
         ),
     ] = "agn",
     recognizer: RecognizerOption = None,
+    defence: DefenceOption = None,
     faces: FacesOption = None,
     center_crop: CenterCropOption = None,
     skip_unreadable: SkipOption = False,
@@ -95,60 +159,6 @@ def attack(
             help="Most photos to craft on: of those that the recogniser was trained on, or of half."
         ),
     ] = 16,
-    kappa: Annotated[
-        float, typer.Option(help="Weight of looking real against fooling the recogniser.")
-    ] = 0.25,
-    objective: Annotated[
-        Literal["logits", "probabilities", "margin"],
-        typer.Option(help="How the recogniser's error is put in figures."),
-    ] = "probabilities",
-    joined_length: Annotated[
-        Literal["shorter", "real"],
-        typer.Option(help="Length of the two gradients when joined; the paper's is shorter."),
-    ] = "real",
-    smoothness: Annotated[
-        float, typer.Option(help="Weight of total variation in frames rougher than benign ones.")
-    ] = 1.0,
-    loosening: Annotated[
-        float, typer.Option(help="By what share the roughness allowed grows with each step.")
-    ] = 0.005,
-    printability: Annotated[
-        float, typer.Option(help="Weight of colours that a printer reproduces.")
-    ] = 0.0,
-    palette: PaletteOption = None,
-    headroom: Annotated[
-        float, typer.Option(help="How near to 0 or 1 values are pushed back.")
-    ] = 0.05,
-    generator_rate: Annotated[float, typer.Option(help="Adam's rate for the generator.")] = 2e-3,
-    warm_up: Annotated[int, typer.Option(help="Steps in which that rate rises.")] = 20,
-    discriminator_rate: Annotated[float, typer.Option(help="And for the discriminator.")] = 2e-5,
-    lead: Annotated[
-        float,
-        typer.Option(help="Belief in the frames below which the discriminator sits a step out."),
-    ] = 0.2,
-    tuned_layers: Annotated[
-        int, typer.Option(help="Layers of the generator that learn, of five.")
-    ] = 5,
-    focus: Annotated[
-        float, typer.Option(help="How much the steps turn to photos that still resist.")
-    ] = 0.8,
-    batch: Annotated[int, typer.Option(help="Generated frames in a step.")] = 16,
-    jitter: Annotated[
-        float | None,
-        typer.Option(
-            help="Pixels by which steps move the frame at random.  [default: 0, physically 1]"
-        ),
-    ] = None,
-    brightness: Annotated[
-        float | None,
-        typer.Option(help="Share by which steps change the light.  [default: 0, physically 0.1]"),
-    ] = None,
-    samples: Annotated[
-        int | None,
-        typer.Option(help="Frames in each look.  [default: 32, physically 48]"),
-    ] = None,
-    precision: PrecisionOption = "auto",
-    passes: Annotated[int, typer.Option(help="Passes over the eyeglasses before giving up.")] = 1,
     generator: GeneratorOption = None,
     discriminator: DiscriminatorOption = None,
     glasses: GlassesOption = None,
@@ -161,15 +171,11 @@ def attack(
     """
     from agns.accessory.placement import FIXED
     from agns.accessory.printability import palette_at
-    from agns.attack.agn import AGN, PHYSICAL
-    from agns.attack.choice import ChoiceConfig
-    from agns.attack.descent import DescentConfig
-    from agns.attack.methods import METHODS, palette_of
-    from agns.data.marked_photos import load_marked_photos
+    from agns.attack.methods import palette_of
     from agns.errors import ConfigError
-    from agns.evaluation.attack_report import check_results_directory
-    from agns.evaluation.experiment import Experiment, build_goal
-    from agns.evaluation.trial import prepare as prepare_trial
+    from agns.evaluation.attack_spec import AttackSpec, build_goal
+    from agns.evaluation.prepared_attack import prepare as prepare_attack
+    from agns.evaluation.score import check_results_directory
 
     prepare()
     if physical:
@@ -186,109 +192,47 @@ def attack(
     check_faces_options(faces, center_crop, skip_unreadable=skip_unreadable)
     if subject is None:
         raise ConfigError("name who wears the eyeglasses with --subject")
-    usual = PHYSICAL if physical else AGN()
-    jitter = usual.jitter if jitter is None else jitter
-    brightness = usual.brightness if brightness is None else brightness
-    agn = AGN(
-        kappa=kappa,
-        objective=objective,
-        joined_length=joined_length,
-        smoothness=smoothness,
-        loosening=loosening,
-        printability=printability,
-        palette=None if palette is None or method != "agn" else str(palette),
-        headroom=headroom,
-        generator_rate=generator_rate,
-        warm_up=warm_up,
-        discriminator_rate=discriminator_rate,
-        lead=lead,
-        tuned_layers=tuned_layers,
-        focus=focus,
-        batch=batch,
-        precision=precision,
-        passes=passes,
-        seed=seed,
-        jitter=jitter,
-        brightness=brightness,
-        samples=usual.samples if samples is None else samples,
-    )
+    own = _usual(method, physical=physical)
+    assert dataclasses.is_dataclass(own)
+    own = dataclasses.replace(own, **given_settings(type(own)))
     check_results_directory(out)
-    victim = open_victim(recognizer, device)
+    victim = load_victim(recognizer, device, defence=defence)
     cut = None if physical else attacked_crop(victim, center_crop)
-    if method != "agn":
-        # Of the others, descents alone know how to disturb frames.
-        disturbs = isinstance(METHODS[method], DescentConfig)
-        shared = {"seed", "jitter", "brightness"} if disturbs else {"seed"}
-        if method == "ccs16-physical":
-            shared |= {"palette"}
-        own = {*dataclasses.asdict(agn), "generator", "discriminator"} - shared
-        if of_agn := [name for name in given() if name in own]:
-            option = of_agn[0].replace("_", "-")
-            raise ConfigError(f"--{option} has no part in --method {method}")
-    config = {**METHODS, "agn": agn}[method]
-    if isinstance(config, DescentConfig):
-        config = dataclasses.replace(
-            config, jitter=jitter, brightness=brightness, seed=seed,
-            palette=None if palette is None else str(palette),
-        )  # fmt: skip
-    if isinstance(config, ChoiceConfig):
-        config = dataclasses.replace(config, seed=seed)
-    palette_at(palette_of(config))
-    experiment = Experiment(
+    palette_at(palette_of(own))
+    spec = AttackSpec(
         goal=goal, subject=subject, target=target, stop=stop, craft=craft, seed=seed,
         physical=physical, center_crop=cut,
     )  # fmt: skip
-    build_goal(experiment, victim.recognizer)
+    build_goal(spec, victim.recognizer)
     if physical and photos is not None:
-        marked = load_marked_photos(photos, subject, skip_unmarked=skip_unmarked)
-        photographs, placement = marked.faces, marked.placement
-        tell_left_out(photos, marked.left_out)
-        say(f"Found the seven marks in {len(photographs)} photos")
-        if marked.skipped:
-            say(f"{len(marked.skipped)} photos were left out: {marked.skipped[0]}")
+        photographs, placement = _marked(photos, subject, skip_unmarked=skip_unmarked)
     else:
         options = FaceOptions(root=faces, center_crop=cut, skip_unreadable=skip_unreadable)
         photographs = open_subject(options, subject, victim.recognizer.identities)
         placement = FIXED
     # Last, as the first time it takes a while: mistakes above are told at once.
-    apparatus = open_apparatus(victim, generator, discriminator, glasses)
+    setup = load_setup(
+        victim, open_glasses(glasses), generator=generator, discriminator=discriminator
+    )
     with bar(f"{subject} {'dodges' if target is None else f'as {target}'}") as progress:
-        trial = prepare_trial(apparatus, photographs, experiment, config, out, placement=placement)
-        outcome = trial.attack(progress)
-    if outcome.stopped_because == "interrupted":
+        prepared = prepare_attack(setup, photographs, spec, own, placement=placement)
+        result = prepared.run(progress)
+    if result.stopped_because == "interrupted":
         say("Interrupted: scoring the best frame so far; Ctrl-C again leaves it without scores")
-    report = trial.report(outcome)
-    show_report(report, out)
-    if report.stopped_because == "interrupted":
+    score = prepared.score(result)
+    score.save(out)
+    show_score(score, out)
+    if score.stopped_because == "interrupted":
         raise typer.Exit(130)
 
 
-def open_apparatus(
-    victim: Victim,
-    generator: Path | None,
-    discriminator: Path | None,
-    glasses: Path | None,
-    *,
-    count: int | None = None,
-) -> "Apparatus":
-    """Load the other networks and the eyeglasses, those that come with agns where none is named.
+def _marked(photos: Path, subject: str, *, skip_unmarked: bool) -> "tuple[FaceSet, Placement]":
+    """Photos of somebody who wears the marked frame, and where that sits on them."""
+    from agns.data.marked_photos import load_marked_photos
 
-    The networks go to where the victim is.
-    """
-    from agns.evaluation.apparatus import Apparatus
-    from agns.models.dcgan import load_discriminator, load_generator
-    from agns.models.sharing import locate_weights
-    from agns.models.shipped import shipped_weights
-    from agns.models.weights import device_of
-
-    generator = locate_weights(generator or shipped_weights("generator"))
-    discriminator = locate_weights(discriminator or shipped_weights("discriminator"))
-    place = device_of(victim.recognizer)
-    return Apparatus(
-        generator=load_generator(generator).to(place),
-        discriminator=load_discriminator(discriminator).to(place),
-        recognizer=victim.recognizer,
-        recognizer_name=victim.name,
-        metadata=victim.metadata,
-        glasses=open_glasses(glasses, count=count),
-    )
+    marked = load_marked_photos(photos, subject, skip_unmarked=skip_unmarked)
+    tell_left_out(photos, marked.left_out)
+    say(f"Found the seven marks in {len(marked.faces)} photos")
+    if marked.skipped:
+        say(f"{len(marked.skipped)} photos were left out: {marked.skipped[0]}")
+    return marked.faces, marked.placement

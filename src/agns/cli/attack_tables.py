@@ -1,4 +1,4 @@
-"""An attack's report at a terminal."""
+"""An attack's score at a terminal."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,29 +6,29 @@ from typing import TYPE_CHECKING
 from agns.cli.console import say, show
 
 if TYPE_CHECKING:
-    from agns.evaluation.attack_report import AttackReport
+    from agns.evaluation.score import AttackScore
 
 
-def show_report(report: "AttackReport", out: Path) -> None:
-    """Print a report as a table, what weakens it, and where its files are."""
+def show_score(score: "AttackScore", out: Path) -> None:
+    """Print a score as a table, what weakens it, and where its files are."""
     from agns.evaluation.metrics import success_cells
 
+    assert score.craft is not None  # Only a score made in Python may lack it.
     say(
-        f"Stopped after {report.iterations} iterations, {report.seconds:.1f} s: "
-        f"{report.stopped_because}. The best frame's mean probability on the craft photos is "
-        f"{report.craft.mean_probability:.3f}; the stop value is {report.stop_value:g}."
+        f"Stopped after {score.iterations} iterations, {score.seconds:.1f} s: "
+        f"{score.stopped_because}. The best frame's mean probability on the craft photos is "
+        f"{score.craft.mean_probability:.3f}; the stop value is {score.stop_value:g}."
     )
     rows = [
-        ("craft", report.craft),
-        ("held out", report.held_out),
+        ("craft", score.craft),
+        ("held out", score.held_out),
         (
-            "held out, marked frame" if report.physical else "held out, no frame",
-            report.held_out_without_frame,
+            "held out, marked frame" if score.physical else "held out, no frame",
+            score.held_out_without_frame,
         ),
     ]
     rows += [
-        (f"held out, {name.replace('_', ' ')}", control)
-        for name, control in report.controls.items()
+        (f"held out, {name.replace('_', ' ')}", control) for name, control in score.controls.items()
     ]
     head = ("", ">photos", ">success", ">95 % interval", ">mean p", ">of those recognised")
     show(head, [(name, *success_cells(success)) for name, success in rows])
@@ -36,14 +36,14 @@ def show_report(report: "AttackReport", out: Path) -> None:
     looks = [
         (
             name.replace("_", " "),
-            f"{getattr(report.stealth, name):.3f}",
+            f"{getattr(score.stealth, name):.3f}",
             f"{spread.low:.3f} to {spread.high:.3f}",
         )
-        for name, spread in report.benign_stealth.items()
+        for name, spread in score.benign_stealth.items()
         # Whose frames are not to be printed need not know how they would print.
-        if name != "non_printability" or report.config.get("printability")
+        if name != "non_printability" or score.config.get("nps_weight")
     ]
     show(columns, looks)
-    for warning in report.warnings:
+    for warning in score.warnings:
         say(f"Warning: {warning}")
     say(f"Wrote {out / 'result.json'}, before_after.png, history.png and frame.png beside it.")

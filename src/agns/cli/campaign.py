@@ -19,6 +19,7 @@ from agns.cli.opening import (
 from agns.cli.options import DeviceOption
 from agns.cli.parts import PartOption, chosen_part, ledger_of
 from agns.cli.working import share, tell, work
+from agns.object_reference import names_code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -229,7 +230,13 @@ def _examine(
 
     out = ledger.path.parent
     for victim in victims:
-        weights = "shipped" if victim.file is None else file_digest(locate_weights(victim.file))
+        if victim.file is None:
+            weights = "shipped"
+        elif names_code(victim.file):
+            # What the user's own code makes, nobody can tell before it runs.
+            weights = str(victim.file)
+        else:
+            weights = file_digest(locate_weights(victim.file))
         entered = ledger.weights().get(victim.name)
         if entered not in (None, weights):
             raise ConfigError(

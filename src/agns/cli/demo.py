@@ -8,6 +8,7 @@ import typer
 
 from agns.cli.console import bar, percent, prepare, say
 from agns.cli.options import FacesOption, RecognizerOption
+from agns.loading import load_victim
 
 if TYPE_CHECKING:
     from agns.cli.stage import Stage
@@ -41,7 +42,6 @@ def demo(
     it by hand; then also on your own face folder and recogniser.
     """
     from agns.cli.demonstrations import PARTS, show_part
-    from agns.cli.options import open_victim
     from agns.cli.stage import Stage
     from agns.errors import ConfigError
 
@@ -56,7 +56,7 @@ def demo(
         raise ConfigError(f"{folder} already holds a report: name another directory")
     prepare()
     stage = Stage(
-        victim=open_victim(recognizer), recognizer=recognizer, faces=faces, out=folder, seed=seed
+        victim=load_victim(recognizer), recognizer=recognizer, faces=faces, out=folder, seed=seed
     )
     if chosen == "all":
         _show_all(stage)
@@ -87,7 +87,7 @@ def _show_all(stage: "Stage") -> None:
     from agns.evaluation.showcase import ShowcaseConfig, run_showcase
 
     started = time.monotonic()
-    found = run_showcase(stage.apparatus(), ShowcaseConfig(seed=stage.seed), stage.out, bar)
+    found = run_showcase(stage.setup(), ShowcaseConfig(seed=stage.seed), stage.out, bar)
     say(f"Recognised {percent(found.accuracy)} of fresh photos without a frame.")
     for report in (found.dodge, found.impersonate):
         rate = percent(report.held_out.success_rate)

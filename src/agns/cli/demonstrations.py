@@ -1,6 +1,5 @@
 """The parts of `agns demo`: each says what will happen, does it, and says what was seen."""
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +8,13 @@ from typing import TYPE_CHECKING
 from agns.cli.console import bar, percent, say
 from agns.cli.face_options import FaceOptions, open_faces
 from agns.cli.launching import command
-from agns.cli.options import recorded_crop
 from agns.cli.stage import Stage
 from agns.errors import ConfigError
+from agns.loading import recorded_crop
 
 if TYPE_CHECKING:
     from agns.data.faces import FaceSet
-    from agns.evaluation.attack_report import AttackReport
+    from agns.evaluation.score import AttackScore
 
 LOOKS = 8
 """Photos of each drawn identity that the recogniser is shown."""
@@ -106,7 +105,7 @@ def _recognise(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
 def _unseen(photos: "FaceSet", stage: Stage) -> "FaceSet":
     """Those photos that the recogniser was not trained on."""
     from agns.data.twins import were_seen
-    from agns.models.weights import photos_seen
+    from agns.models.record import photos_seen
 
     fresh = (~were_seen(photos, photos_seen(stage.victim.metadata))).nonzero()[:, 0]
     if not len(fresh):
@@ -121,12 +120,12 @@ def _generate(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
 
     from agns.cli.face_options import open_glasses
     from agns.images import from_pixels, tile, write_image
-    from agns.models.dcgan import load_discriminator, load_generator, sample_latents
+    from agns.models.dcgan import Discriminator, Generator, sample_latents
     from agns.models.shipped import shipped_weights
 
     draws = torch.Generator().manual_seed(stage.seed)
-    generator = load_generator(shipped_weights("generator"))
-    discriminator = load_discriminator(shipped_weights("discriminator")).eval()
+    generator = Generator.read(shipped_weights("generator"))
+    discriminator = Discriminator.read(shipped_weights("discriminator")).eval()
     with torch.no_grad():
         frames = generator(sample_latents(40, generator=draws))
         real = from_pixels(open_glasses(None, count=64))
@@ -143,20 +142,18 @@ def _generate(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
 
 def _attack(goal: str, stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
     from agns.attack.agn import AGN
-    from agns.evaluation.experiment import Experiment
-    from agns.evaluation.trial import run_experiment
+    from agns.evaluation.attack_spec import AttackSpec
+    from agns.evaluation.prepared_attack import run_attack
 
     subject, other = stage.pair()
     target = None if goal == "dodge" else other
-    experiment = Experiment(
+    experiment = AttackSpec(
         goal="dodge" if target is None else "impersonate",
         subject=subject, target=target, seed=stage.seed,
     )  # fmt: skip
-    photos, apparatus, out = stage.photos(subject), stage.apparatus(), stage.out / goal
+    photos, setup, out = stage.photos(subject), stage.setup(), stage.out / goal
     with bar(f"{subject} {'dodges' if target is None else f'as {target}'}") as progress:
-        report = run_experiment(
-            apparatus, photos, experiment, AGN(seed=stage.seed), out, progress=progress
-        )
+        report = run_attack(setup, photos, experiment, AGN(), out, progress=progress)
     aim = () if target is None else ("--target", target)
     long = command(
         "attack", goal, "--subject", subject, *aim, *stage.options,
@@ -176,26 +173,25 @@ def _physical(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
     from agns.attack.agn import PHYSICAL
     from agns.data.marked_photos import load_marked_photos
     from agns.data.simulation.wearer import write_wearer
-    from agns.evaluation.experiment import Experiment
-    from agns.evaluation.trial import run_experiment
+    from agns.evaluation.attack_spec import AttackSpec
+    from agns.evaluation.prepared_attack import run_attack
 
     subject, target = stage.pair()
-    apparatus, out = stage.apparatus(), stage.out / "physical"
+    setup, out = stage.setup(), stage.out / "physical"
     own = stage.photos(subject)
     photos = stage.out / "photos" / subject
     with bar("Photographing") as progress:
         write_wearer(
-            photos, own, subject, seen=apparatus.photos_seen, most=40, strength=_STUDIO,
+            photos, own, subject, seen=setup.photos_seen, most=40, strength=_STUDIO,
             draws=torch.Generator().manual_seed(stage.seed), progress=progress,
         )  # fmt: skip
     marked = load_marked_photos(photos, subject, skip_unmarked=True)
-    experiment = Experiment(
+    experiment = AttackSpec(
         goal="impersonate", subject=subject, target=target, seed=stage.seed, physical=True
     )
-    config = dataclasses.replace(PHYSICAL, seed=stage.seed)
     with bar(f"{subject} as {target}") as progress:
-        report = run_experiment(
-            apparatus, marked.faces, experiment, config, out,
+        report = run_attack(
+            setup, marked.faces, experiment, PHYSICAL, out,
             placement=marked.placement, progress=progress,
         )  # fmt: skip
     victim = ("--recognizer", stage.recognizer) if stage.recognizer else ()
@@ -216,7 +212,7 @@ def _physical(stage: Stage) -> tuple[tuple[str, str, str], list[str]]:
     return _seen(report, out), commands
 
 
-def _seen(report: "AttackReport", out: Path) -> tuple[str, str, str]:
+def _seen(report: "AttackScore", out: Path) -> tuple[str, str, str]:
     if report.stopped_because == "interrupted":
         raise KeyboardInterrupt
     held, benign = report.held_out, report.controls["benign"]

@@ -16,9 +16,8 @@ from agns.cli.options import (
     NamesOption,
     SeedOption,
     SkipOption,
-    open_victim,
-    recorded_crop,
 )
+from agns.loading import load_victim, recorded_crop
 
 app = typer.Typer(
     help="Draw faces of people who do not exist; list a folder.", no_args_is_help=True
@@ -75,11 +74,11 @@ def photograph(
 
     from agns.data.simulation.wearer import write_wearer
     from agns.errors import ConfigError
-    from agns.models.weights import photos_seen
+    from agns.models.record import photos_seen
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is already there and not an empty folder: name another")
-    victim = open_victim(recognizer)
+    victim = load_victim(recognizer)
     options = FaceOptions(root=faces, center_crop=recorded_crop(victim.metadata))
     own = open_subject(options, subject, victim.recognizer.identities)
     with bar("Photographing") as progress:

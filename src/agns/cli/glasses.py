@@ -24,13 +24,13 @@ def generate(
     import torch
 
     from agns.images import check_picture_name, tile, write_image
-    from agns.models.dcgan import load_generator, sample_latents
+    from agns.models.dcgan import Generator, sample_latents
     from agns.models.sharing import locate_weights
     from agns.models.shipped import shipped_weights
 
     check_picture_name(out)
     prepare()
-    network = load_generator(locate_weights(generator or shipped_weights("generator")))
+    network = Generator.read(locate_weights(generator or shipped_weights("generator")))
     draws = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         frames = network(sample_latents(count, generator=draws))

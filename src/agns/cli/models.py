@@ -24,7 +24,7 @@ def models(
         if as_json:
             raise ConfigError("--json belongs to the list of networks: leave it out")
         return
-    from agns.models.catalogue import list_networks
+    from agns.models.summary import list_networks
 
     networks = list_networks()
     if as_json:
@@ -108,16 +108,17 @@ def show_network(
     """Show a network: what it is, how it came about, its layers, and if asked its graph."""
     from agns.models.diagram import graph_source
     from agns.models.graph import check_drawing, draw_graph
+    from agns.models.record import figures, recorded
     from agns.models.sharing import locate_weights
-    from agns.models.summary import figures, layer_table, read_network, recorded, specified
+    from agns.models.summary import layer_table, read_any
 
     prepare()
     if graph is not None:
         check_drawing(graph)
-    network, record = read_network(locate_weights(file))
-    rows = [*specified(network), *recorded(record)]
+    network = read_any(locate_weights(file))
+    rows = [*network.described(), *recorded(network.record)]
     for name in ("recipe", "scores"):
-        entries = ", ".join(f"{entry} {value}" for entry, value in figures(record, name))
+        entries = ", ".join(f"{entry} {value}" for entry, value in figures(network.record, name))
         rows += [(name, entries)] if entries else []
     show(("", str(file)), rows)
     say("")

@@ -3,16 +3,16 @@
 import functools
 from typing import TYPE_CHECKING
 
-from agns.cli.attack import open_apparatus
 from agns.cli.console import bar, workers
 from agns.cli.face_options import (
     SYNTHETIC_FRESH_PHOTOS,
     SYNTHETIC_TRAINING_PHOTOS,
     FaceOptions,
     open_faces,
+    open_glasses,
     open_subject,
 )
-from agns.cli.options import open_victim, recorded_crop
+from agns.loading import load_setup, load_victim, recorded_crop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ def known_identities(victim: "PlanVictim") -> tuple[str, ...]:
     """The identities that a victim knows and that have photos."""
     from agns.data.face_folder import list_identities
 
-    identities = open_victim(victim.file).recognizer.identities
+    identities = load_victim(victim.file, defence=victim.defence).recognizer.identities
     if victim.faces is None:
         return identities
     listed = list_identities(victim.faces)
@@ -44,7 +44,7 @@ def open_for_campaign(
     """
     from agns.data.known_photos import as_recorded
 
-    opened = open_victim(victim.file, device)
+    opened = load_victim(victim.file, device, defence=victim.defence)
     options = FaceOptions(root=victim.faces, center_crop=recorded_crop(opened.metadata))
 
     # Attacks of one subject come together.
@@ -57,7 +57,7 @@ def open_for_campaign(
         rows = (begun or {}).get((victim.name, subject))
         return found if rows is None else as_recorded(found, rows, f"attacks on {victim.name}")
 
-    return open_apparatus(opened, None, None, None, count=plan.frames), photos
+    return load_setup(opened, open_glasses(None, count=plan.frames)), photos
 
 
 def begin_photos(
@@ -84,7 +84,7 @@ def begin_photos(
     for victim in plan.recognizers:
         if victim.faces is None:
             continue
-        opened = open_victim(victim.file)
+        opened = load_victim(victim.file)
         options = FaceOptions(root=victim.faces, center_crop=recorded_crop(opened.metadata))
         own = [cell for cell in cells if plan.transfer or cell.recognizer == victim.name]
         people = ["" if cell.goal == UNIVERSAL else cell.subject for cell in own]

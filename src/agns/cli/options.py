@@ -1,20 +1,9 @@
 """Options that several commands share, and what they stand for."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from agns.models.recognizer import Recognizer
-
-MethodName: TypeAlias = Literal[
-    "agn", "ccs16", "ccs16-bounded", "ccs16-physical", "pgd", "pixels",
-    "benign", "untrained-generator", "noise", "solid",
-]  # fmt: skip
-"""The keys of `agns.attack.methods.METHODS`, which help comes without."""
 
 FacesOption: TypeAlias = Annotated[
     Path | None,
@@ -48,8 +37,16 @@ RecognizerOption: TypeAlias = Annotated[
     typer.Option(
         "--recognizer",
         metavar="FILE",
-        help="Recogniser to use: a file, a folder of save_pretrained, or owner/name on the "
-        "Hugging Face hub.  [default: the one that comes with agns]",
+        help="Recogniser to use: a file, a folder of save_pretrained, owner/name on the Hugging "
+        "Face hub, or package.module:function.  [default: the one that comes with agns]",
+    ),
+]
+DefenceOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--defence",
+        metavar="NAME",
+        help="Defence around it, as package.module:Name, which is called with the victim.",
     ),
 ]
 GeneratorOption: TypeAlias = Annotated[
@@ -75,15 +72,6 @@ GlassesOption: TypeAlias = Annotated[
         "--glasses", metavar="DIR", help="Folder of eyeglass pictures.  [default: drawn frames]"
     ),
 ]
-PaletteOption: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--palette",
-        metavar="FILE",
-        help="Colours that the printer reproduces, a line r,g,b each, 0 to 255.  "
-        "[default: thirty assumed ones]",
-    ),
-]
 PrecisionOption: TypeAlias = Annotated[
     Literal["auto", "fp32", "bf16"],
     typer.Option(
@@ -102,59 +90,3 @@ DeviceOption: TypeAlias = Annotated[
 SeedOption: TypeAlias = Annotated[
     int, typer.Option("--seed", help="Seed of every draw.", min=0, max=2**63 - 1)
 ]
-
-
-class Victim(NamedTuple):
-    """A recogniser and where it comes from."""
-
-    recognizer: "Recognizer"
-    name: str
-    metadata: "Mapping[str, object]"
-
-
-def open_victim(path: Path | None, device: str = "cpu") -> Victim:
-    """Load a recogniser; the one that comes with agns where no file is named.
-
-    Raises:
-        ConfigError: There is no such device.
-        WeightsError: The file cannot be read.
-    """
-    import torch
-
-    from agns.models.recognizer import load_recognizer
-    from agns.models.sharing import locate_weights
-    from agns.models.shipped import shipped_weights
-    from agns.training.precision import choose_device
-
-    place = choose_device(device)
-    if place.type == "cuda":
-        # Convolutions would round to ten bits: figures are to differ in their last digits alone.
-        torch.backends.cudnn.allow_tf32 = False
-    source = shipped_weights("of10_synthetic") if path is None else locate_weights(path)
-    recognizer, metadata = load_recognizer(source)
-    return Victim(recognizer.to(place), source.name if path is None else str(path), metadata)
-
-
-def attacked_crop(victim: Victim, told: int | None) -> int | None:
-    """The central square that an attack's photos are cut to.
-
-    Raises:
-        ConfigError: It is not that of the photos that the victim was trained on, whose digests
-            would then be unknown.
-    """
-    from agns.errors import ConfigError
-    from agns.models.weights import photos_seen
-
-    recorded = recorded_crop(victim.metadata)
-    if told not in (None, recorded) and photos_seen(victim.metadata):
-        raise ConfigError(
-            f"{victim.name} was trained on photos cut to {recorded or 'nothing'}: of photos cut to "
-            f"{told} nobody could tell which it has seen, so leave out --center-crop"
-        )
-    return recorded if told is None else told
-
-
-def recorded_crop(metadata: "Mapping[str, object]") -> int | None:
-    """The central square that a recogniser's training photos were cut to, if its file tells."""
-    crop = metadata.get("center_crop")
-    return crop if isinstance(crop, int) else None

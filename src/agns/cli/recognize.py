@@ -12,15 +12,13 @@ from agns.cli.options import (
     CenterCropOption,
     RecognizerOption,
     SkipOption,
-    attacked_crop,
-    open_victim,
-    recorded_crop,
 )
+from agns.loading import attacked_crop, load_victim, recorded_crop
 
 if TYPE_CHECKING:
     import torch
 
-    from agns.models.recognizer import Recognizer
+    from agns.models.victim import Victim
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +81,11 @@ def recognize(
 ) -> None:
     """Say whom a recogniser sees in photos, or how often it is right on a face folder."""
     from agns.errors import UnreadableImage
+    from agns.models.record import photos_seen
     from agns.models.victim import freeze
-    from agns.models.weights import photos_seen
 
     prepare()
-    victim = open_victim(recognizer)
+    victim = load_victim(recognizer)
     frozen = freeze(victim.recognizer)
     crop = recorded_crop(victim.metadata) if center_crop is None else center_crop
     if any(path.is_dir() for path in paths):
@@ -142,7 +140,7 @@ def _show_folder(result: FolderAccuracy) -> None:
         say(sentence)
 
 
-def _first_choices(recognizer: "Recognizer", path: Path, crop: int | None, top: int) -> Choices:
+def _first_choices(recognizer: "Victim", path: Path, crop: int | None, top: int) -> Choices:
     import torch
 
     from agns.data.cache import decode_face
@@ -161,9 +159,7 @@ def _first_choices(recognizer: "Recognizer", path: Path, crop: int | None, top: 
     )
 
 
-def _measured(
-    recognizer: "Recognizer", options: FaceOptions, seen: frozenset[str]
-) -> FolderAccuracy:
+def _measured(recognizer: "Victim", options: FaceOptions, seen: frozenset[str]) -> FolderAccuracy:
     import torch
 
     from agns.data.twins import were_seen

@@ -9,7 +9,7 @@ from agns.cli.face_options import SYNTHETIC_FRESH_PHOTOS
 from agns.cli.opening import known_identities, open_for_campaign
 
 if TYPE_CHECKING:
-    from agns.evaluation.apparatus import Apparatus
+    from agns.evaluation.attack_setup import AttackSetup
     from agns.evaluation.campaign.cells import Cell
     from agns.evaluation.campaign.plan import Plan, PlanVictim
 
@@ -24,9 +24,9 @@ def rehearse(plan: "Plan", cells: "Sequence[Cell]", device: str) -> None:
     counts = Counter((cell.recognizer, cell.goal, cell.attack) for cell in cells)
     rows, least, most = [], 0.0, 0.0
     for victim in plan.recognizers:
-        apparatus, _ = open_for_campaign(victim, plan, device)
+        setup, _ = open_for_campaign(victim, plan, device)
         with bar(f"Measuring {victim.name}") as progress:
-            speed = measure_speed(apparatus)
+            speed = measure_speed(setup)
             progress(1, 1, {})
         for kind, count in counts.items():
             if kind[0] == victim.name:
@@ -34,14 +34,14 @@ def rehearse(plan: "Plan", cells: "Sequence[Cell]", device: str) -> None:
                     crowd = crowds[kind[2]]
                     low, high = seconds_of_crowd(
                         crowd, speed, subjects=len(known_identities(victim)),
-                        held_out=_held_out(victim, apparatus, crowd.experiment.craft),
-                        glasses=len(apparatus.glasses),
+                        held_out=_held_out(victim, setup, crowd.experiment.craft),
+                        glasses=len(setup.glasses),
                     )  # fmt: skip
                 else:
                     low, high = seconds_of(
                         methods[kind[2]], speed, craft=plan.craft,
-                        held_out=_held_out(victim, apparatus, plan.craft),
-                        control_frames=plan.control_frames, glasses=len(apparatus.glasses),
+                        held_out=_held_out(victim, setup, plan.craft),
+                        control_frames=plan.control_frames, glasses=len(setup.glasses),
                         sharing=len(plan.attacks) * len(plan.goals),
                     )  # fmt: skip
                 least, most = least + count * low, most + count * high
@@ -54,15 +54,15 @@ def rehearse(plan: "Plan", cells: "Sequence[Cell]", device: str) -> None:
     )
 
 
-def _held_out(victim: "PlanVictim", apparatus: "Apparatus", craft: int) -> float:
+def _held_out(victim: "PlanVictim", setup: "AttackSetup", craft: int) -> float:
     """Photos that an attack is scored on, on average over the victim's identities."""
     from agns.data.face_folder import list_identities
 
     if victim.faces is None:
         return max(SYNTHETIC_FRESH_PHOTOS - craft, SYNTHETIC_FRESH_PHOTOS / 2)
     listed = list_identities(victim.faces)
-    known = [len(listed[name]) for name in apparatus.recognizer.identities if listed.get(name)]
-    seen = len(apparatus.photos_seen)
+    known = [len(listed[name]) for name in setup.recognizer.identities if listed.get(name)]
+    seen = len(setup.photos_seen)
     fresh = sum(known) - (seen or craft * len(known))
     return max(1, fresh) / len(known)
 

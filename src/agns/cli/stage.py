@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agns.cli.face_options import FaceOptions, open_subject
-from agns.cli.options import Victim, recorded_crop
+from agns.cli.face_options import FaceOptions, open_glasses, open_subject
+from agns.loading import LoadedVictim, load_setup, recorded_crop
 
 if TYPE_CHECKING:
     from agns.data.faces import FaceSet
-    from agns.evaluation.apparatus import Apparatus
+    from agns.evaluation.attack_setup import AttackSetup
 
 DEMO_FRAMES = 2560
 """Drawn frames that the demonstration's attacks see; fewer than the whole set saves time."""
@@ -19,7 +19,7 @@ DEMO_FRAMES = 2560
 class Stage:
     """What every part is given."""
 
-    victim: Victim
+    victim: LoadedVictim
     """Whom to fool."""
 
     recognizer: Path | None
@@ -76,8 +76,6 @@ class Stage:
         options = FaceOptions(root=self.faces, center_crop=recorded_crop(self.victim.metadata))
         return open_subject(options, subject, self.victim.recognizer.identities)
 
-    def apparatus(self) -> "Apparatus":
+    def setup(self) -> "AttackSetup":
         """The networks that come with agns, and some drawn frames."""
-        from agns.cli.attack import open_apparatus
-
-        return open_apparatus(self.victim, None, None, None, count=DEMO_FRAMES)
+        return load_setup(self.victim, open_glasses(None, count=DEMO_FRAMES))

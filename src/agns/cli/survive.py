@@ -13,9 +13,8 @@ from agns.cli.options import (
     GlassesOption,
     RecognizerOption,
     SeedOption,
-    open_victim,
-    recorded_crop,
 )
+from agns.loading import load_victim, recorded_crop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,21 +52,22 @@ def survive(
     from agns.data.simulation.camera import AXES
     from agns.data.twins import were_seen
     from agns.errors import ConfigError
+    from agns.evaluation.attack_spec import AttackSpec, build_goal
     from agns.evaluation.controls import control_frames
-    from agns.evaluation.experiment import Experiment, build_goal
     from agns.evaluation.survival import draw_survival, measure_survival
     from agns.images import read_image
+    from agns.models.layout import device_of
+    from agns.models.record import photos_seen
     from agns.models.victim import freeze
-    from agns.models.weights import device_of, photos_seen
     from agns.storage import versions, write_json
 
     prepare()
     if unknown := [name for name in axis or () if name not in AXES]:
         raise ConfigError(f"there is no axis {unknown[0]!r}: choose from {', '.join(AXES)}")
     report = _read_result(result)
-    victim = open_victim(recognizer, device)
+    victim = load_victim(recognizer, device)
     subject, target = str(report["subject"]), report["target"]
-    experiment = Experiment(
+    experiment = AttackSpec(
         goal="dodge" if target is None else "impersonate",
         subject=subject,
         target=None if target is None else str(target),
@@ -91,7 +91,7 @@ def survive(
     controls = control_frames(
         open_glasses(glasses, count=None if glasses else 1000),
         count=benign_frames,
-        generator=torch.Generator().manual_seed(seed),
+        rng=torch.Generator().manual_seed(seed),
     )
     with bar("Photographing") as progress:
         points = measure_survival(

@@ -119,10 +119,10 @@ def train_recognizer(
     from agns.data.twins import count_saved_anew, find_twins
     from agns.errors import ConfigError
     from agns.evaluation.recognizer_report import report_recognizer
-    from agns.models.backbone import load_start
     from agns.models.importing.pretrained import imagenet_backbone
     from agns.models.recognizer import RECOGNIZERS
     from agns.models.sharing import locate_weights
+    from agns.models.start import load_start
     from agns.run_directory import RunDirectory
     from agns.training.head import train_head
     from agns.training.parallel import Machines, first_then_others

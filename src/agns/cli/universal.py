@@ -5,24 +5,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agns.cli.attack import open_apparatus
 from agns.cli.console import bar, percent, prepare, say, show
-from agns.cli.face_options import FaceOptions, check_faces_options
+from agns.cli.face_options import FaceOptions, check_faces_options, open_glasses
 from agns.cli.opening import open_crowd
 from agns.cli.options import (
     CenterCropOption,
+    DefenceOption,
     DeviceOption,
     DiscriminatorOption,
     FacesOption,
     GeneratorOption,
     GlassesOption,
-    PrecisionOption,
     RecognizerOption,
     SeedOption,
     SkipOption,
-    attacked_crop,
-    open_victim,
 )
+from agns.cli.settings_options import Settings, settings_of
+from agns.loading import attacked_crop, load_setup, load_victim
 
 if TYPE_CHECKING:
     from agns.evaluation.universal_report import UniversalReport
@@ -31,38 +30,20 @@ COUNTS = (1, 2, 5, 10)
 """Numbers of frames that success is told for, as far as there are as many."""
 
 
+SETTINGS = (
+    Settings("agns.attack.universal:Universal", without=("agn",)),
+    Settings("agns.evaluation.universal:UniversalSpec", only=("subjects", "unseen", "craft")),
+    Settings("agns.attack.agn:AGN", only=("kappa", "precision")),
+)
+
+
 def universal(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory for the results.")],
     recognizer: RecognizerOption = None,
+    defence: DefenceOption = None,
     faces: FacesOption = None,
     center_crop: CenterCropOption = None,
     skip_unreadable: SkipOption = False,
-    subjects: Annotated[
-        int | None,
-        typer.Option(help="Identities to take, drawn by the seed.  [default: all that are known]"),
-    ] = None,
-    unseen: Annotated[
-        float, typer.Option(help="Share of them that frames are scored on but not made with.")
-    ] = 0.5,
-    craft: Annotated[
-        int,
-        typer.Option(
-            help="Most photos of each to craft on or to pick by, of those trained on, or of half."
-        ),
-    ] = 8,
-    frames: Annotated[int, typer.Option(help="Frames to choose.")] = 10,
-    clusters: Annotated[
-        int, typer.Option(help="Groups of subjects, each with a generator of its own.")
-    ] = 5,
-    candidates: Annotated[int, typer.Option(help="Frames of each generator to choose from.")] = 20,
-    steps: Annotated[int, typer.Option(help="Most steps for each generator.")] = 300,
-    stop: Annotated[
-        float, typer.Option(help="Mean probability of the own subjects that ends a generator's.")
-    ] = 0.01,
-    kappa: Annotated[
-        float, typer.Option(help="Weight of looking real against fooling the recogniser.")
-    ] = 0.25,
-    precision: PrecisionOption = "auto",
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     generator: GeneratorOption = None,
@@ -75,40 +56,30 @@ def universal(
     """
     import dataclasses
 
-    from agns.attack.universal import UNIVERSAL_AGN, UniversalConfig
-    from agns.evaluation.attack_report import check_results_directory
-    from agns.evaluation.universal import UniversalExperiment, run_universal
+    from agns.attack.agn import AGN
+    from agns.attack.universal import UNIVERSAL_AGN, Universal
+    from agns.evaluation.score import check_results_directory
+    from agns.evaluation.universal import UniversalSpec, run_universal
 
     prepare()
-    config = UniversalConfig(
-        clusters=clusters,
-        candidates=candidates,
-        frames=frames,
-        steps=steps,
-        stop=stop,
-        agn=dataclasses.replace(UNIVERSAL_AGN, kappa=kappa, precision=precision),
-        seed=seed,
-    )
+    attack = settings_of(Universal, Universal(agn=settings_of(AGN, UNIVERSAL_AGN)))
+    counts = tuple(sorted({count for count in COUNTS if count < attack.frames} | {attack.frames}))
+    spec = settings_of(UniversalSpec, UniversalSpec(counts=counts, seed=seed))
     check_faces_options(faces, center_crop, skip_unreadable=skip_unreadable)
     check_results_directory(out)
-    victim = open_victim(recognizer, device)
+    victim = load_victim(recognizer, device, defence=defence)
     cut = attacked_crop(victim, center_crop)
-    experiment = UniversalExperiment(
-        subjects=subjects,
-        unseen=unseen,
-        craft=craft,
-        counts=tuple(sorted({count for count in COUNTS if count < frames} | {frames})),
-        seed=seed,
-        center_crop=cut,
-    )
     options = FaceOptions(root=faces, center_crop=cut, skip_unreadable=skip_unreadable)
-    crowd = open_crowd(options, victim.recognizer.identities)
-    apparatus = open_apparatus(victim, generator, discriminator, glasses)
+    everybody = open_crowd(options, victim.recognizer.identities)
+    setup = load_setup(
+        victim, open_glasses(glasses), generator=generator, discriminator=discriminator
+    )
     # One bar, which begins anew when subjects are scored: the terminal shows one at a time.
     with bar("Frames for many") as progress:
         report = run_universal(
-            apparatus, crowd, experiment, config, out, progress=progress, scoring=progress
-        )
+            setup, everybody, dataclasses.replace(spec, center_crop=cut), attack, out,
+            progress=progress, scoring=progress,
+        )  # fmt: skip
     show_reach(report, out)
     if report.interrupted:
         raise typer.Exit(130)

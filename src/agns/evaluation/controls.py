@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from agns.accessory.placement import FIXED, Placement
-from agns.attack.choice import Kind, draw_uncrafted
+from agns.attack.baselines import Kind, draw_uncrafted
 from agns.models.victim import Victim
 from agns.types import Faces, Frames, Glasses
 
@@ -46,19 +46,15 @@ def logits_wearing(
     return torch.stack(rows)
 
 
-def control_frames(
-    glasses: Glasses, *, count: int, generator: torch.Generator
-) -> dict[str, Frames]:
+def control_frames(glasses: Glasses, *, count: int, rng: torch.Generator) -> dict[str, Frames]:
     """Draw the frames of each control.
 
     Args:
         glasses: Real 64x176 frames as bytes.
         count: Frames of each kind, at least 1.
-        generator: Source of every draw.
+        rng: Source of every draw.
 
     Returns:
         By control's name: `count` frames in [0, 1].
     """
-    return {
-        kind: draw_uncrafted(kind, count, glasses=glasses, generator=generator) for kind in CONTROLS
-    }
+    return {kind: draw_uncrafted(kind, count, glasses=glasses, rng=rng) for kind in CONTROLS}

@@ -1,72 +1,79 @@
 """Scoring a frame on photos that no attack has seen: pure, in memory."""
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import Nets, frames_of, photos_of, shipped_nets
-from agns.attack.goals import Dodge, Impersonate, resolve_goal
-from agns.attack.result import AttackResult, save_result
+from agns.attack.goals import Goal, name_goal, resolve_goal
+from agns.attack.methods import name_of, palette_of
+from agns.attack.result import AttackResult
 from agns.data.faces import FaceSet
 from agns.data.simulation.drawn_frames import RealFrames
 from agns.data.twins import count_saved_anew, find_twins, were_seen
-from agns.errors import AttackError, ConfigError
-from agns.evaluation.checks import find_warnings
-from agns.evaluation.controls import control_frames, logits_wearing
-from agns.evaluation.metrics import SplitSuccess, measure_split
-from agns.evaluation.stealth import BenignRange, Stealth, StealthScale
+from agns.errors import AttackError
+from agns.evaluation.attack_setup import AttackSetup
+from agns.evaluation.controls import logits_wearing
+from agns.evaluation.metrics import measure_split
+from agns.evaluation.sanity import are_probabilities, find_warnings
+from agns.evaluation.score import AttackScore, ScoredPhotos
 from agns.images import check_images
-from agns.models.victim import Victim, freeze
-from agns.models.weights import photos_seen
-from agns.storage import write_json
-from agns.types import CANVAS, Faces
+from agns.models.layout import device_of
+from agns.models.victim import Victim
+from agns.storage import versions
+from agns.types import CANVAS, Chosen, Faces, Logits
 
 REAL = 1000
 """Of the drawn set, how many frames the nearest real one is looked for among."""
 
+PROBABILITIES = (
+    "The recogniser gives probabilities, not logits, which objectives over logits misread."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AttackScore:
-    """What an attack's best frame is worth, beside frames that nobody crafted."""
+class Side:
+    """Craft or held-out photos, as the victim sees them without a frame."""
 
-    result: AttackResult
-    """What was scored."""
+    photos: Faces | FaceSet
+    faces: Faces
+    """The same as a tensor."""
+    placement: Placement
+    """Where frames sit on them."""
+    logits: Logits
+    """Without a frame."""
 
-    held_out: SplitSuccess
-    """On photos that the attack has not seen, wearing the best frame."""
+    def recognized(self, goal: Goal) -> Chosen:
+        """Which are recognised without a frame; of somebody who is no class, none is."""
+        own = goal.subject if isinstance(goal.subject, int) else -1
+        return self.logits.argmax(1) == own
 
-    held_out_without_frame: SplitSuccess
-    """On the same photos as they are."""
 
-    controls: Mapping[str, SplitSuccess]
-    """On the same photos, wearing frames that nobody crafted, by their kind."""
+def recognize_photos(victim: Victim, photos: Faces | FaceSet, placement: Placement = FIXED) -> Side:
+    """Show photos to a victim.
 
-    stealth: Stealth
-    """How much the frame looks like eyeglasses."""
-
-    benign_stealth: Mapping[str, BenignRange]
-    """How the same figures spread over benign generated frames."""
-
-    warnings: list[str]
-    """What makes the figures weaker than they look."""
-
-    def save(self, out: Path | str) -> None:
-        """Write the frames, what drew them, and the figures (`score.json`) into a directory."""
-        folder = Path(out)
-        if folder.exists() and not folder.is_dir():
-            raise ConfigError(f"{folder} is a file, not a directory for results")
-        save_result(self.result, folder)
-        # Last: what holds a score is whole.
-        names = ("held_out", "held_out_without_frame", "controls", "stealth", "benign_stealth")
-        figures = {name: getattr(self, name) for name in (*names, "warnings")}
-        told = ("probability", "met", "iterations", "seconds", "stopped_because")
-        result = {name: getattr(self.result, name) for name in told}
-        write_json(folder / "score.json", {"result": result, **figures})
+    Raises:
+        AttackError: There are none, or the victim gives something else than a finite logit for
+            each identity.
+        ImageContractError: They are no canonical faces.
+    """
+    faces = photos_of(photos)
+    check_images(faces, size=(CANVAS, CANVAS))
+    if len(faces) == 0:
+        raise AttackError("scoring needs at least one photo")
+    with torch.no_grad():
+        logits = torch.cat([victim(some) for some in faces.split(64)])
+    expected = (len(faces), len(victim.identities))
+    if tuple(logits.shape) != expected or not bool(logits.isfinite().all()):
+        raise AttackError(
+            f"the victim should give {expected} finite logits, got {tuple(logits.shape)}"
+        )
+    return Side(photos=photos, faces=faces, placement=placement, logits=logits)
 
 
 def evaluate(
@@ -74,9 +81,10 @@ def evaluate(
     victim: Victim,
     held_out: Faces | FaceSet,
     *,
-    goal: Dodge | Impersonate | None = None,
+    craft: Faces | FaceSet | None = None,
+    goal: Goal | None = None,
     seed: int = 0,
-    control_count: int = 32,
+    control_frames: int = 32,
     frames: RealFrames | None = None,
     nets: Nets | None = None,
     placement: Placement = FIXED,
@@ -88,12 +96,14 @@ def evaluate(
         victim: Who was attacked, or another with the same people.
         held_out: Photos of the subject, none of which the attack was made on, nor the victim
             trained on: a `FaceSet`, or canonical faces, (photos, 3, 224, 224), in [0, 1].
+        craft: The photos that it was made on, to be scored apart; where frames are not worn
+            physically.
         goal: What counts as success; None for the attack's own.
         seed: Of the controls.
-        control_count: Frames of each control.
+        control_frames: Frames of each control.
         frames: Real eyeglasses; None for the first thousand of the drawn set.
         nets: What benign frames are drawn and judged by; None for those that come with agns.
-        placement: Where frames sit on these photos.
+        placement: Where frames sit on the held-out photos.
 
     Raises:
         AttackError: There are no photos, the result does not say with what goal it was made, or the
@@ -104,68 +114,151 @@ def evaluate(
     goal = result.goal if goal is None else goal
     if goal is None:
         raise AttackError("the result does not say what its goal was: name it")
-    goal = resolve_goal(goal, victim)
-    faces, victim = photos_of(held_out), freeze(victim)
-    check_images(faces, size=(CANVAS, CANVAS))
-    if len(faces) == 0:
-        raise AttackError("scoring needs at least one photo that the attack has not seen")
     generator, discriminator = copy.deepcopy(shipped_nets() if nets is None else nets)
     glasses = frames_of(None)[torch.arange(REAL)] if frames is None else frames
-    if not isinstance(glasses, Tensor):
-        glasses = glasses[torch.arange(len(glasses))]
-    with torch.no_grad():
-        plain = torch.cat([victim(some) for some in faces.split(64)])
-    expected = (len(faces), len(victim.identities))
-    if tuple(plain.shape) != expected or not bool(plain.isfinite().all()):
-        raise AttackError(
-            f"the victim should give {expected} finite logits, got {tuple(plain.shape)}"
-        )
-    subject = getattr(goal, "subject", None)
-    recognized = plain.argmax(1) == (-1 if subject is None else subject)
-    uncrafted = control_frames(
-        glasses, count=control_count, generator=torch.Generator().manual_seed(seed)
+    setup = AttackSetup(
+        generator=generator.eval(),
+        discriminator=discriminator.eval(),
+        recognizer=victim,
+        recognizer_name=type(victim).__name__,
+        metadata=getattr(victim, "record", {}),
+        glasses=glasses if isinstance(glasses, Tensor) else glasses[torch.arange(len(glasses))],
     )
+    scored = recognize_photos(setup.victim, held_out, placement)
+    return score_attack(
+        setup, result, resolve_goal(goal, victim),
+        held_out=scored, craft=None if craft is None else recognize_photos(setup.victim, craft),
+        seed=seed, control_frames=control_frames,
+        saved_anew=count_saved_anew(held_out, find_twins(held_out))
+        if isinstance(held_out, FaceSet) else 0,
+    )  # fmt: skip
 
-    def wearing(some: Tensor) -> Tensor:
-        return logits_wearing(victim, faces, some, placement=placement)
 
-    score = measure_split(goal, wearing(result.frames[:1]), recognized)
-    bare = measure_split(goal, plain, recognized)
+def score_attack(
+    setup: AttackSetup,
+    result: AttackResult,
+    goal: Goal,
+    *,
+    held_out: Side,
+    craft: Side | None,
+    seed: int,
+    control_frames: int,
+    saved_anew: int,
+    subject: str = "",
+    physical: bool = False,
+    config: Mapping[str, object] | None = None,
+) -> AttackScore:
+    """Score an attack; see `evaluate`.
+
+    Args:
+        setup: The victim, and what benign frames come from.
+        result: What the attack found.
+        goal: In the victim's classes.
+        held_out: Photos to score on.
+        craft: Those that the attack was made on.
+        seed: Of the controls.
+        control_frames: Frames of each control.
+        saved_anew: How many photos look like another one.
+        subject: Who wears the frame, be it somebody whom the victim does not know.
+        physical: Whether frames are warped onto a worn one.
+        config: Settings to be told beside the attack's own.
+    """
+    victim, frame = setup.victim, result.frames[:1]
+    wearing = logits_wearing(victim, held_out.faces, frame, placement=held_out.placement)
+    recognized = held_out.recognized(goal)
+    success = measure_split(goal, wearing, recognized)
+    bare = measure_split(goal, held_out.logits, recognized)
+    on_craft = None
+    known = recognized
+    if craft is not None:
+        worn = logits_wearing(victim, craft.faces, frame, placement=craft.placement)
+        on_craft = measure_split(goal, worn, craft.recognized(goal))
+        known = torch.cat([craft.recognized(goal), recognized])
     controls = {
-        name: measure_split(goal, wearing(some), recognized) for name, some in uncrafted.items()
+        name: measure_split(goal, logits, recognized)
+        for name, logits in setup.control_logits(
+            held_out.faces, held_out.placement, count=control_frames, seed=seed
+        ).items()
     }
-    draws = torch.Generator().manual_seed(0)
-    scale = StealthScale(generator.eval(), discriminator.eval(), glasses, draws=draws)
+    scale = setup.scale.printed_with(palette_of(result.attack))
     stealth = scale.measure(result.frames[0])
-    share = None if subject is None else float(recognized.float().mean())
+    sides = {"craft": None if craft is None else craft.photos, "held_out": held_out.photos}
+    sets = {name: photos for name, photos in sides.items() if isinstance(photos, FaceSet)}
+    digests = {name: photos.digests for name, photos in sets.items()}
+    digests.setdefault("craft", tuple(result.craft_digests))
+    named = name_goal(goal, victim)
     return AttackScore(
-        result=result,
-        held_out=score,
+        goal=goal.name,
+        subject=subject or (named.subject if isinstance(named.subject, str) else ""),
+        target=str(named.target) if named.name == "impersonate" else None,
+        recognizer=setup.recognizer_name,
+        seed=seed,
+        iterations=result.iterations,
+        seconds=round(result.seconds, 2),
+        stopped_because=result.stopped_because,
+        stop_value=goal.stop,
+        reached_stop_value=result.met,
+        craft=on_craft,
+        held_out=success,
         held_out_without_frame=bare,
         controls=controls,
         stealth=stealth,
         benign_stealth=scale.ranges,
+        photos={name: list(photos.photos) for name, photos in sets.items()},
+        craft_digests=list(digests["craft"]),
+        held_out_digests=list(digests.get("held_out", ())),
+        saved_anew=saved_anew,
+        craft_photos_seen_in_training=sum(own in setup.photos_seen for own in digests["craft"]),
         warnings=[
-            *_seen_before(held_out, victim),
-            *find_warnings(result, score, controls, share, stealth, bare, _copies(held_out)),
+            *_seen_before(sides["held_out"], set(digests["craft"]), setup.photos_seen),
+            *([PROBABILITIES] if are_probabilities(held_out.logits) else []),
+            *find_warnings(
+                result,
+                success,
+                controls,
+                None if goal.subject is None else float(known.float().mean()),
+                stealth,
+                bare,
+                saved_anew,
+            ),
         ],
+        config={
+            **({} if result.attack is None else settings_of(result.attack)),
+            **(config or {}),
+            "device": str(device_of(setup.recognizer)),
+        },
+        versions=versions(),
+        method="unknown" if result.attack is None else name_of(result.attack),
+        physical=physical,
+        result=result,
+        scored=ScoredPhotos(
+            faces=held_out.faces,
+            without_frame=held_out.logits,
+            with_frame=wearing[0],
+            placement=held_out.placement,
+            identities=victim.identities,
+        ),
     )
 
 
-def _seen_before(held_out: Faces | FaceSet, victim: Victim) -> list[str]:
-    known = photos_seen(getattr(victim, "record", {}))
-    if not isinstance(held_out, FaceSet) or not known:
-        return []
-    count = int(were_seen(held_out, known).sum())
-    if count == 0:
-        return []
-    return [
-        f"The recogniser was trained on {count} of the {len(held_out)} photos scored on: split "
-        "them with `seen`, its digests."
-    ]
+def settings_of(attack: object) -> dict[str, object]:
+    """An attack's settings by name; none of one that is no dataclass."""
+    if dataclasses.is_dataclass(attack) and not isinstance(attack, type):
+        return dataclasses.asdict(attack)
+    return {}
 
 
-def _copies(held_out: Faces | FaceSet) -> int:
+def _seen_before(
+    held_out: Faces | FaceSet | None, crafted: set[str], trained: frozenset[str]
+) -> list[str]:
     if not isinstance(held_out, FaceSet):
-        return 0
-    return count_saved_anew(held_out, find_twins(held_out))
+        return []
+    told = []
+    for seen, words in ((frozenset(crafted), "was made"), (trained, "was trained")):
+        who = "The recogniser" if words == "was trained" else "The frame"
+        if count := int(were_seen(held_out, seen).sum()) if seen else 0:
+            told.append(
+                f"{who} {words} on {count} of the {len(held_out)} photos scored on: split them "
+                "with `FaceSet.split`, and `seen`, the digests that a recogniser's file lists."
+            )
+    return told

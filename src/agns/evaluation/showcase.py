@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -12,13 +12,13 @@ from agns.attack.agn import AGN
 from agns.data.faces import FaceSet
 from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.errors import ConfigError
-from agns.evaluation.apparatus import Apparatus
-from agns.evaluation.attack_report import AttackReport, describe
-from agns.evaluation.experiment import Experiment
+from agns.evaluation.attack_setup import AttackSetup
+from agns.evaluation.attack_spec import AttackSpec
 from agns.evaluation.figures import Portrait, draw_overview
 from agns.evaluation.metrics import success_cells
+from agns.evaluation.prepared_attack import run_attack
 from agns.evaluation.report import Picture, Section, Table, write_report
-from agns.evaluation.trial import run_experiment
+from agns.evaluation.score import AttackScore
 from agns.images import read_image, tile, write_image
 from agns.models.dcgan import sample_latents
 from agns.storage import versions
@@ -60,15 +60,15 @@ class Showcase:
     accuracy: float
     """Share of fresh photos recognised."""
 
-    dodge: AttackReport
-    impersonate: AttackReport
+    dodge: AttackScore
+    impersonate: AttackScore
 
 
-def run_showcase(apparatus: Apparatus, config: ShowcaseConfig, out: Path, bar: Bar) -> Showcase:
+def run_showcase(setup: AttackSetup, config: ShowcaseConfig, out: Path, bar: Bar) -> Showcase:
     """Run the demonstration on drawn faces and write it into a directory.
 
     Args:
-        apparatus: With a recogniser of the drawn identities.
+        setup: With a recogniser of the drawn identities.
         config: What to show.
         out: Directory for the results; must not hold a report yet.
         bar: How progress is shown.
@@ -78,7 +78,7 @@ def run_showcase(apparatus: Apparatus, config: ShowcaseConfig, out: Path, bar: B
     """
     if (out / "report.html").exists():
         raise ConfigError(f"{out} already holds a report: name another directory")
-    identities = apparatus.recognizer.identities
+    identities = setup.recognizer.identities
     draws = torch.Generator().manual_seed(config.seed)
     order = torch.randperm(len(identities), generator=draws).tolist()
     dodger, impersonator, target = (identities[index] for index in order[:3])
@@ -90,32 +90,32 @@ def run_showcase(apparatus: Apparatus, config: ShowcaseConfig, out: Path, bar: B
             ),
             progress=progress,
         )
-    predicted = classify(apparatus.victim, looks).argmax(1)
+    predicted = classify(setup.victim, looks).argmax(1)
     accuracy = float((predicted == looks.labels).float().mean())
     first = torch.cat([looks.places_of(identity)[:2] for identity in identities])
     write_image(out / "faces.png", tile(looks.faces(first), columns=10))
 
     with torch.no_grad():
-        frames = apparatus.generator(sample_latents(30, generator=draws))
+        frames = setup.generator(sample_latents(30, generator=draws))
     write_image(out / "generated.png", tile(frames, columns=5))
 
-    def attack(goal: Experiment, folder: str, title: str) -> AttackReport:
+    def attack(goal: AttackSpec, folder: str, title: str) -> AttackScore:
         photos = _photos(config, identities, goal.subject)
         with bar(title) as progress:
-            return run_experiment(
-                apparatus, photos, goal, replace(config.attack, seed=config.seed), out / folder,
+            return run_attack(
+                setup, photos, goal, config.attack, out / folder,
                 progress=progress,
             )  # fmt: skip
 
     dodge = attack(
-        Experiment(goal="dodge", subject=dodger, seed=config.seed), "dodge", f"{dodger} dodges"
+        AttackSpec(goal="dodge", subject=dodger, seed=config.seed), "dodge", f"{dodger} dodges"
     )
     impersonate = attack(
-        Experiment(goal="impersonate", subject=impersonator, target=target, seed=config.seed),
+        AttackSpec(goal="impersonate", subject=impersonator, target=target, seed=config.seed),
         "impersonate",
         f"{impersonator} as {target}",
     )
-    _draw_overview(apparatus, config, (dodge, impersonate), out)
+    _draw_overview(setup, config, (dodge, impersonate), out)
     result = Showcase(accuracy=accuracy, dodge=dodge, impersonate=impersonate)
     _write_report(result, len(looks), out)
     return result
@@ -129,20 +129,20 @@ def _photos(config: ShowcaseConfig, identities: tuple[str, ...], subject: str) -
 
 
 def _draw_overview(
-    apparatus: Apparatus, config: ShowcaseConfig, reports: tuple[AttackReport, ...], out: Path
+    setup: AttackSetup, config: ShowcaseConfig, reports: tuple[AttackScore, ...], out: Path
 ) -> None:
     portraits = []
     for report in reports:
-        photos = _photos(config, apparatus.recognizer.identities, report.subject)
+        photos = _photos(config, setup.recognizer.identities, report.subject)
         place = photos.photos.index(report.photos["held_out"][0])
         portraits.append(
             Portrait(
                 face=photos.faces(torch.tensor([place]))[0],
                 frame=read_image(out / report.goal / "frame.png"),
-                title=describe(report),
+                title=report.summary(),
             )
         )
-    draw_overview(out / "overview.png", apparatus.victim, portraits)
+    draw_overview(out / "overview.png", setup.victim, portraits)
 
 
 def _write_report(result: Showcase, looks: int, out: Path) -> None:
@@ -186,7 +186,7 @@ def _write_report(result: Showcase, looks: int, out: Path) -> None:
     write_report(out / "report.html", "agns: a demonstration on drawn faces", sections)
 
 
-def _attack_section(report: AttackReport, folder: Path) -> Section:
+def _attack_section(report: AttackScore, folder: Path) -> Section:
     scale = report.benign_stealth["discriminator_score"]
     rows = [
         ("crafted frame, craft photos", report.craft),
@@ -198,7 +198,7 @@ def _attack_section(report: AttackReport, folder: Path) -> Section:
         ),
     ]
     return Section(
-        title=describe(report),
+        title=report.summary(),
         words=[
             f"Stopped after {report.iterations} iterations and {report.seconds:.0f} s: "
             f"{report.stopped_because}.",
@@ -209,7 +209,7 @@ def _attack_section(report: AttackReport, folder: Path) -> Section:
         warnings=report.warnings,
         table=Table(
             head=("", "photos", "success", "95 % interval", "mean p", "of those recognised"),
-            rows=[(name, *success_cells(success)) for name, success in rows],
+            rows=[(name, *success_cells(success)) for name, success in rows if success],
         ),
         pictures=[
             Picture(

@@ -8,13 +8,12 @@ import torch
 
 from agns.accessory.frame import place
 from agns.attack.coverage import choose_greedily, covered, dodges, worth_to_subjects
-from agns.attack.universal import UniversalConfig, UniversalOutcome, attack_universally
+from agns.attack.universal import Universal, UniversalResult
 from agns.data.faces import FaceSet
 from agns.data.splits import Split, craft_held_out_split
 from agns.data.twins import count_saved_anew, find_twins
 from agns.errors import ConfigError, DataError
-from agns.evaluation.apparatus import Apparatus
-from agns.evaluation.attack_report import check_results_directory
+from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.reach import (
     Group,
     MadeBy,
@@ -25,6 +24,7 @@ from agns.evaluation.reach import (
     measure_reach,
     reach_curve,
 )
+from agns.evaluation.score import check_results_directory
 from agns.evaluation.universal_report import (
     ChosenFrame,
     UniversalReport,
@@ -32,14 +32,14 @@ from agns.evaluation.universal_report import (
     find_universal_warnings,
 )
 from agns.images import from_pixels, tile, write_image
+from agns.models.layout import device_of
 from agns.models.victim import Victim, class_of
-from agns.models.weights import device_of
 from agns.storage import versions, write_json
 from agns.types import Frames, Labels, Progress, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UniversalExperiment:
+class UniversalSpec:
     """Who takes part, and what is counted."""
 
     subjects: int | None = None
@@ -73,7 +73,7 @@ class UniversalExperiment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Cast:
+class _Participants:
     """Who takes part, and each one's photos."""
 
     groups: dict[Group, list[str]]
@@ -81,32 +81,30 @@ class _Cast:
     left_out: list[str]
 
 
-def divide_subjects(
-    names: Sequence[str], experiment: UniversalExperiment
-) -> dict[Group, list[str]]:
+def divide_subjects(names: Sequence[str], spec: UniversalSpec) -> dict[Group, list[str]]:
     """Draw who takes part, and who of them stays unseen; from names and seed alone.
 
     Raises:
         ConfigError: There are too few subjects.
     """
-    wanted = len(names) if experiment.subjects is None else experiment.subjects
+    wanted = len(names) if spec.subjects is None else spec.subjects
     if not 2 <= wanted <= len(names):
         raise ConfigError(
             f"expected at least {max(2, wanted)} identities that the recogniser knows in these "
             f"faces, found {len(names)}"
         )
-    draws = torch.Generator().manual_seed(experiment.seed)
-    order = torch.randperm(len(names), generator=draws).tolist()[:wanted]
-    unseen = min(max(1, round(experiment.unseen * wanted)), wanted - 1)
+    rng = torch.Generator().manual_seed(spec.seed)
+    order = torch.randperm(len(names), generator=rng).tolist()[:wanted]
+    unseen = min(max(1, round(spec.unseen * wanted)), wanted - 1)
     drawn = [sorted(names)[place] for place in order]
     return {"craft": sorted(drawn[unseen:]), "unseen": sorted(drawn[:unseen])}
 
 
 def run_universal(
-    apparatus: Apparatus,
+    setup: AttackSetup,
     faces: FaceSet,
-    experiment: UniversalExperiment,
-    config: UniversalConfig,
+    spec: UniversalSpec,
+    attack: Universal,
     out: Path,
     *,
     whole: bool = False,
@@ -119,10 +117,10 @@ def run_universal(
     that are not scored.
 
     Args:
-        apparatus: The networks and the real frames.
+        setup: The networks and the real frames.
         faces: Photos; of identities that the recogniser does not know none are used.
-        experiment: Who takes part.
-        config: The attack's settings.
+        spec: Who takes part.
+        attack: Its settings.
         out: Directory for the results; must not hold a result yet.
         whole: Whether Ctrl-C ends it without a result, not with that of the frames so far.
         progress: Told of every step of the attack.
@@ -134,62 +132,62 @@ def run_universal(
         KeyboardInterrupt: Ctrl-C came before there was any frame, or with `whole`.
     """
     check_results_directory(out)
-    victim = apparatus.victim
-    cast = _gather(apparatus, faces, experiment)
-    crafted = torch.cat([cast.splits[name].first for name in cast.groups["craft"]])
-    photos, labels = faces.faces(crafted), _classes(victim, faces, crafted)
-    outcome = attack_universally(
-        apparatus.generator,
-        apparatus.discriminator,
+    victim = setup.victim
+    participants = _gather(setup, faces, spec)
+    crafted = torch.cat([participants.splits[name].first for name in participants.groups["craft"]])
+    result = attack.run(
         victim,
-        photos,
-        labels,
-        apparatus.glasses,
-        config,
+        faces.subset(crafted),
+        seed=spec.seed,
+        frames=setup.glasses,
+        nets=(setup.generator, setup.discriminator),
         progress=progress,
     )
-    if whole and outcome.interrupted:
+    if whole and result.interrupted:
         raise KeyboardInterrupt
-    _write_frames(outcome.frames, out)
-    draws = torch.Generator().manual_seed(experiment.seed)
-    drawn = torch.randint(len(apparatus.glasses), (len(outcome.candidates),), generator=draws)
-    candidates = from_pixels(apparatus.glasses[drawn])
+    _write_frames(result.frames, out)
+    photos, labels = faces.faces(crafted), _classes(victim, faces, crafted)
+    rng = torch.Generator().manual_seed(spec.seed)
+    drawn = torch.randint(len(setup.glasses), (len(result.candidates),), generator=rng)
+    candidates = from_pixels(setup.glasses[drawn])
     worth = worth_to_subjects(dodges(victim, photos, labels, candidates), labels)
-    benign = candidates[choose_greedily(worth, config.frames)]
+    benign = candidates[choose_greedily(worth, attack.frames)]
     points, bare = _score(
-        victim, faces, cast, {"attack": outcome.frames, "benign": benign}, experiment, scoring
+        victim, faces, participants, {"attack": result.frames, "benign": benign}, spec, scoring
     )
     taking_part = faces.subset(
-        torch.cat([torch.cat([split.first, split.second]) for split in cast.splits.values()])
+        torch.cat(
+            [torch.cat([split.first, split.second]) for split in participants.splits.values()]
+        )
     )
     saved_anew = count_saved_anew(taking_part, find_twins(taking_part))
     report = UniversalReport(
-        recognizer=apparatus.recognizer_name,
-        seed=experiment.seed,
-        subjects=cast.groups,
-        left_out=cast.left_out,
+        recognizer=setup.recognizer_name,
+        seed=spec.seed,
+        subjects=participants.groups,
+        left_out=participants.left_out,
         photos={
             name: {
                 "own": [faces.photos[place] for place in split.first.tolist()],
                 "held_out": [faces.photos[place] for place in split.second.tolist()],
             }
-            for name, split in cast.splits.items()
+            for name, split in participants.splits.items()
         },
         clusters=[
             {**asdict(one), "subjects": [victim.identities[own] for own in one.subjects]}
-            for one in outcome.clusters
+            for one in result.clusters
         ],
-        chosen=_describe(apparatus, outcome),
-        benign_stealth=apparatus.scale.ranges,
+        chosen=_describe(setup, result),
+        benign_stealth=setup.scale.ranges,
         points=points,
         without_frame=bare,
-        seconds=round(outcome.seconds, 2),
-        interrupted=outcome.interrupted,
-        warnings=find_universal_warnings(outcome, points, bare, config, saved_anew),
+        seconds=round(result.seconds, 2),
+        interrupted=result.interrupted,
+        warnings=find_universal_warnings(result, points, bare, attack, saved_anew),
         saved_anew=saved_anew,
         config={
-            "experiment": asdict(experiment),
-            "attack": asdict(config),
+            "experiment": asdict(spec),
+            "attack": asdict(attack),
             "device": str(device_of(victim)),
         },
         versions=versions(),
@@ -200,25 +198,25 @@ def run_universal(
     return report
 
 
-def _gather(apparatus: Apparatus, faces: FaceSet, experiment: UniversalExperiment) -> _Cast:
+def _gather(setup: AttackSetup, faces: FaceSet, spec: UniversalSpec) -> _Participants:
     """Who takes part, and the photos of each."""
     names = [
         name
         for name in faces.identities
-        if name in apparatus.recognizer.identities and len(faces.places_of(name))
+        if name in setup.recognizer.identities and len(faces.places_of(name))
     ]
     groups: dict[Group, list[str]] = {}
     splits: dict[str, Split] = {}
     left_out: list[str] = []
-    for group, drawn in divide_subjects(names, experiment).items():
+    for group, drawn in divide_subjects(names, spec).items():
         for name in drawn:
             try:
                 splits[name] = craft_held_out_split(
                     faces,
                     subject=name,
-                    craft=experiment.craft,
-                    seed=experiment.seed,
-                    seen=apparatus.photos_seen,
+                    craft=spec.craft,
+                    seed=spec.seed,
+                    seen=setup.photos_seen,
                 )
             except DataError as error:
                 left_out.append(str(error))
@@ -228,7 +226,7 @@ def _gather(apparatus: Apparatus, faces: FaceSet, experiment: UniversalExperimen
                 f"none of the {len(drawn)} {group} subjects can take part, {drawn[0]} among them: "
                 f"{left_out[-len(drawn)]}"
             )
-    return _Cast(groups=groups, splits=splits, left_out=left_out)
+    return _Participants(groups=groups, splits=splits, left_out=left_out)
 
 
 def _classes(victim: Victim, faces: FaceSet, places: Labels) -> Labels:
@@ -241,34 +239,32 @@ def _classes(victim: Victim, faces: FaceSet, places: Labels) -> Labels:
 def _score(
     victim: Victim,
     faces: FaceSet,
-    cast: _Cast,
+    participants: _Participants,
     series: Mapping[MadeBy, Frames],
-    experiment: UniversalExperiment,
+    spec: UniversalSpec,
     progress: Progress,
 ) -> tuple[list[ReachPoint], dict[Group, Reach]]:
     """Success of each series of frames in each group, and of no frame."""
     points: list[ReachPoint] = []
     bare: dict[Group, Reach] = {}
-    total, done = len(cast.splits), 0
-    for group, names in cast.groups.items():
+    total, done = len(participants.splits), 0
+    for group, names in participants.groups.items():
         worn: dict[MadeBy, list[Wearer]] = {made_by: [] for made_by in series}
         for name in names:
             for made_by, frames in series.items():
-                worn[made_by].append(_wear(victim, faces, name, cast.splits[name], frames))
+                worn[made_by].append(_wear(victim, faces, name, participants.splits[name], frames))
             done += 1
             progress(done, total, {})
         for made_by, wearers in worn.items():
             there = len(series[made_by])
             points += reach_curve(
                 wearers,
-                sorted({min(count, there) for count in experiment.counts}),
+                sorted({min(count, there) for count in spec.counts}),
                 group=group,
                 made_by=made_by,
-                seed=experiment.seed,
+                seed=spec.seed,
             )
-        bare[group] = measure_reach(
-            [~one.recognized for one in worn["attack"]], seed=experiment.seed
-        )
+        bare[group] = measure_reach([~one.recognized for one in worn["attack"]], seed=spec.seed)
     return points, bare
 
 
@@ -286,14 +282,14 @@ def _wear(victim: Victim, faces: FaceSet, name: str, split: Split, frames: Frame
     )
 
 
-def _describe(apparatus: Apparatus, outcome: UniversalOutcome) -> list[ChosenFrame]:
+def _describe(setup: AttackSetup, result: UniversalResult) -> list[ChosenFrame]:
     return [
         ChosenFrame(
-            cluster=int(outcome.origins[place]),
-            coverage=covered(outcome.worth[list(outcome.chosen[:number])]),
-            stealth=apparatus.scale.measure(outcome.candidates[place]),
+            cluster=int(result.origins[place]),
+            coverage=covered(result.worth[list(result.chosen[:number])]),
+            stealth=setup.scale.measure(result.candidates[place]),
         )
-        for number, place in enumerate(outcome.chosen, 1)
+        for number, place in enumerate(result.chosen, 1)
     ]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agns.attack.universal import UniversalConfig, UniversalOutcome
+from agns.attack.universal import Universal, UniversalResult
 from agns.evaluation.reach import Group, Reach, ReachPoint
 from agns.evaluation.stealth import BenignRange, Stealth
 
@@ -64,10 +64,10 @@ def describe_reach(report: UniversalReport) -> str:
 
 
 def find_universal_warnings(
-    outcome: UniversalOutcome,
+    result: UniversalResult,
     points: Sequence[ReachPoint],
     bare: Mapping[Group, Reach],
-    config: UniversalConfig,
+    attack: Universal,
     saved_anew: int = 0,
 ) -> list[str]:
     """Say in words what makes the figures weaker than they look."""
@@ -77,16 +77,16 @@ def find_universal_warnings(
             f"Of all photos {saved_anew} look like another one saved anew: such copies were kept "
             "on one side of each split, and count as several photos there."
         )
-    if outcome.interrupted:
+    if result.interrupted:
         warnings.append(
-            f"The attack was interrupted: frames come from {len(outcome.clusters)} groups of "
-            f"subjects, where up to {config.clusters} were to have a generator each."
+            f"The attack was interrupted: frames come from {len(result.clusters)} groups of "
+            f"subjects, where up to {attack.clusters} were to have a generator each."
         )
-    unmet = sum(not one.met for one in outcome.clusters)
+    unmet = sum(not one.met for one in result.clusters)
     if unmet:
         warnings.append(
-            f"Of {len(outcome.clusters)} generators {unmet} drew no frame that reached the stop "
-            f"value of {config.stop:g} on its group's photos."
+            f"Of {len(result.clusters)} generators {unmet} drew no frame that reached the stop "
+            f"value of {attack.stop:g} on its group's photos."
         )
     seen = {
         (point.frames, point.made_by): point.recognized

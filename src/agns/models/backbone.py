@@ -1,192 +1,137 @@
-"""Backbones in files of their own: what a recogniser can be started from."""
+"""Backbones: from faces to descriptors, and what the network itself takes for a face."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
-from torch import Tensor, nn
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from agns.errors import ConfigError, WeightsError
+from agns.geometry import resize
+from agns.images import check_images
+from agns.models.checkpoint import Stored
+from agns.models.families import FAMILIES
 from agns.models.layers import Convention, Pooling
-from agns.models.openface import OpenFace
-from agns.models.recognizer import Recognizer, load_recognizer
-from agns.models.vgg import Vgg16
-from agns.models.weights import fill, photos_seen, plain_state, read_average
-from agns.storage import load_tensors, save_tensors, under
+from agns.models.layout import device_of
+from agns.types import CANVAS, Images
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backbone:
-    """A network from faces to descriptors, and what a recogniser around it must do."""
-
-    network: OpenFace | Vgg16
-    """The backbone itself."""
-
-    pooling: Pooling = "strided"
-    """Form of OpenFace's pooling branches."""
-
-    convention: Convention = "torch"
-    """Form of OpenFace's padding and normalisations."""
-
-    average: Tensor | None = None
-    """What is subtracted from a face in the network's range, (3, 1, 1) or a whole picture."""
-
-    @property
-    def family(self) -> str:
-        """A key of `agns.models.families.FAMILIES`."""
-        return "of" if isinstance(self.network, OpenFace) else "vgg"
-
-
-def save_backbone(
-    path: Path, backbone: Backbone, metadata: Mapping[str, object] | None = None
-) -> None:
-    """Write a backbone with all that loading needs.
+class Backbone(Stored):
+    """A network from faces to descriptors; a recogniser can be started from it.
 
     Args:
-        path: A safetensors file.
-        backbone: What to save.
-        metadata: More to keep beside, as JSON values: recipe, source, figures.
-    """
-    content = {
-        "family": backbone.family,
-        "pooling": backbone.pooling,
-        "convention": backbone.convention,
-        **(metadata or {}),
-    }
-    tensors = {f"backbone.{name}": value for name, value in plain_state(backbone.network).items()}
-    if backbone.average is not None:
-        tensors["average"] = backbone.average
-    save_tensors(
-        path,
-        tensors,
-        {"format": "agns-backbone-1", **{k: json.dumps(v) for k, v in content.items()}},
-    )
-
-
-def load_backbone(path: Path) -> tuple[Backbone, dict[str, object]]:
-    """Read a backbone, or that of a recogniser; it comes in evaluation mode.
-
-    Returns:
-        The backbone, and the file's metadata.
+        family: A key of `FAMILIES`.
+        pooling: Form of OpenFace's pooling branches; VGG has only one.
+        convention: Form of OpenFace's padding and normalisations; VGG has only one.
 
     Raises:
-        ConfigError: There is no such file.
-        WeightsError: The file is damaged, holds something else, or does not fit.
+        ConfigError: There is no such family.
     """
-    backbone, content, _ = _load(path)
-    return backbone, content
 
+    kind, words = "backbone", "backbone"
 
-def _load(path: Path) -> tuple[Backbone, dict[str, object], Recognizer | None]:
-    """A backbone, its file's metadata, and the recogniser that the file holds, if it does."""
-    tensors, metadata = load_tensors(path)
-    kind = metadata.pop("format", None)
-    if kind == "agns-recognizer-1":
-        recognizer, content = load_recognizer(path)
-        return backbone_of(recognizer), content, recognizer
-    if kind != "agns-backbone-1":
-        raise WeightsError(f"{path} holds no backbone or recogniser written by agns")
-    try:
-        content = {key: json.loads(text) for key, text in metadata.items()}
-        family = content["family"]
-        pooling: Pooling = "same" if content["pooling"] == "same" else "strided"
-        convention: Convention = "tensorflow" if content["convention"] == "tensorflow" else "torch"
-    except (KeyError, ValueError) as error:
-        raise WeightsError(f"{path} has unusable metadata: {error}") from error
-    if family not in ("of", "vgg"):
-        raise WeightsError(f"{path} holds a backbone of the unknown family {family!r}")
-    network = OpenFace(pooling=pooling, convention=convention) if family == "of" else Vgg16()
-    average = read_average(tensors, path)
-    fill(network, under(tensors, "backbone"), path)
-    backbone = Backbone(
-        network=network.eval(), pooling=pooling, convention=convention, average=average
-    )
-    return backbone, content, None
+    average: Tensor | None
+    """What is subtracted from faces in the network's range before its first layer, for weights
+    that were trained so: (3, 1, 1), or a picture of the network's size."""
 
+    def __init__(
+        self, family: str, *, pooling: Pooling = "strided", convention: Convention = "torch"
+    ) -> None:
+        super().__init__()
+        if family not in FAMILIES:
+            raise ConfigError(f"unknown family {family!r}: choose one of {', '.join(FAMILIES)}")
+        self.family, self.pooling, self.convention = family, pooling, convention
+        self.contract = FAMILIES[family].contract
+        self.backbone = FAMILIES[family].backbone(pooling, convention)
+        self.register_buffer("average", None)
 
-def backbone_of(recognizer: Recognizer) -> Backbone:
-    """A recogniser's backbone; its weights are shared, not copied."""
-    network = recognizer.backbone
-    assert isinstance(network, OpenFace | Vgg16)
-    return Backbone(
-        network=network,
-        pooling=recognizer.pooling,
-        convention=recognizer.convention,
-        average=recognizer.average,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """A backbone to begin a training with, or a recogniser."""
-
-    backbone: Backbone
-    path: Path
-    """The file that it came from."""
-
-    recognizer: Recognizer | None = None
-    """The recogniser around the backbone, where the file holds one."""
-
-    seen: frozenset[str] = frozenset()
-    """Digests of the photos that it was trained on, as far as its file tells."""
-
-    center_crop: int | None = None
-    """How those photos were cut; photos that are cut otherwise have other digests."""
-
-    def give(self, recognizer: Recognizer) -> None:
-        """Put the weights into a recogniser.
-
-        Its head stays as it is, unless the one to begin with knows all of its identities: it
-        then tells them apart from the first step on.
+    def subtract(self, average: Tensor | None) -> None:
+        """Take another average, or none.
 
         Raises:
-            ConfigError: The recogniser's backbone is of another family, pooling or convention.
+            WeightsError: It is neither (3, 1, 1) nor a picture of the network's size.
         """
-        own = backbone_of(recognizer)
-        for name in ("family", "pooling", "convention"):
-            if getattr(own, name) != getattr(self.backbone, name):
-                raise ConfigError(
-                    f"{self.path} holds a backbone with {name} "
-                    f"{getattr(self.backbone, name)!r}, and {recognizer.arch} needs "
-                    f"{getattr(own, name)!r}"
-                )
-        recognizer.subtract(self.backbone.average)
-        recognizer.backbone.load_state_dict(self.backbone.network.state_dict())
-        if self.recognizer is not None:
-            _give_head(self.recognizer, recognizer)
+        size = self.contract.size
+        if average is not None and tuple(average.shape) not in ((3, 1, 1), (3, size, size)):
+            raise WeightsError(
+                f"an average face should be (3, 1, 1) or (3, {size}, {size}), "
+                f"got {tuple(average.shape)}"
+            )
+        self.average = None if average is None else average.detach().clone()
+
+    def specification(self) -> dict[str, object]:
+        """Family and form, as JSON values."""
+        return {"family": self.family, "pooling": self.pooling, "convention": self.convention}
+
+    @classmethod
+    def build(cls, content: Mapping[str, object], tensors: Mapping[str, Tensor]) -> "Backbone":
+        """Make the backbone that a file describes, still to be filled."""
+        pooling, convention = forms(content)
+        made = cls(str(content["family"]), pooling=pooling, convention=convention)
+        return with_average(made, tensors)
+
+    def _described(self) -> Iterator[tuple[str, str]]:
+        yield "network", f"backbone {self.form()}"
+        yield "takes", self.seen("RGB faces ")
+
+    def form(self) -> str:
+        """Its architecture, in words."""
+        if self.family == "vgg":
+            return "VGG-16"
+        return f"OpenFace's nn4.small2, pooling {self.pooling}, convention {self.convention}"
+
+    def seen(self, what: str = "") -> str:
+        """What the network itself takes, in words: `what`, with size and range."""
+        size, low, high = self.contract.size, self.contract.low, self.contract.high
+        less = "" if self.average is None else ", less an average face"
+        return f"{size}x{size} {what}in [{low:g}, {high:g}]{less}"
+
+    def forward(self, faces: Images) -> Float[Tensor, "batch output"]:
+        """As `describe`; a recogniser gives logits instead."""
+        return self.describe(faces)
+
+    def describe(self, faces: Images) -> Float[Tensor, "batch descriptor"]:
+        """Descriptors of faces, which are canonical or at the network's own size, in [0, 1].
+
+        Raises:
+            ImageContractError: The faces have another size, layout or range.
+        """
+        descriptors: Tensor = self.backbone(self._prepared(faces, None))
+        return descriptors.float().to(faces.device)
+
+    def _prepared(self, faces: Tensor, size: int | None) -> Tensor:
+        """Faces as the backbone takes them."""
+        size = self.contract.size if size is None else size
+        own = faces.ndim == 4 and tuple(faces.shape[2:]) == (size, size)
+        check_images(faces, size=(size, size) if own else (CANVAS, CANVAS))
+        low, high = self.contract.low, self.contract.high
+        faces = faces.to(device_of(self.backbone))
+        scaled = resize(faces, (size, size)) * (high - low) + low
+        if self.average is not None:
+            # A whole picture shrinks with the faces; a colour fits any size.
+            average = self.average[None]
+            scaled = scaled - (resize(average, (size, size)) if average.shape[2] > 1 else average)
+        # Follow the weights: a network laid out channels-last is slowed by other input.
+        if next(self.backbone.parameters()).is_contiguous(memory_format=torch.channels_last):
+            scaled = scaled.contiguous(memory_format=torch.channels_last)
+        return scaled
 
 
-def _give_head(known: Recognizer, recognizer: Recognizer) -> None:
-    """Take over a head's weights, where it knows all identities and is as wide within."""
-    if not set(recognizer.identities) <= set(known.identities):
-        return
-    places = [known.identities.index(identity) for identity in recognizer.identities]
-    theirs, own = (
-        [layer for layer in head.modules() if isinstance(layer, nn.Linear)]
-        for head in (known.head, recognizer.head)
-    )
-    if theirs[-1].in_features != own[-1].in_features:
-        return
-    for layer, before in zip(own[:-1], theirs[:-1], strict=True):
-        layer.load_state_dict(before.state_dict())
-    rows = {name: value[places] for name, value in theirs[-1].state_dict().items()}
-    own[-1].load_state_dict(rows)
+_Backbone = TypeVar("_Backbone", bound=Backbone)
 
 
-def load_start(path: Path) -> Start:
-    """Read a backbone, or that of a recogniser, to begin a training with.
+def with_average(network: _Backbone, tensors: Mapping[str, Tensor]) -> _Backbone:
+    """A network with room for the average face that a file holds, if it does."""
+    if "average" in tensors:
+        network.subtract(torch.empty(tensors["average"].shape))
+    return network
 
-    Raises:
-        ConfigError: There is no such file.
-        WeightsError: The file is damaged, holds something else, or does not fit.
-    """
-    backbone, metadata, recognizer = _load(path)
-    crop = metadata.get("center_crop")
-    return Start(
-        backbone=backbone,
-        path=path,
-        recognizer=recognizer,
-        seen=photos_seen(metadata),
-        center_crop=crop if isinstance(crop, int) else None,
+
+def forms(content: Mapping[str, object]) -> tuple[Pooling, Convention]:
+    """The forms of OpenFace that a file names."""
+    return (
+        "same" if content["pooling"] == "same" else "strided",
+        # Files of before this choice hold networks of the original form.
+        "tensorflow" if content.get("convention") == "tensorflow" else "torch",
     )

@@ -1,22 +1,20 @@
 """The eyeglass generator and discriminator (Sharif et al. 2019, section 4.1)."""
 
-import json
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from agns.accessory.frame import frame_mask
-from agns.errors import WeightsError
+from agns.models.card import CardWords
 from agns.models.folding import through
 from agns.models.halving import FromPicture, SameFromPicture, SameToPicture, ToPicture
+from agns.models.initialization import draw_gan_weights
 from agns.models.layers import Convention, SameConv2d, SameConvTranspose2d, norm_epsilon
-from agns.models.sharing import Shareable, read_content
-from agns.models.weights import device_of, draw_gan_weights, fill, plain_state
-from agns.storage import load_tensors, save_tensors
+from agns.models.layout import device_of
+from agns.models.sharing import Shareable
 from agns.types import Frames, Latents
 
 LATENT = 25
@@ -28,7 +26,7 @@ def sample_latents(count: int, *, generator: torch.Generator) -> Latents:
     return 2 * torch.rand(count, LATENT, generator=generator) - 1
 
 
-class EyeglassNetwork(nn.Module, Shareable, tags=["eyeglasses"]):
+class EyeglassNetwork(Shareable, tags=["eyeglasses"]):
     """What generator and discriminator share: their contract and their files."""
 
     convention: Convention
@@ -43,6 +41,11 @@ class EyeglassNetwork(nn.Module, Shareable, tags=["eyeglasses"]):
         }
 
 
+def _convention(content: Mapping[str, object]) -> Convention:
+    # Files of before this choice hold networks of the paper's form.
+    return "tensorflow" if content.get("convention") == "tensorflow" else "torch"
+
+
 class Generator(EyeglassNetwork, pipeline_tag="unconditional-image-generation"):
     """Latents to 64x176 eyeglass frames: a fully connected layer, four transposed convolutions.
 
@@ -50,6 +53,8 @@ class Generator(EyeglassNetwork, pipeline_tag="unconditional-image-generation"):
         convention: "torch" is the paper's; "tensorflow" is the Keras port, whose transposed
             convolutions draw a pixel further down and right, with epsilon 1e-3 in the batch norms.
     """
+
+    kind = words = "generator"
 
     def __init__(self, *, convention: Convention = "torch") -> None:
         super().__init__()
@@ -64,14 +69,25 @@ class Generator(EyeglassNetwork, pipeline_tag="unconditional-image-generation"):
             nn.Tanh(),
         )
 
-    def write(self, path: Path) -> None:
-        """As `save_network`, with the record."""
-        save_network(path, self, self.record)
-
     @classmethod
-    def read(cls, path: Path) -> "Generator":
-        """As `load_generator`."""
-        return load_generator(path)
+    def build(cls, content: Mapping[str, object], tensors: Mapping[str, Tensor]) -> "Generator":
+        """Make the generator that a file describes, still to be filled."""
+        return cls(convention=_convention(content))
+
+    def _described(self) -> Iterator[tuple[str, str]]:
+        yield "network", "eyeglass generator"
+        yield "takes", f"latents of {LATENT} numbers in [-1, 1]"
+        yield "gives", "64x176 RGB frames in [0, 1]"
+
+    def card(self) -> CardWords:
+        """What a card says of the network."""
+        return {
+            "title": "Eyeglass generator",
+            "what": "Draws 64x176 eyeglass frames from latents.",
+            "use": "frames = generator(latents)  "
+            "# (batch, 25) in [-1, 1] to (batch, 3, 64, 176) in [0, 1]",
+            "limits": "It is where an attack on a recogniser begins.",
+        }
 
     def layers(self) -> list[nn.Module]:
         """The five layers from the latent to the frame, each with its batch norm."""
@@ -154,6 +170,8 @@ class Discriminator(EyeglassNetwork, pipeline_tag="image-classification"):
             in place of the convention's; the MATLAB original's lets nothing.
     """
 
+    kind = words = "discriminator"
+
     def __init__(
         self, *, convention: Convention = "torch", last_slope: float | None = None
     ) -> None:
@@ -173,18 +191,30 @@ class Discriminator(EyeglassNetwork, pipeline_tag="image-classification"):
         self.compare = MinibatchDiscrimination(7040, 160, 3)
         self.judge = nn.Linear(7040 + 160, 1)
 
-    def write(self, path: Path) -> None:
-        """As `save_network`, with the record."""
-        save_network(path, self, self.record)
-
     def specification(self) -> dict[str, object]:
         """Latents, frames, convention and the last slope, as JSON values."""
         return {**super().specification(), "last_slope": self.last_slope}
 
     @classmethod
-    def read(cls, path: Path) -> "Discriminator":
-        """As `load_discriminator`."""
-        return load_discriminator(path)
+    def build(cls, content: Mapping[str, object], tensors: Mapping[str, Tensor]) -> "Discriminator":
+        """Make the discriminator that a file describes, still to be filled."""
+        slope = cast("str | float | None", content.get("last_slope"))
+        last_slope = None if slope is None else float(slope)
+        return cls(convention=_convention(content), last_slope=last_slope)
+
+    def _described(self) -> Iterator[tuple[str, str]]:
+        yield "network", "eyeglass discriminator"
+        yield "takes", "64x176 RGB frames in [0, 1]"
+        yield "gives", "a logit each, positive for what looks real"
+
+    def card(self) -> CardWords:
+        """What a card says of the network."""
+        return {
+            "title": "Eyeglass discriminator",
+            "what": "Tells real 64x176 eyeglass frames from generated ones.",
+            "use": "logits = discriminator(frames)  # (batch, 3, 64, 176) in [0, 1] to (batch,)",
+            "limits": "It keeps an attack's eyeglasses looking real.",
+        }
 
     def forward(self, frames: Frames) -> Float[Tensor, " frames"]:
         """Judge frames in [0, 1] against their own batch."""
@@ -232,72 +262,3 @@ def build_gan(*, generator: torch.Generator) -> tuple[Generator, Discriminator]:
         draw_gan_weights(Generator(), generator=generator),
         draw_gan_weights(Discriminator(), generator=generator),
     )
-
-
-def save_network(
-    path: Path,
-    network: Generator | Discriminator,
-    about: Mapping[str, object],
-    *,
-    half: bool = False,
-) -> None:
-    """Write a generator or discriminator with its contract.
-
-    Args:
-        path: A safetensors file.
-        network: What to save.
-        about: More to keep beside, as JSON values: recipe, source, figures.
-        half: As `save_tensors` takes it.
-    """
-    drawing = isinstance(network, Generator)
-    content = {**about, **network.specification()}
-    kind = "agns-generator-1" if drawing else "agns-discriminator-1"
-    metadata = {"format": kind, **{name: json.dumps(value) for name, value in content.items()}}
-    save_tensors(path, plain_state(network), metadata, half=half)
-
-
-_Network = TypeVar("_Network", Generator, Discriminator)
-
-
-def _load(path: Path, build: Callable[[Mapping[str, str]], _Network], kind: str) -> _Network:
-    tensors, metadata = load_tensors(path)
-    if metadata.get("format") != f"agns-{kind}-1":
-        raise WeightsError(f"{path} holds no {kind} written by agns")
-    network = build(metadata)
-    fill(network, tensors, path)
-    del metadata["format"]
-    own = network.specification()
-    content = read_content(metadata, path)
-    network.record = {name: value for name, value in content.items() if name not in own}
-    return network.eval()
-
-
-def load_generator(path: Path) -> Generator:
-    """Read a generator; it comes in evaluation mode.
-
-    Raises:
-        ConfigError: There is no such file.
-        WeightsError: The file is damaged, holds something else, or does not fit.
-    """
-    return _load(path, lambda metadata: Generator(convention=_convention(metadata)), "generator")
-
-
-def load_discriminator(path: Path) -> Discriminator:
-    """Read a discriminator; as `load_generator`."""
-
-    def build(metadata: Mapping[str, str]) -> Discriminator:
-        slope = metadata.get("last_slope")
-        return Discriminator(
-            convention=_convention(metadata), last_slope=None if slope is None else float(slope)
-        )
-
-    try:
-        return _load(path, build, "discriminator")
-    except ValueError as error:
-        raise WeightsError(f"{path} has unusable metadata: {error}") from error
-
-
-def _convention(metadata: Mapping[str, str]) -> Convention:
-    # Files of before this choice hold networks of the paper's form.
-    port = metadata.get("convention") == json.dumps("tensorflow")
-    return "tensorflow" if port else "torch"

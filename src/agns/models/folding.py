@@ -1,14 +1,17 @@
-"""Batch norms in evaluation mode, folded into the layers before them at each pass.
+"""Batch norms in evaluation mode, folded into the layers before them: for good, or at each pass.
 
 Convention:
-    What is folded stays differentiable in all weights: `norm(layer(x))` is `layer(x)` with other
-    weights and another bias, which are computed from the layer's and the norm's. Values and
-    gradients are the same up to float rounding, and two passes over the activations are saved.
+    `norm(layer(x))` is `layer(x)` with other weights and another bias, which are computed from the
+    layer's and the norm's. Values and gradients are the same up to float rounding, and two passes
+    over the activations are saved. What is folded at each pass stays differentiable in all weights.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from agns.models.halving import FromPicture
 
 Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
@@ -48,3 +51,17 @@ def _folded(layer: nn.Module, norm: nn.Module) -> dict[str, Tensor]:
     axis = 1 if isinstance(layer, nn.ConvTranspose2d) else 0
     shape = [-1 if place == axis else 1 for place in range(layer.weight.ndim)]
     return {"weight": layer.weight * scale.reshape(shape), "bias": bias}
+
+
+def fold_convolutions(layers: nn.Sequential) -> None:
+    """Fold, for good, each batch norm that follows a convolution; `nn.Identity` takes its place."""
+    for place, norm in enumerate(layers):
+        before = layers[place - 1] if place else None
+        if not isinstance(norm, nn.BatchNorm2d) or not isinstance(before, nn.Conv2d):
+            continue
+        layers[place - 1] = FromPicture.of(fuse_conv_bn_eval(before, norm))
+        layers[place] = nn.Identity()
+        after = layers[place + 1] if place + 1 < len(layers) else None
+        if isinstance(after, nn.ReLU):
+            # Nothing else looks at what a convolution gives, its gradient included.
+            after.inplace = True

@@ -1,4 +1,8 @@
-"""Boxes, arrows and frames in Graphviz's language, and pictures of them."""
+"""Boxes, arrows and frames in Graphviz's language, and pictures of them.
+
+torchview, which draws networks too, shows every operation of resizing faces in place of a step,
+and neither kernels nor parameters.
+"""
 
 import contextlib
 import html
@@ -43,17 +47,7 @@ class Drawing:
         return "\n".join([HEAD, *self.boxes, *self.arrows, "}"]) + "\n"
 
     def box(self, rows: Sequence[Row], *inputs: str, colour: str, caption: str = "") -> str:
-        """Draw one box, a line in it for each layer.
-
-        Args:
-            rows: The layers.
-            inputs: The boxes that arrows come from.
-            colour: Of the ground, as #rrggbb.
-            caption: Stands above the layers, small.
-
-        Returns:
-            The box's name.
-        """
+        """Draw one box with a line for each layer, and arrows from others; it gives its name."""
         self.count += 1
         name = f"n{self.count}"
         cells = [CAPTION.format(_escape(caption))] if caption else []
@@ -66,12 +60,15 @@ class Drawing:
 
     @contextlib.contextmanager
     def frame(self, title: str) -> Iterator[None]:
-        """Draw a frame around the boxes drawn within."""
+        """Draw a frame around the boxes drawn within; none without a title."""
+        if not title:
+            yield
+            return
         self.frames += 1
         margin = "  " * self.depth
         self.boxes.append(f"{margin}subgraph cluster_{self.frames} {{")
-        look = 'style=rounded; color="#999999"; fontsize=12;'
-        self.boxes.append(f"{margin}  label=<{_escape(title)}>; {look}")
+        style = 'style=rounded; color="#999999"; fontsize=12;'
+        self.boxes.append(f"{margin}  label=<{_escape(title)}>; {style}")
         self.depth += 1
         yield
         self.depth -= 1

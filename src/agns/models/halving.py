@@ -79,6 +79,16 @@ def double(x: Activations, weight: Tensor, bias: Tensor | None, *, padding: int)
 class FromPicture(nn.Conv2d):
     """A square convolution at stride 2, as `halve` does it."""
 
+    @classmethod
+    def of(cls, layer: nn.Conv2d) -> nn.Conv2d:
+        """The same as a plain convolution that takes a picture at stride 2; others as they are."""
+        if type(layer) is not nn.Conv2d or layer.in_channels > 4 or layer.stride != (2, 2):
+            return layer
+        kernel, padding = layer.kernel_size[0], int(layer.padding[0])
+        made = cls(layer.in_channels, layer.out_channels, kernel, 2, padding)
+        made.weight, made.bias = layer.weight, layer.bias
+        return made
+
     def forward(self, x: Activations) -> Activations:
         """Pad and convolve."""
         before, kernel = int(self.padding[0]), self.kernel_size[0]

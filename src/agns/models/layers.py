@@ -233,15 +233,19 @@ class Inception(nn.Module):
         )
         self.branch1 = block(channels, out1, 1) if out1 else None
 
-    def forward(self, x: Activations) -> Activations:
-        """Run the branches and join their channels: 3x3, 5x5, pooling, 1x1."""
-        first = self.branch3(x)
-        return torch.cat(list(self._branches(x, first)), 1)
+    def named_branches(self) -> Iterator[tuple[str, nn.Module]]:
+        """The branches that there are, in the order of their channels: 3x3, 5x5, pooling, 1x1."""
+        for name in ("branch3", "branch5", "pooled", "branch1"):
+            if (branch := getattr(self, name)) is not None:
+                yield name, branch
 
-    def _branches(self, x: Activations, first: Activations) -> Iterator[Activations]:
-        yield first
-        if self.branch5 is not None:
-            yield self.branch5(x)
-        yield self.pooled(x, (first.shape[2], first.shape[3]))
-        if self.branch1 is not None:
-            yield self.branch1(x)
+    def forward(self, x: Activations) -> Activations:
+        """Run the branches and join their channels."""
+        first = self.branch3(x)
+        size = (first.shape[2], first.shape[3])
+        others = [
+            branch(x, size) if branch is self.pooled else branch(x)
+            for name, branch in self.named_branches()
+            if name != "branch3"
+        ]
+        return torch.cat([first, *others], 1)

@@ -7,13 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agns.models.cross_channel import CrossChannelNorm
-from agns.models.layers import (
-    Convention,
-    Inception,
-    Pooling,
-    conv_block,
-    halving_pool,
-)
+from agns.models.layers import Convention, Inception, Pooling, conv_block, halving_pool
 from agns.types import Embeddings
 
 

@@ -5,13 +5,11 @@ that is read back. `config.json` and the card say the same to the hub and to peo
 ever unpickled: a repository that holds only `pytorch_model.bin` is refused.
 """
 
-import json
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from huggingface_hub import HfApi, ModelCard, PyTorchModelHubMixin, hf_hub_download
 from huggingface_hub.errors import (
@@ -26,6 +24,8 @@ from huggingface_hub.errors import (
 )
 
 from agns.errors import ConfigError, WeightsError
+from agns.models.card import CardWords, write_card
+from agns.models.checkpoint import Stored
 from agns.storage import read_metadata, write_json
 
 WEIGHTS = "model.safetensors"
@@ -33,36 +33,23 @@ PICKLED = "pytorch_model.bin"
 # The hub's client has changed its HTTP library more than once; its own error is derived from
 # that library's, which also covers broken connections.
 HttpError = cast(type[Exception], HfHubHTTPError.__bases__[0])
-_Network = TypeVar("_Network", bound="Shareable")
+_Shareable = TypeVar("_Shareable", bound="Shareable")
 
 
-class Shareable(PyTorchModelHubMixin, ABC, library_name="agns", tags=["adversarial-examples"]):
+class Shareable(PyTorchModelHubMixin, Stored, library_name="agns", tags=["adversarial-examples"]):
     """A network with `from_pretrained`, `save_pretrained` and `push_to_hub`.
 
     The latter two are the hub's own; `save_pretrained` leaves a `README.md` that is there as it
     is. `model_card_kwargs` takes what `generate_model_card` takes.
     """
 
-    record: Mapping[str, object] = MappingProxyType({})
-    """How the weights came about, as JSON values: recipe, scores, digests of training photos.
-    Loading fills it, training and attacks replace it, and sharing passes it on."""
-
     @abstractmethod
-    def specification(self) -> dict[str, object]:
-        """What the network is, as JSON values, apart from its weights."""
-
-    @abstractmethod
-    def write(self, path: Path) -> None:
-        """Write weights, specification and record as one safetensors file."""
-
-    @classmethod
-    @abstractmethod
-    def read(cls: type[_Network], path: Path) -> _Network:
-        """Read what `write` wrote; it comes in evaluation mode."""
+    def card(self) -> CardWords:
+        """What a card says of the network."""
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
-        cls: type[_Network],
+        cls: type[_Shareable],
         pretrained_model_name_or_path: str | Path,
         *,
         force_download: bool = False,
@@ -70,7 +57,7 @@ class Shareable(PyTorchModelHubMixin, ABC, library_name="agns", tags=["adversari
         cache_dir: str | Path | None = None,
         local_files_only: bool = False,
         revision: str | None = None,
-    ) -> _Network:
+    ) -> _Shareable:
         """Read a network from a folder, a file or the hub; it comes in evaluation mode.
 
         Args:
@@ -112,9 +99,14 @@ class Shareable(PyTorchModelHubMixin, ABC, library_name="agns", tags=["adversari
             repo_id: Where it will be found, as owner/name.
             license: The weights' licence, as the hub abbreviates it: `apache-2.0`.
         """
-        from agns.models.card import write_card
-
-        return ModelCard(write_card(self, repo_id=repo_id, license=license))
+        # The hub leaves `to_dict` without types.
+        as_dict: Callable[[], dict[str, Any]] = self._hub_mixin_info.model_card_data.to_dict
+        about = as_dict() | ({} if license is None else {"license": license})
+        text = write_card(
+            type(self), self.card(), dict(self.described()), self.record,
+            about=about, source=repo_id or "OWNER/NAME",
+        )  # fmt: skip
+        return ModelCard(text)
 
 
 def locate_weights(source: Path) -> Path:
@@ -139,20 +131,17 @@ def locate_weights(source: Path) -> Path:
         others = f": nor is it a folder with {WEIGHTS}, or a name on the hub (owner/name)"
         more = "" if source.suffix == ".safetensors" else others
         raise ConfigError(f"there is no weight file {source}{more}")
-    return find_weights(
-        source if there else name,
-        force_download=False, token=None, cache_dir=None, local_files_only=False, revision=None,
-    )  # fmt: skip
+    return find_weights(source if there else name)
 
 
 def find_weights(
     source: str | Path,
     *,
-    force_download: bool,
-    token: str | bool | None,
-    cache_dir: str | Path | None,
-    local_files_only: bool,
-    revision: str | None,
+    force_download: bool = False,
+    token: str | bool | None = None,
+    cache_dir: str | Path | None = None,
+    local_files_only: bool = False,
+    revision: str | None = None,
 ) -> Path:
     """The safetensors file of a folder, or of a repository on the hub, downloaded if need be.
 
@@ -227,15 +216,3 @@ def _lacks_weights(where: str, *, pickled: bool) -> WeightsError:
             "code, so ask its owner for safetensors"
         )
     return WeightsError(f"{where} holds no {WEIGHTS}")
-
-
-def read_content(metadata: Mapping[str, str], path: Path) -> dict[str, object]:
-    """A file's metadata as the JSON values that they are.
-
-    Raises:
-        WeightsError: Something is no JSON.
-    """
-    try:
-        return {name: json.loads(text) for name, text in metadata.items()}
-    except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} has unusable metadata: {error}") from error

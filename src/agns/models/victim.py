@@ -19,6 +19,9 @@ from agns.data.faces import composed, names_like
 from agns.errors import ConfigError, ImageContractError
 from agns.geometry import resize, warp
 from agns.images import check_images
+from agns.models.folding import fold_convolutions
+from agns.models.layout import lay_channels_last
+from agns.models.recognizer import Recognizer
 from agns.types import CANVAS, Faces, Images, Logits
 
 Colour: TypeAlias = float | Sequence[float]
@@ -194,15 +197,20 @@ def freeze(victim: _Victim) -> _Victim:
     """A victim as attacks want it: evaluation mode, and no gradients to weights.
 
     A network is copied, and not changed, unless it is so already; what is no network comes back
-    itself. A victim with a method `frozen_copy` is asked for the copy.
+    itself. A recogniser's batch norms are folded away, which changes the logits by rounding alone,
+    and its weights laid out channels-last.
     """
-    own = getattr(victim, "frozen_copy", None)
-    if own is not None:
-        frozen: _Victim = own()
-        return frozen
     if not isinstance(victim, nn.Module):
         return victim
-    training = any(one.training for one in victim.modules())
-    if not training and not any(one.requires_grad for one in victim.parameters()):
+    training = any(part.training for part in victim.modules())
+    learning = any(parameter.requires_grad for parameter in victim.parameters())
+    recognizer = isinstance(victim, Recognizer)
+    if not (training or learning) and (not recognizer or victim.frozen):
         return victim
-    return copy.deepcopy(victim).eval().requires_grad_(requires_grad=False)
+    frozen = copy.deepcopy(victim).eval().requires_grad_(requires_grad=False)
+    if recognizer:
+        for part in frozen.modules():
+            if isinstance(part, nn.Sequential):
+                fold_convolutions(part)
+        lay_channels_last(frozen.eval()).frozen = True
+    return frozen

@@ -15,13 +15,15 @@ from torch.nn import functional
 from agns.decoding import read_pixels
 from agns.errors import ConfigError, DataError, WeightsError
 from agns.images import from_pixels, tile, write_image
+from agns.models.checkpoint import fill
 from agns.models.dcgan import Discriminator, Generator, build_gan, sample_latents
-from agns.models.weights import average, fill, lay_channels_last
+from agns.models.layout import lay_channels_last
 from agns.run_directory import RunDirectory
 from agns.storage import under
 from agns.training.optimizer_state import pack_optimizer, unpack_optimizer
 from agns.training.precision import autocast, resolve_precision
 from agns.training.recorded import frames_as_begun, record_frames
+from agns.training.stepping import move_average
 from agns.types import Frames, Pixels, Progress, silent
 from agns.writing import replacing
 
@@ -212,7 +214,7 @@ def train_gan(
             optimizers["generator"].step()
             discriminator.requires_grad_(requires_grad=True)
             step += 1
-            average(averaged, generator, min(config.averaging, step / (step + 10)))
+            move_average(averaged, generator, min(config.averaging, step / (step + 10)))
 
             figures = {
                 "discriminator": float(discriminator_loss.detach()),

@@ -14,8 +14,8 @@ from agns.data.faces import FaceSet
 from agns.errors import DataError
 from agns.geometry import resize
 from agns.images import from_pixels
-from agns.models.backbone import Start
 from agns.models.recognizer import Recognizer
+from agns.models.start import Start
 from agns.models.victim import freeze
 from agns.training.augmentation import wear_some
 from agns.training.material import Material, gather

@@ -14,8 +14,8 @@ from agns.data.twins import NEAR_COPY, find_twins, fingerprints, were_seen
 from agns.errors import ConfigError, DataError
 from agns.geometry import resize
 from agns.images import from_pixels
-from agns.models.backbone import Start
 from agns.models.recognizer import Recognizer
+from agns.models.start import Start
 from agns.training.augmentation import erase, move_randomly, relight, wear_some
 from agns.training.recipe import RecognizerTraining
 from agns.types import Glasses, Images

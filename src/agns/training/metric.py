@@ -15,9 +15,9 @@ from agns.data.faces import FaceSet
 from agns.data.twins import count_saved_anew, find_twins
 from agns.errors import ConfigError
 from agns.geometry import resize
-from agns.models.backbone import Backbone, save_backbone
+from agns.models.backbone import Backbone
+from agns.models.initialization import draw_weights
 from agns.models.openface import OpenFace
-from agns.models.weights import draw_weights
 from agns.run_directory import RunDirectory
 from agns.storage import write_json
 from agns.training.joining import join_over_processes
@@ -206,7 +206,9 @@ def train_metric(
             stepper.save(run, {"epoch": epoch + 1, "seconds": seconds})
         fabric.barrier()
 
-    backbone = Backbone(network=stepper.averaged.cpu())
+    with torch.device("meta"):
+        backbone = Backbone("of")
+    backbone.backbone = stepper.averaged.cpu()
 
     def finish() -> tuple[VerificationScores, Mapping[str, Sequence[float]]]:
         similarity = compare(stepper.averaged, kept, pairs)
@@ -217,16 +219,13 @@ def train_metric(
             "saved_anew": count_saved_anew(faces, find_twins(faces)),
         }
         write_json(out / "scores.json", {**asdict(scores), **more})
-        save_backbone(
-            out / "backbone.safetensors",
-            backbone,
-            {
-                "recipe": json.loads(json.dumps(asdict(config))),
-                **origin,
-                "scores": asdict(scores),
-                "training_photos": [kept.digests[i] for i in everyone.tolist()],
-            },
-        )
+        backbone.record = {
+            "recipe": json.loads(json.dumps(asdict(config))),
+            **origin,
+            "scores": asdict(scores),
+            "training_photos": [kept.digests[i] for i in everyone.tolist()],
+        }
+        backbone.write(out / "backbone.safetensors")
         return scores, curve
 
     found = fabric.broadcast(on_first(fabric, finish))

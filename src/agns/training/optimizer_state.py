@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from agns.errors import WeightsError
-from agns.models.weights import as_type
+from agns.models.checkpoint import as_type
 from agns.storage import under
 
 

@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from agns.data.faces import FaceSet
 from agns.geometry import resize
-from agns.models.backbone import Start
 from agns.models.layers import draw_dropout_from
-from agns.models.recognizer import Recognizer, build_recognizer, load_recognizer
+from agns.models.recognizer import Recognizer, build_recognizer
+from agns.models.start import Start
 from agns.models.vgg import Vgg16
 from agns.run_directory import RunDirectory
 from agns.training.material import Material, augment, gather, validate, wearing_in
@@ -140,13 +140,13 @@ def train_recognizer(
         state = fabric.broadcast(state)
 
     def finish() -> RecognizerScores:
-        best = load_recognizer(out / "best.safetensors")[0].to(fabric.device)
+        best = Recognizer.read(out / "best.safetensors").to(fabric.device)
         figures = {"training_seconds": round(state.seconds, 1), "epochs": state.done}
         return training.finish(best, figures, rounding=fabric.autocast, progress=progress)
 
     scores = fabric.broadcast(on_first(fabric, finish))
     assert scores is not None
-    return load_recognizer(out / "recognizer.safetensors")[0], scores
+    return Recognizer.read(out / "recognizer.safetensors"), scores
 
 
 def begin_recognizer(
@@ -160,8 +160,8 @@ def begin_recognizer(
     if start is None:
         return build_recognizer(arch, identities, generator=generator)
     recognizer = build_recognizer(
-        arch, identities, generator=generator, pooling=start.backbone.pooling,
-        convention=start.backbone.convention,
+        arch, identities, generator=generator, pooling=start.network.pooling,
+        convention=start.network.convention,
     )  # fmt: skip
     start.give(recognizer)
     return recognizer

@@ -11,9 +11,9 @@ from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
 from agns.data.faces import FaceSet
 from agns.images import from_pixels
+from agns.models.layout import device_of
 from agns.models.recognizer import Recognizer
 from agns.models.victim import Victim
-from agns.models.weights import device_of
 from agns.types import Labels, Logits, Pixels, Progress, silent
 
 Rounding: TypeAlias = Callable[[], contextlib.AbstractContextManager[object]]

@@ -11,9 +11,9 @@ import torch
 from agns.data.faces import write_classes
 from agns.data.twins import count_saved_anew, find_twins
 from agns.errors import ConfigError
-from agns.models.backbone import Start
+from agns.models.checkpoint import weights_digest
 from agns.models.recognizer import Recognizer
-from agns.models.weights import weights_digest
+from agns.models.start import Start
 from agns.run_directory import RunDirectory
 from agns.storage import write_json
 from agns.training.material import Material, PhotoSplit
@@ -76,7 +76,7 @@ class RecognizerRun:
             "precision": self.precision,
             "processes": self.processes,
             "identities": faces.identities,
-            "start_weights": None if start is None else weights_digest(start.backbone.network),
+            "start_weights": None if start is None else weights_digest(start.network.backbone),
         }
         if not resume:
             split = PhotoSplit(material.training, material.validation, material.test)

@@ -13,7 +13,8 @@ from lightning_fabric.wrappers import _FabricOptimizer
 from torch import Tensor, nn
 
 from agns.errors import DataError
-from agns.models.weights import average, fill, lay_channels_last
+from agns.models.checkpoint import fill
+from agns.models.layout import lay_channels_last
 from agns.run_directory import RunDirectory
 from agns.storage import under
 from agns.training.joining import join_batch_norms
@@ -23,6 +24,16 @@ from agns.training.recipe import rate_share, set_rate
 from agns.types import Images, Progress
 
 _Network = TypeVar("_Network", bound=nn.Module)
+
+
+@torch.no_grad()
+def move_average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move averaged weights and statistics towards the network's."""
+    into, source = averaged.state_dict(), network.state_dict()
+    floating = [name for name, tensor in into.items() if tensor.is_floating_point()]
+    torch._foreach_lerp_(
+        [into[name] for name in floating], [source[name] for name in floating], 1 - decay
+    )
 
 
 class _Held:
@@ -130,7 +141,7 @@ class Stepper(Generic[_Network]):
             self._wrapped, self._stepping, max_norm=5.0, error_if_nonfinite=False
         )
         self._stepping.step()
-        average(self.averaged, self.network, min(self.averaging, (since + 1) / (since + 11)))
+        move_average(self.averaged, self.network, min(self.averaging, (since + 1) / (since + 11)))
         mean = mean_over_processes(self.fabric, loss)
         if not math.isfinite(mean):
             epoch = step // self.steps + 1

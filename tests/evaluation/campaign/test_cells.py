@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from agns.attack.agn import AGN
-from agns.attack.descent import PGD
-from agns.attack.universal import UniversalConfig
+from agns.attack.pixel_descent import PGD
+from agns.attack.universal import Universal
 from agns.errors import ConfigError
 from agns.evaluation.campaign.cells import cells_of
 from agns.evaluation.campaign.plan import Crowd, Entry, Plan, PlanVictim
-from agns.evaluation.universal import UniversalExperiment
+from agns.evaluation.universal import UniversalSpec
 
 PLAN = Plan(
     recognizers=(PlanVictim(name="one"), PlanVictim(name="two")),
@@ -18,7 +18,7 @@ PLAN = Plan(
     attacks=(Entry(name="agn", method=AGN()), Entry(name="pgd", method=PGD())),
     seeds=(0, 5),
 )
-CROWD = Crowd(name="few", experiment=UniversalExperiment(), method=UniversalConfig())
+CROWD = Crowd(name="few", experiment=UniversalSpec(), method=Universal())
 KNOWN = {"one": ("Ann", "Bob", "Cy"), "two": ("Bob", "Dan")}
 
 
@@ -95,7 +95,7 @@ def test_a_universal_attack_is_one_cell_for_each_seed() -> None:
 
 
 def test_more_subjects_than_there_are_cannot_share_frames() -> None:
-    crowd = replace(CROWD, experiment=UniversalExperiment(subjects=3))
+    crowd = replace(CROWD, experiment=UniversalSpec(subjects=3))
     with pytest.raises(ConfigError, match="few of two: expected at least 3 identities"):
         cells_of(replace(PLAN, universal=(crowd,)), KNOWN)
 

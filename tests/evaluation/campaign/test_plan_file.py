@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from agns.attack.agn import AGN
-from agns.attack.choice import ChoiceConfig
-from agns.attack.descent import CCS16_PHYSICAL, PGD
-from agns.attack.universal import UNIVERSAL_AGN, UniversalConfig
+from agns.attack.baselines import Baseline
+from agns.attack.pixel_descent import CCS16_PHYSICAL, PGD
+from agns.attack.universal import UNIVERSAL_AGN, Universal
 from agns.data.simulation.drawn_frames import EYEGLASS_COUNT
 from agns.errors import ConfigError
 from agns.evaluation.campaign.plan import Crowd, Entry, Plan, PlanVictim, Published, plan_as_json
 from agns.evaluation.campaign.plan_file import read_plan
-from agns.evaluation.universal import UniversalExperiment
+from agns.evaluation.universal import UniversalSpec
 
 LEAST = "recognizers: [{}]\ngoals: [dodge]\nattacks: [agn]\n"
 
@@ -60,7 +60,7 @@ frames: 320
         PlanVictim(name="other", file=Path("x.safetensors")),
     )
     pgd, loose, free, printed, chosen = plan.attacks
-    assert chosen.method == ChoiceConfig(kind="untrained_generator", count=20)
+    assert chosen.method == Baseline(kind="untrained_generator", count=20)
     assert pgd == Entry(name="pgd", method=PGD())
     assert loose.method == AGN(kappa=0.0, generator_rate=1e-3, objective="margin", samples=8)
     assert free.method.bound is None
@@ -70,7 +70,7 @@ frames: 320
     assert (plan.craft, plan.control_frames, plan.frames) == (3, 8, 320)
     told = plan_as_json(plan)
     assert told["recognizers"][0]["file"] == "runs/of10/recognizer.safetensors"
-    assert told["attacks"][1]["method"]["lead"] == AGN().lead
+    assert told["attacks"][1]["method"]["min_fake_score"] == AGN().min_fake_score
 
 
 @pytest.mark.parametrize(("text", "expected"), [("all", None), ("4", 4)])
@@ -126,7 +126,7 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
             LEAST.replace("[agn]", "[{method: agn, settings: {objective: best}}]"),
             "objective should be logits or probabilities or margin",
         ),
-        (LEAST.replace("[agn]", "[{method: pgd, settings: {seed: 1}}]"), "the plan's seeds are"),
+        (LEAST.replace("[agn]", "[{method: pgd, settings: {seed: 1}}]"), "has no 'seed'"),
         (LEAST.replace("[agn]", "[{method: benign, settings: {kind: noise}}]"), "the method says"),
         (
             LEAST + "together: 2\n",
@@ -147,7 +147,7 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
         (LEAST + "universal: [{counts: [2, 1]}]\n", "line 4: counts must ascend from at least 1"),
         (LEAST + "universal: [{counts: 2}]\n", "line 4: counts should be a list"),
         (LEAST + "universal: [{settings: {kappa: 2}}]\n", r"line 4: kappa must lie in \[0, 1\]"),
-        (LEAST + "universal: [{settings: {passes: 2}}]\n", "line 4: passes: of a universal attack"),
+        (LEAST + "universal: [{settings: {epochs: 2}}]\n", "line 4: passes: of a universal attack"),
         (LEAST + "universal: [{name: []}]\n", "^[^,]*, line 4: name should be a word or a path$"),
         (LEAST + "universal: [{settings: {jitter: 1.0}}]\n", "line 4: .*no jitter"),
         ("recognizers: [{}]\ngoals: [dodge]\nuniversal: [{}]\n", "line 1: a plan needs attacks"),
@@ -162,9 +162,9 @@ def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, complaint: s
         read_plan(written(tmp_path, text))
 
 
-def test_the_plan_that_readme_shows_says_the_defaults(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    text = readme.split("```yaml\n")[1].split("```")[0]
+def test_the_plan_that_the_documentation_shows_says_the_defaults(tmp_path: Path) -> None:
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "campaigns.md"
+    text = page.read_text(encoding="utf-8").split("```yaml\n")[1].split("```")[0]
     plan = read_plan(written(tmp_path, text))
     least = read_plan(written(tmp_path, text.split("# What follows")[0]))
     assert replace(plan, frames=None) == least
@@ -196,15 +196,11 @@ universal:
     plan = read_plan(written(tmp_path, text))
     assert (plan.goals, plan.attacks) == ((), ())
     usual, few = plan.universal
-    assert usual == Crowd(
-        name="universal", experiment=UniversalExperiment(), method=UniversalConfig()
-    )
+    assert usual == Crowd(name="universal", experiment=UniversalSpec(), method=Universal())
     assert few == Crowd(
         name="few",
-        experiment=UniversalExperiment(subjects=40, unseen=0.25, craft=4, counts=(1, 3)),
-        method=UniversalConfig(
-            clusters=3, frames=3, stop=0.1, agn=replace(UNIVERSAL_AGN, kappa=0.5)
-        ),
+        experiment=UniversalSpec(subjects=40, unseen=0.25, craft=4, counts=(1, 3)),
+        method=Universal(clusters=3, frames=3, stop=0.1, agn=replace(UNIVERSAL_AGN, kappa=0.5)),
     )
     told = plan_as_json(plan)
     assert told["universal"][1]["method"]["agn"]["check_every"] == UNIVERSAL_AGN.check_every
@@ -251,9 +247,9 @@ def test_a_tilde_before_a_path_is_the_home_folder(
     monkeypatch.setenv("HOME", str(tmp_path))
     plan = read_plan(written(tmp_path, LEAST.replace("[{}]", "[{file: ~/r.safetensors}]")))
     assert plan.recognizers[0].file == tmp_path / "r.safetensors"
-    printed = "[{method: agn, settings: {palette: ~/ink.csv, printability: 1}}]"
+    printed = "[{method: agn, settings: {palette: ~/ink.csv, nps_weight: 1}}]"
     own = read_plan(written(tmp_path, LEAST.replace("[agn]", printed))).attacks[0].method
-    assert own == AGN(palette=str(tmp_path / "ink.csv"), printability=1.0)
+    assert own == AGN(palette=str(tmp_path / "ink.csv"), nps_weight=1.0)
 
 
 def test_a_home_folder_that_nobody_knows_is_a_mistake(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 
 from agns.data.faces import FaceSet
 from agns.errors import ConfigError, DataError
-from agns.evaluation.apparatus import Apparatus
+from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.campaign.cells import Cell
 from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.rows import TransferRow
@@ -21,40 +21,38 @@ RESULT = {"subject": "Ann", "target": None, "stop_value": 0.01, "seed": 4, "craf
           "photos": {"craft": []}}  # fmt: skip
 
 
-def score(apparatus: Apparatus, crowd: FaceSet, **changes: object) -> dict[str, Any]:
-    return score_frame(FRAME, {**RESULT, **changes}, apparatus, crowd, control_frames=2)
+def score(setup: AttackSetup, crowd: FaceSet, **changes: object) -> dict[str, Any]:
+    return score_frame(FRAME, {**RESULT, **changes}, setup, crowd, control_frames=2)
 
 
 def test_frames_are_scored_worn_and_photographed_and_beside_benign_ones(
-    apparatus: Apparatus, crowd: FaceSet
+    setup: AttackSetup, crowd: FaceSet
 ) -> None:
-    found = score(apparatus, crowd)
+    found = score(setup, crowd)
     assert set(found) == {"digital", "photographed", "benign", "bare"}
     assert {part["images"] for part in found.values()} == {len(crowd.places_of("Ann"))}
     assert found["digital"]["mean_probability"] != found["photographed"]["mean_probability"]
-    assert found == score(apparatus, crowd)
+    assert found == score(setup, crowd)
 
 
-def test_photos_that_either_side_has_seen_do_not_count(
-    apparatus: Apparatus, crowd: FaceSet
-) -> None:
+def test_photos_that_either_side_has_seen_do_not_count(setup: AttackSetup, crowd: FaceSet) -> None:
     own = [crowd.digests[place] for place in crowd.places_of("Ann").tolist()]
-    found = score(apparatus, crowd, craft_digests=own[:2])
+    found = score(setup, crowd, craft_digests=own[:2])
     assert found["digital"]["images"] == len(own) - 2
     elsewhere = [f"raw/{Path(photo).stem}.jpg" for photo in crowd.of("Ann").photos]
-    found = score(apparatus, crowd, photos={"craft": elsewhere[:3]})
+    found = score(setup, crowd, photos={"craft": elsewhere[:3]})
     assert found["digital"]["images"] == len(own) - 3
-    knowing = replace(apparatus, metadata={"training_photos": own[2:4]})
+    knowing = replace(setup, metadata={"training_photos": own[2:4]})
     assert score(knowing, crowd)["digital"]["images"] == len(own) - 2
     with pytest.raises(DataError, match="has seen every photo of Ann"):
-        score(apparatus, crowd, craft_digests=own)
+        score(setup, crowd, craft_digests=own)
 
 
 def test_people_whom_the_other_does_not_know_are_refused(
-    apparatus: Apparatus, crowd: FaceSet
+    setup: AttackSetup, crowd: FaceSet
 ) -> None:
     with pytest.raises(ConfigError, match="does not know 'Zoe'"):
-        score(apparatus, crowd, target="Zoe")
+        score(setup, crowd, target="Zoe")
 
 
 def test_subjects_count_alike_in_the_table(transfer: Callable[..., TransferRow]) -> None:

@@ -7,25 +7,24 @@ import torch
 
 from agns.errors import WeightsError
 from agns.models.importing.imported import name_classes, place
+from agns.models.initialization import draw_weights
 from agns.models.openface import OpenFace
-from agns.models.weights import draw_weights
 
 
 def test_a_network_without_storage_gets_it_once_all_fits(generator: torch.Generator) -> None:
     source = draw_weights(OpenFace(), generator=generator).eval()
     tensors = {
-        name: tensor
+        name: (tensor, name.upper())
         for name, tensor in source.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    names = {name: name.upper() for name in tensors}
     with torch.device("meta"):
         network = OpenFace().eval()
-    wrong = tensors | {"embed.bias": torch.zeros(3)}
+    wrong = tensors | {"embed.bias": (torch.zeros(3), "EMBED.BIAS")}
     with pytest.raises(WeightsError, match=r"it: EMBED.BIAS comes to \(3,\), expected \(128,\)"):
-        place(network, wrong, names, Path("it"))
+        place(network, wrong, Path("it"))
     assert all(tensor.is_meta for tensor in network.state_dict().values())
-    place(network, tensors, names, Path("it"))
+    place(network, tensors, Path("it"))
     for name, tensor in source.state_dict().items():
         assert torch.equal(network.state_dict()[name], tensor), name
     faces = torch.rand(2, 3, 96, 96, generator=generator)

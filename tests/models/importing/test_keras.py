@@ -79,14 +79,14 @@ def test_the_ports_backbone_gives_its_embeddings(
     path = keras.write(tmp_path / "openface.h5", keras.layer_by_layer(body), alone=alone)
     backbone = import_weights(path, "openface").network
     assert isinstance(backbone, Backbone)
-    embeddings = backbone.network(2 * faces - 1).detach().numpy()
+    embeddings = backbone.backbone(2 * faces - 1).detach().numpy()
     np.testing.assert_allclose(embeddings, port[1], atol=1e-5)
 
 
 def test_a_backbone_comes_out_of_a_recogniser(port: Port, of10: Path, faces: torch.Tensor) -> None:
     backbone = import_weights(of10, "openface").network
     assert isinstance(backbone, Backbone)
-    embeddings = backbone.network(2 * faces - 1).detach().numpy()
+    embeddings = backbone.backbone(2 * faces - 1).detach().numpy()
     np.testing.assert_allclose(embeddings, port[1], atol=1e-5)
 
 
@@ -102,7 +102,7 @@ def test_keras_openface_gives_the_originals_embeddings(
     assert isinstance(backbone, Backbone)
     assert (backbone.pooling, backbone.convention) == ("strided", "torch")
     assert backbone.average is not None
-    embeddings = backbone.network(2 * faces - 1 - backbone.average).detach().numpy()
+    embeddings = backbone.backbone(2 * faces - 1 - backbone.average).detach().numpy()
     np.testing.assert_allclose(embeddings, expected, atol=1e-5)
 
 

@@ -107,7 +107,7 @@ def test_a_small_file_may_not_declare_any_number_of_classes(of10: Path) -> None:
         ("of143", WeightsError, "10 classes apart, and of143 143"),
         ("vgg10", WeightsError, "37 convolutions, 37 batch norms.* not vgg10"),
         ("vgg16", WeightsError, "not vgg16: its backbone has 13 convolutions"),
-        ("generator", ConfigError, "keeps its generator in a checkpoint"),
+        ("generator", ConfigError, "take --arch vgg16 or .* not generator"),
     ],
 )
 def test_another_architecture_is_refused(

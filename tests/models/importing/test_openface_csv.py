@@ -11,10 +11,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from agns.errors import AgnsError, ConfigError, WeightsError
-from agns.models.backbone import Backbone, Start, load_backbone
+from agns.models.backbone import Backbone
 from agns.models.importing import import_weights
 from agns.models.importing.imported import Imported
 from agns.models.recognizer import build_recognizer
+from agns.models.start import Start
 
 Array = NDArray[np.float64]
 Files = dict[str, Array]
@@ -196,7 +197,7 @@ def test_the_embedding_is_that_of_numpy(files: Files, backbone: Backbone) -> Non
     own = torch.from_numpy(2 * face[None] - 1)
     assert backbone.average is not None
     with torch.no_grad():
-        embedding = backbone.network(own - backbone.average)[0].numpy()
+        embedding = backbone.backbone(own - backbone.average)[0].numpy()
     np.testing.assert_allclose(embedding, embed(files, face.astype(np.float64)), atol=1e-4)
 
 
@@ -204,7 +205,7 @@ def test_a_recogniser_started_from_it_embeds_black_borders_alike(
     files: Files, backbone: Backbone
 ) -> None:
     recognizer = build_recognizer("of10", tuple("abcdefghij"), generator=torch.Generator())
-    Start(backbone=backbone, path=Path("file")).give(recognizer)
+    Start(network=backbone, path=Path("file")).give(recognizer)
     seen: list[torch.Tensor] = []
     recognizer.backbone.register_forward_hook(lambda _, __, out: seen.append(out))
     face = np.zeros((3, 96, 96), np.float32)
@@ -218,17 +219,18 @@ def test_the_form_is_the_original_also_once_saved(
     imported: Imported, backbone: Backbone, tmp_path: Path
 ) -> None:
     imported.save(tmp_path / "backbone.safetensors", "weights")
-    loaded, about = load_backbone(tmp_path / "backbone.safetensors")
+    loaded = Backbone.read(tmp_path / "backbone.safetensors")
+    about = loaded.record
     assert (loaded.pooling, loaded.convention) == ("strided", "torch")
     assert about["imported"] == {"source": "weights", "kind": "OpenFace nn4.small2 as CSV files"}
-    for name, tensor in backbone.network.state_dict().items():
-        assert torch.equal(loaded.network.state_dict()[name], tensor), name
+    for name, tensor in backbone.backbone.state_dict().items():
+        assert torch.equal(loaded.backbone.state_dict()[name], tensor), name
     assert loaded.average is not None
     assert torch.equal(loaded.average, torch.full((3, 1, 1), -1.0))
 
 
 def test_numbers_may_stand_in_lines(backbone: Backbone, files: Files) -> None:
-    bias = backbone.network.get_parameter("embed.bias")
+    bias = backbone.backbone.get_parameter("embed.bias")
     np.testing.assert_allclose(bias.detach(), files["dense_b"], rtol=1e-6)
 
 

@@ -10,11 +10,10 @@ import torch
 
 from agns.data.assets import ASSETS, Asset
 from agns.errors import ConfigError
-from agns.models.backbone import Backbone, load_backbone
+from agns.models.backbone import Backbone
 from agns.models.importing import import_weights, pretrained
 from agns.models.importing.imported import Imported
-from agns.models.openface import OpenFace
-from agns.models.recognizer import build_recognizer, save_recognizer
+from agns.models.recognizer import build_recognizer
 
 CONTENT = b"weights"
 
@@ -35,7 +34,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def read(source: Path, arch: str, identities: Sequence[str] | None) -> Imported:
         assert source.read_bytes() == CONTENT
         asked.append(arch)
-        return Imported(network=Backbone(network=OpenFace()), kind="a test's")
+        return Imported(network=Backbone("of"), kind="a test's")
 
     monkeypatch.setattr(pretrained, "import_weights", read)
     return asked
@@ -52,7 +51,10 @@ def transport(asked: list[str]) -> httpx2.MockTransport:
 def test_the_backbone_is_made_once(asked: list[str]) -> None:
     path = pretrained.imagenet_backbone(transport=transport(asked))
     assert asked == ["https://example.org/vgg16.pth", "vgg16"]
-    assert load_backbone(path)[1]["imported"] == {"source": "vgg16-imagenet", "kind": "a test's"}
+    assert Backbone.read(path).record["imported"] == {
+        "source": "vgg16-imagenet",
+        "kind": "a test's",
+    }
     assert pretrained.imagenet_backbone(transport=transport(asked)) == path
     assert len(asked) == 2
 
@@ -61,14 +63,14 @@ def test_a_backbone_that_was_cut_short_is_made_again_from_the_download(asked: li
     path = pretrained.imagenet_backbone(transport=transport(asked))
     path.write_bytes(path.read_bytes()[:-1])
     pretrained.imagenet_backbone(transport=transport(asked))
-    load_backbone(path)
+    Backbone.read(path)
     assert asked == ["https://example.org/vgg16.pth", "vgg16", "vgg16"]
 
 
 @pytest.mark.parametrize(
     ("name", "arch", "sentence"),
     [
-        ("imagenet", "of10", "imagenet holds VGG-16: take --arch vgg16"),
+        ("imagenet", "of10", "imagenet is read as torchvision's VGG-16 .*: take --arch vgg16 or"),
         ("faces", "vgg16", "there are no weights 'faces': choose one of imagenet"),
     ],
 )
@@ -82,6 +84,6 @@ def test_misuse_is_told_before_anything_is_sent(
 
 def test_a_file_of_our_own_needs_no_import(tmp_path: Path, generator: torch.Generator) -> None:
     path = tmp_path / "recognizer.safetensors"
-    save_recognizer(path, build_recognizer("of", ("Ann", "Bob"), generator=generator))
+    build_recognizer("of", ("Ann", "Bob"), generator=generator).write(path)
     with pytest.raises(ConfigError, match="is a weight file of agns already: use it as it is"):
         import_weights(path, "of")

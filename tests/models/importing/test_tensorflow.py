@@ -10,7 +10,7 @@ import torch
 
 from agns.accessory.frame import frame_mask
 from agns.errors import ConfigError, WeightsError
-from agns.models.dcgan import Discriminator, Generator, load_discriminator, load_generator
+from agns.models.dcgan import Discriminator, Generator
 from agns.models.importing import import_weights, tensorflow
 from agns.models.importing.keras_layers import Layer, Weight
 
@@ -131,7 +131,7 @@ def compare_generator(path: Path, weights: Weights) -> None:
     assert isinstance(imported.network, Generator)
     np.testing.assert_allclose(imported.network(latents).detach().numpy(), masked, atol=1e-5)
     imported.save(path.parent / "ours.safetensors", "gweights")
-    again = load_generator(path.parent / "ours.safetensors")
+    again = Generator.read(path.parent / "ours.safetensors")
     assert torch.equal(again(latents), imported.network(latents))
 
 
@@ -143,7 +143,7 @@ def compare_discriminator(path: Path, weights: Weights) -> None:
     judged = torch.sigmoid(imported.network(frames)).detach().numpy()
     np.testing.assert_allclose(judged, expected, atol=1e-5)
     imported.save(path.parent / "ours.safetensors", "dweights")
-    again = load_discriminator(path.parent / "ours.safetensors")
+    again = Discriminator.read(path.parent / "ours.safetensors")
     assert torch.equal(again(frames), imported.network(frames))
 
 
@@ -185,7 +185,7 @@ def test_what_does_not_fit_is_named(index: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_checkpoint_holds_no_recogniser_and_no_names(index: Path) -> None:
-    with pytest.raises(ConfigError, match="not of of10"):
+    with pytest.raises(ConfigError, match="take --arch generator or discriminator, not of10"):
         import_weights(index, "of10")
     with pytest.raises(ConfigError, match="no classes to be named"):
         import_weights(index, "generator", ("a", "b"))

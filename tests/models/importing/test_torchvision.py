@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agns.errors import ConfigError, WeightsError
-from agns.models.backbone import load_backbone
+from agns.models.backbone import Backbone
 from agns.models.families import FAMILIES
 from agns.models.importing import import_weights, torchvision
 from agns.models.importing.state_dicts import read_state
@@ -55,8 +55,7 @@ class NarrowVgg(Vgg16):
 
 @pytest.fixture(autouse=True)
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("importing.torchvision", "families", "backbone"):
-        monkeypatch.setattr(f"agns.models.{module}.Vgg16", NarrowVgg)
+    monkeypatch.setattr("agns.models.families.Vgg16", NarrowVgg)
     head = dataclasses.replace(FAMILIES["vgg"], head=lambda count: nn.Linear(DESCRIPTOR, count))
     monkeypatch.setitem(FAMILIES, "vgg", head)
 
@@ -138,11 +137,12 @@ def test_the_backbone_is_that_of_numpy_also_once_saved(
     file: Path, tmp_path: Path, state: State, photo: Array
 ) -> None:
     import_weights(file, "vgg16").save(tmp_path / "backbone.safetensors", "file")
-    backbone, about = load_backbone(tmp_path / "backbone.safetensors")
+    backbone = Backbone.read(tmp_path / "backbone.safetensors")
+    about = backbone.record
     assert about["imported"] == {"source": "file", "kind": torchvision.KIND}
     assert backbone.average is not None
     with torch.no_grad():
-        own = backbone.network(torch.from_numpy(photo[None]) - backbone.average)
+        own = backbone.backbone(torch.from_numpy(photo[None]) - backbone.average)
     np.testing.assert_allclose(own[0], describe(state, photo), atol=1e-4)
 
 
@@ -155,7 +155,7 @@ def test_what_training_scripts_wrap_around_a_state_dict_is_taken_off(
     }
     save_zip(wrapped, tmp_path / "wrapped")
     networks = [import_weights(path, "vgg16").network for path in (file, tmp_path / "wrapped")]
-    plain, unwrapped = (each.network for each in networks)
+    plain, unwrapped = (each.backbone for each in networks)
     for name, tensor in plain.state_dict().items():
         assert torch.equal(unwrapped.state_dict()[name], tensor), name
 
@@ -274,7 +274,7 @@ def test_classes_without_names_are_numbered(file: Path) -> None:
 def test_half_precision_is_widened(tmp_path: Path, state: State) -> None:
     save_safetensors({name: state[name].half() for name in state}, tmp_path / "file")
     backbone = import_weights(tmp_path / "file", "vgg16").network
-    bias = backbone.network.get_parameter("features.2.bias")
+    bias = backbone.backbone.get_parameter("features.2.bias")
     assert torch.equal(bias.detach(), state["features.2.bias"].half().float())
 
 
@@ -284,8 +284,8 @@ WHOLE, ENDLESS = torch.zeros(4, 3, 3, 3).int(), torch.zeros(1).expand(10**6, 10*
 @pytest.mark.parametrize(
     ("name", "tensor", "sentence"),
     [
-        ("features.5.bias", None, r"lacks what becomes features\.5\.bias \(6,\)"),
-        ("features.0.weight", None, r"lacks what becomes features\.0\.weight \(4, 3, 3, 3\)"),
+        ("features.5.bias", None, r"lacks what becomes backbone\.features\.5\.bias \(6,\)"),
+        ("features.0.weight", None, r"becomes backbone\.features\.0\.weight \(4, 3, 3, 3\)"),
         ("features.1.weight", torch.zeros(4), r"holds features\.1\.weight, which the network"),
         ("classifier.0.weight", torch.zeros(2, 3), r"comes to \(2, 3\), expected \(16, 147\)"),
         ("features.0.weight", WHOLE, r"features\.0\.weight is int32"),
@@ -375,8 +375,8 @@ def test_of_another_network_it_is_told_what_its_tensors_are_called(tmp_path: Pat
 @pytest.mark.parametrize(
     ("arch", "names", "sentence"),
     [
-        ("of10", None, "take --arch vgg16 for the backbone, or vgg for a recogniser, not of10"),
-        ("vgg16", ["a"], "a backbone has no classes to be named"),
+        ("of10", None, "take --arch vgg16 or vgg or vgg10 or vgg143, not of10"),
+        ("vgg16", ["a"], "vgg16 has no classes to be named"),
         ("vgg", ["a"], "the source has 7 classes, and 1 names were given"),
     ],
 )

@@ -34,6 +34,7 @@ from agns.evaluation.campaign.plan import Plan, PlanVictim
 from agns.evaluation.campaign.rows import Standing
 from agns.evaluation.campaign.running import Opened
 from agns.models.sharing import locate_weights
+from agns.object_reference import names_code
 from agns.storage import read_json, versions
 from agns.writing import replacing
 
@@ -218,7 +219,7 @@ class _Desk:
             used = {cell.recognizer for cell in self._out_there}
             self._weights = {name: kept for name, kept in self._weights.items() if name in used}
             digest, future = "", None
-            if victim.file is not None:
+            if victim.file is not None and not names_code(victim.file):
                 content = locate_weights(victim.file).read_bytes()
                 digest = hashlib.sha256(content).hexdigest()
                 future = self.client.scatter(content, broadcast=True, hash=False)

@@ -152,9 +152,9 @@ def _open_once(
                 file = scratch / "recognizer.safetensors"
                 with replacing(file) as temporary:
                     temporary.write_bytes(weights)
-                apparatus, photos = open_victim(dataclasses.replace(victim, file=file))
+                setup, photos = open_victim(dataclasses.replace(victim, file=file))
                 # Results name it as in a run without a cluster.
-                named = dataclasses.replace(apparatus, recognizer_name=str(victim.file))
+                named = dataclasses.replace(setup, recognizer_name=str(victim.file))
                 _opened[key] = named, photos
         return _opened[key]
 

@@ -10,10 +10,11 @@ import torch
 from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import DISTURBANCES, FIXED
 from agns.attack.agn import AGN
-from agns.attack.choice import ChoiceConfig
-from agns.attack.descent import COLORS, DescentConfig
-from agns.attack.methods import Method
-from agns.evaluation.apparatus import Apparatus
+from agns.attack.attack import Attack
+from agns.attack.baselines import Baseline
+from agns.attack.pixel_descent import COLORS, PixelDescent
+from agns.attack.pixels import FreePixels
+from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.campaign.plan import Crowd
 from agns.evaluation.controls import CONTROLS
 from agns.models.dcgan import sample_latents
@@ -34,16 +35,16 @@ class Speed:
     """A frame drawn and judged by generator and discriminator, with both their gradients."""
 
 
-def measure_speed(apparatus: Apparatus) -> Speed:
+def measure_speed(setup: AttackSetup) -> Speed:
     """Time each part on a batch, after another one that warms up; the quickest of up to ten."""
     draws = torch.Generator().manual_seed(0)
     faces = torch.rand(_BATCH, 3, CANVAS, CANVAS, generator=draws)
     frames = torch.rand(_BATCH, 3, *FRAME_SIZE, generator=draws)
     latents = sample_latents(_BATCH, generator=draws)
-    victim, everybody = apparatus.victim, torch.arange(_BATCH)
+    victim, everybody = setup.victim, torch.arange(_BATCH)
     generator, discriminator = (
         copy.deepcopy(network).eval().requires_grad_(requires_grad=True)
-        for network in (apparatus.generator, apparatus.discriminator)
+        for network in (setup.generator, setup.discriminator)
     )
 
     @torch.no_grad()
@@ -76,7 +77,7 @@ def _time(part: Callable[[], None]) -> float:
 
 
 def seconds_of(
-    method: Method,
+    method: Attack,
     speed: Speed,
     *,
     craft: int,
@@ -128,19 +129,20 @@ def seconds_of_crowd(
     return least, least + groups * min(method.steps, steps) * alone
 
 
-def _parts(method: Method, speed: Speed, craft: int, glasses: int) -> tuple[float, float, int]:
+def _parts(method: Attack, speed: Speed, craft: int, glasses: int) -> tuple[float, float, int]:
     """Seconds before the first step, in each step, and the number of steps."""
     if isinstance(method, AGN):
         look = method.samples * craft * speed.look
         step = method.batch * (speed.gradient + speed.nets) + look / method.check_every
-        return look, step, method.passes * (glasses // method.batch)
-    if isinstance(method, DescentConfig):
+        return look, step, method.epochs * (glasses // method.batch)
+    if isinstance(method, PixelDescent):
         step = len(COLORS) * craft * speed.gradient
         # Steps that are disturbed look at the undisturbed frame as well.
         twice = any(getattr(method, name) > 0 for name in DISTURBANCES)
         return step, step * (2 if twice else 1), method.steps
-    if isinstance(method, ChoiceConfig):
+    if isinstance(method, Baseline):
         # All frames are tried, come what may.
         return method.count * craft * speed.look, 0, 0
+    assert isinstance(method, FreePixels)
     # Optimised pixels do not end before their steps do.
     return method.steps * craft * speed.gradient, 0, 0

@@ -210,7 +210,7 @@ class Ledger:
     def enter_victim(self, victim: str, weights: str, doubts: Sequence[str]) -> None:
         """Enter a victim's digest, and what makes its figures worth less.
 
-        See `agns.evaluation.examination`.
+        See `agns.evaluation.sanity`.
         """
         with self.at_once():
             self.file.execute(

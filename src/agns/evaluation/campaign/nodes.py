@@ -72,7 +72,8 @@ class NodeReader:
 
     def typed(self, node: yaml.Node, key: str, hint: object) -> object:
         """A value of the type that a setting has."""
-        kinds = get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        united = typing.get_origin(hint) in (typing.Union, types.UnionType)
+        kinds = get_args(hint) if united else (hint,)
         allowed = [kind for kind in kinds if isinstance(kind, type)]
         choices = [one for kind in kinds for one in get_args(kind) if isinstance(one, str)]
         # What is no value at all is of no kind.

@@ -5,13 +5,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from agns.attack.methods import Method
-from agns.attack.universal import UniversalConfig
+from agns.attack.attack import Attack
+from agns.attack.universal import Universal
 from agns.data.faces import composed
 from agns.errors import ConfigError
-from agns.evaluation.universal import UniversalExperiment
+from agns.evaluation.universal import UniversalSpec
 from agns.writing import is_text
 
 GoalName = Literal["dodge", "impersonate"]
@@ -31,6 +31,9 @@ class PlanVictim:
     faces: Path | None = None
     """A face folder; None for drawn faces."""
 
+    defence: str | None = None
+    """`package.module:Name` of a defence around it."""
+
     def __post_init__(self) -> None:
         check_name("a recogniser", self.name)
 
@@ -42,7 +45,7 @@ class Entry:
     name: str
     """What tables call it."""
 
-    method: Method
+    method: Attack
     """The attack's settings, without a seed of their own."""
 
     def __post_init__(self) -> None:
@@ -56,10 +59,10 @@ class Crowd:
     name: str
     """What tables call it."""
 
-    experiment: UniversalExperiment
+    experiment: UniversalSpec
     """Who takes part, by each of the plan's seeds."""
 
-    method: UniversalConfig
+    method: Universal
     """The attack's settings, without a seed of their own."""
 
     def __post_init__(self) -> None:
@@ -131,7 +134,12 @@ def plan_as_json(plan: Plan) -> dict[str, object]:
     """A plan with every default written out, as JSON values."""
     written = dataclasses.asdict(plan)
     written["recognizers"] = [
-        {"name": victim.name, "file": _text(victim.file), "faces": _text(victim.faces)}
+        {
+            "name": victim.name,
+            "file": _text(victim.file),
+            "faces": _text(victim.faces),
+            "defence": victim.defence,
+        }
         for victim in plan.recognizers
     ]
     return written
@@ -149,14 +157,46 @@ def same_plan(known: Mapping[str, object], plan: Mapping[str, object]) -> bool:
 def _by_content(plan: Mapping[str, object]) -> str:
     recognizers = plan.get("recognizers")
     victims = [
-        {**victim, **{name: victim.get(name) is not None for name in ("file", "faces")}}
+        {
+            **{name: value for name, value in victim.items() if name != "defence" or value},
+            **{name: victim.get(name) is not None for name in ("file", "faces")},
+        }
         for victim in (recognizers if isinstance(recognizers, list | tuple) else ())
         if isinstance(victim, dict)
     ]
     told = {name: value for name, value in {**plan, "recognizers": victims}.items() if value}
     told.pop("together", None)
+    told = _renamed(told)
     # Names may have been encoded otherwise on another system.
     return composed(json.dumps(told, sort_keys=True, ensure_ascii=False))
+
+
+FORMER_NAMES = {
+    "smoothness": "tv_weight",
+    "loosening": "tv_limit_growth",
+    "printability": "nps_weight",
+    "headroom": "saturation_margin",
+    "smoothing": "label_smoothing",
+    "focus": "hard_photo_weight",
+    "lead": "min_fake_score",
+    "passes": "epochs",
+}
+"""Settings of attacks by the names that ledgers of earlier versions have."""
+
+
+def _renamed(value: Any, *, settings: bool = False) -> Any:
+    """A recorded plan with today's names of settings; their seed is the plan's now."""
+    if isinstance(value, list | tuple):
+        return [_renamed(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        FORMER_NAMES.get(name, name) if settings else name: _renamed(
+            one, settings=name in ("method", "agn")
+        )
+        for name, one in value.items()
+        if not (settings and name == "seed")
+    }
 
 
 def _text(path: Path | None) -> str | None:

@@ -13,8 +13,9 @@ from typing import TypeVar, get_args
 
 import yaml
 
-from agns.attack.methods import METHODS, Method
-from agns.attack.universal import UNIVERSAL_AGN, UniversalConfig
+from agns.attack.attack import Attack
+from agns.attack.methods import METHODS, find_attack
+from agns.attack.universal import UNIVERSAL_AGN, Universal
 from agns.errors import ConfigError
 from agns.evaluation.campaign.nodes import NodeReader
 from agns.evaluation.campaign.plan import (
@@ -26,10 +27,11 @@ from agns.evaluation.campaign.plan import (
     Published,
     TargetRule,
 )
-from agns.evaluation.universal import UniversalExperiment
+from agns.evaluation.universal import UniversalSpec
+from agns.object_reference import is_reference
 
 _Value = TypeVar("_Value")
-_Method = TypeVar("_Method", bound=Method)
+_Method = TypeVar("_Method", bound=Attack)
 
 
 def read_plan(path: Path) -> Plan:
@@ -131,24 +133,34 @@ class _Reader(NodeReader):
         if file is not None and file.suffix != ".safetensors":
             usual = file.name  # of a folder, or on the hub
         name = self.text(fields["name"], "name") if "name" in fields else usual
+        defence = self.text(fields["defence"], "defence") if "defence" in fields else None
         try:
-            return PlanVictim(name=name, file=file, faces=faces)
+            return PlanVictim(name=name, file=file, faces=faces, defence=defence)
         except ConfigError as error:
             raise self.wrong(node, str(error)) from error
 
     def entry(self, node: yaml.Node, key: str) -> Entry:
         if isinstance(node, yaml.ScalarNode):
-            name = self.one_of(node, key, list(METHODS))
-            return Entry(name=name, method=METHODS[name])
+            name, method = self.method(node, key)
+            return Entry(name=name, method=method)
         fields = self.keys(node, "an attack", ("name", "method", "settings"))
         if "method" not in fields:
             raise self.wrong(node, "an attack needs a method")
-        name = self.one_of(fields["method"], "method", list(METHODS))
-        method = METHODS[name]
+        name, method = self.method(fields["method"], "method")
         if "settings" in fields:
             method = self.settings(fields["settings"], method)
         called = self.text(fields["name"], "name") if "name" in fields else name
         return Entry(name=called, method=method)
+
+    def method(self, node: yaml.Node, key: str) -> tuple[str, Attack]:
+        """An attack by its name, or the user's own as `package.module:Class`."""
+        if isinstance(node, yaml.ScalarNode) and is_reference(str(node.value)):
+            try:
+                return str(node.value).rpartition(":")[2], find_attack(str(node.value))
+            except ConfigError as error:
+                raise self.wrong(node, str(error)) from error
+        name = self.one_of(node, key, list(METHODS))
+        return name, METHODS[name]
 
     def goal(self, node: yaml.Node, key: str) -> GoalName:
         return self.one_of(node, key, get_args(GoalName))
@@ -157,20 +169,20 @@ class _Reader(NodeReader):
         who, how = ("subjects", "unseen", "craft"), ("clusters", "candidates", "frames", "steps")
         known = ("name", *who, "counts", *how, "stop", "settings")
         fields = self.keys(node, "a universal attack", known)
-        people = self.valued(fields, UniversalExperiment, who)
+        people = self.valued(fields, UniversalSpec, who)
         if "counts" in fields:
             people["counts"] = self.each(fields["counts"], "counts", self.count)
-        method = self.valued(fields, UniversalConfig, (*how, "stop"))
+        method = self.valued(fields, Universal, (*how, "stop"))
         if "settings" in fields:
             method["agn"] = self.settings(fields["settings"], UNIVERSAL_AGN)
-            if method["agn"].passes != UNIVERSAL_AGN.passes:
+            if method["agn"].epochs != UNIVERSAL_AGN.epochs:
                 raise self.wrong(fields["settings"], "passes: of a universal attack, steps says it")
         name = self.text(fields["name"], "name") if "name" in fields else "universal"
         try:
             return Crowd(
                 name=name,
-                experiment=UniversalExperiment(**people),
-                method=UniversalConfig(**method),
+                experiment=UniversalSpec(**people),
+                method=Universal(**method),
             )
         except ConfigError as error:
             raise self.wrong(node, str(error)) from error
@@ -192,10 +204,10 @@ class _Reader(NodeReader):
 
     def settings(self, node: yaml.Node, usual: _Method) -> _Method:
         fields = self.fields(node, "this attack", type(usual))
-        if "seed" in fields:
-            raise self.wrong(fields["seed"], "seed: the plan's seeds are for all attacks")
         if "kind" in fields:
             raise self.wrong(fields["kind"], "kind: the method says it")
+        assert dataclasses.is_dataclass(usual)
+        assert not isinstance(usual, type)
         unchanged = {one.name: getattr(usual, one.name) for one in dataclasses.fields(usual)}
         given = self.valued(fields, type(usual), list(fields))
         if given.get("palette") is not None:

@@ -11,18 +11,17 @@ from typing import TypeAlias
 
 import torch
 
-from agns.attack.methods import seeded
 from agns.data.faces import FaceSet
 from agns.data.twins import were_seen
 from agns.errors import AgnsError
-from agns.evaluation.apparatus import Apparatus
+from agns.evaluation.attack_setup import AttackSetup
+from agns.evaluation.attack_spec import AttackSpec
 from agns.evaluation.campaign.cells import UNIVERSAL, Cell
 from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.plan import Plan, PlanVictim
 from agns.evaluation.campaign.rows import Standing
-from agns.evaluation.examination import examine
-from agns.evaluation.experiment import Experiment
-from agns.evaluation.trial import prepare
+from agns.evaluation.prepared_attack import prepare
+from agns.evaluation.sanity import examine
 from agns.evaluation.universal import run_universal
 from agns.models.victim import class_of
 from agns.storage import read_json
@@ -31,7 +30,7 @@ from agns.types import Progress, silent
 Watch: TypeAlias = Callable[[Cell], AbstractContextManager[Progress]]
 """Opens what is told of every step of a cell's attack."""
 
-Opened: TypeAlias = tuple[Apparatus, Callable[[str], FaceSet]]
+Opened: TypeAlias = tuple[AttackSetup, Callable[[str], FaceSet]]
 """A victim with all that an attack on it needs, and a subject's photos by the subject's name; by no
 name, `""`, those of everybody whom the victim knows."""
 
@@ -90,9 +89,9 @@ def examine_victim(opened: Opened, subjects: Sequence[str]) -> list[str]:
         subjects: Whom to take; the first ten count.
 
     Returns:
-        See `agns.evaluation.examination.examine`.
+        See `agns.evaluation.sanity.examine`.
     """
-    apparatus, photos_of = opened
+    setup, photos_of = opened
     faces, labels = [], []
     for subject in subjects[:10]:
         try:
@@ -101,12 +100,12 @@ def examine_victim(opened: Opened, subjects: Sequence[str]) -> list[str]:
             # Its attacks will say why they cannot be made.
             continue
         own = own.of(subject)
-        fresh = (~were_seen(own, apparatus.photos_seen)).nonzero()[:, 0]
+        fresh = (~were_seen(own, setup.photos_seen)).nonzero()[:, 0]
         faces.append(own.faces(fresh[:4]))
-        labels += [class_of(apparatus.recognizer, subject)] * len(fresh[:4])
+        labels += [class_of(setup.recognizer, subject)] * len(fresh[:4])
     if not labels:
         return ["of the first subjects no photo is left that it was not trained on: not examined"]
-    return examine(apparatus.recognizer, torch.cat(faces), torch.tensor(labels))
+    return examine(setup.recognizer, torch.cat(faces), torch.tensor(labels))
 
 
 def run_cell(
@@ -138,9 +137,9 @@ def run_cell(
 
 
 def _run_attack(plan: Plan, cell: Cell, opened: Opened, out: Path, watch: Watch) -> None:
-    apparatus, photos_of = opened
+    setup, photos_of = opened
     method = next(one.method for one in plan.attacks if one.name == cell.attack)
-    experiment = Experiment(
+    experiment = AttackSpec(
         goal="dodge" if cell.target is None else "impersonate",
         subject=cell.subject,
         target=cell.target,
@@ -149,23 +148,23 @@ def _run_attack(plan: Plan, cell: Cell, opened: Opened, out: Path, watch: Watch)
         seed=cell.seed,
     )
     photos = photos_of(cell.subject)
-    trial = prepare(apparatus, photos, experiment, seeded(method, cell.seed), out)
+    prepared = prepare(setup, photos, experiment, method)
     # Photos are read with a bar of their own.
     with watch(cell) as progress:
-        outcome = trial.attack(progress)
-    if outcome.stopped_because == "interrupted":
+        result = prepared.run(progress)
+    if result.stopped_because == "interrupted":
         raise KeyboardInterrupt
-    trial.report(outcome)
+    prepared.score(result).save(out)
 
 
 def _run_universal(plan: Plan, cell: Cell, opened: Opened, out: Path, watch: Watch) -> None:
     crowd = next(one for one in plan.universal if one.name == cell.attack)
-    apparatus, photos_of = opened
+    setup, photos_of = opened
     everybody = photos_of("")
     with watch(cell) as progress:
         run_universal(
-            apparatus, everybody, replace(crowd.experiment, seed=cell.seed),
-            replace(crowd.method, seed=cell.seed), out, whole=True,
+            setup, everybody, replace(crowd.experiment, seed=cell.seed),
+            crowd.method, out, whole=True,
             progress=progress, scoring=progress,
         )  # fmt: skip
 

@@ -12,13 +12,13 @@ from agns.data.faces import FaceSet, composed
 from agns.data.simulation.camera import align_photos, draw_scene, photograph
 from agns.data.twins import were_seen
 from agns.errors import AgnsError, DataError
-from agns.evaluation.apparatus import Apparatus
+from agns.evaluation.attack_setup import AttackSetup
+from agns.evaluation.attack_spec import AttackSpec, build_goal
 from agns.evaluation.campaign.cells import UNIVERSAL
 from agns.evaluation.campaign.ledger import Ledger
 from agns.evaluation.campaign.plan import Plan, PlanVictim
 from agns.evaluation.campaign.rows import Row, TransferRow
 from agns.evaluation.campaign.running import Opened
-from agns.evaluation.experiment import Experiment, build_goal
 from agns.evaluation.metrics import measure_split
 from agns.evaluation.statistics import mean_interval
 from agns.images import read_image
@@ -66,11 +66,11 @@ def transfer_through(
     for number, (row, victim) in enumerate(wanted, 1):
         if opened is None or victim.name != name:
             name, opened = victim.name, open_victim(victim)
-        apparatus, photos_of = opened
+        setup, photos_of = opened
         try:
             frame = read_image(out / "cells" / row.cell.key / "frame.png", size=(64, 176))[None]
             found = score_frame(
-                frame, row.result or {}, apparatus, photos_of(row.cell.subject),
+                frame, row.result or {}, setup, photos_of(row.cell.subject),
                 control_frames=plan.control_frames,
             )  # fmt: skip
         except AgnsError as error:
@@ -84,7 +84,7 @@ def transfer_through(
 def score_frame(
     frame: Frames,
     result: Mapping[str, Any],
-    apparatus: Apparatus,
+    setup: AttackSetup,
     faces: FaceSet,
     *,
     control_frames: int,
@@ -97,7 +97,7 @@ def score_frame(
     Args:
         frame: (1, 3, 64, 176), in [0, 1].
         result: The attack's `result.json`.
-        apparatus: The other recogniser's.
+        setup: The other recogniser's.
         faces: The subject's photos, as that recogniser takes them.
         control_frames: Frames of each control.
 
@@ -111,15 +111,15 @@ def score_frame(
         DataError: No photo is left to score on.
     """
     goal = build_goal(
-        Experiment(
+        AttackSpec(
             goal="dodge" if result["target"] is None else "impersonate",
             subject=result["subject"],
             target=result["target"],
             stop=result["stop_value"],
         ),
-        apparatus.recognizer,
+        setup.recognizer,
     )
-    known = apparatus.photos_seen | set(result["craft_digests"])
+    known = setup.photos_seen | set(result["craft_digests"])
     # The other recogniser may take the same photos aligned or cut otherwise: names stay.
     crafted = {composed(PurePosixPath(name).stem) for name in result["photos"]["craft"]}
     subject = faces.of(result["subject"])
@@ -130,23 +130,23 @@ def score_frame(
     ]
     if not places:
         raise DataError(
-            f"{apparatus.recognizer_name} or the attack has seen every photo of {result['subject']}"
+            f"{setup.recognizer_name} or the attack has seen every photo of {result['subject']}"
         )
     own = subject.subset(torch.tensor(places))
     photos, everybody = own.faces(torch.arange(len(own))), torch.arange(len(own))
-    victim, seed = apparatus.victim, int(result["seed"])
+    victim, seed = setup.victim, int(result["seed"])
     plain = _judged(victim, photos)
-    recognized = plain.argmax(1) == class_of(apparatus.recognizer, result["subject"])
+    recognized = plain.argmax(1) == class_of(setup.recognizer, result["subject"])
     worn = FIXED.wear(photos, frame, everybody)
     draws = torch.Generator().manual_seed(seed)
     taken = torch.cat([_photographed(one[None], draws) for one in worn])
-    benign = apparatus.control_logits(
-        own, FIXED, count=control_frames, seed=seed, names=("benign",)
-    )["benign"]
+    controls = setup.control_logits(
+        photos, FIXED, count=control_frames, seed=seed, names=("benign",)
+    )
     return {
         "digital": asdict(measure_split(goal, _judged(victim, worn), recognized)),
         "photographed": asdict(measure_split(goal, _judged(victim, taken), recognized)),
-        "benign": asdict(measure_split(goal, benign, recognized)),
+        "benign": asdict(measure_split(goal, controls["benign"], recognized)),
         "bare": asdict(measure_split(goal, plain, recognized)),
     }
 

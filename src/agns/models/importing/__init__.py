@@ -1,15 +1,13 @@
 """Weights of other systems, brought into ours: the kind of a source is told from its content."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from agns.errors import AgnsError, ConfigError, WeightsError
 from agns.file_kinds import file_kind
-from agns.models.importing import keras, keras_files, openface, tensorflow, torchvision
-from agns.models.importing.imported import Imported
-from agns.models.importing.matlab import is_mat, read_matlab
+from agns.models.importing import keras, matlab, openface, tensorflow, torchvision
+from agns.models.importing.imported import BACKBONES, GAN, Imported
 from agns.storage import read_metadata
 
 ImportedArchitecture: TypeAlias = Literal[
@@ -19,28 +17,31 @@ ImportedArchitecture: TypeAlias = Literal[
 """`vgg16` and `openface` are backbones alone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """One layout in which weights are found."""
+@runtime_checkable
+class Source(Protocol):
+    """One layout in which weights are found: a module each."""
 
-    name: str
-    """In words, for messages."""
+    @property
+    def KIND(self) -> str:
+        """In words, for messages."""
 
-    recognises: Callable[[Path], bool]
-    """Whether a path is laid out so, from its content; reads no more than it must."""
+    @property
+    def ARCHS(self) -> tuple[str, ...]:
+        """What it may hold."""
 
-    read: Callable[[Path, str, Sequence[str] | None], Imported]
-    """Builds the network: path, architecture, names of the classes in the order of the logits.
-    Raises WeightsError with the tensor and the shapes where something does not fit."""
+    def recognises(self, path: Path) -> bool:
+        """Whether a path is laid out so, from its content; reads no more than it must."""
+
+    def read(self, path: Path, arch: str, identities: Sequence[str] | None) -> Imported:
+        """Build the network, `arch` of `ARCHS`; names are in the order of the logits.
+
+        Raises:
+            ConfigError: The names are another number than the classes.
+            WeightsError: The source is damaged, or does not fit.
+        """
 
 
-SOURCES: tuple[Source, ...] = (
-    Source(name=openface.KIND, recognises=openface.recognises, read=openface.read),
-    Source(name=torchvision.KIND, recognises=torchvision.recognises, read=torchvision.read),
-    Source(name="MATLAB file (.mat)", recognises=is_mat, read=read_matlab),
-    Source(name=keras.KIND, recognises=keras_files.recognises, read=keras.read),
-    Source(name=tensorflow.KIND, recognises=tensorflow.recognises, read=tensorflow.read),
-)
+SOURCES: tuple[Source, ...] = (openface, torchvision, matlab, keras, tensorflow)
 """Tried in this order."""
 
 
@@ -59,19 +60,33 @@ def import_weights(source: Path, arch: str, identities: Sequence[str] | None = N
     if arch not in get_args(ImportedArchitecture):
         names = ", ".join(get_args(ImportedArchitecture))
         raise ConfigError(f"there is no network {arch!r} to import: choose one of {names}")
+    if identities is not None and arch in (*BACKBONES, *GAN):
+        raise ConfigError(f"{arch} has no classes to be named")
     if not source.exists() and not source.with_name(f"{source.name}.index").is_file():
         raise ConfigError(f"there is no weight file {source}")
     if _is_own(source):
         raise ConfigError(f"{source} is a weight file of agns already: use it as it is")
     for kind in SOURCES:
         if kind.recognises(source):
+            check_arch(arch, kind, str(source))
             return kind.read(source, arch, identities)
-    known = "; ".join(kind.name for kind in SOURCES)
+    known = "; ".join(kind.KIND for kind in SOURCES)
     held = file_kind(source) if source.is_file() else None
     if held is not None and held.advice:
         raise WeightsError(f"{source} is {held}")
     what = "none" if held is None else f"{held.words}, and none"
     raise WeightsError(f"{source} is {what} of the kinds that can be imported: {known}")
+
+
+def check_arch(arch: str, kind: Source, source: str) -> None:
+    """Refuse what a kind of source does not hold.
+
+    Raises:
+        ConfigError: It is another architecture.
+    """
+    if arch not in kind.ARCHS:
+        choice = " or ".join(kind.ARCHS)
+        raise ConfigError(f"{source} is read as {kind.KIND}: take --arch {choice}, not {arch}")
 
 
 def _is_own(source: Path) -> bool:

@@ -14,23 +14,19 @@ where the original pads with 0, ours pads after.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from agns.errors import WeightsError
-from agns.models.backbone import Backbone
 from agns.models.cross_channel import CrossChannelNorm
 from agns.models.importing.graph import Layer, parameters, walk
-from agns.models.importing.imported import Imported, name_classes, place
-from agns.models.importing.matfile import entries, numbers, to_tensor
+from agns.models.importing.imported import BACKBONES, Found, Imported, empty, finished
+from agns.models.importing.matvalues import entries, numbers, tensor_of
 from agns.models.importing.simplenn import bias_of, named, rows_first
 from agns.models.layers import L2Pool
-from agns.models.openface import OpenFace
-from agns.models.recognizer import Recognizer
 
 _KIND = "an OpenFace of MatConvNet"
 _PAIRS = {
@@ -54,28 +50,10 @@ _AROUND = {
 }
 
 
-@dataclass(slots=True)
-class _Found:
-    """Tensors on their way, by our names, and what the file calls them."""
-
-    path: Path
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-    names: dict[str, str] = field(default_factory=dict)
-
-    def add(self, name: str, tensor: Tensor, what: str) -> None:
-        self.tensors[name], self.names[name] = tensor, what
-
-
 def read_dagnn(
     net: dict[str, object], path: Path, arch: str, identities: Sequence[str] | None
 ) -> Imported:
-    """Build an OpenFace recogniser, or its backbone.
-
-    Args:
-        net: The network's structure.
-        path: Where it came from.
-        arch: "of10", "of143", "of" or "openface".
-        identities: Names of the classes in place of the file's own.
+    """Build an OpenFace recogniser, or its backbone, from a network's structure.
 
     Raises:
         ConfigError: The names are another number than the classes.
@@ -83,78 +61,60 @@ def read_dagnn(
     """
     values = parameters(net)
     layers = [layer for layer in walk(net, path) if layer.kind in _PAIRS]
-    average = torch.full((3, 1, 1), -1.0)
-    if arch == "openface":
-        network = OpenFace()
-        _fill(network, layers, values, path, whole=False)
-        backbone = Backbone(network=network.eval(), average=average)
-        return Imported(network=backbone, kind=_KIND)
-    last = next((layer for layer in reversed(layers) if layer.kind in ("Conv", "Linear")), None)
-    if last is None:
-        raise WeightsError(f"{path} holds no convolution")
-    classes = len(_matrix(last, values, path))
-    names = name_classes(arch, classes, identities or named(net, classes))
-    # Without storage, until all is seen to fit: a small file may declare any size.
-    with torch.device("meta"):
-        recognizer = Recognizer(arch, names)
-    _fill(recognizer, layers, values, path, whole=True)
-    recognizer.subtract(average)
-    return Imported(network=recognizer.eval(), kind=_KIND)
 
+    def classes() -> int:
+        last = next((layer for layer in reversed(layers) if layer.kind in ("Conv", "Linear")), None)
+        if last is None:
+            raise WeightsError(f"{path} holds no convolution")
+        return len(_matrix(last, values, path))
 
-def _fill(
-    network: nn.Module,
-    layers: list[Layer],
-    values: dict[str, object],
-    path: Path,
-    *,
-    whole: bool,
-) -> None:
-    prefix = "backbone." if whole else ""
+    network = empty(arch, classes, lambda: identities or named(net, classes()))
     targets: list[tuple[str, nn.Module]] = []
     for name, module in network.named_modules():
-        if name == f"{prefix}embed":
+        if name == "backbone.embed":
             # A mean over the picture, which ours takes without a module.
             targets.append(("the mean", nn.AvgPool2d(3)))
         if isinstance(module, sum(_PAIRS.values(), ())):
             targets.append((name, module))
-    if len(layers) != len(targets) and (whole or len(layers) < len(targets)):
+    least = len(layers) if arch not in BACKBONES else min(len(layers), len(targets))
+    if least != len(targets):
         raise WeightsError(
             f"{path} holds {len(layers)} convolutions, poolings and normalisations, "
             f"expected {len(targets)}"
         )
-    found = _Found(path)
-    stretched: dict[str, float] = {}
+    found: Found = {}
     for layer, (name, module) in zip(layers, targets, strict=False):
         if not isinstance(module, _PAIRS[layer.kind]):
             raise WeightsError(
                 f"{path}: {layer.name} is a {layer.kind} where OpenFace has "
                 f"a {type(module).__name__}"
             )
-        if isinstance(module, CrossChannelNorm):
-            stretched[name] = _stretch(layer, module, path)
-        elif isinstance(module, nn.BatchNorm2d):
-            _batch_norm(name, module, layer, values, found)
+        if isinstance(module, nn.BatchNorm2d):
+            found |= _batch_norm(name, module, layer, values, path)
         elif isinstance(module, nn.Conv2d | nn.Linear):
             what = f"{layer.parameter(0)} of {layer.name}"
             kernel = _matrix(layer, values, path)
             if isinstance(module, nn.Linear):
                 kernel = kernel.reshape(len(kernel), -1)
-            found.add(f"{name}.weight", to_tensor(kernel, what, path), what)
+            found[f"{name}.weight"] = tensor_of(kernel, what, path), what
             what = f"{layer.parameter(1)} of {layer.name}"
             biases = bias_of(values.get(layer.parameter(1)), len(kernel), what, path)
-            found.add(f"{name}.bias", biases, what)
+            found[f"{name}.bias"] = biases, what
         if isinstance(module, nn.Conv2d | nn.MaxPool2d | L2Pool):
             _check_stride(layer, module, path)
-    place(network, found.tensors, found.names, path)
-    own = network.state_dict()
-    own[f"{prefix}stem.0.0.weight"] /= 2
-    for name, factor in stretched.items():
-        before, after = _AROUND[name.removeprefix(prefix)]
-        own[f"{prefix}{before}.weight"] *= factor
-        own[f"{prefix}{before}.bias"] *= factor
-        for convolution in after:
-            own[f"{prefix}{convolution}.weight"] /= factor
+    for layer, (name, module) in zip(layers, targets, strict=False):
+        if isinstance(module, CrossChannelNorm):
+            _stretch(found, name, _stretching(layer, module, path))
+    average = torch.full((3, 1, 1), -1.0)
+    return finished(network, found, path, _KIND, average=average, first=lambda weight: weight / 2)
+
+
+def _stretch(found: Found, name: str, factor: float) -> None:
+    before, after = _AROUND[name.removeprefix("backbone.")]
+    for part in (f"{before}.weight", f"{before}.bias"):
+        found[f"backbone.{part}"][0].mul_(factor)
+    for convolution in after:
+        found[f"backbone.{convolution}.weight"][0].div_(factor)
 
 
 def _value(layer: Layer, index: int, values: dict[str, object], path: Path) -> np.ndarray:
@@ -172,14 +132,14 @@ def _matrix(layer: Layer, values: dict[str, object], path: Path) -> np.ndarray:
 
 
 def _batch_norm(
-    name: str, module: nn.BatchNorm2d, layer: Layer, values: dict[str, object], found: _Found
-) -> None:
+    name: str, module: nn.BatchNorm2d, layer: Layer, values: dict[str, object], path: Path
+) -> Found:
     """A batch norm with the same scale and shift in evaluation mode, exactly."""
-    path, channels = found.path, module.num_features
+    channels = module.num_features
     what = [f"{layer.parameter(index)} of {layer.name}" for index in range(3)]
-    gain = to_tensor(_value(layer, 0, values, path).ravel(), what[0], path).double()
-    shift = to_tensor(_value(layer, 1, values, path).ravel(), what[1], path)
-    moments = to_tensor(_value(layer, 2, values, path), what[2], path).double()
+    gain = tensor_of(_value(layer, 0, values, path).ravel(), what[0], path).double()
+    shift = tensor_of(_value(layer, 1, values, path).ravel(), what[1], path)
+    moments = tensor_of(_value(layer, 2, values, path), what[2], path).double()
     if moments.shape != (channels, 2) or gain.shape != (channels,):
         raise WeightsError(
             f"{path}: {what[0]} and {what[2]} come to {tuple(gain.shape)} and "
@@ -191,16 +151,15 @@ def _batch_norm(
     variance = (deviation**2 - module.eps).clamp_min(0)
     # 1, but for a channel whose variance is smaller than our epsilon.
     gain = gain * (variance + module.eps).sqrt() / deviation
-    for ours, tensor, theirs in (
-        ("weight", gain.float(), what[0]),
-        ("bias", shift, what[1]),
-        ("running_mean", mean.float(), what[2]),
-        ("running_var", variance.float(), what[2]),
-    ):
-        found.add(f"{name}.{ours}", tensor, theirs)
+    return {
+        f"{name}.weight": (gain.float(), what[0]),
+        f"{name}.bias": (shift, what[1]),
+        f"{name}.running_mean": (mean.float(), what[2]),
+        f"{name}.running_var": (variance.float(), what[2]),
+    }
 
 
-def _stretch(layer: Layer, module: CrossChannelNorm, path: Path) -> float:
+def _stretching(layer: Layer, module: CrossChannelNorm, path: Path) -> float:
     """How much larger a normalisation's input must be for ours to do what the file's does.
 
     Where alpha differs, ours on an input `c` times as large, its output divided by `c` again, is

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from agns.errors import WeightsError
-from agns.models.importing.matfile import entries, member, texts
+from agns.models.importing.matvalues import entries, member, texts
 
 _JOINS = ("Concat", "DepthConcat")
 _ENDS = ("SoftMax", "Softmax", "Loss", "Our_Objective", "CW_Objective")

@@ -15,24 +15,35 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from agns.errors import ConfigError, WeightsError
+from agns.errors import WeightsError
 from agns.models.backbone import Backbone
-from agns.models.families import FAMILIES
-from agns.models.importing.imported import Imported, name_classes
-from agns.models.importing.keras_files import Settings, list_layers, list_settings, opening
+from agns.models.importing.imported import (
+    BACKBONES,
+    OPENFACE,
+    VGG,
+    Imported,
+    empty,
+    finished,
+    layers_of,
+)
+from agns.models.importing.keras_files import (
+    Settings,
+    list_layers,
+    list_settings,
+    opening,
+    recognises,
+)
 from agns.models.importing.keras_layers import Layer, Order, channels_first, describe, fit
 from agns.models.importing.openface import name_files
 from agns.models.layers import Convention, Pooling, norm_epsilon
-from agns.models.openface import OpenFace
-from agns.models.recognizer import RECOGNIZERS, Recognizer
-from agns.models.vgg import Vgg16
+from agns.models.recognizer import Recognizer
+
+__all__ = ["ARCHS", "KIND", "read", "recognises"]
 
 KIND = "Keras 2 (HDF5)"
-
-BACKBONES = {"vgg16": "vgg", "openface": "of"}
-"""Backbones alone, and their families."""
+ARCHS = (*VGG, *OPENFACE)
 
 STEM = ("0.0", "0.1", "3.0", "3.1", "4.0", "4.1")
 """Our first layers with weights, in the port's order."""
@@ -45,90 +56,55 @@ IMAGENET_MEAN = (123.68, 116.779, 103.939)
 
 
 def read(path: Path, arch: str, identities: Sequence[str] | None) -> Imported:
-    """Build a recogniser or a backbone from a Keras file.
-
-    Args:
-        path: The file.
-        arch: A recogniser, `vgg16` or `openface`; a backbone is also taken out of a recogniser.
-        identities: Names of the classes, in the order of the logits; a backbone has none.
+    """Build a recogniser or a backbone, which is also taken out of a recogniser.
 
     Raises:
-        ConfigError: There are no such networks in Keras files, or the names do not fit.
+        ConfigError: The names do not fit.
         WeightsError: The file is damaged, or holds another network.
     """
-    alone = arch in BACKBONES
-    family = BACKBONES[arch] if alone else RECOGNIZERS.get(arch, (arch, 0))[0]
-    if family not in FAMILIES:
-        raise ConfigError(f"{path} is a Keras file, and the port keeps its {arch} in a checkpoint")
-    if alone and identities is not None:
-        raise ConfigError(f"{arch} is a backbone, which has no classes to be named")
     with opening(path) as file:
         layers = list_layers(file, path)
-        heads = _find_heads(layers, arch, family, path)
-        body = [layer for layer in layers if layer not in heads]
+        heads = _find_heads(layers, arch, path)
         named = {layer.name.rpartition("/")[2]: layer for layer in layers}
         original = "inception_3a_3x3_conv1" in named
         pooling: Pooling = "strided"
         convention: Convention = "torch"
-        if family == "of":
+        if arch in OPENFACE:
             pooling, convention = _tell_forms(list_settings(file, path), path, original=original)
-        # Without storage, until all is seen to fit: a small file may declare any size.
-        if alone:
-            with torch.device("meta"):
-                backbone = FAMILIES[family].backbone(pooling, convention)
-            whole: nn.Module = nn.ModuleDict({"backbone": backbone})
-            heads = []
-        else:
-            names = name_classes(arch, heads[-1].weights["kernel"].shape[-1], identities)
-            with torch.device("meta"):
-                whole = recognizer = Recognizer(arch, names, pooling=pooling, convention=convention)
-            backbone = recognizer.backbone
-        assert isinstance(backbone, OpenFace | Vgg16)
-        places, orders = _arrange(backbone, body, path, original=original)
+        network = empty(
+            arch, lambda: heads[-1].weights["kernel"].shape[-1], lambda: identities,
+            pooling=pooling, convention=convention,
+        )  # fmt: skip
+        body = [layer for layer in layers if layer not in heads]
+        inputs: dict[str, Order] = {}
+        modules = list(layers_of(network.backbone))
+        if arch in VGG:
+            channels = network.backbone.get_parameter("descriptor.0.weight").shape[1] // 49
+            inputs["backbone.descriptor.0"] = channels_first(channels, 7, 7)
+        elif not original:
+            modules, inputs = _follow_port(network.backbone.get_submodule("inceptions"))
+        places = _match_names(body, path) if original else dict(zip(modules, body, strict=True))
         places = {f"backbone.{module}": layer for module, layer in places.items()}
-        inputs = {f"backbone.{module}": order for module, order in orders.items()}
-        linear = [
-            name
-            for name, module in whole.named_modules()
-            if name.startswith("head") and isinstance(module, nn.Linear)
-        ]
-        places |= dict(zip(linear, heads, strict=True))
-        fit(whole, places, path, inputs=inputs)
-    average: Tensor | None = None
+        if isinstance(network, Recognizer):
+            linear = [name for name in layers_of(network) if name.startswith("head")]
+            places |= dict(zip(linear, heads, strict=True))
+        found = fit(network, places, path, inputs=inputs)
     if original:
         average = torch.full((3, 1, 1), -1.0)
-        _scale_first(backbone, 0.5)
-    elif "predictions" in named:
+        return finished(network, found, path, KIND, average=average, first=lambda part: part / 2)
+    if "predictions" in named:
         average = torch.tensor(IMAGENET_MEAN).reshape(3, 1, 1) / 255
-        _scale_first(backbone, 255, swap=True)
-    if not alone:
-        recognizer.subtract(average)
-        return Imported(network=recognizer.eval(), kind=KIND)
-    return Imported(
-        network=Backbone(
-            network=backbone.eval(), pooling=pooling, convention=convention, average=average
-        ),
-        kind=KIND,
-    )
+        # In [0, 255], and blue first.
+        return finished(
+            network, found, path, KIND, average=average, first=lambda part: (part * 255).flip(1)
+        )
+    return finished(network, found, path, KIND, average=None)
 
 
-def _arrange(
-    backbone: OpenFace | Vgg16, body: Sequence[Layer], path: Path, *, original: bool
-) -> tuple[dict[str, Layer], dict[str, Order]]:
-    """The layer of each of our modules, and the order of input channels where it is not ours."""
-    if isinstance(backbone, Vgg16):
-        channels = backbone.get_parameter("descriptor.0.weight").shape[1] // 49
-        places = dict(zip(_list_vgg(backbone), body, strict=True))
-        return places, {"descriptor.0": channels_first(channels, 7, 7)}
-    if original:
-        return _match_names(body, path), {}
-    return dict(zip(_list_port(backbone), body, strict=True)), _follow_branches(backbone)
-
-
-def _find_heads(layers: Sequence[Layer], arch: str, family: str, path: Path) -> list[Layer]:
+def _find_heads(layers: Sequence[Layer], arch: str, path: Path) -> list[Layer]:
     """The fully connected layers behind the backbone, once the file is of the right family."""
     with torch.device("meta"):
-        own = [*FAMILIES[family].backbone("strided", "torch").modules()]
+        own = [*Backbone("vgg" if arch in VGG else "of").modules()]
     expected = {
         "convolution": sum(isinstance(module, nn.Conv2d) for module in own),
         "batch norm": sum(isinstance(module, nn.BatchNorm2d) for module in own),
@@ -143,9 +119,8 @@ def _find_heads(layers: Sequence[Layer], arch: str, family: str, path: Path) -> 
             f"and a last part of {inner} fully connected"
         )
     heads = dense[inner:]
-    needed = 1 if family == "vgg" else 2
+    needed, alone = (1, "vgg16") if arch in VGG else (2, "openface")
     if arch not in BACKBONES and len(heads) != needed:
-        alone = "vgg16" if family == "vgg" else "openface"
         raise WeightsError(
             f"{path} has {len(heads)} fully connected layers behind its backbone, and {arch} has "
             f"{needed}: the backbone alone is --arch {alone}"
@@ -176,50 +151,26 @@ def _tell_forms(settings: Settings, path: Path, *, original: bool) -> tuple[Pool
     return pooling, convention
 
 
-def _list_vgg(backbone: Vgg16) -> list[str]:
-    """Our modules with weights in Keras's order, which is ours."""
-    kinds = (nn.Conv2d, nn.Linear)
-    return [name for name, module in backbone.named_modules() if isinstance(module, kinds)]
-
-
-def _list_port(backbone: OpenFace) -> list[str]:
-    """Our modules with weights in the port's order."""
+def _follow_port(inceptions: nn.Module) -> tuple[list[str], dict[str, Order]]:
+    """Our modules in the port's order, and the order of input channels in and behind inceptions."""
     names = [f"stem.{place}" for place in STEM]
-    for index, module in enumerate(backbone.inceptions):
-        for branch in BRANCHES.values():
-            names += [f"inceptions.{index}.{name}" for name in _inside(module, branch)]
-    return [*names, "embed"]
-
-
-def _inside(module: nn.Module, branch: str) -> dict[str, nn.Module]:
-    """The convolutions and batch norms of an inception module's branch, by name."""
-    return {
-        name: layer
-        for name, layer in module.named_modules()
-        if name.startswith(f"{branch}.") and isinstance(layer, nn.Conv2d | nn.BatchNorm2d)
-    }
-
-
-def _follow_branches(backbone: OpenFace) -> dict[str, Order]:
-    """The order of input channels in and behind the port's inception modules."""
     orders: dict[str, Order] = {}
     order: Order = torch.arange(192)
-    for index, module in enumerate(backbone.inceptions):
+    for index, module in enumerate(inceptions.children()):
         pieces: dict[str, Order] = {}
         start = 0
         for key, branch in BRANCHES.items():
-            inner = _inside(module, branch)
+            inner = [name for name in layers_of(module) if name.startswith(f"{branch}.")]
+            names += [f"inceptions.{index}.{name}" for name in inner]
             # Without layers of its own, pooling passes its input's channels on.
             own = order if key == "pool" else torch.arange(0)
             if inner:
-                *_, last = inner.values()
-                assert isinstance(last, nn.BatchNorm2d)
-                orders[f"inceptions.{index}.{next(iter(inner))}"] = order
-                own = torch.arange(last.num_features)
+                orders[f"backbone.inceptions.{index}.{inner[0]}"] = order
+                own = torch.arange(len(module.get_parameter(f"{inner[-1]}.weight")))
             pieces[key] = start + own
             start += len(own)
         order = torch.cat([pieces[key] for key in ("3x3", "5x5", "pool", "1x1")])
-    return {**orders, "embed": order}
+    return [*names, "embed"], {**orders, "backbone.embed": order}
 
 
 def _match_names(body: Sequence[Layer], path: Path) -> dict[str, Layer]:
@@ -236,12 +187,3 @@ def _match_names(body: Sequence[Layer], path: Path) -> dict[str, Layer]:
             raise WeightsError(f"{path} holds a layer {layer.name} that nn4.small2 does not have")
         places[modules[name]] = layer
     return places
-
-
-def _scale_first(backbone: OpenFace | Vgg16, factor: float, *, swap: bool = False) -> None:
-    """Bring another range, and BGR, to ours in the first convolution."""
-    first = next(module for module in backbone.modules() if isinstance(module, nn.Conv2d))
-    with torch.no_grad():
-        first.weight.mul_(factor)
-        if swap:
-            first.weight.copy_(first.weight.flip(1))

@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from agns.errors import WeightsError
-from agns.models.importing.imported import place
+from agns.models.importing.imported import Found, to_tensor
 
 Order: TypeAlias = Int[Tensor, " ours"]
 """For each of our channels or units, the place of the same in the source."""
@@ -88,47 +88,36 @@ def fit(
     *,
     inputs: Mapping[str, Order] | None = None,
     outputs: Mapping[str, Order] | None = None,
-) -> None:
-    """Fill a network with the weights of layers.
+) -> Found:
+    """Read the weights of layers, each checked before, and lay them out as a network's.
 
     Args:
-        network: Takes them.
+        network: The one to be filled.
         layers: By our name of the module that is the same.
         path: Where they came from.
         inputs: Order of a module's input channels, where it is not the source's.
         outputs: Order of a module's output channels, likewise.
 
     Raises:
-        WeightsError: A tensor is missing, too many, of another shape, or not finite.
+        WeightsError: A tensor is too many, of another shape, or not finite.
     """
     own = network.state_dict()
-    tensors: dict[str, Tensor] = {}
-    names: dict[str, str] = {}
+    found: Found = {}
     for module, layer in layers.items():
         for part, weight in layer.weights.items():
             name = f"{module}.{PARTS[part]}"
             if name not in own:
                 raise WeightsError(f"{path} holds {weight.name}, which the network does not have")
-            names[name] = weight.name
-            tensor = _read(weight, tuple(own[name].shape), path)
+            axes, ours = AXES[own[name].ndim], own[name].shape
+            expected = tuple(ours[axes.index(axis)] for axis in range(len(ours)))
+            if weight.shape != expected:
+                raise WeightsError(f"{path}: {weight.name} is {weight.shape}, expected {expected}")
+            tensor = to_tensor(weight.read().transpose(axes), f"{path}: {weight.name}")
             if part == "moving_variance" and (tensor < 0).any():
                 raise WeightsError(f"{path}: {weight.name} holds a variance below 0")
             if inputs and module in inputs and part == "kernel":
                 tensor = tensor[:, inputs[module]]
             if outputs and module in outputs:
                 tensor = tensor[outputs[module]]
-            tensors[name] = tensor
-    place(network, tensors, names, path)
-
-
-def _read(weight: Weight, ours: tuple[int, ...], path: Path) -> Tensor:
-    axes = AXES[len(ours)]
-    expected = tuple(ours[axes.index(axis)] for axis in range(len(ours)))
-    if weight.shape != expected:
-        raise WeightsError(f"{path}: {weight.name} is {weight.shape}, expected {expected}")
-    # A number beyond float32 becomes infinite.
-    with np.errstate(over="ignore"):
-        array = weight.read().astype(np.float32)
-    if not np.isfinite(array).all():
-        raise WeightsError(f"{path}: {weight.name} holds a number that is not finite in 32 bits")
-    return torch.from_numpy(np.ascontiguousarray(array.transpose(axes)))
+            found[name] = tensor, weight.name
+    return found

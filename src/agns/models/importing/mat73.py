@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agns.errors import WeightsError
-from agns.models.importing.matfile import Budget, MatFile, Opaque
+from agns.models.importing.matvalues import Budget, MatFile, Opaque
 
 if TYPE_CHECKING:
     import h5py

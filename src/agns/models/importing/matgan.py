@@ -23,23 +23,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agns.data.simulation.drawn_frames import draw_frames
 from agns.errors import WeightsError
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
-from agns.models.importing.imported import Imported, place
-from agns.models.importing.matfile import (
-    MatFile,
-    entries,
-    load_mat,
-    member,
-    numbers,
-    to_tensor,
-)
+from agns.models.importing.imported import Found, Imported, layers_of, place
+from agns.models.importing.matfile import load_mat
+from agns.models.importing.matvalues import MatFile, entries, member, numbers, tensor_of
 
-_GENERATOR = (
-    "project.0", "project.1", "draw.0", "draw.1", "draw.3", "draw.4", "draw.6", "draw.7", "draw.9",
-)  # fmt: skip
-_DISCRIMINATOR = ("see.0", "see.2", "see.3", "see.5", "see.6", "see.8", "see.9", "judge")
 _MOMENTS = {
     "generator": ("batchnom_parameters_gen.mat", "gen_batchnorm_params"),
     "discriminator": ("batchnom_parameters_discrim.mat", "discrim_batchnorm_params"),
@@ -49,12 +40,7 @@ _LATENTS, _FRAMES, _SEED = 512, 128, 0
 
 
 def read_gan(content: MatFile, path: Path, arch: str) -> Imported:
-    """Build the generator or the discriminator.
-
-    Args:
-        content: The file's.
-        path: The file.
-        arch: "generator" or "discriminator".
+    """Build the generator or the discriminator from a file's content.
 
     Raises:
         WeightsError: It holds another network, or a matrix does not fit.
@@ -84,34 +70,33 @@ def read_gan(content: MatFile, path: Path, arch: str) -> Imported:
     return Imported(network=network, kind=kind)
 
 
+_Norm = nn.BatchNorm1d | nn.BatchNorm2d
+
+
 def _filled(
     network: Generator | Discriminator, content: MatFile, path: Path, arch: str
 ) -> Generator | Discriminator:
     matrices = entries(content.variables.get("matrices"))
-    layers = _GENERATOR if isinstance(network, Generator) else _DISCRIMINATOR
-    norms = [isinstance(network.get_submodule(name), _Norm) for name in layers]
-    if len(matrices) != len(layers) + sum(norms):
-        raise WeightsError(
-            f"{path} holds {len(matrices)} matrices, and a {arch} has {len(layers) + sum(norms)}"
-        )
-    tensors: dict[str, Tensor] = {}
-    names: dict[str, str] = {}
-    at = 0
+    # Nothing of the original's stands for the comparison within a batch.
+    layers = layers_of(network)
+    layers.pop("compare.project", None)
+    count = len(layers) + len(_norms(network))
+    if len(matrices) != count:
+        raise WeightsError(f"{path} holds {len(matrices)} matrices, and a {arch} has {count}")
+    numbered = enumerate(matrices, 1)
 
-    def take(name: str) -> np.ndarray:
-        nonlocal at
-        at += 1
-        names[name] = f"matrices{{{at}}}"
-        return np.atleast_2d(numbers(matrices[at - 1], names[name], path))
+    def take() -> tuple[np.ndarray, str]:
+        at, matrix = next(numbered)
+        what = f"matrices{{{at}}}"
+        return np.atleast_2d(numbers(matrix, what, path)), what
 
-    for layer in layers:
-        module = network.get_submodule(layer)
-        weight = f"{layer}.weight"
-        array = take(weight)
+    found: Found = {}
+    for layer, module in layers.items():
+        array, what = take()
         if isinstance(module, _Norm):
-            tensors[weight] = to_tensor(array.ravel(), names[weight], path)
-            shift = take(f"{layer}.bias")
-            tensors[f"{layer}.bias"] = to_tensor(shift.ravel(), names[f"{layer}.bias"], path)
+            found[f"{layer}.weight"] = tensor_of(array.ravel(), what, path), what
+            shift, what = take()
+            found[f"{layer}.bias"] = tensor_of(shift.ravel(), what, path), what
             continue
         if isinstance(module, nn.Linear):
             array = array.T
@@ -120,20 +105,17 @@ def _filled(
                 array = np.pad(array, [(0, 0), (0, max(0, kernels))])
         else:
             array = array[..., ::-1, ::-1]
-        tensors[weight] = to_tensor(array, names[weight], path)
+        found[f"{layer}.weight"] = tensor_of(array, what, path), what
     own = network.state_dict()
     if isinstance(network, Discriminator):
         draws = torch.Generator().manual_seed(_SEED)
-        shape = own["compare.project.weight"].shape
-        tensors["compare.project.weight"] = 0.02 * torch.randn(shape, generator=draws)
+        name = "compare.project.weight"
+        found[name] = 0.02 * torch.randn(own[name].shape, generator=draws), name
     for name, tensor in own.items():
         if name.endswith((".bias", "running_mean", "running_var")):
-            tensors.setdefault(name, torch.zeros_like(tensor))
-    place(network, tensors, {name: names.get(name, name) for name in tensors}, path)
+            found.setdefault(name, (torch.zeros_like(tensor), name))
+    place(network, found, path)
     return network.eval()
-
-
-_Norm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
 def _norms(network: nn.Module) -> list[nn.BatchNorm1d | nn.BatchNorm2d]:
@@ -154,7 +136,7 @@ def _take_moments(network: nn.Module, value: object, path: Path) -> None:
         raise WeightsError(f"{path} holds {len(moments)} pairs of moments, expected {len(norms)}")
     for index, (norm, pair) in enumerate(zip(norms, moments, strict=True), 1):
         mean, variance = (
-            to_tensor(numbers(member(pair, name), what, path).ravel(), what, path)
+            tensor_of(numbers(member(pair, name), what, path).ravel(), what, path)
             for name, what in (("mu", f"mu of layer {index}"), ("v", f"v of layer {index}"))
         )
         for what, tensor in (("mu", mean), ("v", variance)):
@@ -185,6 +167,4 @@ def _measure_generator(network: Generator) -> None:
 
 
 def _drawn() -> Tensor:
-    from agns.data.simulation.drawn_frames import draw_frames
-
     return from_pixels(draw_frames(_FRAMES, seed=_SEED))

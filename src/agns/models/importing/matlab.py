@@ -1,35 +1,34 @@
-"""MATLAB's .mat files: the original's eyeglass networks and recognisers, and MatConvNet's nets."""
+"""MATLAB's .mat files: the original's eyeglass networks and recognisers, and MatConvNet's nets.
+
+`gen.mat` or `discrim.mat` of the original; or a file of MatConvNet with a network in the variable
+`net`, or with the fields of one as its variables.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from agns.errors import WeightsError
 from agns.models.importing.dagnn import read_dagnn
-from agns.models.importing.imported import Imported
-from agns.models.importing.matfile import MatFile, is_mat, load_mat
+from agns.models.importing.imported import GAN, OPENFACE, VGG, Imported
+from agns.models.importing.matfile import is_mat, load_mat
 from agns.models.importing.matgan import read_gan
+from agns.models.importing.matvalues import MatFile
 from agns.models.importing.simplenn import read_simplenn
 
-__all__ = ["is_mat", "read_matlab"]
+KIND = "MATLAB file (.mat)"
+ARCHS = (*GAN, *VGG, *OPENFACE)
+recognises = is_mat
 
-_VGG = ("vgg10", "vgg143", "vgg", "vgg16")
 
-
-def read_matlab(path: Path, arch: str, identities: Sequence[str] | None) -> Imported:
+def read(path: Path, arch: str, identities: Sequence[str] | None) -> Imported:
     """Build a network from a .mat file.
-
-    Args:
-        path: `gen.mat` or `discrim.mat` of the original; or a file of MatConvNet with a network
-            in the variable `net`, or with the fields of one as its variables.
-        arch: One of `ImportedArchitecture`.
-        identities: Names of the classes in the order of the logits, in place of the file's own.
 
     Raises:
         ConfigError: The names are another number than the classes.
         WeightsError: The file is damaged, holds another network, or does not fit.
     """
     content = load_mat(path)
-    if arch in ("generator", "discriminator"):
+    if arch in GAN:
         if "matrices" not in content.variables:
             raise WeightsError(f"{path} lacks the cell array matrices, where a {arch} lies")
         return read_gan(content, path, arch)
@@ -39,10 +38,10 @@ def read_matlab(path: Path, arch: str, identities: Sequence[str] | None) -> Impo
         raise WeightsError(f"{path} holds no network of MatConvNet, but {held}")
     # Only a network that is a graph keeps its parameters apart from its layers.
     if "params" in network:
-        if arch in _VGG:
+        if arch in VGG:
             raise WeightsError(f"{path} holds a DagNN, as OpenFace is saved, and {arch} is none")
         return read_dagnn(network, path, arch, identities)
-    if arch not in _VGG:
+    if arch not in VGG:
         raise WeightsError(f"{path} holds a SimpleNN, as VGG is saved, and {arch} is none")
     return read_simplenn(network, path, arch, identities)
 

@@ -20,13 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agns.errors import ConfigError, WeightsError
+from agns.errors import WeightsError
 from agns.file_kinds import TEXT, file_kind
 from agns.models.backbone import Backbone
-from agns.models.importing.imported import Imported, place
+from agns.models.importing.imported import Found, Imported, finished, to_tensor
 from agns.models.openface import OpenFace
 
 KIND = "OpenFace nn4.small2 as CSV files"
+ARCHS = ("openface",)
 
 MODULES = ("3a", "3b", "3c", "4a", "4e", "5a", "5b")
 """The inception modules, in their order."""
@@ -50,41 +51,24 @@ def recognises(path: Path) -> bool:
 def read(path: Path, arch: str, identities: Sequence[str] | None) -> Imported:
     """Build the backbone from a folder.
 
-    Args:
-        path: The folder.
-        arch: `openface`.
-        identities: None, since a backbone tells no identities apart.
-
     Raises:
-        ConfigError: Another architecture, or names of classes.
         WeightsError: A file is missing, or does not hold as many finite numbers as it should.
     """
-    if arch != "openface":
-        raise ConfigError(f"{path} holds the backbone of OpenFace alone: take --arch openface")
-    if identities is not None:
-        raise ConfigError("a backbone has no classes to be named")
-    network = OpenFace(pooling="strided", convention="torch")
-    own = network.state_dict()
-    names = name_files()
+    with torch.device("meta"):
+        network = Backbone("of")
+    own, names = network.backbone.state_dict(), name_files()
     lacking = [file for file in names.values() if not (path / file).is_file()]
     if lacking:
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         raise WeightsError(f"{path} lacks {lacking[0]}{more}, of {len(names)} files")
-    tensors: dict[str, Tensor] = {}
+    found: Found = {}
     for name, file in names.items():
-        tensors[name] = _numbers(path / file, own[name].shape)
-        if name.endswith("running_var") and (tensors[name] < 0).any():
+        tensor = _numbers(path / file, own[name].shape)
+        if name.endswith("running_var") and (tensor < 0).any():
             raise WeightsError(f"{path / file} holds a variance below 0")
-    place(network, tensors, names, path)
-    with torch.no_grad():
-        network.get_parameter("stem.0.0.weight").mul_(0.5)
-    backbone = Backbone(
-        network=network.eval(),
-        pooling="strided",
-        convention="torch",
-        average=torch.full((3, 1, 1), -1.0),
-    )
-    return Imported(network=backbone, kind=KIND)
+        found[f"backbone.{name}"] = tensor, file
+    average = torch.full((3, 1, 1), -1.0)
+    return finished(network, found, path, KIND, average=average, first=lambda weight: weight / 2)
 
 
 def name_files() -> dict[str, str]:
@@ -135,9 +119,4 @@ def _numbers(path: Path, shape: Sequence[int]) -> Tensor:
         flat = np.loadtxt(text, delimiter=",", comments=None, dtype=np.float64).reshape(-1)
     except ValueError as error:
         raise WeightsError(f"{path} does not hold numbers separated by commas: {error}") from error
-    # A number beyond float32 becomes infinite.
-    with np.errstate(over="ignore"):
-        numbers = flat.astype(np.float32)
-    if not np.isfinite(numbers).all():
-        raise WeightsError(f"{path} holds a number that is not finite in 32 bits")
-    return torch.from_numpy(numbers.reshape(tuple(shape)))
+    return to_tensor(flat.reshape(tuple(shape)), str(path))

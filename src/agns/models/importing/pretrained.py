@@ -8,7 +8,7 @@ import httpx2
 from agns.data.assets import ASSETS, fetch
 from agns.data.cache import cache_directory
 from agns.errors import ConfigError, WeightsError
-from agns.models.importing import import_weights, torchvision
+from agns.models.importing import check_arch, import_weights, torchvision
 from agns.models.importing.imported import Imported
 from agns.storage import read_metadata
 from agns.types import Progress, silent
@@ -46,7 +46,7 @@ def import_pretrained(
     if name not in PRETRAINED:
         raise ConfigError(f"there are no weights {name!r}: choose one of {', '.join(PRETRAINED)}")
     # Before half a gigabyte is on its way.
-    torchvision.check_arch(arch, name)
+    check_arch(arch, torchvision, name)
     path = fetch(PRETRAINED[name], progress=progress, transport=transport)
     return import_weights(path, arch, identities)
 

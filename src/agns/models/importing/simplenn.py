@@ -16,11 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from agns.errors import WeightsError
-from agns.models.backbone import Backbone
-from agns.models.importing.imported import Imported, name_classes, place
-from agns.models.importing.matfile import entries, member, numbers, texts, to_tensor
-from agns.models.recognizer import Recognizer
-from agns.models.vgg import Vgg16
+from agns.models.importing.imported import (
+    BACKBONES,
+    Found,
+    Imported,
+    empty,
+    finished,
+    layers_of,
+)
+from agns.models.importing.matvalues import entries, member, numbers, tensor_of, texts
 from agns.types import CANVAS
 
 _PASSED = ("relu", "dropout", "softmax", "softmaxloss", "loss")
@@ -31,13 +35,7 @@ WHITE = 255
 def read_simplenn(
     net: dict[str, object], path: Path, arch: str, identities: Sequence[str] | None
 ) -> Imported:
-    """Build a VGG recogniser, or its backbone.
-
-    Args:
-        net: The network's structure.
-        path: Where it came from.
-        arch: "vgg10", "vgg143", "vgg" or "vgg16".
-        identities: Names of the classes in place of the file's own.
+    """Build a VGG recogniser, or its backbone, from a network's structure.
 
     Raises:
         ConfigError: The names are another number than the classes.
@@ -45,34 +43,30 @@ def read_simplenn(
     """
     layers = _layers(net, path)
     average = _average(net, path)
-    if arch == "vgg16":
-        network = Vgg16()
-        _fill(network, layers, path, headless=True)
-        backbone = Backbone(network=network.eval(), average=average)
-        return Imported(network=backbone, kind=_KIND)
-    last = next((layer for layer in reversed(layers) if layer.kind == "conv"), None)
-    if last is None:
-        raise WeightsError(f"{path} holds no convolution")
-    what = f"{last.what}'s filters"
-    classes = len(rows_first(numbers(last.filters, what, path), what, path))
-    names = name_classes(arch, classes, identities or named(net, classes))
-    # Without storage, until all is seen to fit: a small file may declare any size.
-    with torch.device("meta"):
-        recognizer = Recognizer(arch, names)
-    _fill(recognizer, layers, path, headless=False)
-    recognizer.subtract(average)
-    return Imported(network=recognizer.eval(), kind=_KIND)
+
+    def classes() -> int:
+        last = next((layer for layer in reversed(layers) if layer.kind == "conv"), None)
+        if last is None:
+            raise WeightsError(f"{path} holds no convolution")
+        return len(last.kernel(path))
+
+    network = empty(arch, classes, lambda: identities or named(net, classes()))
+    targets = layers_of(network, (nn.Conv2d, nn.Linear, nn.MaxPool2d))
+    if arch in BACKBONES:
+        layers = layers[: len(targets)]
+    found = _found(targets, layers, path)
+    return finished(network, found, path, _KIND, average=average, first=lambda part: part * WHITE)
 
 
 def named(net: dict[str, object], classes: int) -> tuple[str, ...] | None:
-    """Names of the classes in a network's description, where they fit.
+    """Names of the classes in a network's description, where they are as many.
 
     A network that was trained on from another often still carries the other's names.
     """
     for where in (("meta", "classes"), ("classes",)):
         for which in ("description", "name"):
             found = texts(member(net, *where, which))
-            if len(found) == classes and len(set(found)) == classes:
+            if len(found) == len(set(found)) == classes:
                 return tuple(found)
     return None
 
@@ -89,6 +83,11 @@ class _Layer:
 
     filters: object = None
     biases: object = None
+
+    def kernel(self, path: Path) -> np.ndarray:
+        """Its filters, (filters, channels, height, width)."""
+        what = f"{self.what}'s filters"
+        return rows_first(numbers(self.filters, what, path), what, path)
 
 
 def _layers(net: dict[str, object], path: Path) -> list[_Layer]:
@@ -109,29 +108,23 @@ def _layers(net: dict[str, object], path: Path) -> list[_Layer]:
     return found
 
 
-def _fill(network: nn.Module, layers: list[_Layer], path: Path, *, headless: bool) -> None:
-    targets = {
-        name: module
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear | nn.MaxPool2d)
-    }
-    if headless:
-        layers = layers[: len(targets)]
+def _found(targets: dict[str, nn.Module], layers: list[_Layer], path: Path) -> Found:
     order = ["pool" if isinstance(module, nn.MaxPool2d) else "conv" for module in targets.values()]
     if [layer.kind for layer in layers] != order:
         raise WeightsError(
             f"{path}: {len(layers)} convolutions and poolings do not follow one another "
             f"as the {len(order)} of VGG-16"
         )
-    tensors: dict[str, Tensor] = {}
-    names: dict[str, str] = {}
+    found: Found = {}
     channels = 3
     for (name, module), layer in zip(targets.items(), layers, strict=True):
         if layer.kind == "pool":
             continue
-        weight, bias = f"{layer.what}'s filters", f"{layer.what}'s biases"
-        names[f"{name}.weight"], names[f"{name}.bias"] = weight, bias
-        kernel = rows_first(numbers(layer.filters, weight, path), weight, path)
+        kernel, weight, bias = (
+            layer.kernel(path),
+            f"{layer.what}'s filters",
+            f"{layer.what}'s biases",
+        )
         # Were its inputs flattened already, their order would be anyone's guess.
         if kernel.shape[1] != channels:
             raise WeightsError(
@@ -141,10 +134,9 @@ def _fill(network: nn.Module, layers: list[_Layer], path: Path, *, headless: boo
         channels = len(kernel)
         if isinstance(module, nn.Linear):
             kernel = kernel.reshape(channels, -1)
-        tensors[f"{name}.weight"] = to_tensor(kernel, weight, path)
-        tensors[f"{name}.bias"] = bias_of(layer.biases, channels, bias, path)
-    tensors[f"{next(iter(targets))}.weight"] *= WHITE
-    place(network, tensors, names, path)
+        found[f"{name}.weight"] = tensor_of(kernel, weight, path), weight
+        found[f"{name}.bias"] = bias_of(layer.biases, channels, bias, path), bias
+    return found
 
 
 def rows_first(filters: np.ndarray, what: str, path: Path) -> np.ndarray:
@@ -163,7 +155,7 @@ def bias_of(value: object, count: int, what: str, path: Path) -> Tensor:
     """Biases as a vector; none are zeros."""
     if not entries(value):
         return torch.zeros(count)
-    return to_tensor(numbers(value, what, path).ravel(), what, path)
+    return tensor_of(numbers(value, what, path).ravel(), what, path)
 
 
 def _average(net: dict[str, object], path: Path) -> Tensor | None:
@@ -183,4 +175,4 @@ def _average(net: dict[str, object], path: Path) -> Tensor | None:
             f"{path}: averageImage is {array.shape}, expected three numbers "
             f"or {(CANVAS, CANVAS, 3)}"
         )
-    return to_tensor(picture, "averageImage", path)
+    return tensor_of(picture, "averageImage", path)

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from agns.errors import WeightsError
 from agns.file_kinds import TORCH_LEGACY, ZIP, is_safetensors
-from agns.models.weights import plain_name
+from agns.models.checkpoint import plain_name
 from agns.storage import load_tensors
 
 LIMIT = 1 << 32

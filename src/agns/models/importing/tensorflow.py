@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from agns.errors import ConfigError, WeightsError
+from agns.errors import WeightsError
 from agns.models.dcgan import Discriminator, Generator
-from agns.models.importing.imported import Imported
+from agns.models.importing.imported import GAN, Imported, layers_of, place
 from agns.models.importing.keras_layers import PARTS, Layer, Weight, channels_first, describe, fit
 
 KIND = "TensorFlow checkpoint"
+ARCHS = GAN
 
 MAGIC = bytes.fromhex("57fb808b247547db")
 """How an index ends, as all sorted tables do that LevelDB's format is used for."""
@@ -31,17 +32,6 @@ MAGIC = bytes.fromhex("57fb808b247547db")
 NUMBERED = "layer_with_weights-"
 
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
-
-LAYERS = {
-    "generator": (
-        "project.0", "project.1", "draw.0", "draw.1", "draw.3", "draw.4", "draw.6", "draw.7",
-        "draw.9",
-    ),
-    "discriminator": (
-        "see.0", "see.2", "see.3", "see.5", "see.6", "see.8", "see.9", "compare.project", "judge",
-    ),
-}  # fmt: skip
-"""Our modules, in the order of the port's layers."""
 
 
 def recognises(path: Path) -> bool:
@@ -55,49 +45,31 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, arch: str, identities: Sequence[str] | None) -> Imported:
-    """Build a generator or a discriminator from a checkpoint.
-
-    Args:
-        path: The file that ends in `.index`, or the folder.
-        arch: `generator` or `discriminator`.
-        identities: None, since neither has classes.
+    """Build a generator or a discriminator from a checkpoint: a file `.index`, or a folder.
 
     Raises:
-        ConfigError: Another architecture, or names of classes.
         WeightsError: TensorFlow is not installed, or the checkpoint is damaged or another network.
     """
-    if arch not in LAYERS:
-        raise ConfigError(
-            f"{path} is a TensorFlow checkpoint, which the port has only of its generator and "
-            f"discriminator, not of {arch}"
-        )
-    if identities is not None:
-        raise ConfigError(f"a {arch} has no classes to be named")
-    layers = _list_layers(path)
-    modules = LAYERS[arch]
-    if len(layers) != len(modules) or layers[0].kind != _first_kind(arch):
+    drawing = arch == "generator"
+    network = (Generator if drawing else Discriminator)(convention="tensorflow")
+    modules, layers = layers_of(network), _list_layers(path)
+    first = "fully connected layer" if drawing else "convolution"
+    if len(layers) != len(modules) or layers[0].kind != first:
         raise WeightsError(
             f"{path} holds {describe(layers)}, which is not the {arch}: it has {len(modules)} "
-            f"layers with weights, the first of them a {_first_kind(arch)}"
+            f"layers with weights, the first of them a {first}"
         )
-    places = dict(zip(modules, layers, strict=True))
     order = channels_first(160, 4, 11)
-    if arch == "generator":
-        generator = Generator(convention="tensorflow")
-        outputs = {"project.0": order, "project.1": order}
-        fit(generator, places, path, outputs=outputs)
-        return Imported(network=generator.eval(), kind=KIND)
-    discriminator = Discriminator(convention="tensorflow")
+    outputs = {"project.0": order, "project.1": order}
     judged = torch.cat([order, torch.arange(7040, 7040 + 160)])
-    fit(discriminator, places, path, inputs={"compare.project": order, "judge": judged})
-    with torch.no_grad():
-        judge = discriminator.judge
-        judge.bias.add_(judge.weight[:, 7040:].sum(1))
-    return Imported(network=discriminator.eval(), kind=KIND)
-
-
-def _first_kind(arch: str) -> str:
-    return "fully connected layer" if arch == "generator" else "convolution"
+    inputs = {"compare.project": order, "judge": judged}
+    # The order of our modules is that of the port's layers.
+    places = dict(zip(modules, layers, strict=True))
+    place(network, fit(network, places, path, inputs=inputs, outputs=outputs), path)
+    if isinstance(network, Discriminator):
+        with torch.no_grad():
+            network.judge.bias.add_(network.judge.weight[:, 7040:].sum(1))
+    return Imported(network=network.eval(), kind=KIND)
 
 
 def _find_index(path: Path) -> Path:

@@ -15,16 +15,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from agns.errors import ConfigError, WeightsError
+from agns.errors import WeightsError
 from agns.file_kinds import SAFETENSORS, TORCH, file_kind
-from agns.models.backbone import Backbone
-from agns.models.importing.imported import MOST_CLASSES, Imported, name_classes, place
+from agns.models.checkpoint import as_type
+from agns.models.importing.imported import MOST_CLASSES, VGG, Found, Imported, empty, finished
 from agns.models.importing.state_dicts import read_state
-from agns.models.recognizer import RECOGNIZERS, Recognizer
-from agns.models.vgg import Vgg16
-from agns.models.weights import as_type
+from agns.models.recognizer import Recognizer
 
 KIND = "torchvision's VGG-16 as a state dict"
+ARCHS = VGG
 
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
@@ -44,51 +43,26 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, arch: str, identities: Sequence[str] | None) -> Imported:
-    """Build a network from a state dict.
-
-    Args:
-        path: The file.
-        arch: `vgg16` for the backbone; `vgg`, `vgg10` or `vgg143` for the recogniser.
-        identities: Names of the recogniser's classes, or None for numbers.
+    """Build the backbone or a recogniser from a state dict.
 
     Raises:
-        ConfigError: Another architecture, or names that do not fit.
+        ConfigError: The names do not fit.
         WeightsError: The file is damaged, holds more than tensors, or they do not fit.
     """
-    state = read_state(path, "features.", OWN)
-    check_arch(arch, str(path))
-    if arch == "vgg16" and identities is not None:
-        raise ConfigError("a backbone has no classes to be named")
-    tensors = _floats(path, state)
-    average = torch.tensor(MEAN)[:, None, None]
-    # Without storage, until all is seen to fit.
-    if arch == "vgg16":
-        tensors = {name: tensors[name] for name in tensors if not name.startswith(f"{HEAD}.")}
-        with torch.device("meta"):
-            network = Vgg16()
-        _fill(network, tensors, "", path)
-        backbone = Backbone(network=network.eval(), average=average)
-        return Imported(network=backbone, kind=KIND)
-    names = name_classes(arch, _count(path, tensors), identities)
-    with torch.device("meta"):
-        recognizer = Recognizer(arch, names)
-    _fill(recognizer, tensors, "backbone.", path)
-    recognizer.subtract(average)
-    return Imported(network=recognizer.eval(), kind=KIND)
-
-
-def check_arch(arch: str, source: str) -> None:
-    """Refuse what VGG-16's weights cannot become.
-
-    Raises:
-        ConfigError: It is neither the backbone nor a recogniser on it.
-    """
-    recognizers = ("vgg", *(name for name, (family, _) in RECOGNIZERS.items() if family == "vgg"))
-    if arch not in ("vgg16", *recognizers):
-        raise ConfigError(
-            f"{source} holds VGG-16: take --arch vgg16 for the backbone, or {recognizers[0]} for a "
-            f"recogniser, not {arch}"
-        )
+    tensors = _floats(path, read_state(path, "features.", OWN))
+    network = empty(arch, lambda: _count(path, tensors), lambda: identities)
+    found: Found = {}
+    for name, tensor in tensors.items():
+        layer, _, part = name.rpartition(".")
+        if layer != HEAD:
+            found[f"backbone.{LAYERS.get(layer, layer)}.{part}"] = tensor, name
+        elif isinstance(network, Recognizer):
+            found[f"head.{part}"] = tensor, name
+    deviation = torch.tensor(DEVIATION)[:, None, None]
+    return finished(
+        network, found, path, KIND,
+        average=torch.tensor(MEAN)[:, None, None], first=lambda weight: weight / deviation,
+    )  # fmt: skip
 
 
 def _floats(path: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -115,18 +89,3 @@ def _count(path: Path, tensors: Mapping[str, Tensor]) -> int:
             f"{path}: {HEAD}.bias is {tuple(bias.shape)}, expected (classes,), 2 to {MOST_CLASSES}"
         )
     return len(bias)
-
-
-def _fill(
-    network: Vgg16 | Recognizer, tensors: Mapping[str, Tensor], prefix: str, path: Path
-) -> None:
-    """Place the tensors, the backbone's under `prefix`, and fold ImageNet's deviation in."""
-    own, names = {}, {}
-    for name, tensor in tensors.items():
-        layer, _, kind = name.rpartition(".")
-        ours = "head" if layer == HEAD else prefix + LAYERS.get(layer, layer)
-        own[f"{ours}.{kind}"], names[f"{ours}.{kind}"] = tensor, name
-    place(network, own, names, path)
-    with torch.no_grad():
-        first = network.get_parameter(f"{prefix}features.0.weight")
-        first.div_(torch.tensor(DEVIATION)[:, None, None])

@@ -12,8 +12,9 @@ import pytest
 import scipy.io
 
 from agns.errors import WeightsError
-from agns.models.importing import matfile
-from agns.models.importing.matfile import Opaque, is_mat, load_mat
+from agns.models.importing import matvalues
+from agns.models.importing.matfile import is_mat, load_mat
+from agns.models.importing.matvalues import Opaque
 
 Write = Callable[..., Path]
 HEADER = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
@@ -155,7 +156,7 @@ def test_a_compressed_bomb_is_not_unpacked(tmp_path: Path) -> None:
 def test_bombs_add_up(tmp_path: Path, write_mat5: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = {f"x{index}": np.zeros(1000) for index in range(4)}
     path = write_mat5(tmp_path / "a.mat", arrays, compressed=True)
-    monkeypatch.setattr(matfile, "MAX_BYTES", 20_000)
+    monkeypatch.setattr(matvalues, "MAX_BYTES", 20_000)
     with pytest.raises(WeightsError, match="declares arrays of more than"):
         load_mat(path)
 

@@ -10,13 +10,7 @@ from scipy.signal import convolve2d
 
 from agns.accessory.frame import frame_mask
 from agns.errors import WeightsError
-from agns.models.dcgan import (
-    Discriminator,
-    Generator,
-    load_discriminator,
-    load_generator,
-    sample_latents,
-)
+from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.importing import import_weights, matgan
 
 Write = Callable[..., Path]
@@ -132,7 +126,7 @@ def test_the_generator_draws_what_the_originals_layers_draw(
 
     imported.save(tmp_path / "g.safetensors", "gen.mat")
     with torch.no_grad():
-        again = load_generator(tmp_path / "g.safetensors")(latents).numpy()
+        again = Generator.read(tmp_path / "g.safetensors")(latents).numpy()
     np.testing.assert_array_equal(again, ours)
 
 
@@ -166,7 +160,7 @@ def test_the_discriminator_judges_as_the_originals_layers_do(
 
     imported.save(tmp_path / "d.safetensors", "discrim.mat")
     with torch.no_grad():
-        again = load_discriminator(tmp_path / "d.safetensors")(frames).numpy()
+        again = Discriminator.read(tmp_path / "d.safetensors")(frames).numpy()
     np.testing.assert_array_equal(again, ours)
 
 
@@ -229,7 +223,7 @@ def test_without_moments_a_discriminator_is_given_those_of_drawn_and_generated_f
         (
             lambda m: [*m[:-1], m[-1] * np.float32(np.nan)],
             "generator",
-            r"matrices\{13\} holds numbers that are not finite",
+            r"matrices\{13\} holds a number that is not finite",
         ),
     ],
 )

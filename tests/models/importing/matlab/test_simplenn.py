@@ -14,8 +14,8 @@ from agns.errors import ConfigError, WeightsError
 from agns.models import families, vgg
 from agns.models.backbone import Backbone
 from agns.models.families import FAMILIES
-from agns.models.importing import import_weights, simplenn
-from agns.models.recognizer import Recognizer, load_recognizer
+from agns.models.importing import import_weights
+from agns.models.recognizer import Recognizer
 
 Write = Callable[..., Path]
 Cell = Callable[..., np.ndarray]
@@ -34,7 +34,6 @@ class SmallVgg(vgg.Vgg16):
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same layers with few channels: VGG-16 fills half a gigabyte."""
     monkeypatch.setattr(families, "Vgg16", SmallVgg)
-    monkeypatch.setattr(simplenn, "Vgg16", SmallVgg)
     head = dataclasses.replace(FAMILIES["vgg"], head=lambda classes: nn.Linear(WIDTH, classes))
     monkeypatch.setitem(FAMILIES, "vgg", head)
 
@@ -127,7 +126,7 @@ def test_a_recogniser_of_the_original_gives_its_logits(
 
     imported.save(tmp_path / "r.safetensors", path.name)
     with torch.no_grad():
-        again = load_recognizer(tmp_path / "r.safetensors")[0](public(face))[0].numpy()
+        again = Recognizer.read(tmp_path / "r.safetensors")(public(face))[0].numpy()
     np.testing.assert_array_equal(again, ours)
 
 
@@ -184,7 +183,7 @@ def test_a_backbone_gives_its_descriptors(
     assert isinstance(imported.network, Backbone)
     assert imported.network.average is not None
     with torch.no_grad():
-        ours = imported.network.network(public(face) - imported.network.average)[0].numpy()
+        ours = imported.network.backbone(public(face) - imported.network.average)[0].numpy()
     theirs = run([layer for layer in layers if layer.get("name") != "fc8"], face - COLOURS)
     np.testing.assert_allclose(ours, theirs, atol=2e-4 * abs(theirs).max())
 

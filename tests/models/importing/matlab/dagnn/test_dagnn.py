@@ -13,8 +13,9 @@ import torch
 from agns.errors import WeightsError
 from agns.models.backbone import Backbone
 from agns.models.importing import import_weights
-from agns.models.importing.matfile import MatFile, load_mat
-from agns.models.recognizer import Recognizer, load_recognizer
+from agns.models.importing.matfile import load_mat
+from agns.models.importing.matvalues import MatFile
+from agns.models.recognizer import Recognizer
 
 Write = Callable[..., Path]
 Cell = Callable[..., np.ndarray]
@@ -84,7 +85,7 @@ def test_a_structure_gives_its_logits(
     ours = check(imported.network, graph, face)
     imported.save(tmp_path / "r.safetensors", "a.mat")
     with torch.no_grad():
-        again = load_recognizer(tmp_path / "r.safetensors")[0](public(face))[0].numpy()
+        again = Recognizer.read(tmp_path / "r.safetensors")(public(face))[0].numpy()
     np.testing.assert_array_equal(again, ours)
 
 
@@ -132,7 +133,7 @@ def test_a_backbone_gives_its_embeddings(
     assert isinstance(backbone, Backbone)
     assert backbone.average is not None
     with torch.no_grad():
-        ours = backbone.network(2 * public(face) - 1 - backbone.average)[0].numpy()
+        ours = backbone.backbone(2 * public(face) - 1 - backbone.average)[0].numpy()
     values = graph.run(face)
     (name,) = (
         layer["outputs"][0] for layer in graph.layers if "NormalizeEuclidean" in layer["type"]

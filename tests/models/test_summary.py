@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from agns.models.catalogue import NetworkFigures, list_networks
 from agns.models.dcgan import build_gan, sample_latents
 from agns.models.recognizer import RECOGNIZERS, build_recognizer
+from agns.models.summary import NetworkFigures, list_networks
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """What attacks need beside faces: the victim, the nets, real frames, and what is known of them."""
 
 import functools
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,21 +10,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from agns.accessory.placement import Placement
-from agns.data.cache import digest
-from agns.data.faces import FaceSet
 from agns.evaluation.controls import CONTROLS, control_frames, logits_wearing
 from agns.evaluation.stealth import StealthScale
 from agns.models.dcgan import Discriminator, Generator
+from agns.models.record import photos_seen
 from agns.models.victim import Victim, freeze
-from agns.models.weights import photos_seen
-from agns.types import Glasses
+from agns.types import Faces, Glasses
 
 _KEPT = 64
 """Sets of photos of which the controls' logits are kept."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Apparatus:
+class AttackSetup:
     """What stays the same from attack to attack."""
 
     generator: Generator
@@ -57,7 +56,7 @@ class Apparatus:
 
     def control_logits(
         self,
-        faces: FaceSet,
+        faces: Faces,
         placement: Placement,
         *,
         count: int,
@@ -69,21 +68,20 @@ class Apparatus:
         Attacks that are scored on the same photos share them: they do not depend on the attack.
 
         Args:
-            faces: The held-out photos.
+            faces: The held-out photos, in [0, 1].
             placement: Where frames sit on them.
             count: Frames of each control.
             seed: Of the frames.
             names: Which controls.
         """
-        key = (count, seed, names, tuple(map(digest, faces.pixels.cpu().numpy())))
+        key = (count, seed, names, hashlib.sha256(faces.cpu().numpy().tobytes()).digest())
         # Where marks were found is not part of the key.
         known = self._known if placement.homographies is None else {}
         if key not in known:
-            draws = torch.Generator().manual_seed(seed)
-            frames = control_frames(self.glasses, count=count, generator=draws)
-            photos = faces.faces(torch.arange(len(faces)))
+            rng = torch.Generator().manual_seed(seed)
+            frames = control_frames(self.glasses, count=count, rng=rng)
             known[key] = {
-                name: logits_wearing(self.victim, photos, frames[name], placement=placement)
+                name: logits_wearing(self.victim, faces, frames[name], placement=placement)
                 for name in names
             }
             while len(known) > _KEPT:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from agns.attack.goals import Dodge, Impersonate
+from agns.attack.goals import Dodge, Goal, Impersonate
 from agns.data.faces import composed
 from agns.errors import ConfigError
 from agns.models.victim import Victim, class_of
@@ -13,7 +13,7 @@ PHYSICAL_STOPS = {"dodge": 0.005, "impersonate": 0.990}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Experiment:
+class AttackSpec:
     """What is attacked, for whom, and on how many photos."""
 
     goal: Literal["dodge", "impersonate"]
@@ -56,26 +56,26 @@ class Experiment:
             raise ConfigError(f"control_frames must be at least 1, got {self.control_frames}")
 
 
-def build_goal(experiment: Experiment, recognizer: Victim) -> Dodge | Impersonate:
+def build_goal(spec: AttackSpec, recognizer: Victim) -> Goal:
     """The goal in the recogniser's classes.
 
     Raises:
         ConfigError: The recogniser does not know the target, or the subject who is to dodge it,
             or they are one.
     """
-    stop = experiment.stop
-    if stop is None and experiment.physical:
-        stop = PHYSICAL_STOPS[experiment.goal]
+    stop = spec.stop
+    if stop is None and spec.physical:
+        stop = PHYSICAL_STOPS[spec.goal]
     stops = {} if stop is None else {"stop": stop}
-    if experiment.target is None:
-        return Dodge(subject=class_of(recognizer, experiment.subject), **stops)
-    if experiment.target == experiment.subject:
+    if spec.target is None:
+        return Dodge(subject=class_of(recognizer, spec.subject), **stops)
+    if spec.target == spec.subject:
         raise ConfigError(
-            f"the target {experiment.target} is the subject: impersonation needs somebody else"
+            f"the target {spec.target} is the subject: impersonation needs somebody else"
         )
-    known = experiment.subject in recognizer.identities
+    known = spec.subject in recognizer.identities
     return Impersonate(
-        subject=class_of(recognizer, experiment.subject) if known else None,
-        target=class_of(recognizer, experiment.target),
+        subject=class_of(recognizer, spec.subject) if known else None,
+        target=class_of(recognizer, spec.target),
         **stops,
     )

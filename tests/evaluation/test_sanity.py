@@ -7,9 +7,9 @@ import torch
 
 from agns.attack.goals import Dodge
 from agns.attack.result import AttackResult
-from agns.evaluation.checks import find_warnings
 from agns.evaluation.controls import CONTROLS
 from agns.evaluation.metrics import SplitSuccess, measure_split
+from agns.evaluation.sanity import find_warnings
 from agns.evaluation.stealth import Stealth
 from agns.models.dcgan import Discriminator, Generator
 

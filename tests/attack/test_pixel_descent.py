@@ -7,15 +7,14 @@ import pytest
 import torch
 
 from agns.accessory.placement import FIXED, Placement
-from agns.attack.descent import (
+from agns.attack.goals import Dodge, Goal, Impersonate, log_odds
+from agns.attack.pixel_descent import (
     CCS16,
     CCS16_BOUNDED,
     COLORS,
     PGD,
-    DescentConfig,
-    attack_by_descent,
+    PixelDescent,
 )
-from agns.attack.goals import Dodge, Goal, Impersonate, log_odds
 from agns.errors import AttackError, ConfigError
 from agns.models.recognizer import Recognizer
 
@@ -40,7 +39,7 @@ def probabilities(frozen: Recognizer, noise: torch.Tensor, frames: torch.Tensor)
 def test_each_method_comes_nearer_to_each_goal(
     name: str, goal: Goal, frozen: Recognizer, noise: torch.Tensor
 ) -> None:
-    outcome = attack_by_descent(frozen, noise, goal, replace(METHODS[name], steps=6))
+    outcome = replace(METHODS[name], steps=6).run(frozen, noise, goal)
     assert (outcome.iterations, outcome.stopped_because) == (6, "used up its steps")
     first, best = outcome.history[0]["probability"], outcome.probability
     assert best < first - 0.005 if goal.name == "dodge" else best > first + 0.005
@@ -49,7 +48,7 @@ def test_each_method_comes_nearer_to_each_goal(
 def test_frames_come_best_first_and_do_what_the_outcome_says(
     frozen: Recognizer, noise: torch.Tensor
 ) -> None:
-    outcome = attack_by_descent(frozen, noise, IMPERSONATE, replace(CCS16(), steps=5))
+    outcome = replace(CCS16(), steps=5).run(frozen, noise, IMPERSONATE)
     found = probabilities(frozen, noise, outcome.frames)[:, :, 1].mean(1)
     assert len(found) == len(COLORS)
     assert found.tolist() == sorted(found.tolist(), reverse=True)
@@ -59,10 +58,10 @@ def test_frames_come_best_first_and_do_what_the_outcome_says(
 
 @pytest.mark.parametrize(("config", "bound"), [(CCS16_BOUNDED, 0.47), (PGD(), 0.12)])
 def test_a_bound_is_kept_around_the_first_colour(
-    config: DescentConfig, bound: float, frozen: Recognizer, noise: torch.Tensor
+    config: PixelDescent, bound: float, frozen: Recognizer, noise: torch.Tensor
 ) -> None:
     # Steps as long as the bound would leave it at once.
-    outcome = attack_by_descent(frozen, noise, DODGE, replace(config, steps=4, step=0.4))
+    outcome = replace(config, steps=4, step=0.4).run(frozen, noise, DODGE)
     apart = (outcome.frames[:, None] - FIRST[None]).abs().amax((2, 3, 4))
     assert float(apart.amin(1).max()) <= bound + 1e-6
     assert float(apart.amin(1).max()) > 0.5 * bound
@@ -72,8 +71,8 @@ def test_a_bound_is_kept_around_the_first_colour(
 def test_one_step_is_the_one_that_the_gradient_tells(
     frozen: Recognizer, noise: torch.Tensor
 ) -> None:
-    config = DescentConfig(steps=1, step=0.02)
-    outcome = attack_by_descent(frozen, noise, DODGE, config)
+    config = PixelDescent(steps=1, step=0.02)
+    outcome = config.run(frozen, noise, DODGE)
     begin = FIRST.expand(-1, -1, 64, 176)
     for color in range(len(COLORS)):
         leaf = begin[color : color + 1].clone().requires_grad_()
@@ -87,7 +86,7 @@ def test_one_step_is_the_one_that_the_gradient_tells(
 
 def test_momentum_keeps_part_of_the_last_direction(frozen: Recognizer, noise: torch.Tensor) -> None:
     plain, heavy = (
-        attack_by_descent(frozen, noise, DODGE, DescentConfig(steps=3, step=0.02, momentum=share))
+        PixelDescent(steps=3, step=0.02, momentum=share).run(frozen, noise, DODGE)
         for share in (0.0, 0.9)
     )
     moved = [
@@ -97,17 +96,14 @@ def test_momentum_keeps_part_of_the_last_direction(frozen: Recognizer, noise: to
 
 
 def test_an_easy_goal_ends_at_once(frozen: Recognizer, noise: torch.Tensor) -> None:
-    outcome = attack_by_descent(frozen, noise, Dodge(subject=0, stop=0.999), CCS16())
+    outcome = CCS16().run(frozen, noise, Dodge(subject=0, stop=0.999))
     assert (outcome.iterations, outcome.stopped_because, outcome.met) == (
         0, "reached the stop value", True
     )  # fmt: skip
 
 
 def test_batches_add_up_to_all_photos(frozen: Recognizer, noise: torch.Tensor) -> None:
-    many, few = (
-        attack_by_descent(frozen, noise, DODGE, DescentConfig(steps=2, batch=batch))
-        for batch in (64, 1)
-    )
+    many, few = (PixelDescent(steps=2, batch=batch).run(frozen, noise, DODGE) for batch in (64, 1))
     assert few.probability == pytest.approx(many.probability, abs=1e-4)
 
 
@@ -117,8 +113,8 @@ def test_steps_are_disturbed_by_the_seed_and_looks_are_not(
     shaken = Placement(jitter=2, brightness=0.2)
 
     def run(seed: int) -> Any:
-        config = DescentConfig(steps=2, jitter=2, brightness=0.2, seed=seed)
-        return attack_by_descent(frozen, noise, DODGE, config, placement=shaken)
+        config = PixelDescent(steps=2, jitter=2, brightness=0.2)
+        return config.run(frozen, noise, DODGE, placement=shaken, seed=seed)
 
     one, again, other = run(0), run(0), run(1)
     assert torch.equal(one.frames, again.frames)
@@ -131,14 +127,14 @@ def test_ctrl_c_leaves_what_there_is(frozen: Recognizer, noise: torch.Tensor) ->
         if done == 2:
             raise KeyboardInterrupt
 
-    outcome = attack_by_descent(frozen, noise, DODGE, CCS16(), progress=press)
+    outcome = CCS16().run(frozen, noise, DODGE, progress=press)
     assert (outcome.stopped_because, outcome.iterations) == ("interrupted", 2)
     assert len(outcome.frames) == len(COLORS)
 
 
 def test_nothing_to_attack_is_refused(frozen: Recognizer) -> None:
     with pytest.raises(AttackError, match="at least one photo"):
-        attack_by_descent(frozen, torch.zeros(0, 3, 224, 224), DODGE, CCS16())
+        CCS16().run(frozen, torch.zeros(0, 3, 224, 224), DODGE)
 
 
 @pytest.mark.parametrize(
@@ -146,10 +142,10 @@ def test_nothing_to_attack_is_refused(frozen: Recognizer) -> None:
     [
         {"steps": 0}, {"batch": 0}, {"step": 0.0}, {"step": 1.5}, {"momentum": 1.0},
         {"bound": 0.0}, {"bound": 2.0}, {"jitter": -1.0}, {"brightness": float("nan")},
-        {"smoothness": -0.1}, {"smoothness": 3.0}, {"printability": float("nan")},
-        {"printability": 5.0}, {"palette": "own.csv"}, {"shift": 50.0}, {"rotation": -1.0},
+        {"tv_weight": -0.1}, {"tv_weight": 3.0}, {"nps_weight": float("nan")},
+        {"nps_weight": 5.0}, {"palette": "own.csv"}, {"shift": 50.0}, {"rotation": -1.0},
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="must"):
-        DescentConfig(**settings)
+        PixelDescent(**settings)

@@ -14,16 +14,16 @@ from agns.attack.agn import AGN
 from agns.attack.goals import Dodge
 from agns.data.faces import FaceSet
 from agns.errors import AttackError, ConfigError, DataError
-from agns.evaluation.apparatus import Apparatus
-from agns.evaluation.attack_report import AttackReport, describe
+from agns.evaluation.attack_setup import AttackSetup
+from agns.evaluation.attack_spec import AttackSpec
 from agns.evaluation.controls import logits_wearing
-from agns.evaluation.experiment import Experiment
 from agns.evaluation.metrics import measure_success
-from agns.evaluation.trial import run_experiment
+from agns.evaluation.prepared_attack import run_attack
+from agns.evaluation.score import AttackScore
 from agns.images import read_image
 
-DODGE = Experiment(goal="dodge", subject="Ann", control_frames=3)
-IMPERSONATE = Experiment(goal="impersonate", subject="Ann", target="Bob", control_frames=3)
+DODGE = AttackSpec(goal="dodge", subject="Ann", control_frames=3)
+IMPERSONATE = AttackSpec(goal="impersonate", subject="Ann", target="Bob", control_frames=3)
 QUICK = AGN(batch=8, samples=4, generator_rate=5e-3)
 
 
@@ -35,25 +35,25 @@ def result(out: Path) -> dict[str, object]:
 class Finished:
     """An experiment that is done."""
 
-    report: AttackReport
+    report: AttackScore
     out: Path
 
 
 @pytest.fixture(scope="module")
 def dodged(
-    apparatus: Apparatus, crowd: FaceSet, tmp_path_factory: pytest.TempPathFactory
+    setup: AttackSetup, crowd: FaceSet, tmp_path_factory: pytest.TempPathFactory
 ) -> Finished:
     out = tmp_path_factory.mktemp("dodge")
-    return Finished(report=run_experiment(apparatus, crowd, DODGE, QUICK, out), out=out)
+    return Finished(report=run_attack(setup, crowd, DODGE, QUICK, out), out=out)
 
 
 @pytest.fixture(scope="module")
 def impersonated(
-    apparatus: Apparatus, crowd: FaceSet, tmp_path_factory: pytest.TempPathFactory
+    setup: AttackSetup, crowd: FaceSet, tmp_path_factory: pytest.TempPathFactory
 ) -> Finished:
     out = tmp_path_factory.mktemp("impersonate")
     with without_pictures():
-        report = run_experiment(apparatus, crowd, IMPERSONATE, QUICK, out)
+        report = run_attack(setup, crowd, IMPERSONATE, QUICK, out)
     return Finished(report=report, out=out)
 
 
@@ -105,11 +105,11 @@ def test_photos_are_crafted_on_or_held_out_but_never_both(dodged: Finished, crow
 
 @pytest.mark.parametrize("side", ["craft", "held_out"])
 def test_the_figures_are_those_of_the_written_frame(
-    dodged: Finished, apparatus: Apparatus, crowd: FaceSet, side: str
+    dodged: Finished, setup: AttackSetup, crowd: FaceSet, side: str
 ) -> None:
     places = torch.tensor([crowd.photos.index(name) for name in dodged.report.photos[side]])
     frame = read_image(dodged.out / "frame.png")
-    logits = logits_wearing(apparatus.recognizer, crowd.faces(places), frame[None])[0]
+    logits = logits_wearing(setup.recognizer, crowd.faces(places), frame[None])[0]
     expected = measure_success(Dodge(subject=0), logits)
     found = dodged.report.craft if side == "craft" else dodged.report.held_out
     assert found.success_rate == expected.success_rate
@@ -124,46 +124,44 @@ def test_pictures_and_frames_are_written_beside_the_result(dodged: Finished) -> 
 
 
 def test_a_finished_experiment_is_not_overwritten(
-    dodged: Finished, apparatus: Apparatus, crowd: FaceSet
+    dodged: Finished, setup: AttackSetup, crowd: FaceSet
 ) -> None:
     before = (dodged.out / "result.json").read_bytes()
     with pytest.raises(ConfigError, match="already holds a result"):
-        run_experiment(apparatus, crowd, DODGE, QUICK, dodged.out)
+        run_attack(setup, crowd, DODGE, QUICK, dodged.out)
     assert (dodged.out / "result.json").read_bytes() == before
 
 
 @pytest.mark.usefixtures("no_pictures")
 def test_the_same_seed_gives_the_same_result_but_for_the_time(
-    dodged: Finished, apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+    dodged: Finished, setup: AttackSetup, crowd: FaceSet, tmp_path: Path
 ) -> None:
     torch.manual_seed(1234)
-    run_experiment(apparatus, crowd, DODGE, QUICK, tmp_path)
+    run_attack(setup, crowd, DODGE, QUICK, tmp_path)
     one, other = result(dodged.out), result(tmp_path)
     del one["seconds"], other["seconds"]
     assert one == other
 
 
 @pytest.mark.usefixtures("no_pictures")
-def test_the_seeds_of_the_split_and_of_the_attack_are_both_kept(
-    apparatus: Apparatus, crowd: FaceSet, dodged: Finished, tmp_path: Path
+def test_one_seed_decides_the_split_and_the_attack(
+    setup: AttackSetup, crowd: FaceSet, dodged: Finished, tmp_path: Path
 ) -> None:
-    report = run_experiment(
-        apparatus, crowd, replace(DODGE, seed=5), replace(QUICK, seed=9), tmp_path
-    )
+    report = run_attack(setup, crowd, replace(DODGE, seed=5), QUICK, tmp_path)
     assert report.photos != dodged.report.photos
-    assert (report.seed, report.config["seed"]) == (5, 9)
+    assert (report.seed, report.config["seed"], report.result.seed) == (5, 5, 5)
 
 
-def knowing(apparatus: Apparatus, digests: tuple[str, ...]) -> Apparatus:
-    return replace(apparatus, metadata={"training_photos": list(digests)})
+def knowing(setup: AttackSetup, digests: tuple[str, ...]) -> AttackSetup:
+    return replace(setup, metadata={"training_photos": list(digests)})
 
 
 @pytest.mark.usefixtures("no_pictures")
 def test_crafting_takes_the_photos_trained_on_and_scoring_all_the_others(
-    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+    setup: AttackSetup, crowd: FaceSet, tmp_path: Path
 ) -> None:
     seen = crowd.subset(crowd.places_of("Ann")[1:4])
-    report = run_experiment(knowing(apparatus, seen.digests), crowd, DODGE, QUICK, tmp_path)
+    report = run_attack(knowing(setup, seen.digests), crowd, DODGE, QUICK, tmp_path)
     assert set(report.photos["craft"]) == set(seen.photos)
     own = {crowd.photos[place] for place in crowd.places_of("Ann").tolist()}
     assert set(report.photos["held_out"]) == own - set(seen.photos)
@@ -171,27 +169,27 @@ def test_crafting_takes_the_photos_trained_on_and_scoring_all_the_others(
 
 
 def test_a_subject_whose_photos_were_all_trained_on_is_refused(
-    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+    setup: AttackSetup, crowd: FaceSet, tmp_path: Path
 ) -> None:
     seen = crowd.of("Ann")
     with pytest.raises(DataError, match="trained on all 8 photos of Ann"):
-        run_experiment(knowing(apparatus, seen.digests), crowd, DODGE, QUICK, tmp_path)
+        run_attack(knowing(setup, seen.digests), crowd, DODGE, QUICK, tmp_path)
 
 
 def test_a_subject_who_is_never_recognised_has_nothing_to_dodge(
-    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+    setup: AttackSetup, crowd: FaceSet, tmp_path: Path
 ) -> None:
     swapped = replace(crowd, labels=(crowd.labels + 1) % 3)
     with pytest.raises(AttackError, match="recognises none of 4 craft photos of Ann"):
-        run_experiment(apparatus, swapped, DODGE, QUICK, tmp_path)
+        run_attack(setup, swapped, DODGE, QUICK, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_subject_with_a_single_photo_is_refused(
-    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+    setup: AttackSetup, crowd: FaceSet, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match="Ann"):
-        run_experiment(apparatus, crowd.subset(crowd.places_of("Ann")[:1]), DODGE, QUICK, tmp_path)
+        run_attack(setup, crowd.subset(crowd.places_of("Ann")[:1]), DODGE, QUICK, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -205,22 +203,22 @@ def test_a_subject_with_a_single_photo_is_refused(
     ids=str,
 )
 def test_a_goal_that_cannot_be_is_refused(
-    apparatus: Apparatus,
+    setup: AttackSetup,
     crowd: FaceSet,
     tmp_path: Path,
     change: dict[str, str | float | None],
     words: str,
 ) -> None:
     with pytest.raises(ConfigError, match=words):
-        run_experiment(apparatus, crowd, replace(IMPERSONATE, **change), QUICK, tmp_path)
+        run_attack(setup, crowd, replace(IMPERSONATE, **change), QUICK, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_dodging_has_no_target_and_impersonating_needs_one() -> None:
     with pytest.raises(ConfigError, match="dodging has no target"):
-        Experiment(goal="dodge", subject="Ann", target="Bob")
+        AttackSpec(goal="dodge", subject="Ann", target="Bob")
     with pytest.raises(ConfigError, match="needs a target"):
-        Experiment(goal="impersonate", subject="Ann")
+        AttackSpec(goal="impersonate", subject="Ann")
 
 
 def test_controls_need_a_frame() -> None:
@@ -230,12 +228,12 @@ def test_controls_need_a_frame() -> None:
 
 @pytest.mark.usefixtures("no_pictures")
 def test_an_interrupted_experiment_is_scored_and_says_so(
-    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+    setup: AttackSetup, crowd: FaceSet, tmp_path: Path
 ) -> None:
     def progress(done: int, total: int, figures: Mapping[str, float]) -> None:
         raise KeyboardInterrupt
 
-    run_experiment(apparatus, crowd, DODGE, QUICK, tmp_path, progress=progress)
+    run_attack(setup, crowd, DODGE, QUICK, tmp_path, progress=progress)
     written = result(tmp_path)
     assert (written["stopped_because"], written["iterations"]) == ("interrupted", 1)
     assert "The attack was interrupted after 1 iterations." in cast(list[str], written["warnings"])
@@ -243,10 +241,10 @@ def test_an_interrupted_experiment_is_scored_and_says_so(
 
 @pytest.mark.usefixtures("no_pictures")
 def test_an_experiment_that_is_no_longer_finite_is_scored_and_says_so(
-    apparatus: Apparatus, crowd: FaceSet, tmp_path: Path
+    setup: AttackSetup, crowd: FaceSet, tmp_path: Path
 ) -> None:
     config = replace(QUICK, discriminator_rate=1e38)
-    run_experiment(apparatus, crowd, DODGE, config, tmp_path)
+    run_attack(setup, crowd, DODGE, config, tmp_path)
     written = result(tmp_path)
     assert written["stopped_because"] == "not finite"
     assert any("no longer finite" in words for words in cast(list[str], written["warnings"]))
@@ -254,5 +252,5 @@ def test_an_experiment_that_is_no_longer_finite_is_scored_and_says_so(
 
 def test_a_line_describes_the_outcome(dodged: Finished, impersonated: Finished) -> None:
     rate = dodged.report.held_out.success_rate
-    assert describe(dodged.report).startswith(f"Ann dodges: {rate:.0%} of 4 held-out photos (95 %")
-    assert describe(impersonated.report).startswith("Ann as Bob: ")
+    assert dodged.report.summary().startswith(f"Ann dodges: {rate:.0%} of 4 held-out photos (95 %")
+    assert impersonated.report.summary().startswith("Ann as Bob: ")

@@ -1,0 +1,156 @@
+"""One attack from photos to honest numbers: split, attack, score on held-out photos."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from agns.accessory.placement import FIXED, Placement
+from agns.attack.attack import Attack
+from agns.attack.goals import Goal
+from agns.attack.result import AttackResult
+from agns.data.faces import FaceSet
+from agns.data.splits import craft_held_out_split
+from agns.data.twins import count_saved_anew, find_twins
+from agns.errors import AttackError, ConfigError
+from agns.evaluation.attack_setup import AttackSetup
+from agns.evaluation.attack_spec import AttackSpec, build_goal
+from agns.evaluation.evaluate import Side, recognize_photos, score_attack
+from agns.evaluation.score import AttackScore, check_results_directory
+from agns.types import Progress, silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PreparedAttack:
+    """An attack whose photos are shared out, and seen by the victim without a frame."""
+
+    setup: AttackSetup
+    """The networks and the real frames."""
+
+    spec: AttackSpec
+    """Goal and subject."""
+
+    attack: Attack
+    """The attack's settings."""
+
+    goal: Goal
+    """In the victim's classes."""
+
+    craft: Side
+    """Photos to attack on."""
+
+    held_out: Side
+    """Photos to score on."""
+
+    saved_anew: int
+    """How many of the subject's photos look like another one."""
+
+    def run(self, progress: Progress = silent) -> AttackResult:
+        """Attack on the craft photos."""
+        return self.attack.run(
+            self.setup.victim,
+            self.craft.photos,
+            self.goal,
+            seed=self.spec.seed,
+            frames=self.setup.glasses,
+            nets=(self.setup.generator, self.setup.discriminator),
+            placement=self.craft.placement,
+            progress=progress,
+        )
+
+    def score(self, result: AttackResult) -> AttackScore:
+        """Score what the attack found."""
+        # An attack of the user's own need not say who made its result.
+        result.attack = self.attack
+        return score_attack(
+            self.setup,
+            result,
+            self.goal,
+            held_out=self.held_out,
+            craft=self.craft,
+            seed=self.spec.seed,
+            control_frames=self.spec.control_frames,
+            saved_anew=self.saved_anew,
+            subject=self.spec.subject,
+            physical=self.spec.physical,
+            config=asdict(self.spec),
+        )
+
+
+def prepare(
+    setup: AttackSetup,
+    faces: FaceSet,
+    spec: AttackSpec,
+    attack: Attack,
+    *,
+    placement: Placement = FIXED,
+) -> PreparedAttack:
+    """Share out a subject's photos and show them to the victim without a frame.
+
+    No photo that the recogniser was trained on is scored on; see `craft_held_out_split`.
+
+    Args:
+        setup: The networks and the real frames.
+        faces: Photos, the subject's among them.
+        spec: Goal and subject.
+        attack: The attack's settings, which say what attack it is.
+        placement: Where frames sit on the subject's photos, in their order, for the attack and
+            for every score.
+
+    Raises:
+        ConfigError: The recogniser does not know the target, or the subject who is to dodge it, or
+            they are one.
+        AttackError: The recogniser recognises none of the subject's photos, so that there is
+            nothing to dodge.
+        DataError: The subject has fewer than two photos, or the recogniser was trained on all.
+    """
+    goal = build_goal(spec, setup.victim)
+    own = faces.of(spec.subject)
+    homographies = placement.homographies
+    if spec.physical != (homographies is not None) or (
+        homographies is not None and len(homographies) != len(own)
+    ):
+        raise ConfigError(
+            f"a physical attack needs a homography for each of {len(own)} photos, and a "
+            f"digital one none; got {0 if homographies is None else len(homographies)}"
+        )
+    split = craft_held_out_split(
+        own, subject=spec.subject, craft=spec.craft, seed=spec.seed, seen=setup.photos_seen
+    )
+    craft, held_out = (
+        recognize_photos(setup.victim, own.subset(side), placement.part(side))
+        for side in (split.first, split.second)
+    )
+    if goal.name == "dodge" and not craft.recognized(goal).any():
+        raise AttackError(
+            f"the recogniser recognises none of {len(craft.faces)} craft photos of "
+            f"{spec.subject} even without a frame: there is nothing to dodge"
+        )
+    return PreparedAttack(
+        setup=setup,
+        spec=spec,
+        attack=attack,
+        goal=goal,
+        craft=craft,
+        held_out=held_out,
+        saved_anew=count_saved_anew(own, find_twins(own)),
+    )
+
+
+def run_attack(
+    setup: AttackSetup,
+    faces: FaceSet,
+    spec: AttackSpec,
+    attack: Attack,
+    out: Path,
+    *,
+    placement: Placement = FIXED,
+    progress: Progress = silent,
+) -> AttackScore:
+    """Attack on one split of the subject's photos, score on the other, and write everything.
+
+    Args and errors are those of `prepare` and `AttackScore.save`.
+    """
+    check_results_directory(out)
+    prepared = prepare(setup, faces, spec, attack, placement=placement)
+    score = prepared.score(prepared.run(progress))
+    score.save(out)
+    return score

@@ -1,0 +1,42 @@
+"""A network's record, which tells how its weights came about, and what is shown of it."""
+
+import json
+from collections.abc import Iterator, Mapping
+
+
+def photos_seen(record: Mapping[str, object]) -> frozenset[str]:
+    """Digests of the photos that a network was trained on, as far as its record tells."""
+    listed = record.get("training_photos")
+    return frozenset(map(str, listed)) if isinstance(listed, list) else frozenset()
+
+
+def recorded(record: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """A record's short entries, as pairs of words: all but the recipe and the scores."""
+    for name, value in sorted(record.items()):
+        words = plain(name.replace("_", " "))
+        if name in ("recipe", "scores"):
+            continue
+        if name == "training_photos" and isinstance(value, list):
+            yield words, f"{len(value):,}, known by their digests"
+        elif name == "imported" and isinstance(value, dict):
+            yield words, plain(f"from {value.get('source')}, {value.get('kind')}")
+        elif isinstance(value, str | int | float):
+            yield words, _figure(value)
+
+
+def figures(record: Mapping[str, object], name: str) -> Iterator[tuple[str, str]]:
+    """What stands under `name` in a record, as pairs of words: its scores, or its recipe."""
+    entries = record.get(name)
+    for entry, value in entries.items() if isinstance(entries, dict) else ():
+        yield plain(str(entry).replace("_", " ")), _figure(value)
+
+
+def _figure(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return plain(value if isinstance(value, str) else json.dumps(value))
+
+
+def plain(text: str) -> str:
+    """Text of a file on one line, without what would steer a terminal."""
+    return "".join(letter for letter in " ".join(text.split()) if letter.isprintable())

@@ -1,0 +1,42 @@
+"""Objects named as Python's entry points name them, `package.module:Name`: the user's own code."""
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+from agns.errors import ConfigError
+
+_REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text has the form `package.module:Name`."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
+def names_code(source: Path | str | None) -> bool:
+    """Whether what is to be opened is such a name, and no file of that name lies there."""
+    return source is not None and is_reference(str(source)) and not Path(source).exists()
+
+
+def load_object(reference: str) -> object:
+    """Import what `package.module:Name` names; modules of the working directory are found too.
+
+    Raises:
+        ConfigError: There is no such module, or it fails, or it has no such name.
+    """
+    module_name, _, name = reference.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise ConfigError(
+            f"{module_name} cannot be imported for {reference}: {type(error).__name__}: {error}"
+        ) from error
+    if not hasattr(module, name):
+        raise ConfigError(f"module {module_name} has no {name!r}")
+    found: object = getattr(module, name)
+    return found

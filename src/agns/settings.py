@@ -1,0 +1,116 @@
+"""What a setting may be, said once, in its type: a `Range` of numbers, or a `Literal`'s words.
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Net:
+        kappa: Share = 0.25
+
+        def __post_init__(self) -> None:
+            check_settings(self)
+
+The command line makes options of the same fields (`agns.cli.settings_options`).
+"""
+
+import dataclasses
+import math
+import types
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union, get_args, get_origin
+
+from agns.errors import ConfigError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+
+class Range:
+    """The numbers from one to another, as in `Range("[0, 1)")` or `Range("(0, inf)")`.
+
+    A square bracket takes the end in, a round one leaves it out.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        low, high = text[1:-1].split(", ")
+        self.low, self.high = _number(low), _number(high)
+
+    def __contains__(self, value: float) -> bool:
+        above = value >= self.low if self.text[0] == "[" else value > self.low
+        return above and (value <= self.high if self.text[-1] == "]" else value < self.high)
+
+    def __str__(self) -> str:
+        """As it stands after "must"."""
+        if self.high < math.inf:
+            return f"lie in {self.text}"
+        if self.text[0] == "[":
+            return f"be at least {self.low}"
+        return f"be above {self.low}" if self.low else "be positive"
+
+
+def _number(text: str) -> float:
+    return float(text) if text in ("inf", "-inf") or "." in text else int(text)
+
+
+Share: TypeAlias = Annotated[float, Range("[0, 1]")]
+Part: TypeAlias = Annotated[float, Range("(0, 1)")]
+"""A share that is neither nothing nor all."""
+Weight: TypeAlias = Annotated[float, Range("[0, inf)")]
+Rate: TypeAlias = Annotated[float, Range("(0, inf)")]
+Count: TypeAlias = Annotated[int, Range("[1, inf)")]
+Seed: TypeAlias = Annotated[int, Range(f"[0, {2**63 - 1}]")]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Kind:
+    """A field's type, taken apart."""
+
+    plain: object
+    """Without `Annotated` and without `None`: `int`, or a `Literal`."""
+
+    range: Range | None
+    """The numbers that it may be, or that each may be of which it has many."""
+
+    optional: bool
+    """Whether it may be None."""
+
+    many: bool
+    """Whether it is a tuple of any length."""
+
+
+def kind_of(annotation: object) -> Kind:
+    """Take a field's type apart.
+
+    Args:
+        annotation: `T`, `T | None`, `tuple[T, ...]` or an alias of one, where `T` may be annotated
+            with a `Range`.
+    """
+    if get_origin(annotation) is Annotated:
+        inner, *notes = get_args(annotation)
+        kind = kind_of(inner)
+        own = next((note for note in notes if isinstance(note, Range)), kind.range)
+        return dataclasses.replace(kind, range=own)
+    if get_origin(annotation) in (Union, types.UnionType):
+        others = [one for one in get_args(annotation) if one is not type(None)]
+        if len(others) == 1:
+            return dataclasses.replace(kind_of(others[0]), optional=True)
+    if get_origin(annotation) is tuple and get_args(annotation)[1:] == (...,):
+        return dataclasses.replace(kind_of(get_args(annotation)[0]), many=True)
+    return Kind(plain=annotation, range=None, optional=False, many=False)
+
+
+def check_settings(settings: "DataclassInstance") -> None:
+    """Refuse settings that their types do not allow.
+
+    Raises:
+        ConfigError: A number is out of its range, or a word is none of those there are.
+    """
+    for field in dataclasses.fields(settings):
+        kind, value = kind_of(field.type), getattr(settings, field.name)
+        if value is None and kind.optional:
+            continue
+        for one in value if kind.many else (value,):
+            if kind.range is not None and one not in kind.range:
+                finite = " and finite" if one == math.inf else ""
+                raise ConfigError(f"{field.name} must {kind.range}{finite}, got {one}")
+            if get_origin(kind.plain) is Literal and one not in get_args(kind.plain):
+                *first, last = map(str, get_args(kind.plain))
+                words = f"{', '.join(first)} or {last}" if first else last
+                raise ConfigError(f"{field.name} must be {words}, got {one!r}")
