@@ -13,6 +13,7 @@ Convention:
 import io
 import math
 from dataclasses import dataclass, fields
+from typing import Annotated, TypeAlias
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from agns.data.alignment import POSES, align
 from agns.errors import ConfigError
 from agns.geometry import transform_points, warp
 from agns.images import check_images, from_pixels, to_picture
+from agns.settings import Range, check_settings
 from agns.types import CANVAS, Faces, Homographies, Image, Images
 
 FULL_LIGHT = 400.0
@@ -40,42 +42,36 @@ _READ_NOISE, _SHOT_NOISE = 0.006, 0.016
 """Standard deviations of a sensor's noise at full light, in [0, 1]: in the dark, and at white."""
 
 
+Turn: TypeAlias = Annotated[float, Range("[-45, 45]")]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """How a photo is taken."""
 
-    yaw: float = 0.0
-    """Turn of the head to the picture's right, in degrees, in [-45, 45]."""
+    yaw: Turn = 0.0
+    """Turn of the head to the picture's right, in degrees."""
 
-    pitch: float = 0.0
-    """Turn downwards, in degrees, in [-45, 45]."""
+    pitch: Turn = 0.0
+    """Turn downwards, in degrees."""
 
-    roll: float = 0.0
-    """Turn clockwise in the picture, in degrees, in [-45, 45]."""
+    roll: Turn = 0.0
+    """Turn clockwise in the picture, in degrees."""
 
-    light: float = FULL_LIGHT
-    """On the face, in lux, in [10, 10000]."""
+    light: Annotated[float, Range("[10, 10000]")] = FULL_LIGHT
+    """On the face, in lux."""
 
-    blur: float = 0.0
-    """Standard deviation of the lens' blur in pixels, in [0, 10]."""
+    blur: Annotated[float, Range("[0, 10]")] = 0.0
+    """Standard deviation of the lens' blur in pixels."""
 
-    cast: float = 0.0
-    """Warmth of the light: red is raised and blue lowered by this share, in [-0.5, 0.5]."""
+    cast: Annotated[float, Range("[-0.5, 0.5]")] = 0.0
+    """Warmth of the light: red is raised and blue lowered by this share."""
 
-    quality: float = 95.0
-    """JPEG's, in [1, 100]; rounded."""
+    quality: Annotated[float, Range("[1, 100]")] = 95.0
+    """JPEG's; rounded."""
 
     def __post_init__(self) -> None:
-        bounds = {
-            **dict.fromkeys(("yaw", "pitch", "roll"), (-45, 45)),
-            "light": (10, 10_000),
-            "blur": (0, 10),
-            "cast": (-0.5, 0.5),
-            "quality": (1, 100),
-        }
-        for name, (low, high) in bounds.items():
-            if not low <= getattr(self, name) <= high:
-                raise ConfigError(f"{name} must lie in [{low}, {high}], got {getattr(self, name)}")
+        check_settings(self)
 
 
 AXES: dict[str, tuple[float, ...]] = {

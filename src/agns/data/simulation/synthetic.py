@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -19,28 +19,28 @@ from agns.data.simulation.portrait.person import Person, person
 from agns.data.workers import each_in_order
 from agns.errors import ConfigError
 from agns.images import from_pixels, write_image
+from agns.settings import Count, Range, check_settings
 from agns.types import CANVAS, Progress, silent
 
 _Result = TypeVar("_Result")
+NotNegative: TypeAlias = Annotated[int, Range("[0, inf)")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntheticConfig:
     """How many people to make up, and how many photos of each."""
 
-    identities: int = 10
-    """People, at least 1; the first ones are the same however many there are."""
-    photos: int = 80
-    """Photos of each, at least 1; likewise."""
-    seed: int = 0
-    """Another seed, at least 0, gives other people."""
-    first_photo: int = 0
+    identities: Count = 10
+    """People; the first ones are the same however many there are."""
+    photos: Count = 80
+    """Photos of each; likewise."""
+    seed: NotNegative = 0
+    """Another seed gives other people."""
+    first_photo: NotNegative = 0
     """Number of the first photo taken: with 80, the 80 photos before it stay unseen."""
 
     def __post_init__(self) -> None:
-        for name, least in {"identities": 1, "photos": 1, "seed": 0, "first_photo": 0}.items():
-            if (value := getattr(self, name)) < least:
-                raise ConfigError(f"{name} must be at least {least}, got {value}")
+        check_settings(self)
 
     @property
     def numbers(self) -> range:
