@@ -8,7 +8,7 @@ greenness alone is a pixel off at times. Brightness is sharp, yet skin may be as
 The two therefore decide together.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -60,8 +60,7 @@ _NOISE = 3e-3
 """Variance added to colours: less, and the discriminant trusts noise; more, brightness alone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spots:
+class Spots(NamedTuple):
     """What may be marks, in no order."""
 
     centres: Float[Tensor, "spots 2"]

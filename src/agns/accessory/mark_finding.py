@@ -14,7 +14,7 @@ of a pixel better in the median.
 
 import functools
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -55,8 +55,7 @@ _EXTRA = (0.6, 2.0)
 """The same of one spot more on the frame: narrower, since eyes close to the frame are green too."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundMarks:
+class FoundMarks(NamedTuple):
     """The seven marks of one photo."""
 
     centres: Float[Tensor, "7 2"]
@@ -96,8 +95,7 @@ def find_marks(photo: Image, *, name: str = "the photo") -> FoundMarks:
     return FoundMarks(centres=centres, confidence=confidence)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Fit:
+class _Fit(NamedTuple):
     """Seven spots taken for the marks."""
 
     choice: Int64[Tensor, "7"]
@@ -114,12 +112,10 @@ def _choices(spots: Spots) -> Int64[Tensor, "choices 7"]:
     points = torch.view_as_complex(spots.centres.double())
     marks = torch.view_as_complex(torch.tensor(MARKS, dtype=torch.float64))
     first, second = (~torch.eye(len(points), dtype=torch.bool)).nonzero().unbind(1)
-    turn = torch.cat(
-        [(points[second] - points[first]) / (marks[other] - marks[one]) for one, other in _BASES]
-    )
-    shift = points[first].repeat(len(_BASES)) - turn * torch.cat(
-        [marks[one].expand(len(first)) for one, _ in _BASES]
-    )
+    ones, others = torch.tensor(_BASES).repeat_interleave(len(first), 0).unbind(1)
+    first, second = first.repeat(len(_BASES)), second.repeat(len(_BASES))
+    turn = (points[second] - points[first]) / (marks[others] - marks[ones])
+    shift = points[first] - turn * marks[ones]
     # An aligned face scales and turns the frame no more than that.
     plausible = (turn.abs() >= _SCALES[0]) & (turn.abs() <= _SCALES[1])
     plausible &= turn.angle().rad2deg().abs() <= _ROLL
@@ -221,7 +217,6 @@ def settle_marks(
     back = torch.linalg.inv(_stretch(homography)).float()
     off = (centres - middles).float()
     resemblance = _resemblance(colours, back, off)
-
     steps = torch.arange(-_FARTHEST, _FARTHEST + 1, dtype=torch.float32)
     down, right = torch.meshgrid(steps, steps, indexing="ij")
     moves = torch.stack([right, down], -1).flatten(0, 1)
@@ -230,8 +225,9 @@ def settle_marks(
     rim = _covered(back, off, moves, wider=_RIM) - on
     within, beside = (_mean(resemblance[:, None], some) for some in (on, rim))
     fits = within - beside - _TIMID * moves.square().sum(1)
-    peaks = _peaks(fits.unflatten(1, down.shape)) - _FARTHEST
-    return torch.where(inside[:, None], centres + peaks.to(centres), centres)
+    peaks = [_peak(fit) for fit in fits.unflatten(1, down.shape)]
+    moved = centres + (torch.tensor(peaks) - _FARTHEST).to(centres)
+    return torch.where(inside[:, None], moved, centres)
 
 
 def _stretch(homography: Homographies) -> Float[Tensor, "7 2 2"]:
@@ -290,14 +286,10 @@ def _mean(
     return (weights * values).sum((2, 3)) / weights.sum((2, 3))
 
 
-def _peaks(fits: Float[Tensor, "7 rows columns"]) -> Float[Tensor, "7 2"]:
+def _peak(fit: Float[Tensor, "rows columns"]) -> list[float]:
     """(x, y) of the highest place, to fractions by the parabola through its neighbours."""
-    columns = fits.shape[2]
-    places = []
-    for fit in fits:
-        row, column = divmod(int(fit.argmax()), columns)
-        places.append([column + _vertex(fit[row], column), row + _vertex(fit[:, column], row)])
-    return torch.tensor(places)
+    row, column = divmod(int(fit.argmax()), fit.shape[1])
+    return [column + _vertex(fit[row], column), row + _vertex(fit[:, column], row)]
 
 
 def _vertex(line: Float[Tensor, " places"], top: int) -> float:
