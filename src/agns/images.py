@@ -13,7 +13,7 @@ from agns.types import Image, Images, Pixels
 from agns.writing import replacing
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-"""File endings, in lower case, of pictures that are written; `agns.formats` has those read."""
+"""File endings, in lower case, of pictures that are written; `agns.file_kinds` has those read."""
 
 
 def check_images(images: torch.Tensor, *, size: tuple[int, int] | None = None) -> None:

@@ -41,8 +41,8 @@ def test_what_is_no_picture_is_named_with_the_reason(tmp_path: Path) -> None:
     told = {one.name: one.why for one in list_folder(tmp_path).left_out}
     assert told == {
         "a.HEIC": "HEIC, which agns does not read: save it as JPEG or PNG",
-        "b": "an empty file",
-        "c.mp4": "a video: save single pictures of it as JPEG or PNG",
+        "b": "an empty file: download or write it anew",
+        "c.mp4": "a video, which agns does not read: save single pictures of it as JPEG or PNG",
         "d.NEF": "a camera's raw file, which agns does not read: develop it to JPEG or PNG",
         "e.jpg": "a link to nothing",
     }
@@ -104,7 +104,7 @@ def test_eyeglasses_and_photos_are_read_by_their_content(tmp_path: Path) -> None
         "frame.a.png", "frame.b.png",
     ]  # fmt: skip
     (tmp_path / "shop" / "frame.b").write_bytes(b"")
-    with pytest.raises(DataError, match=r"found 1; left out: frame\.b \(an empty file\)"):
+    with pytest.raises(DataError, match=r"found 1; left out: frame\.b \(an empty file: download"):
         load_marked_photos(tmp_path / "shop", "Ann")
 
 
