@@ -1,7 +1,7 @@
 """Faces and eyeglasses that a command line names: read from folders, or drawn."""
 
-import dataclasses
 import shlex
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +21,9 @@ SYNTHETIC_FRESH_PHOTOS = 48
 """Further photos of each drawn identity, for attacks."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FaceOptions:
-    """The options that choose faces."""
+    """The options that choose faces: a folder, and what `FaceSelection` takes of it."""
 
     root: Path | None
     identities: int | None = None
@@ -34,7 +34,6 @@ class FaceOptions:
     center_crop: int | None = None
     skip_unreadable: bool = False
     to_split: bool = True
-    """As `FaceSelection` takes it."""
 
     @property
     def source(self) -> str:
@@ -68,18 +67,9 @@ def open_faces(options: FaceOptions, *, quiet: bool = False) -> "FaceSet":
         config = SyntheticConfig(identities=identities, photos=SYNTHETIC_TRAINING_PHOTOS)
         with bar("Drawing faces") as progress:
             return synthetic_faces(config, workers=workers(), progress=progress)
-    selection = FaceSelection(
-        identities=options.identities,
-        minimum_photos=options.minimum_photos,
-        names=options.names,
-        exclude=options.exclude,
-        exclude_most=options.exclude_most,
-        center_crop=options.center_crop,
-        skip_unreadable=options.skip_unreadable,
-        to_split=options.to_split,
-    )
+    chosen = {name: value for name, value in asdict(options).items() if name != "root"}
     with bar("Reading faces") as progress:
-        faces = load_faces(options.root, selection, progress=progress)
+        faces = load_faces(options.root, FaceSelection(**chosen), progress=progress)
     for sentence in () if quiet else faces.skipped:
         say(sentence)
     if blank := faces.without_photos:
@@ -133,7 +123,7 @@ def open_subject(options: FaceOptions, subject: str, identities: tuple[str, ...]
     from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 
     if options.root is not None:
-        return open_faces(dataclasses.replace(options, names=(subject,)))
+        return open_faces(replace(options, names=(subject,)))
     config = SyntheticConfig(
         identities=len(identities),
         photos=SYNTHETIC_FRESH_PHOTOS,
