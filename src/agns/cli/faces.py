@@ -24,6 +24,13 @@ app = typer.Typer(
 )
 
 
+def _check_new(out: Path) -> None:
+    from agns.errors import ConfigError
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is already there and not an empty folder: name another")
+
+
 @app.command("draw")
 def draw(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Face folder to write.")],
@@ -34,10 +41,8 @@ def draw(
 ) -> None:
     """Write faces of people who do not exist, with their 68 landmarks as CSV beside them."""
     from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_folder
-    from agns.errors import ConfigError
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} is already there and not an empty folder: name another")
+    _check_new(out)
     config = SyntheticConfig(
         identities=identities, photos=photos, seed=seed, first_photo=first_photo
     )
@@ -73,11 +78,9 @@ def photograph(
     import torch
 
     from agns.data.simulation.wearer import write_wearer
-    from agns.errors import ConfigError
     from agns.models.record import photos_seen
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} is already there and not an empty folder: name another")
+    _check_new(out)
     victim = load_victim(recognizer)
     options = FaceOptions(root=faces, center_crop=recorded_crop(victim.metadata))
     own = open_subject(options, subject, victim.recognizer.identities)
@@ -128,8 +131,7 @@ def enrol(
     from agns.training.material import split_glasses
     from agns.writing import is_text
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} is already there and not an empty folder: name another")
+    _check_new(out)
     subject = out.resolve().name
     if subject[0] == "." or subject == "aligned" or subject.casefold() in SYSTEM_FOLDERS:
         raise ConfigError(f"{out} is no identity's folder: its name becomes the identity's")
@@ -223,8 +225,6 @@ def list_folder(
         say(f"Wrote {contact_sheet}")
     if mean_face is not None:
         parts = torch.arange(len(faces)).split(256)
-        total = torch.stack([faces.faces(part).sum(0, dtype=torch.float64) for part in parts]).sum(
-            0
-        )
-        write_image(mean_face, (total / len(faces)).float())
+        sums = torch.stack([faces.faces(part).sum(0, dtype=torch.float64) for part in parts])
+        write_image(mean_face, (sums.sum(0) / len(faces)).float())
         say(f"Wrote {mean_face}")

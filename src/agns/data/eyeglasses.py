@@ -44,14 +44,8 @@ def read_eyeglasses(
         UnreadableImage: A picture does not decode, and `skip_unreadable` is off; or the mask.
     """
     paths = _listed(root, names)
-    frames = torch.empty(len(paths), 3, *FRAME_SIZE, dtype=torch.uint8)
-    read = 0
-    for _, frame in _crops(paths, mask, progress, skip_unreadable=skip_unreadable):
-        frames[read] = frame
-        read += 1
-    if not read:
-        raise DataError(f"none of the {len(paths)} pictures in {root} decodes")
-    return frames[:read]
+    crops = _crops(root, paths, mask, progress, skip_unreadable=skip_unreadable)
+    return torch.stack([frame for _, frame in crops])
 
 
 def crop_eyeglasses(
@@ -63,18 +57,9 @@ def crop_eyeglasses(
     skip_unreadable: bool = False,
     progress: Progress = silent,
 ) -> int:
-    """Write the 64x176 crops of a folder of eyeglass pictures as PNG files of the same stem.
+    """Write what `read_eyeglasses` reads of a folder as PNG files of the same stems, and count them.
 
-    Args:
-        source: As the `root` of `read_eyeglasses`, like the arguments that follow.
-        destination: Folder to write to, made if it is not there. Nothing in it is replaced.
-        names: List of the pictures to take.
-        mask: Picture that is black where the crops shall be.
-        skip_unreadable: Pass over pictures that do not decode.
-        progress: Told the pictures gone through.
-
-    Returns:
-        How many crops were written.
+    The destination is made if it is not there; nothing in it is replaced.
 
     Raises:
         ConfigError: As `read_eyeglasses`; or the destination is a file, or already holds a
@@ -91,17 +76,13 @@ def crop_eyeglasses(
         targets[stem] = path
     if destination.exists() and not destination.is_dir():
         raise ConfigError(f"{destination} is a file, not a folder to write crops to")
-    for stem in targets:
-        if (destination / f"{stem}.png").exists():
-            raise ConfigError(
-                f"{destination / f'{stem}.png'} is already there: name another folder for the crops"
-            )
+    for target in (destination / f"{stem}.png" for stem in targets):
+        if target.exists():
+            raise ConfigError(f"{target} is already there: name another folder for the crops")
     written = 0
-    for path, frame in _crops(paths, mask, progress, skip_unreadable=skip_unreadable):
+    for path, frame in _crops(source, paths, mask, progress, skip_unreadable=skip_unreadable):
         write_image(destination / f"{without_ending(path.name)}.png", from_pixels(frame[None])[0])
         written += 1
-    if not written:
-        raise DataError(f"none of the {len(paths)} pictures in {source} decodes")
     return written
 
 
@@ -134,9 +115,10 @@ def _lines(names: Path) -> list[str]:
 
 
 def _crops(
-    paths: list[Path], mask: Path | None, progress: Progress, *, skip_unreadable: bool
+    root: Path, paths: list[Path], mask: Path | None, progress: Progress, *, skip_unreadable: bool
 ) -> Iterator[tuple[Path, UInt8[Tensor, "3 64 176"]]]:
-    """Each picture that decodes, cropped and masked."""
+    """Each picture that decodes, one at least, cropped and masked."""
+    some = False
     kept: Bool[Tensor, "3 64 176"] | None = None
     if mask is not None:
         kept = _cropped(mask).amax(0, keepdim=True) > 127
@@ -147,8 +129,11 @@ def _crops(
             if not skip_unreadable:
                 raise
         else:
+            some = True
             yield path, frame if kept is None else frame * kept
         progress(done, len(paths), {})
+    if not some:
+        raise DataError(f"none of the {len(paths)} pictures in {root} decodes")
 
 
 def _cropped(path: Path) -> UInt8[Tensor, "3 64 176"]:

@@ -40,12 +40,10 @@ class MarkedPhotos:
 
 
 def load_marked_photos(folder: Path, subject: str, *, skip_unmarked: bool = False) -> MarkedPhotos:
-    """Read a folder of aligned photos, and find the marks in each.
+    """Read a folder of aligned photos of a subject, and find the marks in each.
 
-    Args:
-        folder: Holds 224x224 pictures; they are taken in the order of their names.
-        subject: Who wears the frame.
-        skip_unmarked: Leave out photos that do not show exactly seven marks.
+    The photos, of 224x224 pixels, are taken in the order of their names; with `skip_unmarked`,
+    those that do not show exactly seven marks are left out.
 
     Raises:
         ConfigError: There is no such folder.
@@ -63,29 +61,22 @@ def load_marked_photos(folder: Path, subject: str, *, skip_unmarked: bool = Fals
             f"expected at least two pictures ({READ}) in {folder}, to craft on some and score on "
             f"others, found {len(paths)}{listing.others}"
         )
-    kept, skipped, photos, marks = [], [], [], []
+    skipped, photos, marks = [], {}, []
     for path in paths:
         photo = _read(path)
         try:
-            centres = find_marks(photo, name=str(path)).centres
+            marks.append(find_marks(photo, name=str(path)).centres)
+            photos[path.name] = photo
         except MarksNotFound as error:
             if not skip_unmarked:
                 raise
             skipped.append(str(error))
-            continue
-        kept.append(path)
-        photos.append(photo)
-        marks.append(centres)
-    if len(kept) < 2:
+    if len(photos) < 2:
         raise MarksNotFound(
-            f"only {len(kept)} of {len(paths)} pictures in {folder} show the marks: {skipped[0]}"
+            f"only {len(photos)} of {len(paths)} pictures in {folder} show the marks: {skipped[0]}"
         )
-    faces = faces_from_pixels(
-        to_pixels(torch.stack(photos)),
-        torch.zeros(len(kept), dtype=torch.int64),
-        (subject,),
-        tuple(path.name for path in kept),
-    )
+    pixels, labels = to_pixels(torch.stack([*photos.values()])), torch.zeros(len(photos)).long()
+    faces = faces_from_pixels(pixels, labels, (subject,), tuple(photos))
     first: dict[str, str] = {}
     for name, own in zip(faces.photos, faces.digests, strict=True):
         if own in first:
@@ -125,6 +116,11 @@ def write_enrolment(
     progress: Progress = silent,
 ) -> tuple[str, ...]:
     """Write some of a subject's photos, each with several benign frames over the worn one.
+
+    Whoever wants to dodge a recogniser must be one of its identities. Trained on the marked photos
+    themselves, it would come to know the frame; so benign frames are laid over it, as in an attack.
+    What they leave visible, temples and a rim here and there, the others' photos do not show: a
+    recogniser may come to know the person by that too.
 
     The pictures carry the digests of the photos they are of. So those of one photo are trained on
     or tested on together, and an attack scores no photo that the recogniser was trained on.
