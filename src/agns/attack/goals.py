@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from agns.data.selection import composed
+from agns.data.faces import composed
 from agns.errors import ConfigError
 from agns.models.victim import Victim, class_of
 from agns.types import Labels, Logits

@@ -60,7 +60,7 @@ class Demo:
     @cached_property
     def known(self) -> tuple[str, ...]:
         """The recogniser's identities whom the folder has; all of them without a folder."""
-        from agns.data.selection import list_identities
+        from agns.data.face_folder import list_identities
 
         identities = self.victim.recognizer.identities
         if self.faces is None:
@@ -90,7 +90,7 @@ class Demo:
 
     def unseen(self) -> "FaceSet":
         """Photos of all identities that the recogniser was not trained on."""
-        from agns.data.synthetic import SyntheticConfig, synthetic_faces
+        from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
         from agns.data.twins import were_seen
         from agns.models.record import photos_seen
 
@@ -203,7 +203,7 @@ def _physical(demo: Demo) -> Shown:
 
     from agns.attack.agn import PHYSICAL
     from agns.data.marked_photos import load_marked_photos
-    from agns.data.wearer import write_wearer
+    from agns.data.simulation.wearer import write_wearer
     from agns.models.record import photos_seen
 
     subject, target = demo.pair()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agns.attack.goals import Dodge, Goal, Impersonate
-from agns.data.selection import composed
+from agns.data.faces import composed
 from agns.errors import ConfigError
 from agns.models.victim import Victim, class_of
 

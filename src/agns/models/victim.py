@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from agns.data.selection import composed, names_like
+from agns.data.faces import composed, names_like
 from agns.errors import ConfigError, ImageContractError
 from agns.geometry import resize, warp
 from agns.images import check_images
