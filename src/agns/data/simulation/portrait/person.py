@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from agns.data.simulation.portrait.brush import Colour, rgb, rgbs, smooth_noise
 
@@ -189,7 +189,7 @@ def person(seed: int, identity: int) -> Person:
     )  # fmt: skip
 
 
-def _chosen(generator: np.random.Generator, odds: Float[np.ndarray, " _"]) -> int:
+def _chosen(generator: np.random.Generator, odds: Num[np.ndarray, " _"]) -> int:
     """A place among several, by their odds."""
     return int(generator.choice(len(odds), p=odds / odds.sum()))
 
