@@ -223,7 +223,9 @@ def settle_marks(
     # The mean resemblance on each mark, less that on the rim around it.
     on = _covered(back, off, moves)
     rim = _covered(back, off, moves, wider=_RIM) - on
-    within, beside = (_mean(resemblance[:, None], some) for some in (on, rim))
+    within, beside = (
+        (some * resemblance[:, None]).sum((2, 3)) / some.sum((2, 3)) for some in (on, rim)
+    )
     fits = within - beside - _TIMID * moves.square().sum(1)
     peaks = [_peak(fit) for fit in fits.unflatten(1, down.shape)]
     moved = centres + (torch.tensor(peaks) - _FARTHEST).to(centres)
@@ -278,12 +280,6 @@ def _resemblance(
     like, unlike = (kernel @ torch.stack([weights, outside], 2)).unbind(2)
     likeness: Tensor = like / (like + unlike + 1e-12)
     return likeness.reshape(core.shape)
-
-
-def _mean(
-    values: Float[Tensor, "7 1 side side"], weights: Float[Tensor, "7 moves side side"]
-) -> Float[Tensor, "7 moves"]:
-    return (weights * values).sum((2, 3)) / weights.sum((2, 3))
 
 
 def _peak(fit: Float[Tensor, "rows columns"]) -> list[float]:
