@@ -210,8 +210,8 @@ def load_faces(
         DataError: It holds no identities, or a picture has another size.
         UnreadableImage: A picture does not decode.
     """
-    from agns.data.faces import load_faces as read_faces
-    from agns.data.selection import FaceSelection
+    from agns.data.face_folder import FaceSelection
+    from agns.data.face_folder import load_faces as read_faces
     from agns.types import silent
 
     selection = FaceSelection(

@@ -18,7 +18,7 @@ from agns.campaign.plan import (
     plan_as_json,
 )
 from agns.campaign.plan_file import read_plan
-from agns.data.eyeglasses import EYEGLASS_COUNT
+from agns.data.simulation.drawn_frames import EYEGLASS_COUNT
 from agns.errors import ConfigError
 from agns.evaluation.universal import UniversalSpec
 

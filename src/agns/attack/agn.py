@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from agns.accessory.placement import Placement
 from agns.accessory.printability import check_palette, palette_at
-from agns.accessory.smoothness import total_variation
+from agns.accessory.total_variation import total_variation
 from agns.attack.attack import FrameAttack, Nets, frames_of, shipped_nets
 from agns.attack.goals import Goal, Objective
 from agns.attack.gradients import Length, add_nps_gradient, add_tv_gradient, keep_in_range
@@ -24,7 +24,7 @@ from agns.attack.query import query_gradient
 from agns.attack.result import AttackResult, Reason
 from agns.attack.search import Candidates, draw_photos, search_frames, typicality
 from agns.attack.steps import join_objectives, train_discriminator
-from agns.data.eyeglasses import RealFrames
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents

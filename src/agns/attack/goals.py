@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from agns.data.selection import composed
+from agns.data.faces import composed
 from agns.errors import ConfigError
 from agns.models.victim import Task, Victim, class_of, task_of
 from agns.types import Labels, Logits

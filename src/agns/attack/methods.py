@@ -8,7 +8,7 @@ from agns.attack.attack import Attack
 from agns.attack.baselines import Baseline
 from agns.attack.pixel_descent import CCS16, CCS16_BOUNDED, CCS16_PHYSICAL, PGD, PixelDescent
 from agns.attack.pixels import FreePixels
-from agns.data.selection import names_like
+from agns.data.faces import names_like
 from agns.errors import ConfigError
 from agns.object_reference import is_reference, load_object
 

@@ -21,8 +21,8 @@ from agns.attack.clustering import cluster
 from agns.attack.coverage import choose_greedily, dodges, worth_to_subjects
 from agns.attack.goals import Dodge
 from agns.attack.result import AttackResult, Reason
-from agns.data.eyeglasses import RealFrames
 from agns.data.faces import FaceSet
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError, ConfigError
 from agns.models.dcgan import sample_latents
 from agns.models.victim import Victim, class_of, freeze, task_of

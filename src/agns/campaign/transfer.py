@@ -11,9 +11,8 @@ from agns.campaign.ledger import Ledger
 from agns.campaign.plan import Plan, PlanVictim
 from agns.campaign.records import JobRecord, TransferRecord, TransferScore
 from agns.campaign.running import Opened
-from agns.data.camera import align_photos, draw_scene, photograph
-from agns.data.faces import FaceSet
-from agns.data.selection import composed
+from agns.data.faces import FaceSet, composed
+from agns.data.simulation.camera import align_photos, draw_scene, photograph
 from agns.data.twins import were_seen
 from agns.errors import AgnsError, DataError
 from agns.evaluation.attack_setup import AttackSetup

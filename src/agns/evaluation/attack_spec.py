@@ -1,10 +1,10 @@
 """What is attacked, for whom, and when it is enough."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from agns.attack.goals import Dodge, Goal, Impersonate, resolve_goal
-from agns.data.selection import composed
+from agns.data.faces import composed
 from agns.errors import ConfigError
 from agns.models.victim import Victim
 
@@ -66,11 +66,11 @@ def build_goal(spec: AttackSpec, recognizer: Victim) -> Goal:
     stop = spec.stop
     if stop is None and spec.physical:
         stop = PHYSICAL_STOPS[spec.goal]
-    stops = {} if stop is None else {"stop": stop}
-    if spec.target is None:
-        return resolve_goal(Dodge(subject=spec.subject, **stops), recognizer)
-    if spec.target == spec.subject:
-        raise ConfigError(
-            f"the target {spec.target} is the subject: impersonation needs somebody else"
-        )
-    return resolve_goal(Impersonate(subject=spec.subject, target=spec.target, **stops), recognizer)
+    goal: Goal = Dodge(spec.subject)
+    if spec.target is not None:
+        if spec.target == spec.subject:
+            raise ConfigError(
+                f"the target {spec.target} is the subject: impersonation needs somebody else"
+            )
+        goal = Impersonate(spec.target, subject=spec.subject)
+    return resolve_goal(goal if stop is None else replace(goal, stop=stop), recognizer)

@@ -13,8 +13,8 @@ from agns.attack.attack import Nets, frames_of, photos_of, shipped_nets
 from agns.attack.goals import Goal, name_goal, resolve_goal, taken_for
 from agns.attack.methods import name_of, palette_of
 from agns.attack.result import AttackResult
-from agns.data.eyeglasses import RealFrames
 from agns.data.faces import FaceSet
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.data.twins import count_saved_anew, find_twins, were_seen
 from agns.errors import AttackError
 from agns.evaluation.attack_setup import AttackSetup

@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
-from agns.data.selection import composed, names_like
+from agns.data.faces import composed, names_like
 from agns.errors import ConfigError, ImageContractError
 from agns.models.folding import fold_convolutions
 from agns.models.layout import lay_channels_last

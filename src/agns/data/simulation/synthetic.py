@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -13,37 +13,34 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from agns.data.faces import FaceSet, faces_from_pixels
-from agns.data.portrait.painter import paint_portrait
-from agns.data.portrait.person import Person, person
+from agns.data.landmarks import write_landmarks
+from agns.data.simulation.portrait.painter import paint_portrait
+from agns.data.simulation.portrait.person import Person, person
 from agns.data.workers import each_in_order
 from agns.errors import ConfigError
 from agns.images import from_pixels, write_image
+from agns.settings import Count, Range, check_settings
 from agns.types import CANVAS, Progress, silent
-from agns.writing import write_text
 
 _Result = TypeVar("_Result")
+NotNegative: TypeAlias = Annotated[int, Range("[0, inf)")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyntheticConfig:
     """How many people to make up, and how many photos of each."""
 
-    identities: int = 10
-    """People, at least 1; the first ones are the same however many there are."""
-    photos: int = 80
-    """Photos of each, at least 1; likewise."""
-    seed: int = 0
-    """Another seed, at least 0, gives other people."""
-    first_photo: int = 0
+    identities: Count = 10
+    """People; the first ones are the same however many there are."""
+    photos: Count = 80
+    """Photos of each; likewise."""
+    seed: NotNegative = 0
+    """Another seed gives other people."""
+    first_photo: NotNegative = 0
     """Number of the first photo taken: with 80, the 80 photos before it stay unseen."""
 
     def __post_init__(self) -> None:
-        for name in ("identities", "photos"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("seed", "first_photo"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}")
+        check_settings(self)
 
     @property
     def numbers(self) -> range:
@@ -60,11 +57,6 @@ def draw_photo(
     seed: int, identity: int, photo: int
 ) -> tuple[UInt8[np.ndarray, "224 224 3"], Float[np.ndarray, "68 2"]]:
     """Draw one photo in the canonical pose, the same whatever else is drawn.
-
-    Args:
-        seed: Which people, at least 0.
-        identity: Which of them, from 0.
-        photo: Which photo, from 0.
 
     Returns:
         RGB bytes, and the 68 landmarks as (x, y) in pixels from the top-left pixel's centre.
@@ -89,23 +81,19 @@ def _somebody(seed: int, identity: int) -> Person:
 def draw_faces(
     config: SyntheticConfig, *, workers: int = 0, progress: Progress = silent
 ) -> tuple[UInt8[Tensor, "photos 3 224 224"], Int64[Tensor, " photos"]]:
-    """Draw every photo of everybody.
+    """Draw every photo of everybody: RGB bytes grouped by identity, and the identities.
 
     Args:
         config: Whom to draw.
         workers: Processes to draw in; 0 or 1 draws in this one, to the same result.
         progress: Told after each identity.
 
-    Returns:
-        RGB bytes grouped by identity, and the identities.
-
     Raises:
         ConfigError: `workers` is negative.
     """
     pixels = torch.empty(config.identities, config.photos, 3, CANVAS, CANVAS, dtype=torch.uint8)
-    for identity, drawn in enumerate(_each(_draw_identity, config, workers)):
+    for identity, drawn in enumerate(_each(_draw_identity, config, workers, progress)):
         pixels[identity] = torch.from_numpy(drawn).permute(0, 3, 1, 2)
-        progress(identity + 1, config.identities, {})
     labels = torch.arange(config.identities).repeat_interleave(config.photos)
     return pixels.flatten(0, 1), labels
 
@@ -122,7 +110,7 @@ def synthetic_faces(
     Args:
         config: Whom to draw.
         only: Draw this identity's photos alone; the set still knows the others' names.
-        workers: Processes to draw in; 0 or 1 draws in this one, to the same result.
+        workers: As for `draw_faces`.
         progress: Told after each identity.
 
     Raises:
@@ -140,14 +128,14 @@ def synthetic_faces(
         pixels = torch.from_numpy(_draw_identity(config, label)).permute(0, 3, 1, 2).contiguous()
         labels = torch.full((config.photos,), label)
         progress(1, 1, {})
-    drawn = [names[label] for label in labels.unique().tolist()]
-    photos = [f"{name}/{photo_stem(name, photo)}.png" for name in drawn for photo in config.numbers]
+    drawn = names if only is None else [only]
+    photos = [f"{_photo_name(name, photo)}.png" for name in drawn for photo in config.numbers]
     return faces_from_pixels(pixels, labels, names, photos)
 
 
-def photo_stem(name: str, photo: int) -> str:
-    """The file name of somebody's photo, without its ending; photos are counted from 1."""
-    return f"{name}_{photo + 1:04d}"
+def _photo_name(name: str, photo: int) -> str:
+    """The file of somebody's photo, without its ending; photos are counted from 1."""
+    return f"{name}/{name}_{photo + 1:04d}"
 
 
 def write_synthetic_folder(
@@ -156,13 +144,8 @@ def write_synthetic_folder(
     """Write every photo as a face folder, and the landmarks as a tree beside it.
 
     Photos become `<root>/<name>/<name>_0001.png`, counted from 1; their landmarks become
-    `<root>.landmarks/<name>/<name>_0001.csv`, 68 lines of x,y in pixels.
-
-    Args:
-        root: The face folder; made if it is not there.
-        config: Whom to draw.
-        workers: Processes to draw in; 0 or 1 draws in this one, to the same files.
-        progress: Told after each identity.
+    `<root>.landmarks/<name>/<name>_0001.csv`, 68 lines of x,y in pixels. Workers and progress are
+    those of `draw_faces`.
 
     Raises:
         ConfigError: `workers` is negative, or the root is a file.
@@ -171,18 +154,23 @@ def write_synthetic_folder(
         raise ConfigError(f"{root} is a file, not a folder to write faces to")
     # A root such as "." has no name of its own to call the landmarks by.
     write = functools.partial(_write_identity, Path(os.path.abspath(root)))
-    for identity, _ in enumerate(_each(write, config, workers)):
-        progress(identity + 1, config.identities, {})
+    for _ in _each(write, config, workers, progress):
+        pass
 
 
 def _each(
-    work: Callable[[SyntheticConfig, int], _Result], config: SyntheticConfig, workers: int
+    work: Callable[[SyntheticConfig, int], _Result],
+    config: SyntheticConfig,
+    workers: int,
+    progress: Progress,
 ) -> Iterator[_Result]:
     """Do the work for each identity, in order, here or in other processes."""
     if workers < 0:
         raise ConfigError(f"workers must be at least 0, got {workers}")
-    task = functools.partial(work, config)
-    return each_in_order(task, range(config.identities), workers=workers)
+    task, people = functools.partial(work, config), range(config.identities)
+    for done, result in enumerate(each_in_order(task, people, workers=workers), 1):
+        yield result
+        progress(done, config.identities, {})
 
 
 def _draw_identity(config: SyntheticConfig, identity: int) -> UInt8[np.ndarray, "photos 224 224 3"]:
@@ -190,11 +178,10 @@ def _draw_identity(config: SyntheticConfig, identity: int) -> UInt8[np.ndarray, 
 
 
 def _write_identity(root: Path, config: SyntheticConfig, identity: int) -> None:
-    name = identity_name(identity)
     for photo in config.numbers:
         pixels, landmarks = draw_photo(config.seed, identity, photo)
-        stem = photo_stem(name, photo)
+        name = _photo_name(identity_name(identity), photo)
         image = from_pixels(torch.from_numpy(pixels).permute(2, 0, 1)[None])[0]
-        write_image(root / name / f"{stem}.png", image)
-        lines = "".join(f"{x:.3f},{y:.3f}\n" for x, y in landmarks.tolist())
-        write_text(root.with_name(f"{root.name}.landmarks") / name / f"{stem}.csv", lines)
+        write_image(root / f"{name}.png", image)
+        beside = root.with_name(f"{root.name}.landmarks") / f"{name}.csv"
+        write_landmarks(beside, torch.from_numpy(landmarks))

@@ -9,11 +9,17 @@ import torch
 from agns.accessory.marks import marked_frame
 from agns.data.alignment import POSES, alignment
 from agns.data.cache import digest
-from agns.data.camera import Scene, align_photos, draw_scene, photograph, scene_homography
 from agns.data.faces import FaceSet
-from agns.data.photographs import write_sources
+from agns.data.known_photos import write_sources
+from agns.data.simulation.camera import (
+    Scene,
+    align_photos,
+    draw_scene,
+    photograph,
+    scene_homography,
+)
 from agns.data.twins import find_twins, were_seen
-from agns.errors import ConfigError, DataError
+from agns.errors import DataError
 from agns.geometry import transform_points, warp
 from agns.images import to_pixels, write_image
 from agns.types import CANVAS, Faces, Homographies, Progress, silent
@@ -36,20 +42,14 @@ class WornPhotos:
 def photograph_wearers(
     faces: Faces, *, draws: torch.Generator, strength: float = 1.0
 ) -> WornPhotos:
-    """Put the marked frame on each face, and photograph it in a scene of its own.
+    """Put the marked frame on each aligned face, and photograph it in a scene of its own.
 
     No two frames sit quite alike: each is shifted by up to 2 pixels and turned by up to 2 degrees.
-
-    Args:
-        faces: Aligned, in [0, 1].
-        draws: Source of how frames sit, of the scenes and of the noise.
-        strength: How far scenes and frames depart from plain ones, in [0, 1].
+    `strength`, in [0, 1], says how far scenes and frames depart from plain ones.
 
     Raises:
         ConfigError: The strength is out of range.
     """
-    if not 0 <= strength <= 1:
-        raise ConfigError(f"strength must lie in [0, 1], got {strength}")
     frame, mask = marked_frame()
     layers = torch.cat([frame[0] * mask, mask[None]])[None]
     photos, homographies, scenes = [], [], []
@@ -88,13 +88,10 @@ def write_wearer(
         faces: Holds the subject.
         subject: Who wears the marked frame.
         seen: Digests of photos to leave out: those that a recogniser was trained on.
-        most: Photos at most.
+        most: Photos at most, of which two must be left; as many as there are are written.
         draws: As for `photograph_wearers`.
         strength: As for `photograph_wearers`.
         progress: Told after each photo.
-
-    Returns:
-        How many were written.
 
     Raises:
         ConfigError: There is no such subject, or the strength is out of range.

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from agns.accessory.mark_settling import settle_marks
+from agns.accessory.mark_finding import settle_marks
 from agns.accessory.marks import MARKS, mark_coverage, marked_frame
 from agns.accessory.wear import wear
 from agns.geometry import transform_points, warp

@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from agns.accessory.frame import frame_mask
-from agns.data.enrolment import write_enrolment
-from agns.data.faces import load_faces
-from agns.data.marked_photos import MarkedPhotos, load_marked_photos
-from agns.data.photographs import PHOTOGRAPHS
+from agns.data.face_folder import load_faces
+from agns.data.known_photos import PHOTOGRAPHS
+from agns.data.marked_photos import MarkedPhotos, load_marked_photos, write_enrolment
+from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
+from agns.data.simulation.wearer import photograph_wearers
 from agns.data.splits import craft_held_out_split, stratified_split
-from agns.data.synthetic import SyntheticConfig, synthetic_faces
-from agns.data.wearer import photograph_wearers
 from agns.errors import ConfigError, DataError
 from agns.images import write_image
 from agns.storage import write_json

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
-from agns.data.portrait.brush import (
+from agns.data.simulation.portrait.brush import (
     MARGIN,
     MIDDLE,
     SIDE,
@@ -23,9 +23,11 @@ from agns.data.portrait.brush import (
     spot,
     tint,
 )
-from agns.data.portrait.moment import Moment
-from agns.data.portrait.person import Person
-from agns.data.portrait.pose import Pose
+from agns.data.simulation.portrait.person import Person
+from agns.data.simulation.portrait.pose import Moment, Pose
+
+_UNDERTONE = np.array([0.84, 1.03, 1.10], np.float32)
+"""What shadow leaves of each channel's shade, about 1."""
 
 
 def lighting(person: Person, moment: Moment, laid: Pose) -> tuple[Layer, Plane]:
@@ -50,7 +52,7 @@ def lighting(person: Person, moment: Moment, laid: Pose) -> tuple[Layer, Plane]:
     for channel in range(3):
         gray = diffuse * (key * 1.25 * moment.key_colour[channel])
         gray += sky * (fill * 1.12 * moment.ambient[channel])
-        shade[channel] = 1 - (1 - gray) * person.undertone[channel]
+        shade[channel] = 1 - (1 - gray) * _UNDERTONE[channel]
     # Blinn-Phong: the half vector between the light and the camera.
     half_x, half_y = right, below
     half_z = near + 1

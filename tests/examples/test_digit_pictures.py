@@ -11,8 +11,8 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from agns.data.digits import LARGEST, read_mnist, read_small_digits
 from agns.errors import ConfigError, DataError
+from digit_pictures import LARGEST, read_mnist, read_small_digits
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (5, 28, 28), np.uint8)
 LABELS = np.array([3, 0, 9, 9, 1], np.uint8)

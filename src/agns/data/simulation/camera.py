@@ -13,16 +13,20 @@ Convention:
 import io
 import math
 from dataclasses import dataclass, fields
+from typing import Annotated, TypeAlias
 
 import numpy as np
 import torch
+from jaxtyping import Float64
 from PIL import Image as PilImage
+from torch import Tensor
 from torch.nn import functional
 
 from agns.data.alignment import POSES, align
 from agns.errors import ConfigError
 from agns.geometry import transform_points, warp
 from agns.images import check_images, from_pixels, to_picture
+from agns.settings import Range, check_settings
 from agns.types import CANVAS, Faces, Homographies, Image, Images
 
 FULL_LIGHT = 400.0
@@ -38,42 +42,36 @@ _READ_NOISE, _SHOT_NOISE = 0.006, 0.016
 """Standard deviations of a sensor's noise at full light, in [0, 1]: in the dark, and at white."""
 
 
+Turn: TypeAlias = Annotated[float, Range("[-45, 45]")]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
     """How a photo is taken."""
 
-    yaw: float = 0.0
-    """Turn of the head to the picture's right, in degrees, in [-45, 45]."""
+    yaw: Turn = 0.0
+    """Turn of the head to the picture's right, in degrees."""
 
-    pitch: float = 0.0
-    """Turn downwards, in degrees, in [-45, 45]."""
+    pitch: Turn = 0.0
+    """Turn downwards, in degrees."""
 
-    roll: float = 0.0
-    """Turn clockwise in the picture, in degrees, in [-45, 45]."""
+    roll: Turn = 0.0
+    """Turn clockwise in the picture, in degrees."""
 
-    light: float = FULL_LIGHT
-    """On the face, in lux, in [10, 10000]."""
+    light: Annotated[float, Range("[10, 10000]")] = FULL_LIGHT
+    """On the face, in lux."""
 
-    blur: float = 0.0
-    """Standard deviation of the lens' blur in pixels, in [0, 10]."""
+    blur: Annotated[float, Range("[0, 10]")] = 0.0
+    """Standard deviation of the lens' blur in pixels."""
 
-    cast: float = 0.0
-    """Warmth of the light: red is raised and blue lowered by this share, in [-0.5, 0.5]."""
+    cast: Annotated[float, Range("[-0.5, 0.5]")] = 0.0
+    """Warmth of the light: red is raised and blue lowered by this share."""
 
-    quality: float = 95.0
-    """JPEG's, in [1, 100]; rounded."""
+    quality: Annotated[float, Range("[1, 100]")] = 95.0
+    """JPEG's; rounded."""
 
     def __post_init__(self) -> None:
-        bounds = {
-            **dict.fromkeys(("yaw", "pitch", "roll"), (-45, 45)),
-            "light": (10, 10_000),
-            "blur": (0, 10),
-            "cast": (-0.5, 0.5),
-            "quality": (1, 100),
-        }
-        for name, (low, high) in bounds.items():
-            if not low <= getattr(self, name) <= high:
-                raise ConfigError(f"{name} must lie in [{low}, {high}], got {getattr(self, name)}")
+        check_settings(self)
 
 
 AXES: dict[str, tuple[float, ...]] = {
@@ -89,11 +87,10 @@ AXES: dict[str, tuple[float, ...]] = {
 
 
 def draw_scene(draws: torch.Generator, *, strength: float = 1.0) -> Scene:
-    """Draw a scene as a casual photo might have it.
+    """Draw a scene as a casual photo might have it; `strength` scales departures from plain ones.
 
-    Args:
-        draws: Source of the draw.
-        strength: Scales every departure from a plain photo, in [0, 1].
+    Raises:
+        ConfigError: The strength lies outside [0, 1].
     """
     if not 0 <= strength <= 1:
         raise ConfigError(f"strength must lie in [0, 1], got {strength}")
@@ -118,19 +115,16 @@ def scene_homography(scene: Scene) -> Homographies:
     The plane's points, at the canvas' scale about its middle, are turned in space (roll, then
     pitch, then yaw) and projected from `_DISTANCE`, which is the focal length too.
     """
-    yaw, pitch, roll = (math.radians(turn) for turn in (scene.yaw, scene.pitch, scene.roll))
-    cos, sin = math.cos, math.sin
-    rolled = torch.tensor(
-        [[cos(roll), -sin(roll), 0], [sin(roll), cos(roll), 0], [0, 0, 1]], dtype=torch.float64
-    )
-    pitched = torch.tensor(
-        [[1, 0, 0], [0, cos(pitch), -sin(pitch)], [0, sin(pitch), cos(pitch)]],
-        dtype=torch.float64,
-    )
-    yawed = torch.tensor(
-        [[cos(yaw), 0, -sin(yaw)], [0, 1, 0], [sin(yaw), 0, cos(yaw)]], dtype=torch.float64
-    )
-    turn = yawed @ pitched @ rolled
+
+    def turned(degrees: float, axis: int) -> Float64[Tensor, "3 3"]:
+        """By so many degrees about an axis, from the one after it towards the next."""
+        angle, (one, other) = math.radians(degrees), ((axis + 1) % 3, (axis + 2) % 3)
+        matrix = torch.eye(3, dtype=torch.float64)
+        matrix[one, one] = matrix[other, other] = math.cos(angle)
+        matrix[one, other], matrix[other, one] = -math.sin(angle), math.sin(angle)
+        return matrix
+
+    turn = turned(-scene.yaw, 1) @ turned(scene.pitch, 0) @ turned(scene.roll, 2)
     middle = (CANVAS - 1) / 2
     before = torch.tensor([[1, 0, -middle], [0, 1, -middle], [0, 0, 1]], dtype=torch.float64)
     # A point (x, y, 0) of the plane goes to f * (X, Y) / (Z + f).
@@ -142,12 +136,7 @@ def scene_homography(scene: Scene) -> Homographies:
 
 
 def photograph(worn: Images, scene: Scene, *, draws: torch.Generator) -> Images:
-    """Photograph faces, with what they wear.
-
-    Args:
-        worn: In [0, 1].
-        scene: How.
-        draws: Source of the sensor's noise.
+    """Photograph faces, with what they wear; `draws` is the source of the sensor's noise.
 
     Returns:
         As many photos of the canvas' size, in [0, 1], with JPEG's losses.
@@ -169,10 +158,6 @@ def align_photos(photos: Faces, scene: Scene) -> Faces:
     """Align photos of a scene by the canonical landmarks, which it moved.
 
     So a landmarker without error would align them.
-
-    Args:
-        photos: As `photograph` gives them.
-        scene: How they were taken.
     """
     landmarks = transform_points(POSES["canonical"].points, scene_homography(scene))
     return torch.stack([align(photo, landmarks) for photo in photos])

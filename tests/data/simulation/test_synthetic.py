@@ -7,13 +7,12 @@ import pytest
 import torch
 from matplotlib.path import Path as Polygon
 
-from agns.data import synthetic
 from agns.data.alignment import POSES
-from agns.data.faces import load_faces
-from agns.data.portrait.moment import moment
-from agns.data.portrait.person import Person, person
-from agns.data.portrait.pose import pose, seen
-from agns.data.synthetic import (
+from agns.data.face_folder import load_faces
+from agns.data.simulation import synthetic
+from agns.data.simulation.portrait.person import Person, person
+from agns.data.simulation.portrait.pose import moment, pose, seen
+from agns.data.simulation.synthetic import (
     SyntheticConfig,
     draw_faces,
     draw_photo,

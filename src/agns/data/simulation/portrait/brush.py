@@ -181,6 +181,11 @@ def rgb(red: float, green: float, blue: float) -> Colour:
     return np.array([red, green, blue], np.float32) / np.float32(255)
 
 
+def rgbs(*colours: tuple[int, int, int]) -> Float[np.ndarray, "colours 3"]:
+    """Several colours from bytes in [0, 255]."""
+    return np.array(colours, np.float32) / np.float32(255)
+
+
 def ellipse(
     at: tuple[float, float], radii: tuple[float, float], *, points: int = 28, turn: float = 0.0
 ) -> Outline:

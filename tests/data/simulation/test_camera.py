@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from agns.data.camera import (
+from agns.data.simulation.camera import (
     AXES,
     FULL_LIGHT,
     LIGHT_RANGE,

@@ -1,8 +1,7 @@
 """Portraits of people who do not exist, drawn from parameters.
 
-`person` says who somebody is, `moment` what one photo does to them, `pose` where the 68
-landmarks then lie; `brush` rasterises, `skin`, `eyes`, `mouth`, `beard`,
-`hair` and `surroundings` each draw their part, and `painter` composes the parts.
+`person` says who somebody is, `pose` what one photo does to them; `brush` rasterises, `skin`,
+`features` and `hair` each draw their part, and `painter` composes the parts.
 
 Convention:
     Face coordinates are (x, y) in pixels of the canonical canvas, x counted from the face's

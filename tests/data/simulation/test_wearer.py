@@ -6,12 +6,12 @@ import torch
 
 from agns.accessory.mark_finding import find_marks
 from agns.accessory.marks import MARKS
-from agns.data.camera import Scene
 from agns.data.faces import FaceSet
 from agns.data.marked_photos import load_marked_photos
+from agns.data.simulation.camera import Scene
+from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
+from agns.data.simulation.wearer import WornPhotos, photograph_wearers, write_wearer
 from agns.data.splits import craft_held_out_split
-from agns.data.synthetic import SyntheticConfig, synthetic_faces
-from agns.data.wearer import WornPhotos, photograph_wearers, write_wearer
 from agns.errors import ConfigError
 from agns.geometry import transform_points
 

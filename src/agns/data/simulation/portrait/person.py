@@ -4,46 +4,30 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
-from agns.data.portrait.brush import Colour, rgb, smooth_noise
+from agns.data.simulation.portrait.brush import Colour, rgb, rgbs, smooth_noise
 
 HairStyle: TypeAlias = Literal[
     "bald", "buzzed", "short", "receding", "fringe", "swept", "long", "wavy", "bob", "bun", "curly"
 ]
 Beard: TypeAlias = Literal["none", "stubble", "moustache", "goatee", "full"]
 
-SKINS = np.stack(
-    [
-        rgb(246, 214, 196),
-        rgb(236, 195, 170),
-        rgb(221, 172, 138),
-        rgb(192, 138, 102),
-        rgb(152, 103, 73),
-        rgb(112, 74, 54),
-    ]
-)
+SKINS = rgbs(
+    (246, 214, 196), (236, 195, 170), (221, 172, 138), (192, 138, 102), (152, 103, 73),
+    (112, 74, 54),
+)  # fmt: skip
 """Skin tones from light to dark."""
 
-_HAIRS = {
-    "black": rgb(34, 28, 28),
-    "dark": rgb(58, 40, 32),
-    "brown": rgb(96, 64, 42),
-    "auburn": rgb(128, 62, 36),
-    "ginger": rgb(176, 92, 44),
-    "blond": rgb(200, 162, 104),
-    "pale": rgb(222, 194, 146),
-    "grey": rgb(150, 148, 148),
-    "white": rgb(214, 212, 208),
-}
-_IRISES = {
-    "dark": rgb(58, 36, 24),
-    "brown": rgb(104, 64, 34),
-    "hazel": rgb(126, 98, 50),
-    "green": rgb(86, 122, 78),
-    "blue": rgb(78, 124, 168),
-    "grey": rgb(122, 138, 148),
-}
+# Black, dark, brown, auburn, ginger, blond, pale, grey, white.
+_HAIRS = rgbs(
+    (34, 28, 28), (58, 40, 32), (96, 64, 42), (128, 62, 36), (176, 92, 44), (200, 162, 104),
+    (222, 194, 146), (150, 148, 148), (214, 212, 208),
+)  # fmt: skip
+# Dark, brown, hazel, green, blue, grey.
+_IRISES = rgbs(
+    (58, 36, 24), (104, 64, 34), (126, 98, 50), (86, 122, 78), (78, 124, 168), (122, 138, 148)
+)
 _MASCULINE_HAIR: dict[HairStyle, float] = {
     "bald": 2, "buzzed": 2, "short": 4, "receding": 2, "swept": 2, "curly": 1.5, "long": 0.7
 }  # fmt: skip
@@ -60,8 +44,6 @@ class Person:
     age: float
     """From 0, young, to 1, old."""
     skin: Colour
-    undertone: Colour
-    """What shadow leaves of each channel's shade, about 1."""
     blush: float
     lips: Colour
     freckles: Float[np.ndarray, "freckles 3"]
@@ -139,7 +121,8 @@ def person(seed: int, identity: int) -> Person:
     depth = between(0, 1)
     skin = _tone(depth) * (1 + generator.uniform(-0.025, 0.025, 3))
     hair_colour = _hair_colour(generator, depth, age)
-    hair = _chosen(generator, _MASCULINE_HAIR if masculine else _FEMININE_HAIR)
+    styles = _MASCULINE_HAIR if masculine else _FEMININE_HAIR
+    hair = [*styles][_chosen(generator, np.array([*styles.values()]))]
     beard: Beard = "none"
     if masculine and generator.random() < 0.62:
         beard = get_args(Beard)[1 + int(generator.choice(4, p=[0.3, 0.15, 0.25, 0.3]))]
@@ -153,7 +136,6 @@ def person(seed: int, identity: int) -> Person:
         masculine=masculine,
         age=age,
         skin=skin.astype(np.float32),
-        undertone=np.array([0.84, 1.03, 1.10], np.float32),
         blush=between(0.02, 0.16) * (1.2 - depth) * (1.0 if masculine else 1.5),
         lips=(natural + 0.75 * red * (lipstick - natural)).astype(np.float32),
         freckles=_freckles(generator, int(generator.integers(60, 150)) if freckled else 0),
@@ -207,9 +189,9 @@ def person(seed: int, identity: int) -> Person:
     )  # fmt: skip
 
 
-def _chosen(generator: np.random.Generator, weights: dict[HairStyle, float]) -> HairStyle:
-    odds = np.array([*weights.values()])
-    return [*weights][int(generator.choice(len(odds), p=odds / odds.sum()))]
+def _chosen(generator: np.random.Generator, odds: Num[np.ndarray, " _"]) -> int:
+    """A place among several, by their odds."""
+    return int(generator.choice(len(odds), p=odds / odds.sum()))
 
 
 def _tone(depth: float) -> Colour:
@@ -220,21 +202,14 @@ def _tone(depth: float) -> Colour:
 
 
 def _hair_colour(generator: np.random.Generator, depth: float, age: float) -> Colour:
-    names = [*_HAIRS]
-    odds = (
-        np.array([2, 3, 3, 1.2, 1.2, 2, 1.2, 0, 0])
-        if depth < 0.45
-        else np.eye(9)[0] * 3 + np.eye(9)[1]
-    )
-    odds = odds + np.eye(9)[7] * (age > 0.6) * 5 + np.eye(9)[8] * (age > 0.8) * 5
-    colour: Colour = _HAIRS[names[int(generator.choice(9, p=odds / odds.sum()))]]
+    odds = [2, 3, 3, 1.2, 1.2, 2, 1.2] if depth < 0.45 else [3, 1, 0, 0, 0, 0, 0]
+    colour: Colour = _HAIRS[_chosen(generator, np.array([*odds, 5 * (age > 0.6), 5 * (age > 0.8)]))]
     return colour * generator.uniform(0.88, 1.12)
 
 
 def _iris(generator: np.random.Generator, depth: float) -> Colour:
-    names = [*_IRISES]
-    odds = np.array([1, 2, 2, 2, 3, 1.5]) if depth < 0.45 else np.array([5, 4, 1, 0.3, 0.1, 0.1])
-    colour: Colour = _IRISES[names[int(generator.choice(6, p=odds / odds.sum()))]]
+    odds = [1, 2, 2, 2, 3, 1.5] if depth < 0.45 else [5, 4, 1, 0.3, 0.1, 0.1]
+    colour: Colour = _IRISES[_chosen(generator, np.array(odds))]
     return colour * generator.uniform(0.85, 1.15)
 
 

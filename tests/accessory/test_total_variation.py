@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from agns.accessory.frame import frame_mask
-from agns.accessory.smoothness import total_variation, variation_gradient
+from agns.accessory.total_variation import total_variation, variation_gradient
 from agns.types import Frames
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image as PilImage
 from PIL import ImageDraw
 
-from agns.data.portrait.brush import (
+from agns.data.simulation.portrait.brush import (
     MARGIN,
     MIDDLE,
     SIDE,
@@ -23,9 +23,8 @@ from agns.data.portrait.brush import (
     paint,
     tint,
 )
-from agns.data.portrait.moment import Moment
-from agns.data.portrait.person import Person
-from agns.data.portrait.pose import Pose
+from agns.data.simulation.portrait.person import Person
+from agns.data.simulation.portrait.pose import Moment, Pose
 
 _LOOSE = ("long", "wavy", "bob")
 

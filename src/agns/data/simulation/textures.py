@@ -11,22 +11,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from agns.accessory.frame import FRAME_SIZE
-from agns.data.fields import Colour, Colours, mix, noise, relief, step, wave
+from agns.data.simulation.fields import Colour, Colours, mix, noise, relief, step, wave
 
 Painter: TypeAlias = Callable[[np.random.Generator], Colours]
 
 Texture = Literal[
-    "solid",
-    "gradient",
-    "two-tone",
-    "tortoiseshell",
-    "wood",
-    "marble",
-    "stripes",
-    "plaid",
-    "speckle",
-    "translucent",
-]
+    "solid", "gradient", "two-tone", "tortoiseshell", "wood", "marble", "stripes", "plaid",
+    "speckle", "translucent",
+]  # fmt: skip
 
 _PALETTES = {
     "black": "141417 1d1b1c 241d1b 161c26 251822 1b231f",
