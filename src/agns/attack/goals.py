@@ -42,7 +42,9 @@ def taken_for(
     return logits.argmax(1) == _columns(classes, logits)[:, 0]
 
 
-def _compared(logits: Logits, classes: int | Labels, task: Task) -> tuple[Logits, int | Labels]:
+def _compared(
+    logits: Logits, classes: int | Labels, task: Task
+) -> tuple[Float[Tensor, "batch compared"], int | Labels]:
     """The logits that decide whether faces are taken for a class, and its place among them."""
     if task == "closed-set":
         return logits, classes

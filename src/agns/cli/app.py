@@ -10,6 +10,7 @@ from agns.cli import (
     attack,
     campaign,
     demo,
+    enrol,
     faces,
     glasses,
     models,
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("align", cls=Command)(align.align)
+app.command("enrol")(enrol.enrol)
 app.command("recognize")(recognize.recognize)
 app.command("attack", cls=attack.AttackCommand)(attack.attack)
 app.command("universal", cls=with_settings(*universal.SETTINGS))(universal.universal)
