@@ -185,7 +185,7 @@ class ForeignNetwork(nn.Module):
                 del values[name]
         answer = values[self._answer]
         assert answer is not None
-        return answer.flatten(1).float()
+        return answer.flatten(1)
 
     def _try_batch(self) -> None:
         """Let other batches than the file's through, or photos one by one where they must be.
@@ -228,14 +228,17 @@ def _arranged(
     """The steps that pictures go through, and all values that need none, once all is checked."""
 
     def refuse(step: Step, why: object) -> WeightsError:
+        if isinstance(why, TypeError):
+            why = f"it does not take {len(step.inputs)} inputs of such kinds"
         return WeightsError(f"{path}: {step.what}: {' '.join(str(why).split())[:300]}")
 
+    needed = leading_to(answer, [(step.inputs, step.outputs) for step in steps], path)
     fixed: dict[str, Value] = {"": None, **constants}
     traced: dict[str, Value] = {name: _traced(value) for name, value in fixed.items()}
     with torch.device("meta"):
         traced[given] = torch.empty(tuple(shape))
     kept, work = [], 0
-    for step in steps:
+    for step in (steps[number] for number in needed):
         if unmade := [name for name in step.inputs if name not in traced]:
             raise refuse(step, f"it needs {unmade[0]!r}, which nothing made before")
         try:

@@ -8,6 +8,7 @@ PyTorch computes on as it is.
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +66,8 @@ class _Reader:
     """Reads one file; `tflite` gives its tables."""
 
     def __init__(self, path: Path, content: bytes, tflite: "ModuleType") -> None:
-        self.path, self.tflite, self.room = path, tflite, len(content)
+        self.path, self.tflite = path, tflite
+        self.length = self.room = len(content)
         self.model = tflite.Model.GetRootAsModel(content, 0)
         if self.model.SubgraphsLength() < 1:
             raise WeightsError(f"{path} holds no network")
@@ -75,7 +77,7 @@ class _Reader:
     def several(self, table: Any, name: str) -> Iterator[Any]:
         """The entries of a table's list, at most as many as the file has room for."""
         count = getattr(table, f"{name}Length")()
-        if not 0 <= count <= min(self.room // 4, 4 * MOST_STEPS):
+        if not 0 <= count <= min(self.length // 4, 4 * MOST_STEPS):
             raise ValueError(f"{count} {name} do not fit into it")
         get = getattr(table, name)
         return (get(number) for number in range(count))
@@ -88,8 +90,8 @@ class _Reader:
         given, answer = self.only("Inputs", "takes"), self.only("Outputs", "gives")
         operators = list(self.several(self.graph, "Operators"))
         wiring = [(self.names(one, "Inputs"), self.names(one, "Outputs")) for one in operators]
+        steps: dict[str, Step] = {}
         constants: dict[str, Tensor] = {}
-        steps = []
         for number in leading_to(str(answer), wiring, self.path):
             operator, (inputs, outputs) = operators[number], wiring[number]
             kind = self.tflite.opcode2name(codes[operator.OpcodeIndex()])
@@ -98,32 +100,28 @@ class _Reader:
                 known = ", ".join(OPERATIONS)
                 raise WeightsError(f"{self.path}: {what}: of operations, agns reads {known}")
             for name in inputs:
-                if (
-                    name
-                    and name not in constants
-                    and (value := self.constant(int(name))) is not None
-                ):
+                value = self.constant(int(name)) if name and name not in constants else None
+                if value is not None:
                     constants[name] = value
             operation = OPERATIONS[kind]
             if kind == "RESHAPE" and len(inputs) < 2:
                 inputs = (*inputs, f"sizes of {outputs[0]}")
-                sizes = self.options(operator, operation.options).NewShapeAsNumpy()
+                sizes = self.options(operator, "ReshapeOptions").NewShapeAsNumpy()
                 constants[inputs[1]] = torch.tensor(np.asarray(sizes).tolist())
-            options = operation.options and self.options(operator, operation.options)
+            options = self.options(operator, operation.options) if operation.options else None
             try:
                 run = operation.build(options)
             except ValueError as error:
                 raise WeightsError(f"{self.path}: {what}: {error}") from error
-            steps.append(
-                Step(
-                    what=what, run=run, inputs=inputs, outputs=outputs,
-                    reshapes=kind == "RESHAPE", work=operation.work,
-                )
+            steps[outputs[0]] = Step(
+                what=what, run=run, inputs=inputs, outputs=outputs,
+                reshapes=kind == "RESHAPE", work=operation.work,
             )  # fmt: skip
+            _join_slope(steps, outputs[0], constants)
         shape = self.shape(given)
         return ForeignNetwork(
-            self.path, steps, constants, given=str(given), shape=shape, answer=str(answer),
-            channels_last=shape[3] == 3,
+            self.path, list(steps.values()), constants, given=str(given), shape=shape,
+            answer=str(answer), channels_last=shape[3] == 3,
         )  # fmt: skip
 
     def options(self, operator: Any, kind: str) -> Any:
@@ -201,3 +199,28 @@ class _Reader:
         return torch.from_numpy(
             numbers.astype(np.float32 if kind.kind == "f" else numbers.dtype, copy=True)
         )
+
+
+def _join_slope(steps: dict[str, Step], last: str, constants: dict[str, Tensor]) -> None:
+    """Make ReLU(x) + c (x - |x|), as earlier converters wrote PReLU, one step: a tenth of the time.
+
+    The steps in between stay, for whoever else reads them; nothing else makes them run.
+    """
+
+    def found(name: str, run: object) -> tuple[str, ...] | None:
+        step = steps.get(name)
+        # With a fused activation, another function runs.
+        return step.inputs if step is not None and step.run is run else None
+
+    summands = found(last, torch.add)
+    rectified, scaled = (summands or ("", ""))[:2]
+    rectifier, factors = found(rectified, torch.relu), found(scaled, torch.mul)
+    if rectifier is None or factors is None:
+        return
+    slope, difference = factors if factors[0] in constants else factors[::-1]
+    parts = found(difference, torch.sub)
+    if slope in constants and parts is not None and parts[0] == rectifier[0]:
+        if found(parts[1], torch.abs) == rectifier:
+            constants[doubled := f"twice {slope}"] = 2 * constants[slope]
+            run = OPERATIONS["PRELU"].build(None)
+            steps[last] = replace(steps[last], run=run, inputs=(rectifier[0], doubled))

@@ -239,6 +239,12 @@ def _gather(options: Any) -> Run:
     return run
 
 
+def _sloped(x: Tensor, slope: Tensor) -> Tensor:
+    if slope.shape[-1:] == x.shape[-1:] == (slope.numel(),):
+        return F.prelu(x.reshape(-1, slope.numel()), slope.flatten()).reshape(x.shape)
+    return torch.where(x > 0, x, slope * x)
+
+
 def _normalized(x: Tensor) -> Tensor:
     return x * x.square().sum(-1, keepdim=True).clamp_min(1e-6).rsqrt()
 
@@ -270,7 +276,7 @@ OPERATIONS: dict[str, Operation] = {
     "RELU": _plain(torch.relu),
     "RELU6": _plain(F.relu6),
     "RELU_N1_TO_1": _plain(_ACTIVATIONS[2]),
-    "PRELU": _plain(lambda x, slope: torch.where(x > 0, x, slope * x)),
+    "PRELU": _plain(_sloped),
     "LEAKY_RELU": Operation(lambda o: lambda x: F.leaky_relu(x, o.Alpha()), "LeakyReluOptions"),
     "ELU": _plain(F.elu),
     "GELU": Operation(
@@ -293,7 +299,7 @@ OPERATIONS: dict[str, Operation] = {
     "MEAN": _reduction(torch.mean),
     "SUM": _reduction(torch.sum),
     "REDUCE_MAX": _reduction(torch.amax),
-    "RESHAPE": Operation(lambda _: lambda x, sizes: x.reshape(integers(sizes)), "ReshapeOptions"),
+    "RESHAPE": _plain(lambda x, sizes: x.reshape(integers(sizes))),
     "SQUEEZE": Operation(_squeeze, "SqueezeOptions"),
     "EXPAND_DIMS": _plain(lambda x, axis: x.unsqueeze(integers(axis)[0])),
     "TRANSPOSE": _plain(lambda x, order: x.permute(integers(order))),
