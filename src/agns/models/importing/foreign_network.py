@@ -34,6 +34,9 @@ _TRIED = 3
 _ROUNDING = 1e-4
 """How far photos together may differ from the same one by one, of the largest number."""
 
+_MISFITS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What operations raise on values that do not fit them."""
+
 Value: TypeAlias = Tensor | None
 """None where an operation is not given one of its inputs."""
 
@@ -207,7 +210,7 @@ class ForeignNetwork(nn.Module):
                     float((other - mine).abs().max()) <= _ROUNDING * float(mine.abs().max())
                     for other, mine in ((together, singly), (singly[: self._batch], answers))
                 )
-            except (RuntimeError, ValueError, IndexError, Refused):
+            except (Refused, *_MISFITS):
                 same = False
         self._singly = not same
         if self._singly and self._batch > 1:
@@ -235,14 +238,16 @@ def _arranged(
     needed = leading_to(answer, [(step.inputs, step.outputs) for step in steps], path)
     fixed: dict[str, Value] = {"": None, **constants}
     traced: dict[str, Value] = {name: _traced(value) for name, value in fixed.items()}
-    with torch.device("meta"):
-        traced[given] = torch.empty(tuple(shape))
+    try:
+        traced[given] = torch.empty(within(shape), device="meta")
+    except Refused as error:
+        raise WeightsError(f"{path}: {error}") from error
     kept, work = [], 0
     for step in (steps[number] for number in needed):
         if unmade := [name for name in step.inputs if name not in traced]:
             raise refuse(step, f"it needs {unmade[0]!r}, which nothing made before")
         try:
-            with torch.device("meta"), torch.no_grad():
+            with torch.no_grad():
                 made = _applied(step, traced)
                 for value in made:
                     within(value.shape)
@@ -255,7 +260,7 @@ def _arranged(
                 fixed |= zip(step.outputs, made, strict=False)
             else:
                 kept.append(_with_batch(step, traced, shape[0]))
-        except (Refused, RuntimeError, ValueError, IndexError, TypeError, OverflowError) as error:
+        except (Refused, *_MISFITS) as error:
             # Also what PyTorch has no sizes for, and sizes that depend on a photo's content.
             raise refuse(step, error) from error
         traced |= zip(step.outputs, map(_traced, made), strict=False)

@@ -108,11 +108,11 @@ def _convolution(options: Any, *, depthwise: bool) -> Run:
 def _pooling(options: Any, *, largest: bool) -> Run:
     pad = _spaced(options)
     window = (options.FilterHeight(), options.FilterWidth())
-    if min(window) < 1 or max(window) > 4096:
-        raise ValueError(f"a window of {window} is not read")
 
     def run(x: Tensor) -> Tensor:
         x = x.permute(0, 3, 1, 2)
+        if min(window) < 1 or window[0] > 2 * x.shape[2] or window[1] > 2 * x.shape[3]:
+            raise Refused(f"a window of {window} does not fit {tuple(x.shape[2:])}")
         padded, steps = pad(x, window, float("-inf") if largest else 0.0)
         if largest:
             made = F.max_pool2d(padded, window, steps)
@@ -249,9 +249,14 @@ def _normalized(x: Tensor) -> Tensor:
     return x * x.square().sum(-1, keepdim=True).clamp_min(1e-6).rsqrt()
 
 
+def _area(x: Tensor) -> int:
+    """The same of pooling, at most."""
+    return 4 * x.shape[1] * x.shape[2]
+
+
 def _weight(_: Value, weight: Tensor, *__: Value) -> int:
     """Multiplications of a convolution or a matrix for each number."""
-    return max(weight[0].numel(), 1) if len(weight) else 1
+    return weight.shape[1:].numel()
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -259,12 +264,12 @@ OPERATIONS: dict[str, Operation] = {
     "DEPTHWISE_CONV_2D": Operation(
         lambda o: _convolution(o, depthwise=True),
         "DepthwiseConv2DOptions",
-        lambda _, weight, *__: max(weight[0, ..., 0].numel(), 1),
+        lambda _, weight, *__: weight.shape[:3].numel(),
     ),
     "FULLY_CONNECTED": Operation(_fully_connected, "FullyConnectedOptions", _weight),
     "BATCH_MATMUL": Operation(_matrices, "BatchMatMulOptions", lambda a, _: max(a.shape[-2:])),
-    "AVERAGE_POOL_2D": Operation(lambda o: _pooling(o, largest=False), "Pool2DOptions"),
-    "MAX_POOL_2D": Operation(lambda o: _pooling(o, largest=True), "Pool2DOptions"),
+    "AVERAGE_POOL_2D": Operation(lambda o: _pooling(o, largest=False), "Pool2DOptions", _area),
+    "MAX_POOL_2D": Operation(lambda o: _pooling(o, largest=True), "Pool2DOptions", _area),
     "ADD": _elementwise(torch.add, "AddOptions"),
     "SUB": _elementwise(torch.sub, "SubOptions"),
     "MUL": _elementwise(torch.mul, "MulOptions"),
