@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from agns.errors import ImageContractError, WeightsError
-from agns.models.importing.dlib_network import MEAN, SIZE, read_dlib
+from agns.models.dlib_resnet import MEAN, SIZE
+from agns.models.importing.dlib_network import read_dlib
 from agns.models.importing.tflite_network import read_tflite
 from agns.models.preprocessing import Chip, Colour, Preprocessing
 from agns.types import CANVAS, Embeddings, Faces

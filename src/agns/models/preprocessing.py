@@ -65,11 +65,11 @@ class Preprocessing(nn.Module):
                 f"size must be at least 1 and low below high, got {size}, {low} and {high}"
             )
         self.size, self.low, self.high, self.bgr = size, low, high, bgr
-        self.register_buffer("mean", _per_channel(mean, "mean"), persistent=False)
-        self.register_buffer("deviation", _per_channel(deviation, "deviation"), persistent=False)
+        self.register_buffer("mean", _per_channel(mean, "mean"))
+        self.register_buffer("deviation", _per_channel(deviation, "deviation"))
         if not bool((self.get_buffer("deviation") > 0).all()):
             raise ConfigError(f"deviation must be above 0, got {deviation}")
-        self.register_buffer("matrix", _homography(chip), persistent=False)
+        self.register_buffer("matrix", _homography(chip))
 
     def forward(self, faces: Images) -> Tensor:
         """Prepare canonical faces.

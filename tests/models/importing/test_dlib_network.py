@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from agns.errors import ConfigError, WeightsError
+from agns.models.dlib_resnet import MEAN, SIZE
 from agns.models.embedder import dlib_embedder
-from agns.models.importing.dlib_network import FILE, MEAN, SIZE, dlib_file, read_dlib
+from agns.models.importing.dlib_network import FILE, dlib_file, read_dlib
 from agns.models.preprocessing import CHIPS, Preprocessing
 
 dlib = pytest.importorskip("dlib")
