@@ -183,7 +183,9 @@ class Gallery(nn.Module):
             f"it has {known}"
         )
 
-    def logits_at(self, logits: Logits, point: OperatingPoint) -> Logits:
+    def logits_at(
+        self, logits: Float[Tensor, "*some identities"], point: OperatingPoint
+    ) -> Float[Tensor, "*some identities"]:
         """What logits would be at another operating point."""
         threshold = 0.0 if self.threshold is None else self.threshold
         return logits + self.slope * (point.threshold - threshold)
