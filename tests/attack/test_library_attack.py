@@ -11,7 +11,7 @@ from torch import nn
 from agns.accessory.frame import frame_mask
 from agns.accessory.placement import FIXED
 from agns.attack.goals import Dodge, Goal, Impersonate
-from agns.attack.library_attack import FrameClassifier, Kind, LibraryAttack
+from agns.attack.library_attack import FrameClassifier, Kind, LibraryAttack, quiet_import
 from agns.errors import AttackError, ConfigError
 from agns.models.recognizer import Recognizer
 from agns.models.victim import Classifier
@@ -134,3 +134,9 @@ def test_a_missing_library_is_told_with_the_extra_that_brings_it(
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(ConfigError, match=r'pip install "agns\[interop\]"'):
         LibraryAttack(kind=kind).run(frozen, noise, GOALS[0])
+
+
+def test_a_library_that_cannot_be_imported_is_told_in_one_line() -> None:
+    with pytest.raises(ConfigError, match=r"^foolbox cannot be imported: no git$"):
+        with quiet_import("foolbox"):
+            raise ImportError("no git\nand a page more")

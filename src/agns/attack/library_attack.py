@@ -189,7 +189,10 @@ class _Attempt:
 
 @contextlib.contextmanager
 def quiet_import(library: str) -> Iterator[None]:
-    """Import another library: quietly, since its warnings are not about the caller's code.
+    """Import another library without the warnings of its own code.
+
+    Args:
+        library: Its name on PyPI, for the errors.
 
     Raises:
         ConfigError: It is not installed, or cannot be imported.
@@ -198,8 +201,12 @@ def quiet_import(library: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise ConfigError(f'this needs {library} ({error}): pip install "agns[interop]"') from error
+    except ImportError as error:
+        # Foolbox, for one, where there is no git: GitPython says a page.
+        told = str(error).strip().splitlines()[0]
+        raise ConfigError(f"{library} cannot be imported: {told}") from error
 
 
 @contextlib.contextmanager

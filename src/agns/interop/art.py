@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float, Float32, Shaped
 from torch import Tensor
 
 from agns.accessory.frame import silhouette
@@ -64,9 +64,9 @@ class EyeglassesAttack(EvasionAttack):
 
     def generate(
         self,
-        x: Float32[np.ndarray, "batch 3 224 224"],
+        x: Float[np.ndarray, "batch channels height width"],
         y: Shaped[np.ndarray, "labels *classes"] | None = None,
-    ) -> Float32[np.ndarray, "batch 3 224 224"]:
+    ) -> Float32[np.ndarray, "batch channels height width"]:
         """Put eyeglasses on faces.
 
         Args:
@@ -84,7 +84,7 @@ class EyeglassesAttack(EvasionAttack):
         """
         if y is None and self.targeted:
             raise ConfigError("a targeted attack needs y: whom each face is to be taken for")
-        faces = torch.from_numpy(np.ascontiguousarray(x))
+        faces = torch.from_numpy(np.array(x, dtype=np.float32))
         victim = OutsideVictim(self._logits, faces, self.estimator.device)
         classes = victim.clean.argmax(1) if y is None else torch.from_numpy(np.asarray(y))
         if classes.ndim == 2:

@@ -30,7 +30,9 @@ class OutsideVictim:
         ImageContractError: They are no canonical faces.
     """
 
-    def __init__(self, ask: Callable[[Tensor], Tensor], faces: Faces, device: torch.device) -> None:
+    def __init__(
+        self, ask: Callable[[Tensor], Tensor], faces: Tensor, device: torch.device
+    ) -> None:
         check_images(faces, size=(CANVAS, CANVAS))
         if len(faces) == 0:
             raise ImageContractError("an attack needs at least one face")
