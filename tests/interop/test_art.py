@@ -13,7 +13,7 @@ from agns.accessory.frame import silhouette
 from agns.attack import agn
 from agns.attack.agn import AGN
 from agns.attack.pixel_descent import CCS16
-from agns.data.eyeglasses import draw_frames
+from agns.data.simulation.drawn_frames import draw_frames
 from agns.errors import ConfigError, ImageContractError
 from agns.types import Faces, Labels
 

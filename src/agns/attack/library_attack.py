@@ -22,7 +22,7 @@ from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import FrameAttack, Nets
 from agns.attack.goals import Goal, log_odds
 from agns.attack.result import AttackResult, Reason
-from agns.data.eyeglasses import RealFrames
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError, ConfigError
 from agns.models.victim import Victim
 from agns.settings import Count, Range, check_settings
