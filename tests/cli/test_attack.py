@@ -249,6 +249,7 @@ def test_frames_that_nobody_crafted_are_a_method_too(
         ("pgd", "--kappa", 0.25),
         ("ccs16", "--precision", "auto"),
         ("solid", "--jitter", 0),
+        ("art-apgd", "--step", 0.1),
         ("noise", "--samples", 32),
     ],
 )
