@@ -223,19 +223,12 @@ class Gallery(nn.Module):
                 f"{'them' if len(both) > 1 else 'that person'} out"
             )
         points = calibrate(
-            self.embedder, others, rates=rates, templates=templates, rule=self.rule,
+            self.embedder, others, rates=rates, at=at, templates=templates, rule=self.rule,
             progress=progress,
         )  # fmt: skip
-        chosen = [point for point in points if abs(point.false_accept_rate / at - 1) < 1e-6]
-        if not chosen:
-            count = points[0].comparisons if points else 0
-            raise DataError(
-                f"a false-accept rate of {at:g} needs {CARRIED / at:,.0f} impostor comparisons, "
-                f"and these photos make {count:,}"
-            )
         other = copy.copy(self)
         other.points, other.task = points, task
-        other.threshold = chosen[0].threshold
+        other.threshold = next(one.threshold for one in points if one.false_accept_rate == at)
         other.slope = LOGITS / other.threshold
         other.record = {**self.record, "operating_points": [asdict(point) for point in points]}
         return other
@@ -374,6 +367,7 @@ def calibrate(
     others: FaceSet,
     *,
     rates: Sequence[float],
+    at: float,
     templates: int,
     rule: Rule,
     progress: Progress = silent,
@@ -382,8 +376,9 @@ def calibrate(
 
     Raises:
         ConfigError: A rate lies outside (0, 1).
-        DataError: There are fewer than two people.
+        DataError: There are fewer than two people, or too few comparisons for the rate `at`.
     """
+    rates = sorted({*rates, at}, reverse=True)
     if not all(0 < rate < 1 for rate in rates):
         raise ConfigError(f"false-accept rates lie in (0, 1), got {', '.join(map(str, rates))}")
     embedded = embed_photos(embedder, others, progress=progress)
@@ -410,8 +405,13 @@ def calibrate(
         compare(own, template, places, embedder.metric)[:, own_number != number].flatten()
         for number, own in probes if len(own)
     ]).sort().values  # fmt: skip
+    if int(at * len(apart) + 1e-9) < CARRIED:
+        raise DataError(
+            f"a false-accept rate of {at:g} needs {CARRIED / at:,.0f} impostor comparisons, and "
+            f"these photos make {len(apart):,}"
+        )
     points = []
-    for rate in sorted(rates, reverse=True):
+    for rate in rates:
         accepted = int(rate * len(apart) + 1e-9)
         if accepted < CARRIED:
             continue
