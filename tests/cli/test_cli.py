@@ -60,6 +60,17 @@ for command in {OTHERS + MADE_OF_SETTINGS}:
     assert (done.stdout.strip(), done.stderr, done.returncode) == ("", "", 0)
 
 
+@pytest.mark.parametrize("group", [(), ("campaign",), ("faces",), ("glasses",), ("train",)])
+def test_a_group_without_a_command_prints_its_help(
+    agns: Callable[..., Any], group: tuple[str, ...]
+) -> None:
+    bare, asked, briefly = agns(*group), agns(*group, "--help"), agns(*group, "-h")
+    assert (bare.code, bare.out) == (2, "")
+    assert bare.err.splitlines() == asked.out.splitlines()
+    assert len(asked.out.splitlines()) > 5
+    assert (briefly.code, briefly.out) == (0, asked.out)
+
+
 def test_the_version_is_the_packages() -> None:
     shown = CliRunner().invoke(app, ["--version"])
     assert (shown.stdout, shown.exit_code) == (f"agns {package.__version__}\n", 0)

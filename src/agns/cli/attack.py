@@ -176,7 +176,7 @@ def attack(
     from agns.attack.methods import palette_of
     from agns.errors import ConfigError
     from agns.evaluation.attack_spec import AttackSpec, build_goal
-    from agns.evaluation.prepared_attack import prepare as prepare_attack
+    from agns.evaluation.prepared_attack import run_attack
     from agns.evaluation.score import check_results_directory
 
     prepare()
@@ -216,13 +216,10 @@ def attack(
     setup = load_setup(
         victim, open_glasses(glasses), generator=generator, discriminator=discriminator
     )
-    with bar(f"{subject} {'dodges' if target is None else f'as {target}'}") as progress:
-        prepared = prepare_attack(setup, photographs, spec, own, placement=placement)
-        result = prepared.run(progress)
-    if result.stopped_because == "interrupted":
-        say("Interrupted: scoring the best frame so far; Ctrl-C again leaves it without scores")
-    score = prepared.score(result)
-    score.save(out)
+    title = f"{subject} {'dodges' if target is None else f'as {target}'}"
+    score = run_attack(
+        setup, photographs, spec, own, out, placement=placement, bar=bar(title), tell=say
+    )
     show_score(score, out)
     if score.stopped_because == "interrupted":
         raise typer.Exit(130)
