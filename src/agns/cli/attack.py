@@ -45,6 +45,7 @@ class AttackCommand(SettingsCommand):
     def make_context(self, info_name, args, **named):
         """Make the method's options."""
         from agns.attack.baselines import Baseline
+        from agns.attack.library_attack import LibraryAttack
         from agns.errors import ConfigError
 
         method = _named_method(args)
@@ -54,7 +55,7 @@ class AttackCommand(SettingsCommand):
         self.settings = (
             Settings(
                 f"{kind.__module__}:{kind.__qualname__}",
-                without=("kind",) if kind is Baseline else (),
+                without=("kind",) if kind in (Baseline, LibraryAttack) else (),
                 defaults={name: f"{value}" for name, value in shown.items() if value is not None},
             ),
         )
@@ -120,8 +121,9 @@ def attack(
             metavar="NAME",
             help="agn, a generative net. To compare with, a frame's own pixels, which need not "
             "look like eyeglasses: ccs16, ccs16-bounded, ccs16-physical, pgd, pixels; or the best "
-            "of 300 frames that nobody crafted: benign, untrained-generator, noise, solid. Or your "
-            "own: package.module:Class. Before --help it shows that method's settings.",
+            "of 300 frames that nobody crafted: benign, untrained-generator, noise, solid. Other "
+            "libraries' attacks: art-apgd, art-square, foolbox-pgd. Or your own: "
+            "package.module:Class. Before --help it shows that method's settings.",
         ),
     ] = "agn",
     recognizer: RecognizerOption = None,

@@ -105,13 +105,10 @@ class Preprocessing(nn.Module):
 def _per_channel(given: Colour, name: str) -> Float[Tensor, "1 3 1 1"]:
     try:
         # Looked at below, which a network on no device yet could not be.
-        return (
-            torch.tensor(given, dtype=torch.float32, device="cpu")
-            .expand(3)
-            .clone()[None, :, None, None]
-        )
+        three = torch.tensor(given, dtype=torch.float32, device="cpu").expand(3)
     except RuntimeError as error:
         raise ConfigError(f"{name} should be one figure or three, got {given}") from error
+    return three.clone()[None, :, None, None]
 
 
 def _homography(chip: Chip | str | None) -> Float[Tensor, "3 3"] | None:
