@@ -54,7 +54,7 @@ def load(source: Path | str | None = None) -> "Recognizer | Gallery":
     return Recognizer.read(path)
 
 
-def load_embedder(source: str, *, beside: Path | None = None) -> "Embedder":
+def load_embedder(source: Path | str, *, beside: Path | None = None) -> "Embedder":
     """Load an embedding.
 
     Args:
@@ -69,6 +69,7 @@ def load_embedder(source: str, *, beside: Path | None = None) -> "Embedder":
     from agns.models.backbone import Backbone
     from agns.models.embedder import Embedder, dlib_embedder, mobilefacenet_embedder
 
+    source = str(source)
     if source == "dlib":
         return dlib_embedder()
     if names_code(source):

@@ -60,13 +60,14 @@ def test_people_are_enrolled_and_the_others_set_the_threshold(gallery: Path) -> 
 
 @pytest.mark.usefixtures("few_controls", "no_pictures")
 def test_a_gallery_is_attacked_on_photos_that_nobody_is_enrolled_with(
-    agns: Run, gallery: Path, people: Path, tmp_path: Path
+    agns: Run, gallery: Path, people: Path, shop: Path, tmp_path: Path
 ) -> None:
     opened = load(gallery)
     subject, target = opened.identities
     told = agns(
         "attack", "impersonate", "--method", "solid", "--count", 4, "--recognizer", gallery,
         "--faces", people, "--subject", subject, "--target", target,
+        "--glasses", shop,
         "--out", tmp_path / "out",
     )  # fmt: skip
     assert told.code == 0, told.err
