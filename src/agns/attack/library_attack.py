@@ -136,7 +136,7 @@ class LibraryAttack(FrameAttack):
             try:
                 _ATTACKS[self.kind](classifier, first, goal, self)
             except _Ended as end:
-                reason = end.reason
+                (reason,) = end.args
             except KeyboardInterrupt:
                 if attempt.best is None:
                     raise
@@ -155,11 +155,7 @@ class LibraryAttack(FrameAttack):
 
 
 class _Ended(Exception):
-    """Leaves a library's loop."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """Leaves a library's loop; its argument is the `Reason`."""
 
 
 class _Attempt:
