@@ -280,16 +280,15 @@ def _at_points(
 
 
 def _seen_before(
-    held_out: Faces | FaceSet | None, crafted: set[str], trained: frozenset[str]
+    held_out: Faces | FaceSet | None, crafted: set[str], known: frozenset[str]
 ) -> list[str]:
     if not isinstance(held_out, FaceSet):
         return []
     told = []
-    for seen, words in ((frozenset(crafted), "was made"), (trained, "was trained")):
-        who = "The recogniser" if words == "was trained" else "The frame"
+    for seen, who in ((frozenset(crafted), "The frame was made on"), (known, "The victim knows")):
         if count := int(were_seen(held_out, seen).sum()) if seen else 0:
             told.append(
-                f"{who} {words} on {count} of the {len(held_out)} photos scored on: split them "
-                "with `FaceSet.split`, and `seen`, the digests that a recogniser's file lists."
+                f"{who} {count} of the {len(held_out)} photos scored on: split them with "
+                "`FaceSet.split`, and `seen`, the digests that a victim's file lists."
             )
     return told

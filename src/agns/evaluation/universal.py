@@ -131,6 +131,7 @@ def run_universal(
     """
     check_results_directory(out)
     victim = setup.victim
+    faces = faces.subset(setup.fresh(faces))
     participants = _gather(setup, faces, spec)
     crafted = torch.cat([participants.splits[name].first for name in participants.groups["craft"]])
     result = attack.run(
