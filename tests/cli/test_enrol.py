@@ -1,6 +1,7 @@
 """`agns enrol` and `agns verify`, and a gallery under attack."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,8 @@ def test_a_gallery_is_attacked_on_photos_that_nobody_is_enrolled_with(
         "--out", tmp_path / "out",
     )  # fmt: skip
     assert told.code == 0, told.err
+    assert re.search(r"^ *false accepts +success .* no frame", told.out, re.M)
+    assert re.search(r"^ *0\.25 +\d+%", told.out, re.M)
     result = read_json(tmp_path / "out" / "result.json")
     enrolled = set(opened.record["enrolled_photos"])  # type: ignore[call-overload]
     assert isinstance(result["craft_digests"], list)
