@@ -106,8 +106,6 @@ def prepare(
     """
     goal = build_goal(spec, setup.victim)
     own = faces.of(spec.subject)
-    fresh = setup.fresh(own)
-    own, placement = own.subset(fresh), placement.part(fresh)
     homographies = placement.homographies
     if spec.physical != (homographies is not None) or (
         homographies is not None and len(homographies) != len(own)
@@ -116,6 +114,8 @@ def prepare(
             f"a physical attack needs a homography for each of {len(own)} photos, and a "
             f"digital one none; got {0 if homographies is None else len(homographies)}"
         )
+    fresh = setup.fresh(own)
+    own, placement = own.subset(fresh), placement.part(fresh)
     split = craft_held_out_split(
         own, subject=spec.subject, craft=spec.craft, seed=spec.seed, seen=setup.photos_seen
     )
