@@ -112,7 +112,7 @@ def test_galleries_have_a_table_of_their_operating_points(
 ) -> None:  # fmt: skip
     gallery = at_points("Ann", {0.001: 0.5})
     text = markdown(Results(plan={}, versions={}, records=[gallery]))
-    assert "| OF10 | dodge | agn | 0.001 | 1 | 50.0% | 0% to 100% | - | 20.0% | 5.0% |\n" in text
+    assert "| OF10 | dodge | agn | 0.001 | 1 | 50.0% | 5% to 95% | - | 20.0% | 5.0% |\n" in text
     alone = markdown(Results(plan={}, versions={}, records=[record("Ann", "agn", 0.5)]))
     assert "operating points" not in alone
 
