@@ -12,14 +12,19 @@ from torch import Tensor
 
 from agns.accessory.frame import frame_mask, place, silhouette
 from agns.accessory.wear import wear
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import ConfigError, DataError
-from agns.images import read_image, to_picture
+from agns.images import from_pixels, read_image, to_picture
+from agns.models.dcgan import Generator, sample_latents
 from agns.storage import read_json
-from agns.types import Frames, Image
+from agns.types import Image
 
 REAL = "real"
 GENERATED = "generated"
 """Kinds of frames that nobody crafted; those of attacks are called after their methods."""
+
+DRAWN = "drawn by agns"
+"""How the source of a frame begins that stands for a real one and is none."""
 
 FORM = 1
 """Of the key, and of answers."""
@@ -145,15 +150,16 @@ def compose_survey(
         seed: Of the choice, the order and the names.
 
     Raises:
-        ConfigError: The frames are all of one kind, or two are the same picture.
+        ConfigError: The frames are all of one kind, or two kinds have the same picture.
     """
     draws = torch.Generator().manual_seed(seed)
-    kinds = sorted({one.kind for one in candidates})
+    unlike = _unlike(candidates)
+    kinds = sorted({one.kind for one in unlike})
     if len(kinds) < 2:
-        raise ConfigError(f"there should be frames of two kinds at least, got {kinds}")
+        raise ConfigError(f"there should be frames of two kinds at least, got those of {kinds}")
     chosen: list[Candidate] = []
     for kind in kinds:
-        own = [one for one in candidates if one.kind == kind]
+        own = [one for one in unlike if one.kind == kind]
         chosen += [own[at] for at in torch.randperm(len(own), generator=draws)[:count].tolist()]
     order = torch.randperm(len(chosen), generator=draws).tolist()
     names = torch.randperm(2**20, generator=draws)[: len(chosen)].tolist()
@@ -166,11 +172,19 @@ def compose_survey(
         )
         for at, name in zip(order, names, strict=True)
     ]
-    seen: dict[bytes, Question] = {}
-    for question in questions:
-        if (same := seen.setdefault(question.picture, question)) is not question:
-            raise ConfigError(f"{same.source} and {question.source} are the same picture")
     return Survey(questions=questions, worn=face is not None, seed=seed)
+
+
+def _unlike(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The first of each picture: several attacks may have found the same frame."""
+    first: dict[bytes, Candidate] = {}
+    for one in candidates:
+        same = first.setdefault(_png(_shown(one.image, None)), one)
+        if same.kind != one.kind:
+            raise ConfigError(
+                f"{one.source} is the same picture as {same.source}, which counts as {same.kind}"
+            )
+    return list(first.values())
 
 
 def _shown(frame: Image, face: Image | None) -> Image:
@@ -185,9 +199,34 @@ def _png(image: Image) -> bytes:
     return packed.getvalue()
 
 
-def candidates_of(frames: Frames, kind: str, sources: Sequence[str]) -> list[Candidate]:
-    """Frames of one kind, (frames, 3, 64, 176) in [0, 1]."""
+def real_frames(
+    frames: RealFrames, count: int, *, names: Sequence[str] | None, seed: int
+) -> list[Candidate]:
+    """Real frames, chosen at random.
+
+    Args:
+        frames: To choose from.
+        count: Most frames.
+        names: Of their pictures; None where they are drawn.
+        seed: Of the choice.
+    """
+    draws = torch.Generator().manual_seed(seed)
+    places = torch.randperm(len(frames), generator=draws)[:count]
     return [
-        Candidate(image=frame, kind=kind, source=source)
-        for frame, source in zip(frames, sources, strict=True)
+        Candidate(
+            image=image,
+            kind=REAL,
+            source=f"{DRAWN}, frame {place}" if names is None else names[place],
+        )
+        for place, image in zip(places.tolist(), from_pixels(frames[places]), strict=True)
+    ]
+
+
+@torch.no_grad()
+def generated_frames(generator: Generator, count: int, *, seed: int) -> list[Candidate]:
+    """Frames that a generator draws from random latents."""
+    latents = sample_latents(count, generator=torch.Generator().manual_seed(seed))
+    return [
+        Candidate(image=image, kind=GENERATED, source=f"generated from seed {seed}, frame {place}")
+        for place, image in enumerate(generator(latents))
     ]
