@@ -108,7 +108,7 @@ def write_print_sheet(path: Path, sheet: PrintSheet) -> None:
     for line, words in enumerate(_heading(sheet)):
         _write(axes, _MARGIN, 25 + 4.2 * line, words, size=7.5)
     _draw_ruler(axes, 50)
-    picture = _printed(sheet.frame)
+    picture = printed_picture(sheet.frame)
     _draw_frame(axes, sheet, picture, left, 65, mirrored=False)
     _write(axes, left, 65 + tall + 7, "To wear: seen from the front.", size=7.5)
     second = 65 + tall + 20
@@ -143,7 +143,9 @@ def _heading(sheet: PrintSheet) -> list[str]:
     ]
 
 
-def _write(axes: Axes, x: float, y: float, words: str, *, size: float, middle: bool = False) -> None:
+def _write(
+    axes: Axes, x: float, y: float, words: str, *, size: float, middle: bool = False
+) -> None:
     side = "center" if middle else "left"
     axes.text(x, y, words, fontsize=size, ha=side, va="baseline", parse_math=False)
 
@@ -160,7 +162,7 @@ def _draw_ruler(axes: Axes, y: float) -> None:
     _write(axes, _MARGIN + 52, y, "50 mm", size=8)
 
 
-def _printed(frame: Image) -> Image:
+def printed_picture(frame: Image) -> Image:
     """The frame in fine pixels, its colours going on beyond the silhouette."""
     known = frame_mask()[None, None]
     colors = frame[None] * known
@@ -192,7 +194,7 @@ def _draw_frame(
     axes: Axes, sheet: PrintSheet, picture: Image, left: float, top: float, *, mirrored: bool
 ) -> None:
     """One copy of the frame, the corner of its 64x176 picture at (left, top)."""
-    (first_row, last_row), (first, last) = FRAME_ROWS, FRAME_COLUMNS
+    (first_row, last_row), first = FRAME_ROWS, FRAME_COLUMNS[0]
     wide, tall = _columns() * sheet.scale, (last_row - first_row) * sheet.scale
     # Outlines count from pixels' centres, the picture from its first pixel's corner.
     place = Affine2D().translate(0.5 - first, 0.5 - first_row).scale(sheet.scale)

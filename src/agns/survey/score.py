@@ -152,9 +152,10 @@ def _warnings(key: Key, people: Sequence[Answers], partial: int) -> list[str]:
         who = "One person" if partial == 1 else f"{partial} people"
         warnings.append(f"{who} did not answer all frames; what was answered counts.")
     if drawn := sum(source.startswith(DRAWN) for source in key.sources.values()):
+        were = "was" if drawn == 1 else "were"
         warnings.append(
-            f"{drawn} of the real frames were drawn by agns, not photographed: their share is not "
-            "the paper's."
+            f"{drawn} of the real frames {were} drawn by agns, not photographed: their share is "
+            "not the paper's."
         )
     return warnings
 
@@ -163,9 +164,7 @@ def _asked(key: Key, people: Sequence[Answers], kind: str) -> set[str]:
     return {frame for one in people for frame in one.marked_real if key.kinds[frame] == kind}
 
 
-def _counts(
-    key: Key, people: Sequence[Answers], kind: str
-) -> Float64[Tensor, "people 2"]:
+def _counts(key: Key, people: Sequence[Answers], kind: str) -> Float64[Tensor, "people 2"]:
     """How many frames of a kind each person marked real, and answered."""
     rows = []
     for one in people:
@@ -186,8 +185,12 @@ def _frame_score(key: Key, people: Sequence[Answers], frame: str) -> FrameScore:
 
 
 def _odds_ratio(
-    counts: Float64[Tensor, "people 2"], real: Float64[Tensor, "people 2"] | None, kind: str, *,
-    seed: int, samples: int = 10_000,
+    counts: Float64[Tensor, "people 2"],
+    real: Float64[Tensor, "people 2"] | None,
+    kind: str,
+    *,
+    seed: int,
+    samples: int = 10_000,
 ) -> OddsRatio | None:
     """The ratio of the odds of all answers together."""
     if kind == REAL or real is None or not bool(real.sum()):
@@ -219,9 +222,7 @@ def _log_odds_ratio(
         counts: Frames of one kind that were marked real, and answered; the same of real frames.
     """
     marked, answered, real_marked, real_answered = counts.unbind(-1)
-    cells = torch.stack(
-        [marked, answered - marked, real_marked, real_answered - real_marked], -1
-    )
+    cells = torch.stack([marked, answered - marked, real_marked, real_answered - real_marked], -1)
     cells = cells + 0.5 * (cells == 0).any(-1, keepdim=True)
     signs = cells.new_tensor([1, -1, -1, 1])
     return (cells.log() * signs).sum(-1), (1 / cells).sum(-1).sqrt()
