@@ -24,8 +24,8 @@ def page(agns: Run, weights: Any, shop: Path, tmp_path: Path) -> Path:
         write_image(out / "frame.png", shade)
         write_json(out / "result.json", {"method": "agn"})
     done = agns(
-        "survey", "build", tmp_path / "campaign", "--generator", weights.generator, "--glasses", shop,
-        "--count", 4, "--out", tmp_path / "page.html",
+        "survey", "build", tmp_path / "campaign", "--generator", weights.generator,
+        "--glasses", shop, "--count", 4, "--out", tmp_path / "page.html",
     )  # fmt: skip
     assert done.code == 0, done.err
     assert "Wrote 12 frames" in done.out

@@ -14,11 +14,13 @@ from agns.accessory.frame import frame_mask
 from agns.accessory.printability import assumed_palette
 from agns.data.simulation.drawn_frames import draw_frames
 from agns.errors import ConfigError
-from agns.evaluation.print_sheet import PrintSheet, printed_picture, write_print_sheet
+from agns.evaluation.print_sheet import Paper, PrintSheet, printed_picture, write_print_sheet
 from agns.images import from_pixels
 
 POINT = 25.4 / 72
 """Millimetres."""
+
+AT = r"([-\d.]+) ([-\d.]+)"
 
 
 @pytest.fixture(scope="module")
@@ -47,27 +49,27 @@ def drawing(pdf: bytes) -> str:
         except zlib.error:
             continue
     (page,) = [text for text in texts if b" Do" in text and b" cm" in text]
-    return page.decode("latin-1")
+    return " ".join(page.decode("latin-1").split())
 
 
 def lines(operators: str) -> list[tuple[float, float, float, float]]:
     """Straight lines of two points, in millimetres: x, y, x, y."""
-    found = re.findall(r"(?<!\S)([-\d.]+) ([-\d.]+) m\n([-\d.]+) ([-\d.]+) l\nS", operators)
+    found = re.findall(rf"{AT} m {AT} l S", operators)
     return [tuple(float(number) * POINT for number in one) for one in found]  # type: ignore[misc]
 
 
 def outlines_of(operators: str) -> list[Float[Tensor, "vertices 2"]]:
     """Longer polygons, in millimetres."""
-    found = re.findall(r"[-\d.]+ [-\d.]+ m\n(?:[-\d.]+ [-\d.]+ l\n){40,}", operators)
+    found = re.findall(r"[-\d.]+ [-\d.]+ m (?:[-\d.]+ [-\d.]+ l ){40,}h", operators)
     numbers = [[float(n) for n in re.findall(r"-?[\d.]+", one)] for one in found]
-    return [torch.tensor(some).reshape(-1, 2) * POINT for some in numbers]
+    return [torch.tensor(some, dtype=torch.float64).reshape(-1, 2) * POINT for some in numbers]
 
 
 @pytest.mark.parametrize(("paper", "size"), [("a4", (210.0, 297.0)), ("letter", (215.9, 279.4))])
 def test_the_sheet_is_of_the_paper_and_the_line_is_of_50_mm(
-    sheet: PrintSheet, tmp_path: Path, paper: str, size: tuple[float, float]
+    sheet: PrintSheet, tmp_path: Path, paper: Paper, size: tuple[float, float]
 ) -> None:
-    write_print_sheet(tmp_path / "x.pdf", replace(sheet, paper=paper, width=120))  # type: ignore[arg-type]
+    write_print_sheet(tmp_path / "x.pdf", replace(sheet, paper=paper, width=120))
     pdf = (tmp_path / "x.pdf").read_bytes()
     assert media_box(pdf) == pytest.approx([0, 0, *size], abs=0.01)
     level = [abs(x2 - x1) for x1, y1, x2, y2 in lines(drawing(pdf)) if abs(y2 - y1) < 1e-3]
@@ -84,7 +86,7 @@ def test_the_frame_is_as_wide_as_was_asked_for_and_its_mirror_image_too(
     # The outer outline clips and is drawn, of both copies; the others are lenses.
     assert sum(abs(one - width) < 0.02 for one in widths) == 4
     assert max(widths) == pytest.approx(width, abs=0.02)
-    pictures = re.findall(r"([-\d.]+) 0 0 ([-\d.]+) [-\d.]+ [-\d.]+ cm\n/I\d+ Do", operators)
+    pictures = re.findall(r"([-\d.]+) 0 0 ([-\d.]+) [-\d.]+ [-\d.]+ cm /I\d+ Do", operators)
     scale = replace(sheet, width=width).scale
     for across, down in pictures:
         assert abs(float(across)) * POINT == pytest.approx(176 * scale, abs=0.02)

@@ -73,16 +73,17 @@ def _inside(
 
 
 def outlines() -> tuple[Float[Tensor, "outer 2"], Float[Tensor, "lens 2"], Float[Tensor, "lens 2"]]:
-    """The frame's outer outline and those of its right and left lens, as polygons.
+    """The frame's outer outline and those of the lenses right and left of the nose, as polygons.
 
     Returns:
-        Vertices (x, y) in pixels of the canvas, the centre of the top-left pixel at (0, 0).
+        Vertices (x, y) in pixels of the canvas, the centre of the top-left pixel at (0, 0). Those
+        of lenses go round the other way, so that they are holes by either rule of filling.
     """
     half = torch.tensor(_OUTLINE, dtype=torch.float64)
     mirrored = half[1:-1].flip(0) * half.new_tensor([-1, 1])
     outer = _spline(torch.cat([half, mirrored]))
-    right = _spline(torch.tensor(_LENS, dtype=torch.float64))
-    left = right * right.new_tensor([-1, 1])
+    right = _spline(torch.tensor(_LENS, dtype=torch.float64)).flip(0)
+    left = right.flip(0) * right.new_tensor([-1, 1])
     middle = outer.new_tensor([_NOSE_LINE, 0])
     return outer + middle, right + middle, left + middle
 

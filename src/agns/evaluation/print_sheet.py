@@ -110,10 +110,10 @@ def write_print_sheet(path: Path, sheet: PrintSheet) -> None:
     _draw_ruler(axes, 50)
     picture = printed_picture(sheet.frame)
     _draw_frame(axes, sheet, picture, left, 65, mirrored=False)
-    _write(axes, left, 65 + tall + 7, "To wear: seen from the front.", size=7.5)
+    _write(axes, left + 3, 65 + tall + 7, "To wear: seen from the front.", size=7.5)
     second = 65 + tall + 20
     _draw_frame(axes, sheet, picture, left, second, mirrored=True)
-    _write(axes, left, second + tall + 7, "Mirrored: for the back, or for transfers.", size=7.5)
+    _write(axes, left + 3, second + tall + 7, "Mirrored: for the back, or for transfers.", size=7.5)
     _draw_patches(axes, sheet.palette, second + tall + 16, width, height)
     letter(figure)
     FigureCanvasPdf(figure)
