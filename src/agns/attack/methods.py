@@ -1,7 +1,7 @@
 """The attacks there are, by name; and the user's own."""
 
 from collections.abc import Mapping
-from dataclasses import is_dataclass, replace
+from dataclasses import fields, is_dataclass
 
 from agns.attack.agn import AGN
 from agns.attack.attack import Attack
@@ -63,17 +63,18 @@ def palette_of(attack: Attack | None) -> str | None:
 
 
 def name_of(attack: Attack) -> str:
-    """An attack's name in `METHODS`, by what it does; of another class its reference."""
-    if isinstance(attack, Baseline | LibraryAttack):
+    """The name in `METHODS` of the attack that it is nearest to; of another class its reference."""
+    if type(attack) in (Baseline, LibraryAttack):
+        assert isinstance(attack, Baseline | LibraryAttack)
         return attack.kind.replace("_", "-")
-    if attack == AGN.paper():
-        return "agn-paper"
-    plain = attack
-    if isinstance(attack, PixelDescent):
-        plain = replace(attack, jitter=0, brightness=0, batch=CCS16().batch, palette=None)
-    for name, usual in METHODS.items():
-        if type(usual) is type(attack) and (isinstance(attack, AGN | FreePixels) or usual == plain):
-            return name
-    if isinstance(attack, PixelDescent):
+    # That from which it differs in the fewest settings.
+    alike = {
+        name: sum(getattr(usual, one.name) != getattr(attack, one.name) for one in fields(usual))
+        for name, usual in METHODS.items()
+        if type(usual) is type(attack)
+    }
+    if alike:
+        return min(alike, key=lambda name: alike[name])
+    if type(attack) is PixelDescent:
         return "pixel-descent"
     return f"{type(attack).__module__}:{type(attack).__qualname__}"
