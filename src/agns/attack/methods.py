@@ -1,7 +1,7 @@
 """The attacks there are, by name; and the user's own."""
 
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass, replace
 
 from agns.attack.agn import AGN
 from agns.attack.attack import Attack
@@ -62,19 +62,24 @@ def palette_of(attack: Attack | None) -> str | None:
     return palette if isinstance(palette, str) else None
 
 
+_FREE = (
+    "kappa", "steps", "step", "momentum", "batch", "samples", "check_every", "epochs", "jitter",
+    "brightness", "nps_weight", "palette", "precision", "discriminator_rate",
+)  # fmt: skip
+"""Settings that do not make another attack of one."""
+
+
 def name_of(attack: Attack) -> str:
-    """The name in `METHODS` of the attack that it is nearest to; of another class its reference."""
+    """An attack's name in `METHODS`, by what it does; of another class its reference."""
     if type(attack) in (Baseline, LibraryAttack):
         assert isinstance(attack, Baseline | LibraryAttack)
         return attack.kind.replace("_", "-")
-    # That from which it differs in the fewest settings.
-    alike = {
-        name: sum(getattr(usual, one.name) != getattr(attack, one.name) for one in fields(usual))
-        for name, usual in METHODS.items()
-        if type(usual) is type(attack)
-    }
-    if alike:
-        return min(alike, key=lambda name: alike[name])
-    if type(attack) is PixelDescent:
-        return "pixel-descent"
+    for name, usual in METHODS.items():
+        kept = {one: getattr(attack, one) for one in _FREE if hasattr(attack, one)}
+        if type(usual) is type(attack) and replace(usual, **kept) == attack:
+            return name
+    by_type = {AGN: "agn", FreePixels: "pixels", PGD: "pgd", PixelDescent: "pixel-descent",
+               CCS16: "pixel-descent"}  # fmt: skip
+    if type(attack) in by_type:
+        return by_type[type(attack)]
     return f"{type(attack).__module__}:{type(attack).__qualname__}"
