@@ -126,7 +126,7 @@ def load_victim(
     victim: Victim
     if names_code(source):
         victim = _made_victim(str(source), place)
-        name, metadata = str(source), getattr(victim, "record", {})
+        name, metadata = str(source), getattr(victim, "record", None) or {}
     else:
         loaded = load(source)
         victim, name = loaded.to(place), _weights(source).name if source is None else str(source)
@@ -153,7 +153,7 @@ def _made(reference: str, *inner: object) -> object:
         return make(*inner)
     except AgnsError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         raise ConfigError(
             f"{reference} failed with {type(error).__name__}: {error} ({where.filename}, line "
@@ -171,7 +171,7 @@ def _made_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Vi
     """What the user's own function or class makes, on a device, and in evaluation mode."""
     from torch import nn
 
-    from agns.models.victim import Victim
+    from agns.models.victim import Victim, task_of
 
     made = _made(reference, *inner)
     if not isinstance(made, Victim):
@@ -186,6 +186,15 @@ def _made_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Vi
         )
     # Casts lose that a module is a victim too.
     moved: object = made.to(place).eval() if isinstance(made, nn.Module) else made
+    # Logits of a gallery behind a defence are still read by its threshold.
+    for task in {task_of(one) for one in inner} - {"closed-set"}:
+        if not hasattr(moved, "task"):
+            try:
+                moved.task = task  # type: ignore[attr-defined]
+            except AttributeError as error:
+                raise ConfigError(
+                    f"{reference} is put before a victim for {task}: give it an attribute `task`"
+                ) from error
     assert isinstance(moved, Victim)
     return moved
 
