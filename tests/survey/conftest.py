@@ -22,7 +22,7 @@ def candidates(drawn: Frames) -> list[Candidate]:
     """Four frames of each of three kinds."""
     kinds = ["real"] * 4 + ["generated"] * 4 + ["agn"] * 4
     return [
-        Candidate(image=frame, kind=kind, source=f"{kind} {place}")
+        Candidate(image=frame.clone(), kind=kind, source=f"{kind} {place}")
         for place, (frame, kind) in enumerate(zip(drawn, kinds, strict=True))
     ]
 

@@ -147,7 +147,7 @@ def print_(
         file = frame_file(frame)
         picture, name, digest = read_image(file, size=(64, 176)), str(file), file_digest(file)
     elif marks:
-        picture, name, digest = crop(marked_frame()[0])[0], "The marked frame", None
+        picture, name, digest = crop(marked_frame()[0])[0], "the marked frame", None
     else:
         raise ConfigError("name a frame, or give --marks to print the grey frame with marks")
     sheet = PrintSheet(

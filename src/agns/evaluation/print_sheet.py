@@ -26,7 +26,6 @@ from agns.accessory.marks import GREEN, MARKS, mark_coverage
 from agns.accessory.printability import Palette
 from agns.errors import ConfigError
 from agns.evaluation.lettering import letter
-from agns.types import Image
 from agns.writing import replacing
 
 Paper: TypeAlias = Literal["a4", "letter"]
@@ -162,7 +161,7 @@ def _draw_ruler(axes: Axes, y: float) -> None:
     _write(axes, _MARGIN + 52, y, "50 mm", size=8)
 
 
-def printed_picture(frame: Image) -> Image:
+def printed_picture(frame: Float[Tensor, "3 64 176"]) -> Float[Tensor, "3 512 1408"]:
     """The frame in fine pixels, its colours going on beyond the silhouette."""
     known = frame_mask()[None, None]
     colors = frame[None] * known
@@ -172,7 +171,7 @@ def printed_picture(frame: Image) -> Image:
         colors = torch.where(known > 0, colors, near * (count > 0))
         known = (count > 0).float()
     # Between pixels as `geometry.warp` samples, which the attack's steps reckon with.
-    fine: Image = functional.interpolate(
+    fine: Tensor = functional.interpolate(
         colors, scale_factor=_FINER, mode="bilinear", align_corners=False
     )[0]
     return fine.clamp(0, 1)
@@ -191,7 +190,13 @@ def _marks() -> Float[Tensor, "4 height width"]:
 
 
 def _draw_frame(
-    axes: Axes, sheet: PrintSheet, picture: Image, left: float, top: float, *, mirrored: bool
+    axes: Axes,
+    sheet: PrintSheet,
+    picture: Float[Tensor, "3 512 1408"],
+    left: float,
+    top: float,
+    *,
+    mirrored: bool,
 ) -> None:
     """One copy of the frame, the corner of its 64x176 picture at (left, top)."""
     (first_row, last_row), first = FRAME_ROWS, FRAME_COLUMNS[0]
@@ -200,7 +205,7 @@ def _draw_frame(
     place = Affine2D().translate(0.5 - first, 0.5 - first_row).scale(sheet.scale)
     if mirrored:
         place = place.scale(-1, 1).translate(wide, 0)
-    place = place.translate(left, top) + axes.transData
+    on_sheet = place.translate(left, top) + axes.transData
     cut = Outline.make_compound_path(
         *(Outline(polygon.numpy(), closed=True) for polygon in map(_ended, outlines()))
     )
@@ -211,9 +216,9 @@ def _draw_frame(
         pixels = (turned * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
         return axes.imshow(pixels, extent=box, interpolation="none", aspect="auto")
 
-    paint(picture).set_clip_path(cut, place)
+    paint(picture).set_clip_path(cut, on_sheet)
     axes.add_patch(
-        PathPatch(cut, transform=place, fill=False, edgecolor="0.35", linewidth=0.1 * _POINT)
+        PathPatch(cut, transform=on_sheet, fill=False, edgecolor="0.35", linewidth=0.1 * _POINT)
     )
     if sheet.marks:
         # Not clipped: some reach beyond the outline.

@@ -14,7 +14,7 @@ from agns.accessory.frame import frame_mask, place, silhouette
 from agns.accessory.wear import wear
 from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import ConfigError, DataError
-from agns.images import from_pixels, read_image, to_picture
+from agns.images import from_pixels, read_image, to_picture, to_pixels
 from agns.models.dcgan import Generator, sample_latents
 from agns.storage import read_json
 from agns.types import Image
@@ -179,7 +179,7 @@ def _unlike(candidates: Sequence[Candidate]) -> list[Candidate]:
     """The first of each picture: several attacks may have found the same frame."""
     first: dict[bytes, Candidate] = {}
     for one in candidates:
-        same = first.setdefault(_png(_shown(one.image, None)), one)
+        same = first.setdefault(to_pixels(_shown(one.image, None)[None]).numpy().tobytes(), one)
         if same.kind != one.kind:
             raise ConfigError(
                 f"{one.source} is the same picture as {same.source}, which counts as {same.kind}"
@@ -187,7 +187,7 @@ def _unlike(candidates: Sequence[Candidate]) -> list[Candidate]:
     return list(first.values())
 
 
-def _shown(frame: Image, face: Image | None) -> Image:
+def _shown(frame: Float[Tensor, "3 64 176"], face: Float[Tensor, "3 224 224"] | None) -> Image:
     if face is None:
         return torch.lerp(torch.ones_like(frame), frame, frame_mask())
     return wear(face[None], place(frame[None]), silhouette())[0]
