@@ -183,8 +183,9 @@ def _marks() -> Float[Tensor, "4 height width"]:
         start - 0.5 + (torch.arange(_FINER * (end - start)) + 0.5) / _FINER
         for start, end in (FRAME_ROWS, FRAME_COLUMNS)
     )
-    x, y = torch.tensor(MARKS)[:, :, None, None].unbind(1)
-    opaque = mark_coverage(columns - x, rows[:, None] - y).amax(0) >= 0.5
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    centre_x, centre_y = torch.tensor(MARKS)[:, :, None, None].unbind(1)
+    opaque = mark_coverage(x - centre_x, y - centre_y).amax(0) >= 0.5
     green = torch.tensor(GREEN)[:, None, None].expand(3, *opaque.shape)
     return torch.cat([green, opaque[None]])
 
