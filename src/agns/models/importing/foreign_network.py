@@ -62,6 +62,9 @@ class Step:
     reshapes: bool = False
     """Whether the second input holds the sizes that the first is given."""
 
+    reads: bool = False
+    """Whether inputs after the first are read as figures, and not computed with."""
+
     work: Callable[..., int] = lambda *_: 1
     """From the inputs: multiplications for each number that comes out."""
 
@@ -147,6 +150,8 @@ class ForeignNetwork(nn.Module):
         self._path, self._given, self._answer = path, given, answer
         self._channels_last, self._singly = channels_last, False
         self._batch = shape[0]
+        self.checked = ""
+        """How its answers compare with those of the file's own runtime, where that was tried."""
         self.size: tuple[int, int] = (shape[1], shape[2]) if channels_last else (shape[2], shape[3])
         """Height and width in pixels of the pictures that it takes."""
         self._steps, constants = _arranged(path, steps, constants, given, shape, answer)
@@ -284,7 +289,7 @@ def _traced(value: Value) -> Value:
 def _applied(step: Step, values: Mapping[str, Value]) -> Sequence[Tensor]:
     given = [values[name] for name in step.inputs]
     places = {value.device for value in given if value is not None}
-    if len(places) > 1:
+    if len(places) > 1 and not step.reads:
         # Numbers that were sizes lie on the processor.
         place = next(one for one in places if one.type != "cpu")
         given = [

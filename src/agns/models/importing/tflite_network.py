@@ -115,7 +115,7 @@ class _Reader:
                 raise WeightsError(f"{self.path}: {what}: {error}") from error
             steps[outputs[0]] = Step(
                 what=what, run=run, inputs=inputs, outputs=outputs,
-                reshapes=kind == "RESHAPE", work=operation.work,
+                reshapes=kind == "RESHAPE", reads=kind == "PADV2", work=operation.work,
             )  # fmt: skip
             _join_slope(steps, outputs[0], constants)
         shape = self.shape(given)
