@@ -8,6 +8,7 @@ A file may be made for batches of one size. Where it sets sizes, its batch is re
 photos together are compared with the same one by one.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -253,6 +254,7 @@ def _arranged(
             raise refuse(step, f"it needs {unmade[0]!r}, which nothing made before")
         try:
             with torch.no_grad():
+                _bound(step, traced)
                 made = _applied(step, traced)
                 for value in made:
                     within(value.shape)
@@ -276,6 +278,21 @@ def _arranged(
         got = tuple(found.shape)
         raise WeightsError(f"{path}: {answer!r} should hold numbers for each photo, and is {got}")
     return kept, {name: value for name, value in fixed.items() if value is not None}
+
+
+def _bound(step: Step, traced: Mapping[str, Value]) -> None:
+    """Refuse a step that makes much of few numbers, before it does."""
+    given = {name: traced[name] for name in step.inputs}
+    if any(value is not None and value.is_meta for value in given.values()):
+        return
+    unreal = {
+        name: value.to("meta") if value is not None and value.is_floating_point() else value
+        for name, value in given.items()
+    }
+    with contextlib.suppress(*_MISFITS):
+        # What needs the numbers themselves makes no more of them.
+        for made in _applied(step, unreal):
+            within(made.shape)
 
 
 def _traced(value: Value) -> Value:
