@@ -11,7 +11,6 @@ import agns
 ROOT = Path(agns.__file__).parent
 FLOORS = {
     "errors": 0,
-    "formats": 0,
     "file_kinds": 0,
     "types": 0,
     "decoding": 0,
@@ -28,6 +27,7 @@ FLOORS = {
     "training": 4,
     "attack": 5,
     "evaluation": 6,
+    "interop": 6,
     "campaign": 7,
     "loading": 8,
     "cli": 9,

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from agns.errors import AgnsError
     from agns.evaluation.evaluate import evaluate
     from agns.evaluation.score import AttackScore
-    from agns.loading import load, load_faces
+    from agns.loading import load, load_embedder, load_faces
+    from agns.models.embedder import Embedder
+    from agns.models.gallery import Gallery
     from agns.models.recognizer import Recognizer
     from agns.models.victim import Classifier, Victim
 
@@ -31,14 +33,17 @@ _ROOMS = {
     "CCS16": "attack.pixel_descent",
     "Classifier": "models.victim",
     "Dodge": "attack.goals",
+    "Embedder": "models.embedder",
     "FaceSet": "data.faces",
     "FrameAttack": "attack.attack",
+    "Gallery": "models.gallery",
     "Impersonate": "attack.goals",
     "PGD": "attack.pixel_descent",
     "Recognizer": "models.recognizer",
     "Victim": "models.victim",
     "evaluate": "evaluation.evaluate",
     "load": "loading",
+    "load_embedder": "loading",
     "load_faces": "loading",
 }
 """Where each public name lives: it is imported when it is first asked for, and PyTorch with it."""
@@ -53,14 +58,17 @@ __all__ = [
     "AttackScore",
     "Classifier",
     "Dodge",
+    "Embedder",
     "FaceSet",
     "FrameAttack",
+    "Gallery",
     "Impersonate",
     "Recognizer",
     "Victim",
     "__version__",
     "evaluate",
     "load",
+    "load_embedder",
     "load_faces",
 ]
 

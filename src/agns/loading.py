@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from agns.data.faces import FaceSet
     from agns.evaluation.attack_setup import AttackSetup
+    from agns.models.embedder import Embedder
+    from agns.models.gallery import Gallery
     from agns.models.recognizer import Recognizer
     from agns.models.victim import Victim
     from agns.types import Glasses, Progress
@@ -28,23 +30,64 @@ class LoadedVictim(NamedTuple):
     """What its file says beside the weights."""
 
 
-def load(source: Path | str | None = None) -> "Recognizer":
-    """Load a recogniser.
+def load(source: Path | str | None = None) -> "Recognizer | Gallery":
+    """Load a recogniser or a gallery.
 
     Args:
         source: A file, a folder of `save_pretrained`, or owner/name on the Hugging Face hub; None
             for the OF10 of drawn faces that comes with agns.
 
     Returns:
-        In evaluation mode; what its file says of its training lies in `record`.
+        In evaluation mode; what its file says of how it came about lies in `record`.
 
     Raises:
         ConfigError: There is none of these, or the repository is not open.
         WeightsError: It holds no recogniser that agns can read, or the download failed.
     """
+    from agns.models.gallery import FORMAT, Gallery
     from agns.models.recognizer import Recognizer
+    from agns.storage import read_metadata
 
-    return Recognizer.read(_weights(source))
+    path = _weights(source)
+    if read_metadata(path).get("format") == FORMAT:
+        return Gallery.read(path, lambda named: load_embedder(named, beside=path.parent))
+    return Recognizer.read(path)
+
+
+def load_embedder(source: Path | str, *, beside: Path | None = None) -> "Embedder":
+    """Load an embedding.
+
+    Args:
+        source: `dlib`, which comes with `agns[dlib]`; `package.module:function` that makes an
+            `Embedder`; MobileFaceNet's `.tflite` file; or the file of a backbone that agns trained.
+        beside: A folder to look for its file in, too.
+
+    Raises:
+        ConfigError: There is none of that name, or the function makes something else.
+        WeightsError: Its file cannot be read.
+    """
+    from agns.models.backbone import Backbone
+    from agns.models.embedder import Embedder, dlib_embedder, mobilefacenet_embedder
+
+    source = str(source)
+    if source == "dlib":
+        return dlib_embedder()
+    if names_code(source):
+        made = _made(source)
+        if not isinstance(made, Embedder):
+            raise ConfigError(f"{source} should make an Embedder, and made {_kind(made)}")
+        return made.eval()
+    path = Path(source)
+    if not path.exists() and beside is not None and (beside / path.name).exists():
+        path = beside / path.name
+    if not path.exists():
+        raise ConfigError(
+            f"there is no embedding {source!r}: name dlib, a file, or package.module:function"
+        )
+    if path.suffix == ".tflite":
+        return mobilefacenet_embedder(path)
+    # A backbone takes canonical faces itself.
+    return Embedder(Backbone.read(path), name=path.name, unit=True).eval()
 
 
 def load_victim(
@@ -64,7 +107,6 @@ def load_victim(
     """
     import torch
 
-    from agns.models.recognizer import Recognizer
     from agns.training.precision import choose_device
 
     place = choose_device(device)
@@ -76,10 +118,9 @@ def load_victim(
         victim = _made_victim(str(source), place)
         name, metadata = str(source), getattr(victim, "record", {})
     else:
-        path = _weights(source)
-        recognizer = Recognizer.read(path)
-        victim, name = recognizer.to(place), path.name if source is None else str(source)
-        metadata = recognizer.record
+        loaded = load(source)
+        victim, name = loaded.to(place), _weights(source).name if source is None else str(source)
+        metadata = loaded.record
     if defence is not None:
         victim = _made_victim(defence, place, victim)
         name = f"{name} behind {defence}"
@@ -93,17 +134,13 @@ def _weights(source: Path | str | None) -> Path:
     return shipped_weights("of10_synthetic") if source is None else locate_weights(Path(source))
 
 
-def _made_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Victim":
-    """What the user's own function or class makes, on a device."""
-    from torch import nn
-
-    from agns.models.victim import Victim
-
+def _made(reference: str, *inner: object) -> object:
+    """What the user's own function or class makes."""
     make = load_object(reference)
     if not callable(make):
-        raise ConfigError(f"{reference} should be a function or a class that makes a victim")
+        raise ConfigError(f"{reference} should be a function or a class")
     try:
-        made = make(*inner)
+        return make(*inner)
     except AgnsError:
         raise
     except Exception as error:
@@ -112,13 +149,33 @@ def _made_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Vi
             f"{reference} failed with {type(error).__name__}: {error} ({where.filename}, line "
             f"{where.lineno})"
         ) from error
+
+
+def _kind(made: object) -> str:
+    """What something is, with its article."""
+    name = type(made).__name__
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+
+
+def _made_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Victim":
+    """What the user's own function or class makes, on a device, and in evaluation mode."""
+    from torch import nn
+
+    from agns.models.victim import Victim
+
+    made = _made(reference, *inner)
     if not isinstance(made, Victim):
+        lacks = " and ".join(
+            what
+            for what, name in (("identities", "identities"), ("a call", "__call__"))
+            if not hasattr(made, name)
+        )
         raise ConfigError(
-            f"{reference} should make a victim, with identities and logits for faces, and made a "
-            f"{type(made).__name__}"
+            f"{reference} should make a victim, with identities and logits for faces, and made "
+            f"{_kind(made)}, which lacks {lacks}"
         )
     # Casts lose that a module is a victim too.
-    moved: object = made.to(place) if isinstance(made, nn.Module) else made
+    moved: object = made.to(place).eval() if isinstance(made, nn.Module) else made
     assert isinstance(moved, Victim)
     return moved
 
@@ -210,8 +267,8 @@ def load_faces(
         DataError: It holds no identities, or a picture has another size.
         UnreadableImage: A picture does not decode.
     """
-    from agns.data.faces import load_faces as read_faces
-    from agns.data.selection import FaceSelection
+    from agns.data.face_folder import FaceSelection
+    from agns.data.face_folder import load_faces as read_faces
     from agns.types import silent
 
     selection = FaceSelection(

@@ -6,14 +6,16 @@ from dataclasses import is_dataclass, replace
 from agns.attack.agn import AGN
 from agns.attack.attack import Attack
 from agns.attack.baselines import Baseline
+from agns.attack.library_attack import LibraryAttack
 from agns.attack.pixel_descent import CCS16, CCS16_BOUNDED, CCS16_PHYSICAL, PGD, PixelDescent
 from agns.attack.pixels import FreePixels
-from agns.data.selection import names_like
+from agns.data.faces import names_like
 from agns.errors import ConfigError
 from agns.object_reference import is_reference, load_object
 
-METHODS: Mapping[str, AGN | PixelDescent | FreePixels | Baseline] = {
+METHODS: Mapping[str, AGN | PixelDescent | FreePixels | Baseline | LibraryAttack] = {
     "agn": AGN(),
+    "agn-paper": AGN.paper(),
     "ccs16": CCS16(),
     "ccs16-bounded": CCS16_BOUNDED,
     "ccs16-physical": CCS16_PHYSICAL,
@@ -23,6 +25,9 @@ METHODS: Mapping[str, AGN | PixelDescent | FreePixels | Baseline] = {
     "untrained-generator": Baseline(kind="untrained_generator"),
     "noise": Baseline(kind="noise"),
     "solid": Baseline(kind="solid"),
+    "art-apgd": LibraryAttack(kind="art-apgd"),
+    "art-square": LibraryAttack(kind="art-square", steps=1000),
+    "foolbox-pgd": LibraryAttack(kind="foolbox-pgd"),
 }
 """The attacks by name, with their usual settings."""
 
@@ -59,8 +64,10 @@ def palette_of(attack: Attack | None) -> str | None:
 
 def name_of(attack: Attack) -> str:
     """An attack's name in `METHODS`, by what it does; of another class its reference."""
-    if isinstance(attack, Baseline):
+    if isinstance(attack, Baseline | LibraryAttack):
         return attack.kind.replace("_", "-")
+    if attack == AGN.paper():
+        return "agn-paper"
     plain = attack
     if isinstance(attack, PixelDescent):
         plain = replace(attack, jitter=0, brightness=0, batch=CCS16().batch, palette=None)

@@ -10,6 +10,7 @@ from agns.cli import (
     attack,
     campaign,
     demo,
+    enrol,
     faces,
     glasses,
     models,
@@ -17,6 +18,7 @@ from agns.cli import (
     survive,
     train,
     universal,
+    verify,
 )
 from agns.cli.given import Command, Group
 from agns.cli.settings_options import with_settings
@@ -26,12 +28,16 @@ app = typer.Typer(
     cls=Group,
     help="Measure how far eyeglasses can fool a face recogniser that you are allowed to test.",
     no_args_is_help=True,
+    # Commands take it over from here.
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 app.command("demo")(demo.demo)
 app.command("align", cls=Command)(align.align)
+app.command("enrol")(enrol.enrol)
+app.command("verify")(verify.verify)
 app.command("recognize")(recognize.recognize)
 app.command("attack", cls=attack.AttackCommand)(attack.attack)
 app.command("universal", cls=with_settings(*universal.SETTINGS))(universal.universal)

@@ -1,5 +1,7 @@
 """One attack from photos to honest numbers: split, attack, score on held-out photos."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from agns.attack.goals import Goal
 from agns.attack.result import AttackResult
 from agns.data.faces import FaceSet
 from agns.data.splits import craft_held_out_split
-from agns.data.twins import count_saved_anew, find_twins
+from agns.data.twins import count_saved_anew, find_twins, were_seen
 from agns.errors import AttackError, ConfigError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.attack_spec import AttackSpec, build_goal
@@ -104,6 +106,10 @@ def prepare(
     """
     goal = build_goal(spec, setup.victim)
     own = faces.of(spec.subject)
+    if setup.photos_enrolled:
+        # A photo compared with itself is no test, neither of the attacker nor of the victim.
+        fresh = (~were_seen(own, setup.photos_enrolled)).nonzero()[:, 0]
+        own, placement = own.subset(fresh), placement.part(fresh)
     homographies = placement.homographies
     if spec.physical != (homographies is not None) or (
         homographies is not None and len(homographies) != len(own)
@@ -143,14 +149,20 @@ def run_attack(
     out: Path,
     *,
     placement: Placement = FIXED,
-    progress: Progress = silent,
+    bar: AbstractContextManager[Progress] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> AttackScore:
     """Attack on one split of the subject's photos, score on the other, and write everything.
 
-    Args and errors are those of `prepare` and `AttackScore.save`.
+    Arguments and errors are those of `prepare` and `AttackScore.save`; `bar` opens what is told of
+    every step, and `tell` is told, where the attack was interrupted, that scoring begins.
     """
     check_results_directory(out)
     prepared = prepare(setup, faces, spec, attack, placement=placement)
-    score = prepared.score(prepared.run(progress))
+    with bar or nullcontext(silent) as progress:
+        result = prepared.run(progress)
+    if result.stopped_because == "interrupted":
+        tell("Interrupted: scoring the best frame so far; Ctrl-C again leaves it without scores")
+    score = prepared.score(result)
     score.save(out)
     return score
