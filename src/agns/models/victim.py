@@ -8,7 +8,8 @@ Convention:
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
@@ -91,6 +92,9 @@ class Classifier(nn.Module):
         ConfigError: There are fewer than two identities or one comes twice, or a figure makes no
             sense.
     """
+
+    record: Mapping[str, object] = MappingProxyType({})
+    """Where the network comes from, as JSON values, if its file was described."""
 
     def __init__(
         self,

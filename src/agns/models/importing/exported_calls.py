@@ -30,13 +30,13 @@ _OPERATIONS = {
     "linalg_vector_norm", "linear", "log", "log_softmax", "logical_and", "logical_not",
     "logsumexp", "lt", "mT", "masked_fill", "matmul", "max_pool2d", "max_pool2d_with_indices",
     "maximum", "mean", "minimum", "mish", "mm", "mul", "narrow", "native_group_norm",
-    "native_layer_norm", "ne", "neg", "norm", "ones_like", "pad", "permute", "pixel_unshuffle",
-    "pow", "prelu", "reciprocal", "relu", "relu6", "reshape_as", "roll", "rsqrt", "rsub",
-    "scaled_dot_product_attention", "select", "sigmoid", "silu", "slice", "softmax", "softplus",
-    "split", "split_with_sizes", "sqrt", "square", "squeeze", "stack", "sub", "sum", "sym_size",
-    "t", "tanh", "to", "transpose", "type_as", "unbind", "unflatten", "unsafe_split",
-    "unsafe_split_with_sizes", "unsqueeze", "upsample_bilinear2d", "upsample_nearest2d", "var",
-    "where", "zeros_like",
+    "native_layer_norm", "ne", "neg", "norm", "numpy_T", "ones_like", "pad", "permute",
+    "pixel_unshuffle", "pow", "prelu", "reciprocal", "relu", "relu6", "reshape_as", "roll",
+    "rsqrt", "rsub", "scaled_dot_product_attention", "select", "sigmoid", "silu", "slice",
+    "softmax", "softplus", "split", "split_with_sizes", "sqrt", "square", "squeeze", "stack",
+    "sub", "sum", "sym_size", "t", "tanh", "to", "transpose", "type_as", "unbind", "unflatten",
+    "unsafe_split", "unsafe_split_with_sizes", "unsqueeze", "upsample_bilinear2d",
+    "upsample_nearest2d", "var", "where", "zeros_like",
 }  # fmt: skip
 """Of `torch.ops.aten`, also with the underscore of those that overwrite."""
 
