@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from agns.errors import WeightsError
+from agns.models.importing import onnx_operations
 from agns.models.importing.onnx_network import read_onnx
 
 onnx = pytest.importorskip("onnx")
@@ -106,8 +107,20 @@ def test_a_face_network_answers_as_the_reference_does(
 def test_the_comparison_with_onnxruntime_is_on_record(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     network = read_onnx(face_network(tmp_path / "face.onnx", 17))
-    assert network.checked.startswith("differs from onnxruntime ")
-    assert float(network.checked.split()[-3]) < 1e-5
+    found = re.fullmatch(
+        r"differs from onnxruntime \S+ by at most (\S+) of the largest number", network.checked
+    )
+    assert found is not None
+    assert float(found[1]) < 1e-5
+
+
+def test_a_network_that_onnxruntime_computes_otherwise_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setitem(onnx_operations._PLAIN, "Relu", torch.abs)
+    with pytest.raises(WeightsError, match="computes something else than onnxruntime"):
+        read_onnx(write(tmp_path / "relu.onnx", "y = Relu (x)"))
 
 
 def test_without_onnxruntime_it_is_said_that_nothing_was_compared(
