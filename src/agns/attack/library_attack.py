@@ -20,7 +20,7 @@ from torch import nn
 from agns.accessory.frame import FRAME_SIZE, frame_mask
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import FrameAttack, Nets
-from agns.attack.goals import Goal, log_odds
+from agns.attack.goals import Goal, as_closed_set, log_odds
 from agns.attack.result import AttackResult, Reason
 from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError, ConfigError
@@ -128,6 +128,8 @@ class LibraryAttack(FrameAttack):
             ConfigError: The library is not installed.
         """
         started = time.perf_counter()
+        # No library has heard of a gallery's threshold.
+        victim, goal = as_closed_set(victim, goal)
         attempt = _Attempt(goal, self.steps, progress)
         classifier = FrameClassifier(victim, faces, placement=placement, seen=attempt.judge).eval()
         first = torch.full((1, 3, *FRAME_SIZE), _START)
