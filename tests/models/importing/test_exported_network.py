@@ -126,7 +126,7 @@ def test_no_pickle_in_the_file_is_opened(exported: Callable[[str], Path], tmp_pa
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("torch.ops.aten.sigmoid.default", "torch.load", "torch.load 'sigmoid': of operations, "),
+        ("torch.ops.aten.sigmoid.default", "torch.load", "torch.load 'sigmoid': it is not read; "),
         ("torch.ops.aten.sigmoid.default", "torch.ops.aten.from_file.default", "of operations, "),
         ('"as_int": 6}', '"as_int": 4000000000}', "larger than anything that a face network needs"),
         ('"parameter_name": "embed.bias"', '"parameter_name": "no"', "is damaged: it lacks 'no'"),

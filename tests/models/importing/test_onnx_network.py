@@ -229,6 +229,9 @@ def test_weights_beside_the_file_are_read_from_its_folder_alone(tmp_path: Path) 
 
     weights = path.with_name("weights.bin")
     content = weights.read_bytes()
+    weights.rename(weights.with_name("away.bin"))
+    with pytest.raises(WeightsError, match=r" lies beside it, and there is no \S+weights\.bin$"):
+        read_onnx(path)
     weights.write_bytes(content[:100])
     with pytest.raises(WeightsError, match=" lies beside it, and "):
         read_onnx(path)
@@ -251,7 +254,7 @@ def refused(path: Path) -> str:
 def test_what_cannot_be_read_is_told_in_words(tmp_path: Path) -> None:
     path = tmp_path / "refused.onnx"
     write(path, "y = Cos (x)")
-    assert refused(path).startswith("F: Cos 'y': of operations, agns reads Abs, Add, ")
+    assert refused(path).startswith("F: Cos 'y' is not read; of operations, agns reads Abs, Add, ")
     write(path, "y = Relu <slope = 2.0> (x)")
     assert refused(path) == "F: Relu 'y': slope is not read"
     write(path, "y = Conv (x, w)", w=drawn(2, 4, 3, 3))
@@ -266,9 +269,42 @@ def test_what_cannot_be_read_is_told_in_words(tmp_path: Path) -> None:
     assert "larger than anything that a face network needs" in refused(path)
     write(path, "y = ReduceMean <axes = [0]> (x)", shape="4, 3, 6, 6")
     assert refused(path) == "F: 'y' should hold numbers for each photo, and is (1, 3, 6, 6)"
+    write(path, "y = Gather <axis = 3> (x, far)", far=i64(9))
+    assert refused(path).startswith("F does not compute: index out of range")
     chain = " ".join(f"x{n} = MatMul (x{n - 1 or ''}, w)" for n in range(1, 400))
     write(path, f"{chain} y = Relu (x399)", shape="1, 3, 999, 999", w=drawn(999, 999))
     assert "multiplications" in refused(path)
+
+
+def test_values_that_take_too_much_together_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = " ".join(f"x{n} = Neg (x)" for n in range(8))
+    several = f"{parts} y = Sum ({', '.join(f'x{n}' for n in range(8))})"
+    in_turn = "x0 = Neg (x) " + " ".join(f"x{n} = Neg (x{n - 1})" for n in range(1, 8))
+    path = write(tmp_path / "held.onnx", several)
+    monkeypatch.setattr("agns.models.importing.foreign_network._MOST_HELD", 500)
+    assert refused(path) == "F: Neg 'x3': up to here 540 numbers have to be kept at once"
+    assert read_onnx(write(path, f"{in_turn} y = Neg (x7)")).size == (6, 6)
+
+
+def test_more_photos_than_a_value_may_hold_are_computed_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = read_onnx(write(tmp_path / "pad.onnx", "y = Pad (x, wide)", wide=i64(*[0] * 7, 6)))
+    pictures = torch.rand(7, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    expected = network(pictures)
+    monkeypatch.setattr("agns.models.importing.foreign_step.MOST_NUMBERS", 500)
+    assert torch.equal(network(pictures), expected)
+    monkeypatch.setattr("agns.models.importing.foreign_step.MOST_NUMBERS", 200)
+    with pytest.raises(WeightsError, match="is larger than anything"):
+        network(pictures)
+
+
+def test_onnxruntime_runs_nothing_that_the_answer_does_not_need(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    path = write(tmp_path / "dead.onnx", "y = Relu (x) z = Unknown (x)")
+    assert read_onnx(path).checked.startswith("differs from onnxruntime ")
 
 
 def test_a_small_message_that_asks_for_much_memory_is_refused(

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agns.models.importing.foreign_network import Refused, Step, Value, integers
+from agns.models.importing.foreign_step import Refused, Step, Value, integers
 
 TYPES = {
     1: torch.uint8, 3: torch.int16, 4: torch.int32, 5: torch.int64, 6: torch.float16,
@@ -143,15 +143,7 @@ class Call:
                 raise Refused(f"numbers of kind {about} are not read")
             wide = torch.float32 if TYPES[about].is_floating_point else TYPES[about]
             return lambda values: wide
-        if kind in (
-            "as_none",
-            "as_int",
-            "as_ints",
-            "as_float",
-            "as_floats",
-            "as_string",
-            "as_bool",
-        ):
+        if kind in _PLAIN:
             # Infinity is a word.
             plain = float(about) if kind == "as_float" else None if kind == "as_none" else about
             return lambda values: plain
@@ -167,7 +159,9 @@ class Call:
             )  # fmt: skip
         name = self.name.rstrip("_") if self.overwrites else self.name
         if not self.target.startswith("torch.ops.aten.") or name not in _OPERATIONS:
-            raise Refused(f"of operations, agns reads {', '.join(sorted(_OPERATIONS))}")
+            raise Refused(
+                f"it is not read; of operations, agns reads {', '.join(sorted(_OPERATIONS))}"
+            )
         for flag in ("train", "training"):
             if flag in self.arguments and self.arguments[flag](()):
                 raise Refused("it trains: export the network after its eval()")

@@ -18,13 +18,8 @@ from torch import Tensor
 
 from agns.errors import WeightsError
 from agns.models.importing.exported_calls import TYPES, Call, current
-from agns.models.importing.foreign_network import (
-    MOST_STEPS,
-    ForeignNetwork,
-    Refused,
-    Step,
-    leading_to,
-)
+from agns.models.importing.foreign_network import ForeignNetwork
+from agns.models.importing.foreign_step import MOST_STEPS, Refused, Step, leading_to
 
 _MOST_TEXT = 1 << 26
 """Bytes of JSON."""

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from agns.errors import WeightsError
-from agns.models.importing.foreign_network import ForeignNetwork, Refused, Step, leading_to
+from agns.models.importing.foreign_network import ForeignNetwork
+from agns.models.importing.foreign_step import Refused, Step, leading_to
+from agns.models.importing.onnx_attributes import Attribute, Attributes
 from agns.models.importing.onnx_operations import KNOWN, build_step
-from agns.models.importing.onnx_shaping import Attribute, Attributes
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto
@@ -91,7 +92,14 @@ def read_onnx(path: Path, size: int | None = None) -> ForeignNetwork:
         network = reader.network(opset, size)
     except (Refused, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise WeightsError(f"{path} is damaged: {error}") from error
-    network.checked = _compare(path, network, reader.given, reader.shape)
+    source: Path | bytes = path
+    if len(reader.needed) < len(model.graph.node):
+        # Nobody has looked at the others, which onnxruntime would do.
+        needed = [type(node).FromString(node.SerializeToString()) for node in reader.needed]
+        del model.graph.node[:]
+        model.graph.node.extend(needed)
+        source = model.SerializeToString()
+    network.checked = _compare(path, source, network, reader.given, reader.shape)
     return network
 
 
@@ -151,6 +159,7 @@ class _Reader:
         wiring = [(tuple(node.input), tuple(node.output)) for node in graph.node]
         needed = [graph.node[number] for number in leading_to(answer, wiring, self.path)]
         steps = [self._step(node, opset) for node in needed]
+        self.needed = needed
         used = {name for node in needed for name in node.input}
         constants = {name: self._tensor(one) for name, one in stored.items() if name in used}
         return ForeignNetwork(
@@ -179,7 +188,8 @@ class _Reader:
         if node.domain not in ("", "ai.onnx") or node.op_type not in KNOWN:
             whose = f" of {node.domain[:40]}" if node.domain else ""
             raise WeightsError(
-                f"{self.path}: {what}{whose}: of operations, agns reads {', '.join(KNOWN)}"
+                f"{self.path}: {what}{whose} is not read; of operations, agns reads "
+                f"{', '.join(KNOWN)}"
             )
         try:
             given = {one.name: self._attribute(one) for one in node.attribute}
@@ -233,13 +243,17 @@ class _Reader:
             external_data_helper.load_external_data_for_tensor(tensor, str(self.path.parent))
         except (checker.ValidationError, OSError, RuntimeError, ValueError) as error:
             why = " ".join(str(error).split())[:300]
+            if isinstance(error, FileNotFoundError):
+                why = f"there is no {error.filename}"
             raise WeightsError(f"{self.path}: {what} lies beside it, and {why}") from error
         self.beside[location] -= len(tensor.raw_data)
         if self.beside[location] < 0:
             raise WeightsError(f"{self.path}: {location[:80]!r} holds less than is read from it")
 
 
-def _compare(path: Path, network: ForeignNetwork, given: str, shape: Sequence[int]) -> str:
+def _compare(
+    path: Path, source: Path | bytes, network: ForeignNetwork, given: str, shape: Sequence[int]
+) -> str:
     """Compare answers with onnxruntime's, and say how; nothing where that is not installed."""
     try:
         import onnxruntime
@@ -254,7 +268,7 @@ def _compare(path: Path, network: ForeignNetwork, given: str, shape: Sequence[in
         mine = network(pictures)
     fed = (pictures if shape[1] == 3 else pictures.permute(0, 2, 3, 1)).numpy()
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         half = session.get_inputs()[0].type == "tensor(float16)"
         (found,) = session.run(None, {given: fed.astype(np.float16) if half else fed})
     except Exception as error:  # Its errors have no common base.

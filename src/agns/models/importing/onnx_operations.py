@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agns.models.importing.foreign_network import Refused, Run, Step, Value
-from agns.models.importing.onnx_shaping import SHAPING, Attributes, along_axes, axes_of
+from agns.models.importing.foreign_step import Refused, Run, Step, Value
+from agns.models.importing.onnx_attributes import Attributes, along_axes, axes_of
+from agns.models.importing.onnx_shaping import SHAPING
 from agns.models.importing.windows import Border, convolved, full_border, pooled
 
 _Build: TypeAlias = Callable[[Attributes], Run]

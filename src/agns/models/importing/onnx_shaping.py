@@ -1,68 +1,16 @@
-"""ONNX's operations that set sizes, choose and rearrange, and the settings of all operations."""
+"""ONNX's operations that set sizes, choose and rearrange."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TypeAlias, TypeVar
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agns.models.importing.foreign_network import Refused, Run, Value, integers, within
-
-Attribute: TypeAlias = int | float | str | Tensor | list[int] | list[float]
-_Plain = TypeVar("_Plain", int, float, str)
+from agns.models.importing.foreign_step import Refused, Run, Value, integers, within
+from agns.models.importing.onnx_attributes import Attributes, along_axes, axes_of
 
 _FLOATS, _INTEGERS, _TRUTH = (1, 10, 11, 16), (2, 3, 4, 5, 6, 7, 12, 13), 9
 """ONNX's codes of kinds of numbers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attributes:
-    """Settings of one operation; who builds it asks for each that it has."""
-
-    given: Mapping[str, Attribute]
-    opset: int
-    """The version of ONNX's operators."""
-
-    asked: set[str] = field(default_factory=set)
-
-    def get(self, name: str, usual: _Plain) -> _Plain:
-        """A number or text, or what is usual where it is left out."""
-        self.asked.add(name)
-        value = self.given.get(name, usual)
-        if isinstance(usual, float) and isinstance(value, int):
-            value = float(value)
-        if not isinstance(value, type(usual)):
-            raise Refused(f"{name} should be of type {type(usual).__name__}")
-        return value
-
-    def integers(self, name: str) -> list[int] | None:
-        """A list; None where it is left out."""
-        self.asked.add(name)
-        value = self.given.get(name)
-        if value is None:
-            return None
-        if not isinstance(value, list) or not all(isinstance(one, int) for one in value):
-            raise Refused(f"{name} should be a list of integers")
-        return [int(one) for one in value]
-
-    def tensor(self, name: str) -> Tensor | None:
-        """Numbers; None where they are left out."""
-        self.asked.add(name)
-        value = self.given.get(name)
-        return value if isinstance(value, Tensor) else None
-
-    def expect(self, **usual: Attribute) -> None:
-        """Refuse attributes that have another value than the one that is read."""
-        self.asked.update(usual)
-        for name, value in usual.items():
-            if self.given.get(name, value) != value:
-                raise Refused(f"{name} = {self.given[name]} is not read, only {value}")
-
-    def ignore(self, *names: str) -> None:
-        """Leave out what changes nothing here."""
-        self.asked.update(names)
 
 
 def _flatten(a: Attributes) -> Run:
@@ -108,13 +56,7 @@ def _slice(a: Attributes) -> Run:
             along = None if axes is None else integers(axes)
         along = axes_of(range(len(first)) if along is None else along, x)
         pace = [1] * len(first) if steps is None else integers(steps)
-        for start, end, axis, step in zip(
-            first,
-            last,
-            axes_of(range(len(first)) if along is None else along, x),
-            pace,
-            strict=True,
-        ):
+        for start, end, axis, step in zip(first, last, along, pace, strict=True):
             if step < 1:
                 places = range(x.shape[axis])[start:end:step]
                 x = x.index_select(axis, torch.tensor(list(places), device=x.device))
@@ -277,23 +219,6 @@ def _transposed(a: Attributes) -> Run:
 def _concat(a: Attributes) -> Run:
     axis = a.get("axis", 1)
     return lambda *some: torch.cat(some, axes_of([axis], some[0])[0])
-
-
-def along_axes(a: Attributes, function: Callable[[Tensor, list[int]], Tensor]) -> Run:
-    """A function of axes, which are an attribute or the second input."""
-    own = a.integers("axes")
-
-    def run(x: Tensor, axes: Value = None) -> Tensor:
-        return function(x, own or [] if axes is None else integers(axes))
-
-    return run
-
-
-def axes_of(axes: Sequence[int], value: Tensor) -> list[int]:
-    """Axes of a value, counted from the first."""
-    if any(not -value.ndim <= axis < value.ndim for axis in axes):
-        raise Refused(f"there are no axes {list(axes)} of {value.ndim}")
-    return [axis % value.ndim for axis in axes]
 
 
 def _squeeze(x: Tensor, axes: list[int]) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agns.models.importing.foreign_network import Refused, Run, Value, integers, within
+from agns.models.importing.foreign_step import Refused, Run, Value, integers, within
 from agns.models.importing.windows import Border, convolved, full_border, pooled
 
 _Function: TypeAlias = Callable[..., Tensor]
