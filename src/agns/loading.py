@@ -80,7 +80,7 @@ def load_embedder(source: Path | str, *, beside: Path | None = None) -> "Embedde
         source: `dlib`, which comes with `agns[dlib]`; `package.module:function` that makes an
             `Embedder`; MobileFaceNet's `.tflite` file; the description of another system's
             network (.yaml); or the file of a backbone that agns trained.
-        beside: A folder to look for its file in, too.
+        beside: The folder of the file that names it, to look there, too. Nothing runs code then.
 
     Raises:
         ConfigError: There is none of that name, or the function makes something else.
@@ -111,7 +111,7 @@ def load_embedder(source: Path | str, *, beside: Path | None = None) -> "Embedde
             f"there is no embedding {source!r}: name dlib, a file, or package.module:function"
         )
     if path.suffix in SUFFIXES:
-        described = read_description(path)
+        described = read_description(path, runs_code=beside is None)
         if isinstance(described, Embedder):
             return described
         raise ConfigError(f"{path} describes a recogniser, and no embedding (embedding: true)")

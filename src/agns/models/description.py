@@ -4,6 +4,8 @@ Such a file tells neither whom its network knows nor how it takes faces. The des
 the words of `Classifier` and `Embedder`, for Python, the command line and plans alike.
 """
 
+import hashlib
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ from torch import nn
 
 from agns.errors import AgnsError, ConfigError, WeightsError
 from agns.file_kinds import EXPORTED, ONNX, TFLITE, TORCH_SCRIPT, file_kind
+from agns.models.checkpoint import weights_digest
 from agns.models.embedder import Embedder
 from agns.models.importing.exported_network import read_exported
 from agns.models.importing.foreign_network import ForeignNetwork
@@ -82,11 +85,17 @@ class Description(BaseModel):
     """These as for `agns.models.preprocessing.Preprocessing`."""
 
 
-def read_description(path: Path) -> Classifier | Embedder:
+def read_description(path: Path, *, runs_code: bool = True) -> Classifier | Embedder:
     """Read a description, and the network that it names.
 
+    Args:
+        path: The file.
+        runs_code: Whether the function that it names may run, or the program that it trusts: not
+            where another file led to it.
+
     Returns:
-        In evaluation mode; `record` holds the file's digest and how it was checked.
+        In evaluation mode; `record` holds the file's digest and how it was checked, and `digest`
+        over all that was read.
 
     Raises:
         ConfigError: There is no such file, something in it cannot be used (the sentence names the
@@ -101,7 +110,7 @@ def read_description(path: Path) -> Classifier | Embedder:
     if not told.embedding and (lone := {"metric", "unit"} & told.model_fields_set):
         raise file.wrong((min(lone),), f"{min(lone)}: it is for embeddings")
     with file.told(("network",)):
-        network, record = _network(path, told)
+        network, record = _network(path, told, runs_code=runs_code)
     if isinstance(network, ForeignNetwork):
         record["checked"] = network.checked
         side = network.size[0]
@@ -111,8 +120,12 @@ def read_description(path: Path) -> Classifier | Embedder:
         told = told.model_copy(update={"size": side})
     with file.told(()):
         made = _made(file, told, network)
-    made.record = {key: value for key, value in record.items() if value}
     _try(path, made)
+    names = made.identities if isinstance(made, Classifier) else ()
+    # Weights may lie in other files than the network's, and names beside the description.
+    parts = [file_digest(path), record.get("sha256"), weights_digest(made), names]
+    record["digest"] = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    made.record = {key: value for key, value in record.items() if value}
     return made
 
 
@@ -130,8 +143,12 @@ def ask_description(path: Path, *, embedding: bool = False) -> ConfigError | Non
     )
 
 
-def _network(path: Path, told: Description) -> tuple[nn.Module, dict[str, object]]:
+def _network(
+    path: Path, told: Description, *, runs_code: bool
+) -> tuple[nn.Module, dict[str, object]]:
     """The network, and what is on record of it."""
+    if not runs_code and (told.trusted or names_code(told.network)):
+        raise ConfigError("network: it runs code, which nothing does that a file names")
     if names_code(told.network):
         made = call_reference(told.network)
         if not isinstance(made, nn.Module):
