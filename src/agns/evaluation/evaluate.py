@@ -23,7 +23,7 @@ from agns.errors import AttackError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.controls import logits_wearing
 from agns.evaluation.metrics import measure_split
-from agns.evaluation.sanity import are_probabilities, find_warnings
+from agns.evaluation.sanity import are_probabilities, find_unchecked, find_warnings
 from agns.evaluation.score import AttackScore, PointScore, ScoredPhotos
 from agns.images import check_images, to_pixels
 from agns.models.gallery import Gallery
@@ -220,6 +220,7 @@ def score_attack(
         craft_photos_seen_in_training=sum(own in setup.photos_seen for own in digests["craft"]),
         warnings=[
             *_seen_before(held_out, craft, set(digests["craft"]), setup),
+            *find_unchecked(setup.metadata),
             *([PROBABILITIES] if are_probabilities(held_out.logits) else []),
             *find_warnings(
                 result,

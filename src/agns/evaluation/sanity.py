@@ -24,6 +24,12 @@ def are_probabilities(logits: Logits) -> bool:
     return bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-3).all())
 
 
+def find_unchecked(metadata: Mapping[str, object]) -> list[str]:
+    """Say where another system's network was not compared with its own runtime."""
+    checked = str(metadata.get("checked", ""))
+    return [f"The recogniser's network was {checked}."] if checked.startswith("not ") else []
+
+
 def find_warnings(
     result: AttackResult,
     held_out: SplitSuccess,
