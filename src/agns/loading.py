@@ -149,7 +149,7 @@ def load_victim(
     victim: Victim
     if names_code(source):
         victim = _made_victim(str(source), place)
-        name, metadata = str(source), getattr(victim, "record", {})
+        name, metadata = str(source), getattr(victim, "record", None) or {}
     else:
         loaded = load(source)
         victim, name = loaded.to(place), _weights(source).name if source is None else str(source)
@@ -177,7 +177,7 @@ def _made_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Vi
     """What the user's own function or class makes, on a device, and in evaluation mode."""
     from torch import nn
 
-    from agns.models.victim import Victim
+    from agns.models.victim import Victim, task_of
 
     made = call_reference(reference, *inner)
     if not isinstance(made, Victim):
@@ -192,6 +192,15 @@ def _made_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Vi
         )
     # Casts lose that a module is a victim too.
     moved: object = made.to(place).eval() if isinstance(made, nn.Module) else made
+    # Logits of a gallery behind a defence are still read by its threshold.
+    for task in {task_of(one) for one in inner} - {"closed-set"}:
+        if not hasattr(moved, "task"):
+            try:
+                moved.task = task  # type: ignore[attr-defined]
+            except AttributeError as error:
+                raise ConfigError(
+                    f"{reference} is put before a victim for {task}: give it an attribute `task`"
+                ) from error
     assert isinstance(moved, Victim)
     return moved
 

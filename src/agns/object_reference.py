@@ -64,7 +64,7 @@ def call_reference(reference: str, *inner: object) -> object:
         return make(*inner)
     except AgnsError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         raise ConfigError(
             f"{reference} failed with {type(error).__name__}: {error} ({where.filename}, line "

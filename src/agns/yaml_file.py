@@ -136,6 +136,9 @@ class YamlFile:
         if isinstance(node, yaml.MappingNode):
             found: dict[str, object] = {}
             for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                    line = key.start_mark.line + 1
+                    raise ConfigError(f"{self.path}, line {line}: a key should be a word")
                 name = str(key.value)
                 self.lines[*at, name] = key.start_mark.line + 1
                 if name in found:

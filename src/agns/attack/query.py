@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from agns.errors import AttackError
 from agns.models.layout import device_of
 from agns.models.victim import Victim
 from agns.training.precision import autocast
@@ -24,10 +25,11 @@ def query_logits(victim: Victim, faces: Faces, *, precision: str = "fp32") -> Lo
         victim: In evaluation mode.
         faces: (faces, 3, 224, 224), in [0, 1].
         precision: `fp32` or `bf16`.
+
+    Raises:
+        AttackError: The victim gives something else than a logit for each identity.
     """
-    with autocast(precision, device_of(victim).type):
-        logits: Logits = victim(faces)
-    return logits.float()
+    return _answer(victim, faces, precision)
 
 
 def query_gradient(
@@ -40,10 +42,38 @@ def query_gradient(
         faces: (faces, 3, 224, 224), in [0, 1]; what they were computed from is left alone.
         loss: Of what gradient.
         precision: `fp32` or `bf16`.
+
+    Raises:
+        AttackError: The victim gives something else than a logit for each identity, or no gradient.
     """
     leaf = faces.detach().requires_grad_()
     with torch.enable_grad():
-        with autocast(precision, device_of(victim).type):
-            logits: Logits = victim(leaf).float()
+        logits = _answer(victim, leaf, precision)
+        if not logits.requires_grad:
+            raise AttackError(
+                "the victim gives no gradient: attacks that need none are benign, noise, art-square"
+            )
         (gradient,) = torch.autograd.grad(loss(logits).sum(), leaf)
     return logits.detach(), gradient
+
+
+def _answer(victim: Victim, faces: Faces, precision: str) -> Logits:
+    """The victim's logits, as float32.
+
+    Raises:
+        AttackError: They are something else, or the victim writes to the faces.
+    """
+    try:
+        with autocast(precision, device_of(victim).type):
+            logits = victim(faces)
+    except RuntimeError as error:
+        if "in-place" not in str(error):
+            raise
+        raise AttackError(
+            "the victim writes to the faces that it is given: let it work on a copy"
+        ) from error
+    expected = (len(faces), len(victim.identities))
+    if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
+        got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise AttackError(f"the victim should give {expected} logits, got {got}")
+    return logits.float()

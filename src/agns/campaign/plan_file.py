@@ -67,16 +67,29 @@ def naming(path: Path, *at: str | int) -> Iterator[None]:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _model(title: str, *kinds: type, without: tuple[str, ...] = (), **own: Any) -> type[BaseModel]:
-    """What takes the fields of dataclasses, and its own; strictly, and no more."""
+def _model(
+    title: str, *kinds: type, without: tuple[str, ...] = (), strict: bool = True, **own: Any
+) -> type[BaseModel]:
+    """What takes the fields of dataclasses, and its own, and no more.
+
+    Raises:
+        ConfigError: The type of a field cannot be told when its class runs.
+    """
     fields: dict[str, Any] = {}
     for kind in kinds:
-        hints = typing.get_type_hints(kind, include_extras=True)
+        try:
+            hints = typing.get_type_hints(kind, include_extras=True)
+        except NameError as error:
+            raise ConfigError(
+                f"the settings' types of {kind.__name__} are not at hand: {error}"
+            ) from error
         for one in dataclasses.fields(kind):
-            usual = ... if one.default is dataclasses.MISSING else one.default
-            fields[one.name] = (hints[one.name], usual)
+            made = one.default_factory is not dataclasses.MISSING
+            needed = one.default is dataclasses.MISSING and not made
+            # What a factory makes is left to the class itself.
+            fields[one.name] = (hints[one.name], ... if needed else None if made else one.default)
     fields = {name: kind for name, kind in {**fields, **own}.items() if name not in without}
-    config = ConfigDict(strict=True, extra="forbid", title=title, arbitrary_types_allowed=True)
+    config = ConfigDict(strict=strict, extra="forbid", title=title, arbitrary_types_allowed=True)
     made: type[BaseModel] = create_model("Fields", __config__=config, **fields)
     return made
 
@@ -183,7 +196,11 @@ class _Reader:
 
     def settings(self, usual: _Settings, value: object, at: Where) -> _Settings:
         """An attack's usual settings, but for those given."""
-        given = self.file.given(_model("this attack", type(usual)), value, at)
+        kind = type(usual)
+        with self.file.told(at):
+            # A YAML file has no tuples, paths or enumerations, which a user's class may ask for.
+            model = _model("this attack", kind, strict=kind.__module__.startswith("agns."))
+        given = self.file.given(model, value, at)
         if "kind" in given:
             raise self.file.wrong((*at, "kind"), "kind: the method says it")
         assert dataclasses.is_dataclass(usual)
