@@ -84,10 +84,13 @@ def _model(
                 f"the settings' types of {kind.__name__} are not at hand: {error}"
             ) from error
         for one in dataclasses.fields(kind):
-            made = one.default_factory is not dataclasses.MISSING
-            needed = one.default is dataclasses.MISSING and not made
+            factory = one.default_factory is not dataclasses.MISSING
+            needed = one.default is dataclasses.MISSING and not factory
             # What a factory makes is left to the class itself.
-            fields[one.name] = (hints[one.name], ... if needed else None if made else one.default)
+            fields[one.name] = (
+                hints[one.name],
+                ... if needed else None if factory else one.default,
+            )
     fields = {name: kind for name, kind in {**fields, **own}.items() if name not in without}
     config = ConfigDict(strict=strict, extra="forbid", title=title, arbitrary_types_allowed=True)
     made: type[BaseModel] = create_model("Fields", __config__=config, **fields)
