@@ -4,13 +4,15 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
+from agns.accessory.placement import Placement
+from agns.errors import AttackError
 from agns.models.layout import device_of
 from agns.models.victim import Victim
 from agns.training.precision import autocast
-from agns.types import Faces, Logits
+from agns.types import Faces, Frames, Logits
 
 Loss: TypeAlias = Callable[[Logits], Float[Tensor, " batch"]]
 """What an attack lowers, for each face."""
@@ -40,10 +42,50 @@ def query_gradient(
         faces: (faces, 3, 224, 224), in [0, 1]; what they were computed from is left alone.
         loss: Of what gradient.
         precision: `fp32` or `bf16`.
+
+    Raises:
+        AttackError: The victim gives none.
     """
     leaf = faces.detach().requires_grad_()
     with torch.enable_grad():
         with autocast(precision, device_of(victim).type):
             logits: Logits = victim(leaf).float()
-        (gradient,) = torch.autograd.grad(loss(logits).sum(), leaf)
-    return logits.detach(), gradient
+        lowered = loss(logits).sum()
+        found = (
+            torch.autograd.grad(lowered, leaf, allow_unused=True)[0]
+            if lowered.requires_grad
+            else None
+        )
+    if found is None:
+        raise AttackError(
+            "the victim gives no gradient, which this attack follows: cmaes, square and transfer "
+            "need none"
+        )
+    return logits.detach(), found
+
+
+def ask_frames(
+    victim: Victim,
+    faces: Faces,
+    frames: Frames,
+    photos: Int64[Tensor, " photos"],
+    *,
+    placement: Placement,
+    batch: int,
+) -> Float[Tensor, "frames photos classes"]:
+    """Logits of photos wearing each of some frames.
+
+    Args:
+        victim: In evaluation mode.
+        faces: All photos, in [0, 1].
+        frames: In [0, 1].
+        photos: Which of them wear the frames.
+        placement: Where frames sit on all photos.
+        batch: Faces shown at once.
+    """
+    found = []
+    for some in photos.split(max(1, batch // len(frames))):
+        each = frames.repeat_interleave(len(some), 0)
+        worn = placement.wear(faces, each, some.repeat(len(frames)))
+        found.append(query_logits(victim, worn).unflatten(0, (len(frames), len(some))))
+    return torch.cat(found, 1)

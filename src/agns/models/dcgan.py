@@ -6,6 +6,7 @@ from typing import cast
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from agns.accessory.frame import frame_mask
 from agns.models.card import CardWords
@@ -101,7 +102,26 @@ class Generator(EyeglassNetwork, pipeline_tag="unconditional-image-generation"):
         What lies off the silhouette is never worn. Left to the networks, it is the one thing
         they play for: real frames are exactly black there, which no tanh reaches.
         """
-        grid = through(self.project, latents.to(device_of(self))).reshape(-1, 160, 4, 11)
+        return self._drawn(self._grid(latents), latents)
+
+    def draw_across(self, latents: Float[Tensor, "frames places latent"]) -> Frames:
+        """Draw frames that change from side to side.
+
+        Args:
+            latents: For each frame, those from its left side to its right one, evenly spaced; what
+                lies between is drawn from what lies between them.
+        """
+        ways = functional.interpolate(
+            latents.mT, size=11, mode="linear", align_corners=True
+        )  # (frames, latent, 11)
+        grids = self._grid(ways.mT.flatten(0, 1)).unflatten(0, (len(latents), 11))
+        # Each column of its own grid: (frames, 160, 4, 11)
+        return self._drawn(grids.diagonal(dim1=1, dim2=4), latents)
+
+    def _grid(self, latents: Latents) -> Float[Tensor, "batch 160 4 11"]:
+        return through(self.project, latents.to(device_of(self))).reshape(-1, 160, 4, 11)
+
+    def _drawn(self, grid: Float[Tensor, "batch 160 4 11"], latents: Tensor) -> Frames:
         # 8x22, 16x44, 32x88, 64x176; in the latents' precision also under autocast
         drawn = through(self.draw, grid).to(latents)
         return (drawn + 1) / 2 * frame_mask().to(drawn)
