@@ -21,10 +21,10 @@ from agns.accessory.marks import MARKS, marked_frame
 from agns.accessory.wear import wear
 from agns.cli.console import bar, prepare
 from agns.cli.face_options import FaceOptions, open_faces
-from agns.data.camera import Scene, photograph, scene_homography
 from agns.data.faces import FaceSet
 from agns.data.marked_photos import load_marked_photos
-from agns.data.synthetic import SyntheticConfig, synthetic_faces
+from agns.data.simulation.camera import Scene, photograph, scene_homography
+from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.errors import MarksNotFound
 from agns.geometry import transform_points, warp
 from agns.storage import versions, write_json

@@ -21,7 +21,7 @@ from agns.cli.console import bar, prepare
 from agns.cli.face_options import FaceOptions, open_faces, open_glasses
 from agns.data.faces import FaceSet
 from agns.data.marked_photos import load_marked_photos
-from agns.data.wearer import write_wearer
+from agns.data.simulation.wearer import write_wearer
 from agns.errors import AttackError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.attack_spec import AttackSpec

@@ -21,13 +21,13 @@ from torch.nn import functional
 from agns.attack.agn import AGN
 from agns.attack.drawings import tune_on_drawings
 from agns.attack.goals import Dodge
-from agns.data.digits import Digits, read_mnist, read_small_digits
 from agns.errors import AgnsError, ConfigError
 from agns.evaluation.metrics import wilson_interval
 from agns.images import tile, write_image
 from agns.models.dcgan import LATENT, MinibatchDiscrimination, sample_latents
 from agns.models.initialization import draw_gan_weights, draw_weights
 from agns.storage import versions, write_json
+from digit_pictures import Digits, read_mnist, read_small_digits
 
 ATTACK = AGN(
     kappa=0.9, joined_length="shorter", batch=32, min_fake_score=0, saturation_margin=0,

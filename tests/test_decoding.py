@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from agns.decoding import read_pixels
 from agns.errors import ImageContractError, UnreadableImage
-from agns.formats import picture_format, read_head
+from agns.file_kinds import picture_format, read_head
 from agns.images import (
     read_image,
     to_pixels,
@@ -155,13 +155,16 @@ def test_of_a_moving_picture_the_first_frame_is_read(tmp_path: Path) -> None:
         (b"", "it is an empty file"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "it is HEIC, which agns does not read: save it as"),
         (b"\0\0\0\x14ftypisom\0\0\2\0mp41", "it is a video"),
-        (b"\n<!DOCTYPE html><html><body>sign in</body></html>", "it is a web page: save the pict"),
+        (
+            b"\n<!DOCTYPE html><html><body>sign in</body></html>",
+            "it is a web page: download the",
+        ),
         (b"%PDF-1.7\n", "it is a PDF file"),
-        (b"PK\3\4zip", "it is an archive: unpack it"),
+        (b"PK\3\4zip", "it is a packed archive: unpack it"),
         (b"\xff\x0acodestream", "it is JPEG XL"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
-        (bytes(600), "zeros alone"),
-        (b"hello", "it is text"),
+        (bytes(600), "it is a file of zeros"),
+        (b"hello", "it is a text file, no picture"),
         (bytes(range(256)), "of no format that agns reads"),
     ],
 )

@@ -67,6 +67,16 @@ def test_weights_are_told_from_text_that_begins_alike(tmp_path: Path) -> None:
     assert kind.words == "a safetensors file"
 
 
+@pytest.mark.parametrize("length", [0x0280, 0x0AFF, 0x10000])
+def test_weights_whose_headers_length_looks_like_a_signature_are_told(
+    tmp_path: Path, length: int
+) -> None:
+    (tmp_path / "file").write_bytes(length.to_bytes(8, "little") + b"{".ljust(length))
+    kind = file_kind(tmp_path / "file")
+    assert kind is not None
+    assert kind.words == "a safetensors file"
+
+
 def test_what_is_of_no_known_kind_is_left_untold(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(range(200, 256)))
     assert file_kind(tmp_path / "file") is None

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 import agns
 from agns.attack.attack import Nets
 from agns.attack.result import Reason
-from agns.data.eyeglasses import DrawnFrames, draw_frames
 from agns.data.faces import FaceSet
-from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
+from agns.data.simulation.drawn_frames import DrawnFrames, draw_frames
+from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_folder
 from agns.errors import AttackError, ConfigError, DataError, ImageContractError
 from agns.models.dcgan import build_gan
 from agns.storage import read_json

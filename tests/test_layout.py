@@ -11,7 +11,6 @@ import agns
 ROOT = Path(agns.__file__).parent
 FLOORS = {
     "errors": 0,
-    "formats": 0,
     "file_kinds": 0,
     "types": 0,
     "decoding": 0,

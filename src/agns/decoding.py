@@ -15,7 +15,7 @@ from PIL import ExifTags, UnidentifiedImageError
 from PIL import Image as PilImage
 
 from agns.errors import AgnsError, ConfigError, UnreadableImage
-from agns.formats import FORMATS, HEAD, describe, picture_format, png_damage
+from agns.file_kinds import FORMATS, HEAD, describe, picture_format, png_damage
 
 MOST_PIXELS = 89_478_485
 """Pixels of the largest picture that is decoded: where Pillow begins to suspect an attack."""
@@ -39,7 +39,7 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 def read_pixels(path: Path, check: SizeCheck | None = None) -> UInt8[np.ndarray, "height width 3"]:
     """Decode a picture, turned as its metadata say, as RGB bytes.
 
-    The content tells the format, one of `agns.formats.FORMATS`, whatever the file is called. Of
+    The content tells the format, one of `agns.file_kinds.FORMATS`, whatever the file is called. Of
     several pictures in a file the first is taken; transparency is dropped. Metadata that are
     damaged do not turn a picture.
 

@@ -13,18 +13,14 @@ from agns.types import Image, Images, Pixels
 from agns.writing import replacing
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-"""File endings, in lower case, of pictures that are written; `agns.formats` has those read."""
+"""File endings, in lower case, of pictures that are written; `agns.file_kinds` has those read."""
 
 
 def check_images(images: torch.Tensor, *, size: tuple[int, int] | None = None) -> None:
-    """Hold a batch against the image contract.
-
-    Args:
-        images: What claims to be float32 RGB, (batch, 3, height, width), in [0, 1].
-        size: (height, width) in pixels that the batch must have, if any.
+    """Hold a batch against the image contract: float32 RGB, (batch, 3, height, width), in [0, 1].
 
     Raises:
-        ImageContractError: The dtype, layout, channel count, size or range is another.
+        ImageContractError: The dtype, layout, channel count, range or `size`, if any, is another.
     """
     if images.ndim != 4 or images.shape[1] != 3:
         raise ImageContractError(
@@ -46,11 +42,7 @@ def check_images(images: torch.Tensor, *, size: tuple[int, int] | None = None) -
 
 
 def read_image(path: Path, *, size: tuple[int, int] | None = None) -> Image:
-    """Read one picture as float32 RGB in [0, 1].
-
-    Args:
-        path: A picture, as `read_pixels` takes it.
-        size: (height, width) in pixels that the picture must have, if any.
+    """Read one picture, of any `size` (height, width) if none is asked for.
 
     Raises:
         ConfigError: There is no such file.
@@ -96,10 +88,7 @@ def check_picture_name(path: Path) -> None:
 def write_image(path: Path, image: Image, *, quick: bool = False) -> None:
     """Write one [0, 1] tensor as a PNG or JPEG file (by its ending), atomically.
 
-    Args:
-        path: The file.
-        image: The picture.
-        quick: Pack PNGs less, in a quarter of the time; they are a little larger.
+    With `quick`, PNGs are packed less, in a quarter of the time; they are a little larger.
 
     Raises:
         ConfigError: As `check_picture_name`.
@@ -116,17 +105,7 @@ def write_image(path: Path, image: Image, *, quick: bool = False) -> None:
 def tile(
     images: Images, *, columns: int, gap: int = 2, background: float = 1.0
 ) -> Float[torch.Tensor, "3 sheet_height sheet_width"]:
-    """Lay a batch out row by row as one picture.
-
-    Args:
-        images: Pictures of one size, in [0, 1].
-        columns: Pictures in a row, at least 1.
-        gap: Pixels between and around the pictures.
-        background: Grey level between them, in [0, 1].
-
-    Returns:
-        The sheet, in [0, 1].
-    """
+    """Lay a batch out row by row as one picture, `gap` pixels of grey between and around them."""
     count, _, height, width = images.shape
     columns = min(columns, count)
     rows = -(-count // columns)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from agns.data.faces import FaceSet
     from agns.evaluation.attack_setup import AttackSetup
+    from agns.models.embedder import Embedder
+    from agns.models.gallery import Gallery
     from agns.models.recognizer import Recognizer
     from agns.models.victim import Victim
     from agns.types import Glasses, Progress
@@ -28,23 +30,63 @@ class LoadedVictim(NamedTuple):
     """What its file says beside the weights."""
 
 
-def load(source: Path | str | None = None) -> "Recognizer":
-    """Load a recogniser.
+def load(source: Path | str | None = None) -> "Recognizer | Gallery":
+    """Load a recogniser or a gallery.
 
     Args:
         source: A file, a folder of `save_pretrained`, or owner/name on the Hugging Face hub; None
             for the OF10 of drawn faces that comes with agns.
 
     Returns:
-        In evaluation mode; what its file says of its training lies in `record`.
+        In evaluation mode; what its file says of how it came about lies in `record`.
 
     Raises:
         ConfigError: There is none of these, or the repository is not open.
         WeightsError: It holds no recogniser that agns can read, or the download failed.
     """
+    from agns.models.gallery import FORMAT, Gallery
     from agns.models.recognizer import Recognizer
+    from agns.storage import read_metadata
 
-    return Recognizer.read(_weights(source))
+    path = _weights(source)
+    if read_metadata(path).get("format") == FORMAT:
+        return Gallery.read(path, lambda named: load_embedder(named, beside=path.parent))
+    return Recognizer.read(path)
+
+
+def load_embedder(source: str, *, beside: Path | None = None) -> "Embedder":
+    """Load an embedding.
+
+    Args:
+        source: `dlib`, which comes with `agns[dlib]`; `package.module:function` that makes an
+            `Embedder`; MobileFaceNet's `.tflite` file; or the file of a backbone that agns trained.
+        beside: A folder to look for its file in, too.
+
+    Raises:
+        ConfigError: There is none of that name, or the function makes something else.
+        WeightsError: Its file cannot be read.
+    """
+    from agns.models.backbone import Backbone
+    from agns.models.embedder import Embedder, dlib_embedder, mobilefacenet_embedder
+
+    if source == "dlib":
+        return dlib_embedder()
+    if names_code(source):
+        made = _made(source)
+        if not isinstance(made, Embedder):
+            raise ConfigError(f"{source} should make an Embedder, and made a {type(made).__name__}")
+        return made.eval()
+    path = Path(source)
+    if not path.exists() and beside is not None and (beside / path.name).exists():
+        path = beside / path.name
+    if not path.exists():
+        raise ConfigError(
+            f"there is no embedding {source!r}: name dlib, a file, or package.module:function"
+        )
+    if path.suffix == ".tflite":
+        return mobilefacenet_embedder(path)
+    # A backbone takes canonical faces itself.
+    return Embedder(Backbone.read(path), name=path.name, unit=True).eval()
 
 
 def load_victim(
@@ -64,7 +106,6 @@ def load_victim(
     """
     import torch
 
-    from agns.models.recognizer import Recognizer
     from agns.training.precision import choose_device
 
     place = choose_device(device)
@@ -76,10 +117,9 @@ def load_victim(
         victim = _made_victim(str(source), place)
         name, metadata = str(source), getattr(victim, "record", {})
     else:
-        path = _weights(source)
-        recognizer = Recognizer.read(path)
-        victim, name = recognizer.to(place), path.name if source is None else str(source)
-        metadata = recognizer.record
+        loaded = load(source)
+        victim, name = loaded.to(place), _weights(source).name if source is None else str(source)
+        metadata = loaded.record
     if defence is not None:
         victim = _made_victim(defence, place, victim)
         name = f"{name} behind {defence}"
@@ -93,17 +133,13 @@ def _weights(source: Path | str | None) -> Path:
     return shipped_weights("of10_synthetic") if source is None else locate_weights(Path(source))
 
 
-def _made_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Victim":
-    """What the user's own function or class makes, on a device."""
-    from torch import nn
-
-    from agns.models.victim import Victim
-
+def _made(reference: str, *inner: object) -> object:
+    """What the user's own function or class makes."""
     make = load_object(reference)
     if not callable(make):
-        raise ConfigError(f"{reference} should be a function or a class that makes a victim")
+        raise ConfigError(f"{reference} should be a function or a class")
     try:
-        made = make(*inner)
+        return make(*inner)
     except AgnsError:
         raise
     except Exception as error:
@@ -112,6 +148,15 @@ def _made_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Vi
             f"{reference} failed with {type(error).__name__}: {error} ({where.filename}, line "
             f"{where.lineno})"
         ) from error
+
+
+def _made_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Victim":
+    """What the user's own function or class makes, on a device."""
+    from torch import nn
+
+    from agns.models.victim import Victim
+
+    made = _made(reference, *inner)
     if not isinstance(made, Victim):
         raise ConfigError(
             f"{reference} should make a victim, with identities and logits for faces, and made a "
@@ -210,8 +255,8 @@ def load_faces(
         DataError: It holds no identities, or a picture has another size.
         UnreadableImage: A picture does not decode.
     """
-    from agns.data.faces import load_faces as read_faces
-    from agns.data.selection import FaceSelection
+    from agns.data.face_folder import FaceSelection
+    from agns.data.face_folder import load_faces as read_faces
     from agns.types import silent
 
     selection = FaceSelection(

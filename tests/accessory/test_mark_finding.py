@@ -13,7 +13,7 @@ from torch.nn import functional
 from agns.accessory.mark_finding import find_marks
 from agns.accessory.marks import GREEN, MARKS, marked_frame
 from agns.accessory.wear import wear
-from agns.data.synthetic import SyntheticConfig, draw_faces
+from agns.data.simulation.synthetic import SyntheticConfig, draw_faces
 from agns.errors import ImageContractError, MarksNotFound
 from agns.geometry import transform_points, warp
 from agns.images import from_pixels, read_image, to_picture

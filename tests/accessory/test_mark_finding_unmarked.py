@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from agns.accessory.mark_finding import find_marks
-from agns.data.synthetic import SyntheticConfig, draw_faces
+from agns.data.simulation.synthetic import SyntheticConfig, draw_faces
 from agns.errors import MarksNotFound
 from agns.images import from_pixels, read_image
 

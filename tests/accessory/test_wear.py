@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from agns.accessory.wear import wear, wear_every
+from agns.accessory.wear import wear
 
 
 @pytest.fixture
@@ -48,29 +48,3 @@ def test_wear_is_differentiable_in_every_argument(source: torch.Generator) -> No
         for shape in shapes
     ]
     assert torch.autograd.gradcheck(wear, arguments)
-
-
-def test_wear_every_lays_each_pair_over_each_face(source: torch.Generator) -> None:
-    faces = torch.rand(3, 3, 8, 8, generator=source)
-    glasses, mask = torch.rand(2, 3, 8, 8, generator=source), torch.rand(8, 8, generator=source)
-    worn = wear_every(faces, glasses, mask)
-    assert worn.shape == (2, 3, 3, 8, 8)
-    for pair in range(2):
-        assert torch.equal(worn[pair], wear(faces, glasses[pair : pair + 1], mask))
-
-
-def test_wear_every_takes_a_mask_for_each_face(source: torch.Generator) -> None:
-    faces = torch.rand(3, 3, 8, 8, generator=source)
-    glasses = torch.rand(2, 3, 8, 8, generator=source)
-    masks = torch.rand(3, 1, 8, 8, generator=source)
-    worn = wear_every(faces, glasses, masks)
-    assert torch.equal(worn[1], wear(faces, glasses[1:], masks))
-
-
-def test_wear_every_is_differentiable_in_every_argument(source: torch.Generator) -> None:
-    shapes = ((2, 3, 3, 4), (2, 3, 3, 4), (3, 4))
-    arguments = [
-        torch.rand(shape, generator=source, dtype=torch.float64, requires_grad=True)
-        for shape in shapes
-    ]
-    assert torch.autograd.gradcheck(wear_every, arguments)

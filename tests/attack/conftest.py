@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from agns.attack import agn, search
-from agns.data.eyeglasses import draw_frames
+from agns.data.simulation.drawn_frames import draw_frames
 from agns.images import from_pixels
 from agns.models.dcgan import (
     Discriminator,

@@ -8,7 +8,7 @@ import torch
 
 from agns.accessory.placement import FIXED
 from agns.accessory.printability import assumed_palette, non_printability
-from agns.accessory.smoothness import total_variation
+from agns.accessory.total_variation import total_variation
 from agns.attack import agn
 from agns.attack.agn import AGN
 from agns.attack.goals import Dodge, log_odds

@@ -3,7 +3,7 @@ import torch
 
 from agns.accessory.frame import frame_mask
 from agns.accessory.printability import assumed_palette, non_printability
-from agns.accessory.smoothness import total_variation
+from agns.accessory.total_variation import total_variation
 from agns.attack.gradients import add_nps_gradient, add_tv_gradient, keep_in_range
 from agns.types import Frames
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from agns.accessory.smoothness import total_variation
+from agns.accessory.total_variation import total_variation
 from agns.attack import agn
 from agns.attack.agn import AGN
 from agns.attack.goals import Dodge

@@ -18,7 +18,7 @@ from agns.campaign.plan import (
     plan_as_json,
 )
 from agns.campaign.plan_file import read_plan
-from agns.data.eyeglasses import EYEGLASS_COUNT
+from agns.data.simulation.drawn_frames import EYEGLASS_COUNT
 from agns.errors import ConfigError
 from agns.evaluation.universal import UniversalSpec
 
@@ -138,7 +138,7 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
         ),
         (
             LEAST.replace("[agn]", "[fgsm]"),
-            "line 3: there is no attack .*are agn, ccs16",
+            "line 3: there is no attack .*are agn, agn-paper, ccs16",
         ),
         (LEAST.replace("[agn]", "[agn, agn]"), "line 3: attacks: two are called 'agn'"),
         (LEAST.replace("[agn]", "[{name: a}]"), "line 3: an attack needs method"),

@@ -14,8 +14,8 @@ from torch import nn
 
 from agns.campaign import report
 from agns.cli import main
-from agns.data.eyeglasses import draw_frames
-from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
+from agns.data.simulation.drawn_frames import draw_frames
+from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_folder
 from agns.evaluation import attack_setup, score, universal
 from agns.evaluation.controls import control_frames
 from agns.evaluation.stealth import StealthScale

@@ -10,7 +10,7 @@ import torch
 from agns.accessory.marks import marked_frame
 from agns.accessory.printability import non_printability, read_palette
 from agns.accessory.wear import wear
-from agns.data.synthetic import SyntheticConfig, synthetic_faces
+from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.images import read_image, write_image
 from agns.storage import read_json
 

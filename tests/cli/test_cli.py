@@ -20,7 +20,7 @@ from agns.attack.pixel_descent import PGD
 from agns.cli import attack, faces
 from agns.cli.app import app
 from agns.cli.train import RECOGNIZER
-from agns.data.synthetic import SyntheticConfig
+from agns.data.simulation.synthetic import SyntheticConfig
 from agns.evaluation.attack_spec import PHYSICAL_STOPS, AttackSpec
 from agns.models import summary
 from agns.models.summary import list_networks

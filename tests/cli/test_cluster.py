@@ -31,7 +31,7 @@ from agns.campaign.ledger import Ledger
 from agns.campaign.plan import Plan, plan_as_json
 from agns.campaign.plan_file import read_plan
 from agns.cli.loading import open_for_campaign
-from agns.data.selection import list_identities
+from agns.data.face_folder import list_identities
 from agns.errors import ConfigError, DataError
 from agns.models import families
 from agns.storage import read_json, write_json

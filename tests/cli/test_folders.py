@@ -13,10 +13,10 @@ from PIL import Image as PilImage
 from agns.accessory.frame import place
 from agns.accessory.marks import MARKS
 from agns.cli import face_options
-from agns.data.eyeglasses import draw_frame, draw_frames
-from agns.data.faces import load_faces
+from agns.data.face_folder import load_faces
 from agns.data.marked_photos import load_marked_photos
-from agns.data.synthetic import draw_photo
+from agns.data.simulation.drawn_frames import draw_frame, draw_frames
+from agns.data.simulation.synthetic import draw_photo
 from agns.decoding import read_pixels
 from agns.geometry import transform_points
 from agns.images import from_pixels, read_image, tile, to_pixels

@@ -14,7 +14,7 @@ import torch
 from PIL import Image as PilImage
 
 from agns.data.cache import decode_face
-from agns.data.faces import load_faces
+from agns.data.face_folder import load_faces
 from agns.images import from_pixels
 from agns.models.recognizer import Recognizer, build_recognizer
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from agns.cli.survive import _places
-from agns.data.camera import AXES
-from agns.data.faces import load_faces
+from agns.data.face_folder import load_faces
+from agns.data.simulation.camera import AXES
 from agns.images import write_image
 from agns.models.recognizer import build_recognizer
 from agns.storage import read_json, write_json

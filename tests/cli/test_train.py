@@ -9,7 +9,7 @@ import torch
 
 from agns.cli import face_options
 from agns.data.faces import FaceSet
-from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
+from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_folder
 from agns.errors import ConfigError
 from agns.models.backbone import Backbone
 from agns.models.dcgan import Discriminator, Generator

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image as PilImage
 
-from agns.data.faces import load_faces
+from agns.data.face_folder import FaceSelection, load_faces
 from agns.data.listing import READ
-from agns.data.selection import FaceSelection
 from agns.errors import AgnsError, ConfigError, DataError, UnreadableImage
 
 Album = Callable[..., Path]

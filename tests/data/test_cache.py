@@ -9,8 +9,7 @@ from PIL import Image as PilImage
 
 from agns.data import cache as pictures
 from agns.data.cache import STALE_SECONDS, cache_directory, content_key
-from agns.data.faces import load_faces
-from agns.data.selection import FaceSelection
+from agns.data.face_folder import FaceSelection, load_faces
 from agns.errors import ConfigError, DataError, UnreadableImage
 
 Album = Callable[..., Path]

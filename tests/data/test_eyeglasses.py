@@ -1,22 +1,11 @@
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import get_args
 
-import numpy as np
 import pytest
 import torch
 
-from agns.accessory.frame import frame_mask, place
-from agns.data import eyeglasses
-from agns.data.eyeglasses import (
-    EYEGLASS_COUNT,
-    crop_eyeglasses,
-    draw_frame,
-    draw_frames,
-    read_eyeglasses,
-    texture_of,
-)
-from agns.data.textures import Texture
+from agns.accessory.frame import place
+from agns.data.eyeglasses import crop_eyeglasses, read_eyeglasses
+from agns.data.simulation.drawn_frames import draw_frames
 from agns.errors import ConfigError, DataError, UnreadableImage
 from agns.images import from_pixels, write_image
 from agns.types import Pixels
@@ -39,88 +28,6 @@ def shop(tmp_path: Path, drawn: Pixels) -> Path:
 def listed(path: Path, *names: str) -> Path:
     path.write_text("\n".join(names) + "\n\n", encoding="utf-8")
     return path
-
-
-@pytest.fixture
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Frames are drawn four at a time."""
-    monkeypatch.setattr(eyeglasses, "_BATCH", 4)
-
-
-def test_frames_are_as_many_as_the_original_data_set_had() -> None:
-    assert EYEGLASS_COUNT == 16_680
-
-
-def test_frames_are_the_same_for_the_same_index_and_seed() -> None:
-    assert np.array_equal(draw_frame(7, seed=3), draw_frame(7, seed=3))
-
-
-def test_frames_differ_with_the_seed() -> None:
-    assert not np.array_equal(draw_frame(7, seed=3), draw_frame(7, seed=4))
-
-
-def test_frames_are_black_off_the_silhouette(drawn: Pixels) -> None:
-    assert not drawn[:, :, frame_mask() == 0].any()
-
-
-def test_frames_show_on_the_silhouette(drawn: Pixels) -> None:
-    shares = drawn[:, :, frame_mask() == 1].amax(1).gt(0).float().mean(1)
-    assert float(shares.min()) > 0.95
-
-
-def test_no_two_frames_are_equal(drawn: Pixels) -> None:
-    assert len({frame.numpy().tobytes() for frame in drawn}) == len(drawn)
-
-
-def test_frames_are_of_every_texture() -> None:
-    assert {texture_of(index) for index in range(300)} == set(get_args(Texture))
-
-
-def test_frames_vary_more_from_one_to_another_than_within_one(drawn: Pixels) -> None:
-    colours = from_pixels(drawn)[:, :, frame_mask() == 1]
-    assert float(colours.mean(2).std(0).mean()) > float(colours.std(2).mean())
-
-
-def test_frames_are_smooth_from_pixel_to_pixel(drawn: Pixels) -> None:
-    both = (frame_mask()[:, 1:] * frame_mask()[:, :-1]) == 1
-    steps = from_pixels(drawn).diff(dim=3).abs()[:, :, both]
-    assert float(steps.mean()) < 0.05
-
-
-def test_frames_start_anywhere_in_the_set(drawn: Pixels) -> None:
-    assert torch.equal(draw_frames(5, start=90), drawn[90:95])
-
-
-def test_frames_hold_the_pixels_of_draw_frame(drawn: Pixels) -> None:
-    assert np.array_equal(drawn[11].permute(1, 2, 0).numpy(), draw_frame(11))
-
-
-@pytest.mark.usefixtures("small_batches")
-def test_frames_drawn_in_processes_are_the_same(
-    drawn: Pixels, handed_over: Callable[..., Iterator[object]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(eyeglasses, "each_in_order", handed_over)
-    assert torch.equal(draw_frames(10, workers=2), drawn[:10])
-
-
-def test_frames_can_be_none() -> None:
-    assert draw_frames(0).shape == (0, 3, 64, 176)
-
-
-@pytest.mark.usefixtures("small_batches")
-def test_drawing_reports_its_progress() -> None:
-    reports: list[tuple[int, int]] = []
-    draw_frames(5, progress=lambda done, total, figures: reports.append((done, total)))
-    assert reports == [(4, 5), (5, 5)]
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [lambda: draw_frame(-1), lambda: texture_of(0, seed=-1), lambda: draw_frames(-2)],
-)
-def test_drawing_refuses_negative_numbers(draw: Callable[[], object]) -> None:
-    with pytest.raises(ConfigError, match="must be at least 0"):
-        draw()
 
 
 def test_a_folder_is_read_in_the_order_of_its_names(shop: Path, drawn: Pixels) -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image as PilImage
 
-from agns.data.faces import FaceSet, faces_from_pixels, load_faces, read_classes, write_classes
-from agns.data.selection import FaceSelection
+from agns.data.face_folder import FaceSelection, load_faces
+from agns.data.faces import FaceSet, faces_from_pixels, read_classes, write_classes
 from agns.errors import ConfigError, DataError
 
 Album = Callable[..., Path]

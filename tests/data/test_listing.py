@@ -6,10 +6,9 @@ import pytest
 from PIL import Image as PilImage
 
 from agns.data.eyeglasses import crop_eyeglasses, read_eyeglasses
-from agns.data.faces import load_faces
+from agns.data.face_folder import FaceSelection, list_identities, list_left_out, load_faces
 from agns.data.listing import SYSTEM_FOLDERS, list_folder, without_ending
 from agns.data.marked_photos import load_marked_photos
-from agns.data.selection import FaceSelection, list_identities, list_left_out
 from agns.errors import DataError
 
 Album = Callable[..., Path]
@@ -42,8 +41,8 @@ def test_what_is_no_picture_is_named_with_the_reason(tmp_path: Path) -> None:
     told = {one.name: one.why for one in list_folder(tmp_path).left_out}
     assert told == {
         "a.HEIC": "HEIC, which agns does not read: save it as JPEG or PNG",
-        "b": "an empty file",
-        "c.mp4": "a video: save single pictures of it as JPEG or PNG",
+        "b": "an empty file: download or write it anew",
+        "c.mp4": "a video, which agns does not read: save single pictures of it as JPEG or PNG",
         "d.NEF": "a camera's raw file, which agns does not read: develop it to JPEG or PNG",
         "e.jpg": "a link to nothing",
     }
@@ -105,7 +104,7 @@ def test_eyeglasses_and_photos_are_read_by_their_content(tmp_path: Path) -> None
         "frame.a.png", "frame.b.png",
     ]  # fmt: skip
     (tmp_path / "shop" / "frame.b").write_bytes(b"")
-    with pytest.raises(DataError, match=r"found 1; left out: frame\.b \(an empty file\)"):
+    with pytest.raises(DataError, match=r"found 1; left out: frame\.b \(an empty file: download"):
         load_marked_photos(tmp_path / "shop", "Ann")
 
 

@@ -10,7 +10,7 @@ from agns.accessory.frame import silhouette
 from agns.accessory.marks import MARKS, marked_frame
 from agns.accessory.wear import wear
 from agns.data.marked_photos import load_marked_photos
-from agns.data.synthetic import SyntheticConfig, synthetic_faces
+from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.errors import ConfigError, DataError, MarksNotFound
 from agns.geometry import transform_points, warp
 from agns.images import read_image, write_image

@@ -5,8 +5,8 @@ import torch
 from tests.data.test_twins import saved_anew
 
 from agns.data.faces import FaceSet, faces_from_pixels
+from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.data.splits import Split, craft_held_out_split, stratified_split
-from agns.data.synthetic import SyntheticConfig, synthetic_faces
 from agns.errors import ConfigError, DataError
 
 

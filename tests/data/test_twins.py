@@ -9,7 +9,7 @@ import torch
 from PIL import Image as PilImage
 
 from agns.data.faces import FaceSet, faces_from_pixels
-from agns.data.synthetic import SyntheticConfig, synthetic_faces
+from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.data.twins import count_saved_anew, find_twins, were_seen
 
 

@@ -14,9 +14,9 @@ from torch.nn import functional
 from agns.attack.agn import AGN
 from agns.attack.goals import Dodge
 from agns.attack.pixel_descent import CCS16
-from agns.data.eyeglasses import draw_frames
 from agns.data.faces import FaceSet
-from agns.data.synthetic import SyntheticConfig, synthetic_faces
+from agns.data.simulation.drawn_frames import draw_frames
+from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.evaluation.controls import logits_wearing
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents

@@ -9,8 +9,8 @@ import torch
 from tests.attack.conftest import accustom, build_narrow_gan, measure_briefly
 from torch import nn
 
-from agns.data.eyeglasses import draw_frames
 from agns.data.faces import FaceSet, faces_from_pixels
+from agns.data.simulation.drawn_frames import draw_frames
 from agns.evaluation import attack_setup as module
 from agns.evaluation import score
 from agns.evaluation.attack_setup import AttackSetup

@@ -7,7 +7,7 @@ import torch
 from tests.evaluation.conftest import build_tiny_recognizer
 
 from agns.attack.agn import AGN
-from agns.data.synthetic import identity_name
+from agns.data.simulation.synthetic import identity_name
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.demonstration import Demonstration, demonstrate
 from agns.images import read_image

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from agns.data.faces import FaceSet
-from agns.data.synthetic import SyntheticConfig, synthetic_faces
+from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.decoding import read_pixels
 from agns.evaluation.recognizer_report import (
     confusion_matrix,

@@ -8,7 +8,7 @@ import torch
 
 from agns.accessory.frame import frame_mask
 from agns.accessory.printability import assumed_palette, non_printability
-from agns.accessory.smoothness import total_variation
+from agns.accessory.total_variation import total_variation
 from agns.evaluation.stealth import StealthScale, distance_to_nearest
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from agns.data.digits import Digits
 from agns.images import read_image
 from agns.storage import read_json
+from digit_pictures import Digits
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "digits.py"
 MAIN = runpy.run_path(str(EXAMPLE))["main"]

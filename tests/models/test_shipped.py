@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from agns.data.eyeglasses import draw_frames
-from agns.data.synthetic import SyntheticConfig, identity_name, synthetic_faces
+from agns.data.simulation.drawn_frames import draw_frames
+from agns.data.simulation.synthetic import SyntheticConfig, identity_name, synthetic_faces
 from agns.errors import WeightsError
 from agns.images import from_pixels
 from agns.models import shipped

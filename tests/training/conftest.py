@@ -8,9 +8,9 @@ import torch
 from tests.training.small_openface import SmallOpenFace
 from torch import nn
 
-from agns.data.eyeglasses import draw_frames
 from agns.data.faces import FaceSet
-from agns.data.synthetic import SyntheticConfig, synthetic_faces
+from agns.data.simulation.drawn_frames import draw_frames
+from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.models.families import FAMILIES
 from agns.models.vgg import Vgg16
 from agns.training.recipe import RecognizerTraining

@@ -11,7 +11,7 @@ import torch
 from tests.training.conftest import BrokenOff
 
 from agns.data.faces import FaceSet
-from agns.data.synthetic import SyntheticConfig, synthetic_faces
+from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.errors import ConfigError
 from agns.models.backbone import Backbone
 from agns.storage import load_tensors, read_json

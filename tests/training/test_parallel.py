@@ -112,7 +112,7 @@ PROGRAM = """
     import agns.models.families
     import agns.storage
     import agns.training.recognizer as training
-    from agns.data.eyeglasses import draw_frames
+    from agns.data.simulation.drawn_frames import draw_frames
     from agns.data.faces import faces_from_pixels
     from agns.errors import ConfigError
     from agns.training.sync_batchnorm import gather_over_processes, sync_batch_norms

@@ -39,16 +39,10 @@ _STEEPEST = 1.8
 def mark_coverage(
     x: Float[Tensor, "7 *pixels"], y: Float[Tensor, "7 *pixels"], *, wider: float = 0
 ) -> Float[Tensor, "7 *pixels"]:
-    """The share of pixels that each mark covers.
+    """The share of pixels, in [0, 1], that each mark covers, made wider to all sides.
 
-    Args:
-        x: To the right of each mark's centre, in pixels of the frame's canvas.
-        y: Below it, likewise.
-        wider: Pixels by which the marks reach further to all sides.
-
-    Returns:
-        Shares in [0, 1]: exact for upright edges, elsewhere the distance to the border stands for
-        it.
+    Pixels lie x to the right of each mark's centre and y below it, on the frame's canvas. Shares
+    are exact for upright edges; elsewhere the distance to the border stands for them.
     """
     shapes = torch.tensor(_SHAPES, dtype=x.dtype, device=x.device)
     shapes = shapes.reshape(len(MARKS), 3, *[1] * (x.ndim - 1))
@@ -67,11 +61,7 @@ def _coverage() -> Mask:
 
 
 def draw_marks(canvases: Faces, *, color: tuple[float, float, float] = GREEN) -> tuple[Faces, Mask]:
-    """Put the seven marks on frames that lie on the face canvas.
-
-    Args:
-        canvases: Frames on the 224x224 canvas, as `accessory.frame.place` puts them, in [0, 1].
-        color: Of the marks, RGB in [0, 1].
+    """Put the seven marks on frames that lie on the face canvas, all in [0, 1].
 
     Returns:
         The marked frames, in [0, 1] and differentiable in the canvases, and the mask to `wear`
@@ -87,10 +77,6 @@ def marked_frame(
     *, shade: float = 0.14, color: tuple[float, float, float] = GREEN
 ) -> tuple[Float[Tensor, "1 3 224 224"], Mask]:
     """The frame that is worn before the camera: one shade of grey, with the seven marks.
-
-    Args:
-        shade: Of the frame, in [0, 1].
-        color: Of the marks, RGB in [0, 1].
 
     Returns:
         The frame on the canvas and the mask to `wear` it with; `geometry.warp` takes both.

@@ -78,13 +78,7 @@ def palette_at(path: str | None) -> Palette:
 
 
 def read_palette(path: Path) -> Palette:
-    """Read a palette.
-
-    Args:
-        path: A text file as the module's convention has it.
-
-    Returns:
-        From 1 to `MOST_COLORS` colours in [0, 1], in the file's order.
+    """Read a palette of 1 to `MOST_COLORS` colours in the file's order; see the convention above.
 
     Raises:
         ConfigError: There is no such file.

@@ -25,22 +25,3 @@ def wear(
         Faces in [0, 1]; differentiable in every argument.
     """
     return torch.lerp(faces, glasses, mask)
-
-
-def wear_every(
-    faces: Float[Tensor, "faces 3 height width"],
-    glasses: Float[Tensor, "glasses 3 height width"],
-    mask: Float[Tensor, "*layers height width"],
-) -> Float[Tensor, "glasses faces 3 height width"]:
-    """Lay every pair of glasses over every face.
-
-    Args:
-        faces: Aligned faces in [0, 1].
-        glasses: Glasses already placed on the face canvas, in [0, 1].
-        mask: 1 on the frame, 0 elsewhere; (height, width) for all, (faces, 1, height, width)
-            or (glasses, 1, 1, height, width).
-
-    Returns:
-        Faces in [0, 1], by glasses and then by face; differentiable in every argument.
-    """
-    return torch.lerp(faces[None], glasses[:, None], mask)

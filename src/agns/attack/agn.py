@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from agns.accessory.placement import Placement
 from agns.accessory.printability import check_palette, palette_at
-from agns.accessory.smoothness import total_variation
+from agns.accessory.total_variation import total_variation
 from agns.attack.attack import FrameAttack, Nets, frames_of, shipped_nets
 from agns.attack.goals import Goal, Objective
 from agns.attack.gradients import Length, add_nps_gradient, add_tv_gradient, keep_in_range
@@ -24,7 +24,7 @@ from agns.attack.query import query_gradient
 from agns.attack.result import AttackResult, Reason
 from agns.attack.search import Candidates, draw_photos, search_frames, typicality
 from agns.attack.steps import join_objectives, train_discriminator
-from agns.data.eyeglasses import RealFrames
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
@@ -120,6 +120,25 @@ class AGN(FrameAttack):
 
     epochs: Count = 1
     """Passes over the real eyeglasses after which the attack gives up."""
+
+    @classmethod
+    def paper(cls) -> "AGN":
+        """Algorithm 1 as published: nothing that agns adds, every setting as the paper has it.
+
+        What the paper leaves open (labels, the discriminator's rate, how often frames are sampled)
+        stays as by default.
+        """
+        return cls(
+            joined_length="shorter",
+            tv_weight=0,
+            tv_limit_growth=0,
+            saturation_margin=0,
+            generator_rate=5e-5,
+            warm_up=0,
+            hard_photo_weight=0,
+            min_fake_score=0,
+            precision="fp32",
+        )
 
     def __post_init__(self) -> None:
         check_settings(self)

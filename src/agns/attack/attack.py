@@ -10,8 +10,8 @@ import torch
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Goal, name_goal, resolve_goal
 from agns.attack.result import AttackResult
-from agns.data.eyeglasses import DrawnFrames, RealFrames
 from agns.data.faces import FaceSet
+from agns.data.simulation.drawn_frames import DrawnFrames, RealFrames
 from agns.errors import AttackError
 from agns.images import check_images
 from agns.models.dcgan import Discriminator, Generator

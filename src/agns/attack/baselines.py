@@ -18,7 +18,7 @@ from agns.attack.attack import FrameAttack, Nets, frames_of
 from agns.attack.goals import Goal
 from agns.attack.query import query_logits
 from agns.attack.result import AttackResult, Reason
-from agns.data.eyeglasses import RealFrames
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError
 from agns.images import from_pixels
 from agns.models.dcgan import build_gan, sample_latents

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from agns.accessory.placement import FIXED
 from agns.attack.goals import Dodge
-from agns.models.victim import Victim
+from agns.models.victim import Victim, task_of
 from agns.types import Faces, Frames, Labels, Progress, silent
 
 
@@ -65,7 +65,7 @@ def dodges(
         batch: Most faces at once.
         progress: Told after each frame.
     """
-    goal = Dodge(subject=tuple(subjects.tolist()))
+    goal = Dodge(subject=tuple(subjects.tolist()), task=task_of(victim))
     rows = []
     for done, frame in enumerate(frames, 1):
         parts = [

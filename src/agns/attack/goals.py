@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from agns.data.selection import composed
+from agns.data.faces import composed
 from agns.errors import ConfigError
-from agns.models.victim import Victim, class_of
+from agns.models.victim import Task, Victim, class_of, task_of
 from agns.types import Labels, Logits
 
 Objective: TypeAlias = Literal["logits", "probabilities", "margin"]
@@ -34,6 +34,26 @@ def class_objective(
     return 2 * values.gather(1, columns)[:, 0] - values.sum(1)
 
 
+def taken_for(
+    logits: Logits, classes: int | Labels, task: Task = "closed-set"
+) -> Bool[Tensor, " batch"]:
+    """Whether each face is taken for a class: one for all faces, or one each."""
+    logits, classes = _compared(logits, classes, task)
+    return logits.argmax(1) == _columns(classes, logits)[:, 0]
+
+
+def _compared(
+    logits: Logits, classes: int | Labels, task: Task
+) -> tuple[Float[Tensor, "batch compared"], int | Labels]:
+    """The logits that decide whether faces are taken for a class, and its place among them."""
+    if task == "closed-set":
+        return logits, classes
+    nobody = logits.new_zeros(len(logits), 1)
+    if task == "open-set":
+        return torch.cat([logits, nobody], 1), classes
+    return torch.cat([logits.gather(1, _columns(classes, logits)), nobody], 1), 0
+
+
 def _columns(classes: int | Labels, logits: Logits) -> Tensor:
     indices = torch.as_tensor(classes, device=logits.device)
     return indices.expand(len(logits))[:, None]
@@ -53,6 +73,9 @@ class Dodge:
 
     stop: float = 0.01
     """Mean probability of the subject at or below which the attack is done."""
+
+    task: Task = "closed-set"
+    """The victim's; set by `resolve_goal`."""
 
     def __post_init__(self) -> None:
         _check_stop(self.stop)
@@ -80,14 +103,15 @@ class Dodge:
 
     def loss(self, logits: Logits, objective: Objective) -> Float[Tensor, " batch"]:
         """What the attacker lowers, for each face: the subject's objective."""
-        return class_objective(logits, self._classes(), objective)
+        return class_objective(*_compared(logits, self._classes(), self.task), objective)
 
     def class_probability(self, logits: Logits) -> Float[Tensor, " batch"]:
         """Each face's probability of the subject."""
+        logits, classes = _compared(logits, self._classes(), self.task)
         probabilities = logits.softmax(1)
-        if not isinstance(self.subject, tuple):
-            return probabilities[:, self.index]
-        return probabilities.gather(1, _columns(self._classes(), logits))[:, 0]
+        if isinstance(classes, int):
+            return probabilities[:, classes]
+        return probabilities.gather(1, _columns(classes, logits))[:, 0]
 
     def failure_probability(self, logits: Logits) -> Float[Tensor, " batch"]:
         """How probable it is, to the recogniser, that the goal is missed: the same."""
@@ -98,8 +122,8 @@ class Dodge:
         return failure
 
     def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
-        """Whether somebody else comes first."""
-        return logits.argmax(1) != _columns(self._classes(), logits)[:, 0]
+        """Whether somebody else comes first; in verification, whether the claim is rejected."""
+        return ~taken_for(logits, self._classes(), self.task)
 
     def _classes(self) -> int | Labels:
         return torch.tensor(self.subject) if isinstance(self.subject, tuple) else self.index
@@ -117,6 +141,9 @@ class Impersonate:
 
     stop: float = 0.924
     """Mean probability of the target at or above which the attack is done."""
+
+    task: Task = "closed-set"
+    """The victim's; set by `resolve_goal`."""
 
     def __post_init__(self) -> None:
         _check_stop(self.stop)
@@ -144,11 +171,12 @@ class Impersonate:
 
     def loss(self, logits: Logits, objective: Objective) -> Float[Tensor, " batch"]:
         """What the attacker lowers, for each face: the target's objective, negated."""
-        return -class_objective(logits, self.index, objective)
+        return -class_objective(*_compared(logits, self.index, self.task), objective)
 
     def class_probability(self, logits: Logits) -> Float[Tensor, " batch"]:
         """Each face's probability of the target."""
-        return logits.softmax(1)[:, self.index]
+        logits, target = _compared(logits, self.index, self.task)
+        return logits.softmax(1)[:, target]
 
     def failure_probability(self, logits: Logits) -> Float[Tensor, " batch"]:
         """How probable it is, to the recogniser, that the goal is missed: the rest to 1."""
@@ -159,8 +187,8 @@ class Impersonate:
         return 1 - failure
 
     def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
-        """Whether the target comes first."""
-        return logits.argmax(1) == self.index
+        """Whether the target comes first; in verification, whether the claim is accepted."""
+        return taken_for(logits, self.index, self.task)
 
 
 Goal: TypeAlias = Dodge | Impersonate
@@ -180,6 +208,7 @@ def resolve_goal(goal: Goal, victim: Victim) -> Goal:
     Raises:
         ConfigError: The victim does not know somebody, or has no such class.
     """
+    goal = replace(goal, task=task_of(victim))
     if isinstance(goal, Dodge):
         if isinstance(goal.subject, tuple):
             return replace(goal, subject=tuple(_class(own, victim) for own in goal.subject))
@@ -218,6 +247,8 @@ def _class(identity: int | str, victim: Victim) -> int:
 
 def log_odds(logits: Logits, goal: Goal) -> Float[Tensor, " batch"]:
     """Logarithm of the odds that the goal is reached: its sigmoid is 1 - failure probability."""
-    others = torch.cat([logits[:, : goal.index], logits[:, goal.index + 1 :]], 1).logsumexp(1)
-    odds = logits[:, goal.index] - others
+    logits, own = _compared(logits, goal.index, goal.task)
+    assert isinstance(own, int)
+    others = torch.cat([logits[:, :own], logits[:, own + 1 :]], 1).logsumexp(1)
+    odds = logits[:, own] - others
     return -odds if goal.name == "dodge" else odds

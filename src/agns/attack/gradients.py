@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from agns.accessory.printability import Palette, non_printability
-from agns.accessory.smoothness import total_variation, variation_gradient
+from agns.accessory.total_variation import total_variation, variation_gradient
 from agns.types import Drawings, Frames
 
 Length: TypeAlias = Literal["shorter", "real"]

@@ -8,12 +8,13 @@ from agns.attack.attack import Attack
 from agns.attack.baselines import Baseline
 from agns.attack.pixel_descent import CCS16, CCS16_BOUNDED, CCS16_PHYSICAL, PGD, PixelDescent
 from agns.attack.pixels import FreePixels
-from agns.data.selection import names_like
+from agns.data.faces import names_like
 from agns.errors import ConfigError
 from agns.object_reference import is_reference, load_object
 
 METHODS: Mapping[str, AGN | PixelDescent | FreePixels | Baseline] = {
     "agn": AGN(),
+    "agn-paper": AGN.paper(),
     "ccs16": CCS16(),
     "ccs16-bounded": CCS16_BOUNDED,
     "ccs16-physical": CCS16_PHYSICAL,
@@ -61,6 +62,8 @@ def name_of(attack: Attack) -> str:
     """An attack's name in `METHODS`, by what it does; of another class its reference."""
     if isinstance(attack, Baseline):
         return attack.kind.replace("_", "-")
+    if attack == AGN.paper():
+        return "agn-paper"
     plain = attack
     if isinstance(attack, PixelDescent):
         plain = replace(attack, jitter=0, brightness=0, batch=CCS16().batch, palette=None)

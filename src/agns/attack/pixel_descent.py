@@ -30,12 +30,12 @@ from torch.nn import functional
 from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import DISTURBANCES, Placement
 from agns.accessory.printability import check_palette, non_printability, palette_at
-from agns.accessory.smoothness import total_variation
+from agns.accessory.total_variation import total_variation
 from agns.attack.attack import FrameAttack, Nets
 from agns.attack.goals import Goal, log_odds
 from agns.attack.query import query_gradient
 from agns.attack.result import AttackResult, Reason
-from agns.data.eyeglasses import RealFrames
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError
 from agns.models.victim import Victim
 from agns.settings import Count, Range, Share, check_settings

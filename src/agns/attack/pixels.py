@@ -23,7 +23,7 @@ from agns.attack.attack import FrameAttack, Nets
 from agns.attack.goals import Goal, log_odds
 from agns.attack.query import query_gradient
 from agns.attack.result import AttackResult, Reason
-from agns.data.eyeglasses import RealFrames
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError
 from agns.models.victim import Victim
 from agns.settings import Count, Range, check_settings

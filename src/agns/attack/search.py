@@ -13,7 +13,7 @@ from torch import Tensor
 from agns.accessory.placement import Placement
 from agns.attack.goals import Goal
 from agns.attack.query import query_logits
-from agns.data.eyeglasses import RealFrames
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.victim import Victim

@@ -21,11 +21,11 @@ from agns.attack.clustering import cluster
 from agns.attack.coverage import choose_greedily, dodges, worth_to_subjects
 from agns.attack.goals import Dodge
 from agns.attack.result import AttackResult, Reason
-from agns.data.eyeglasses import RealFrames
 from agns.data.faces import FaceSet
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError, ConfigError
 from agns.models.dcgan import sample_latents
-from agns.models.victim import Victim, class_of, freeze
+from agns.models.victim import Victim, class_of, freeze, task_of
 from agns.settings import Count, Part, check_settings
 from agns.types import Faces, Frames, Labels, Progress, silent
 
@@ -169,7 +169,9 @@ class Universal:
                 result = replace(self.agn, epochs=1).run(
                     victim,
                     photos[own],
-                    Dodge(subject=tuple(subjects[own].tolist()), stop=self.stop),
+                    Dodge(
+                        subject=tuple(subjects[own].tolist()), stop=self.stop, task=task_of(victim)
+                    ),
                     frames=glasses[torch.randperm(len(glasses), generator=rng)[: each * batch]],
                     nets=shipped_nets() if nets is None else nets,
                     seed=int(torch.randint(2**31, (), generator=rng)),

@@ -9,7 +9,7 @@ import torch
 from agns.campaign.plan import with_present_names
 from agns.campaign.records import JobRecord
 from agns.campaign.results import Results
-from agns.data.selection import composed
+from agns.data.faces import composed
 from agns.errors import ConfigError
 from agns.evaluation.score import AttackScore
 from agns.evaluation.statistics import paired_probability

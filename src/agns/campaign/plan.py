@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from agns.attack.attack import Attack
 from agns.attack.universal import Universal
-from agns.data.selection import composed
+from agns.data.faces import composed
 from agns.errors import ConfigError
 from agns.evaluation.universal import UniversalSpec
 from agns.writing import is_text

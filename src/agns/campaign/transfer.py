@@ -6,13 +6,13 @@ from pathlib import Path, PurePosixPath
 import torch
 
 from agns.accessory.placement import FIXED
+from agns.attack.goals import taken_for
 from agns.campaign.ledger import Ledger
 from agns.campaign.plan import Plan, PlanVictim
 from agns.campaign.records import JobRecord, TransferRecord, TransferScore
 from agns.campaign.running import Opened
-from agns.data.camera import align_photos, draw_scene, photograph
-from agns.data.faces import FaceSet
-from agns.data.selection import composed
+from agns.data.faces import FaceSet, composed
+from agns.data.simulation.camera import align_photos, draw_scene, photograph
 from agns.data.twins import were_seen
 from agns.errors import AgnsError, DataError
 from agns.evaluation.attack_setup import AttackSetup
@@ -20,7 +20,7 @@ from agns.evaluation.attack_spec import AttackSpec, build_goal
 from agns.evaluation.metrics import measure_split
 from agns.evaluation.score import AttackScore
 from agns.images import read_image
-from agns.models.victim import Victim, class_of
+from agns.models.victim import Victim, class_of, task_of
 from agns.types import Faces, Frames, Logits, Progress, silent
 
 
@@ -119,7 +119,7 @@ def score_frame(
     own, everybody = subject.subset(torch.tensor(places)), torch.arange(len(places))
     photos, victim = own.faces(everybody), setup.victim
     plain = _judged(victim, photos)
-    recognized = plain.argmax(1) == class_of(setup.recognizer, result.subject)
+    recognized = taken_for(plain, class_of(victim, result.subject), task_of(victim))
     worn = FIXED.wear(photos, frame, everybody)
     draws = torch.Generator().manual_seed(result.seed)
     taken = torch.cat([_photographed(one[None], draws) for one in worn])

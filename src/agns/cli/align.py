@@ -80,7 +80,7 @@ def align(
     from agns.data.alignment_jobs import list_jobs
     from agns.data.landmark_finding import choose_finder, landmarker_model
     from agns.errors import ConfigError, FaceNotFound
-    from agns.formats import ENDINGS
+    from agns.file_kinds import ENDINGS
     from agns.images import IMAGE_SUFFIXES, check_picture_name
 
     if len(paths) < 2:

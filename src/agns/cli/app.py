@@ -10,6 +10,7 @@ from agns.cli import (
     attack,
     campaign,
     demo,
+    enrol,
     faces,
     glasses,
     models,
@@ -17,6 +18,7 @@ from agns.cli import (
     survive,
     train,
     universal,
+    verify,
 )
 from agns.cli.given import Command, Group
 from agns.cli.settings_options import with_settings
@@ -32,6 +34,8 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("align", cls=Command)(align.align)
+app.command("enrol")(enrol.enrol)
+app.command("verify")(verify.verify)
 app.command("recognize")(recognize.recognize)
 app.command("attack", cls=attack.AttackCommand)(attack.attack)
 app.command("universal", cls=with_settings(*universal.SETTINGS))(universal.universal)

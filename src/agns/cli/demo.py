@@ -3,7 +3,7 @@
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from agns.cli.demo_parts import Demo
 
 Chosen: TypeAlias = Literal["recognise", "generate", "dodge", "impersonate", "physical", "all"]
+
+_MENU: dict[Chosen, str] = {
+    "recognise": "recognise faces",
+    "generate": "generate eyeglasses",
+    "dodge": "dodge: not be recognised",
+    "impersonate": "impersonate: be taken for somebody",
+    "physical": "impersonate physically: with photos of a worn frame",
+    "all": "all of the digital ones, with a report",
+}
 
 
 def demo(
@@ -42,7 +51,6 @@ def demo(
     Or one of these alone, or impersonation with photos of a worn frame, with the commands that do
     it by hand; then also on your own face folder and recogniser.
     """
-    from agns.cli.demo_parts import Demo, show_part
     from agns.errors import ConfigError
 
     chosen, asked = (part, False) if part else _choose()
@@ -59,6 +67,8 @@ def demo(
     if (out / "report.html").exists():
         raise ConfigError(f"{out} already holds a report: name another directory")
     prepare()
+    from agns.cli.demo_parts import Demo, show_part
+
     shown = Demo(load_victim(recognizer), recognizer, faces, out, seed)
     if chosen == "all":
         _show_all(shown)
@@ -68,19 +78,15 @@ def demo(
 
 def _choose() -> tuple[Chosen, bool]:
     """What to show, and whether somebody was asked."""
-    from agns.cli.demo_parts import PARTS
-
-    names: tuple[Chosen, ...] = get_args(Chosen)
     # A stream that the shell has closed is None.
     if not all(stream and stream.isatty() for stream in (sys.stdin, sys.stdout)):
         return "all", False
-    for number, name in enumerate(names, 1):
-        title = PARTS[name].title if name in PARTS else "all of the digital ones, with a report"
+    for number, (name, title) in enumerate(_MENU.items(), 1):
         say(f"{number}  {name:12} {title}")
     number = 0
-    while number not in range(1, len(names) + 1):
-        number = typer.prompt("Which", default=len(names), type=int)
-    return names[number - 1], True
+    while number not in range(1, len(_MENU) + 1):
+        number = typer.prompt("Which", default=len(_MENU), type=int)
+    return [*_MENU][number - 1], True
 
 
 def _show_all(shown: "Demo") -> None:

@@ -4,19 +4,33 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
+import torch
+
+from agns.accessory.placement import FIXED, Placement
+from agns.attack.agn import AGN, PHYSICAL
 from agns.cli.console import bar, percent, say
 from agns.cli.face_options import FaceOptions, open_faces, open_glasses, open_subject
 from agns.cli.launching import command
+from agns.data.face_folder import list_identities
+from agns.data.faces import FaceSet
+from agns.data.marked_photos import load_marked_photos
+from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
+from agns.data.simulation.wearer import write_wearer
+from agns.data.twins import were_seen
 from agns.errors import ConfigError
+from agns.evaluation.attack_setup import AttackSetup
+from agns.evaluation.attack_spec import AttackSpec
+from agns.evaluation.plots import draw_captioned, first_choices
+from agns.evaluation.prepared_attack import run_attack
+from agns.images import from_pixels, tile, write_image
 from agns.loading import LoadedVictim, load_setup, recorded_crop
-
-if TYPE_CHECKING:
-    from agns.accessory.placement import Placement
-    from agns.attack.agn import AGN
-    from agns.data.faces import FaceSet
-    from agns.evaluation.attack_setup import AttackSetup
+from agns.models.dcgan import Discriminator, Generator, sample_latents
+from agns.models.record import photos_seen
+from agns.models.shipped import shipped_weights
+from agns.models.victim import freeze
+from agns.training.recognizer_scores import classify
 
 DEMO_FRAMES = 2560
 """Drawn frames that the demonstration's attacks see; fewer than the whole set saves time."""
@@ -60,8 +74,6 @@ class Demo:
     @cached_property
     def known(self) -> tuple[str, ...]:
         """The recogniser's identities whom the folder has; all of them without a folder."""
-        from agns.data.selection import list_identities
-
         identities = self.victim.recognizer.identities
         if self.faces is None:
             return identities
@@ -77,23 +89,17 @@ class Demo:
 
     def pair(self) -> tuple[str, str]:
         """Two identities, by the seed."""
-        import torch
-
         draws = torch.Generator().manual_seed(self.seed)
         first, second = torch.randperm(len(self.known), generator=draws)[:2].tolist()
         return self.known[first], self.known[second]
 
-    def photos(self, subject: str) -> "FaceSet":
+    def photos(self, subject: str) -> FaceSet:
         """One identity's photos."""
         options = FaceOptions(root=self.faces, center_crop=recorded_crop(self.victim.metadata))
         return open_subject(options, subject, self.victim.recognizer.identities)
 
-    def unseen(self) -> "FaceSet":
+    def unseen(self) -> FaceSet:
         """Photos of all identities that the recogniser was not trained on."""
-        from agns.data.synthetic import SyntheticConfig, synthetic_faces
-        from agns.data.twins import were_seen
-        from agns.models.record import photos_seen
-
         if self.faces is None:
             drawn = SyntheticConfig(identities=len(self.known), photos=_TRIED, first_photo=80)
             with bar("Drawing faces") as progress:
@@ -107,7 +113,7 @@ class Demo:
             )
         return photos.subset(fresh)
 
-    def setup(self) -> "AttackSetup":
+    def setup(self) -> AttackSetup:
         """The networks that come with agns, and some drawn frames."""
         return load_setup(self.victim, open_glasses(None, count=DEMO_FRAMES))
 
@@ -130,11 +136,6 @@ def show_part(name: str, demo: Demo) -> None:
 
 
 def _recognise(demo: Demo) -> Shown:
-    import torch
-
-    from agns.evaluation.plots import draw_captioned, first_choices
-    from agns.models.victim import freeze
-    from agns.training.recognizer_scores import classify
 
     victim, photos = freeze(demo.victim.recognizer), demo.unseen()
     names = victim.identities
@@ -161,11 +162,6 @@ def _recognise(demo: Demo) -> Shown:
 
 
 def _generate(demo: Demo) -> Shown:
-    import torch
-
-    from agns.images import from_pixels, tile, write_image
-    from agns.models.dcgan import Discriminator, Generator, sample_latents
-    from agns.models.shipped import shipped_weights
 
     draws = torch.Generator().manual_seed(demo.seed)
     generator = Generator.read(shipped_weights("generator"))
@@ -185,8 +181,6 @@ def _generate(demo: Demo) -> Shown:
 
 
 def _digital(goal: str, demo: Demo) -> Shown:
-    from agns.accessory.placement import FIXED
-    from agns.attack.agn import AGN
 
     subject, target = demo.pair() if goal == "impersonate" else (demo.pair()[0], None)
     seen = _attack(demo, goal, subject, target, demo.photos(subject), AGN(), FIXED)
@@ -199,12 +193,6 @@ def _digital(goal: str, demo: Demo) -> Shown:
 
 
 def _physical(demo: Demo) -> Shown:
-    import torch
-
-    from agns.attack.agn import PHYSICAL
-    from agns.data.marked_photos import load_marked_photos
-    from agns.data.wearer import write_wearer
-    from agns.models.record import photos_seen
 
     subject, target = demo.pair()
     folder = demo.out / "photos" / subject
@@ -233,14 +221,11 @@ def _attack(
     part: str,
     subject: str,
     target: str | None,
-    photos: "FaceSet",
-    config: "AGN",
-    placement: "Placement",
+    photos: FaceSet,
+    config: AGN,
+    placement: Placement,
 ) -> list[str]:
     """Attack, and say what came of it."""
-    from agns.evaluation.attack_spec import AttackSpec
-    from agns.evaluation.prepared_attack import run_attack
-
     out = demo.out / part
     spec = AttackSpec(
         goal="dodge" if target is None else "impersonate", subject=subject, target=target,
@@ -269,9 +254,6 @@ def _attack(
 class Part(NamedTuple):
     """One part of the demonstration."""
 
-    title: str
-    """For the menu."""
-
     leaves: str
     """What it writes, by its name in the directory."""
 
@@ -282,31 +264,31 @@ class Part(NamedTuple):
 
 PARTS = {
     "recognise": Part(
-        "recognise faces", "recognised.png", _recognise,
+        "recognised.png", _recognise,
         """A recogniser is shown photos that it was not trained on.
 It gives each identity a probability; the first choice counts.
 This is what the attacks below are up against.""",
     ),
     "generate": Part(
-        "generate eyeglasses", "generated.png", _generate,
+        "generated.png", _generate,
         """A generator draws eyeglasses from random points.
 It has learnt from 16,680 frames with the textures of a shop.
 The attacks fine-tune a copy of it.""",
     ),
     "dodge": Part(
-        "dodge: not be recognised", "dodge", partial(_digital, "dodge"),
+        "dodge", partial(_digital, "dodge"),
         """Somebody wants not to be recognised.
 A copy of the generator is fine-tuned on some photos until its frames hide them.
 Success is measured on other photos, beside frames that nobody crafted.""",
     ),
     "impersonate": Part(
-        "impersonate: be taken for somebody", "impersonate", partial(_digital, "impersonate"),
+        "impersonate", partial(_digital, "impersonate"),
         """Somebody wants to be taken for one other identity.
 A copy of the generator is fine-tuned on some photos until its frames do that.
 Success is measured on other photos, beside frames that nobody crafted.""",
     ),
     "physical": Part(
-        "impersonate physically: with photos of a worn frame", "physical", _physical,
+        "physical", _physical,
         """Somebody faces a simulated camera, wearing a frame with seven green marks.
 The marks tell where each photo has the frame; generated ones are warped onto it.
 The same warp serves in the attack and in the scoring, on other photos.""",

@@ -1,7 +1,7 @@
 """Faces and eyeglasses that a command line names: read from folders, or drawn."""
 
-import dataclasses
 import shlex
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +21,9 @@ SYNTHETIC_FRESH_PHOTOS = 48
 """Further photos of each drawn identity, for attacks."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FaceOptions:
-    """The options that choose faces."""
+    """The options that choose faces: a folder, and what `FaceSelection` takes of it."""
 
     root: Path | None
     identities: int | None = None
@@ -34,7 +34,6 @@ class FaceOptions:
     center_crop: int | None = None
     skip_unreadable: bool = False
     to_split: bool = True
-    """As `FaceSelection` takes it."""
 
     @property
     def source(self) -> str:
@@ -56,9 +55,8 @@ def open_faces(options: FaceOptions, *, quiet: bool = False) -> "FaceSet":
     Raises:
         ConfigError: Options of a folder without one.
     """
-    from agns.data.faces import load_faces
-    from agns.data.selection import FaceSelection
-    from agns.data.synthetic import SyntheticConfig, synthetic_faces
+    from agns.data.face_folder import FaceSelection, load_faces
+    from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
     from agns.errors import ConfigError
 
     if options.root is None:
@@ -69,18 +67,9 @@ def open_faces(options: FaceOptions, *, quiet: bool = False) -> "FaceSet":
         config = SyntheticConfig(identities=identities, photos=SYNTHETIC_TRAINING_PHOTOS)
         with bar("Drawing faces") as progress:
             return synthetic_faces(config, workers=workers(), progress=progress)
-    selection = FaceSelection(
-        identities=options.identities,
-        minimum_photos=options.minimum_photos,
-        names=options.names,
-        exclude=options.exclude,
-        exclude_most=options.exclude_most,
-        center_crop=options.center_crop,
-        skip_unreadable=options.skip_unreadable,
-        to_split=options.to_split,
-    )
+    chosen = {name: value for name, value in asdict(options).items() if name != "root"}
     with bar("Reading faces") as progress:
-        faces = load_faces(options.root, selection, progress=progress)
+        faces = load_faces(options.root, FaceSelection(**chosen), progress=progress)
     for sentence in () if quiet else faces.skipped:
         say(sentence)
     if blank := faces.without_photos:
@@ -131,10 +120,10 @@ def say_saved_anew(count: int) -> None:
 
 def open_subject(options: FaceOptions, subject: str, identities: tuple[str, ...]) -> "FaceSet":
     """One identity's photos; of a drawn one, photos that no recogniser was trained on."""
-    from agns.data.synthetic import SyntheticConfig, synthetic_faces
+    from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 
     if options.root is not None:
-        return open_faces(dataclasses.replace(options, names=(subject,)))
+        return open_faces(replace(options, names=(subject,)))
     config = SyntheticConfig(
         identities=len(identities),
         photos=SYNTHETIC_FRESH_PHOTOS,
@@ -156,9 +145,9 @@ def open_glasses(
     Raises:
         ConfigError: Options of a folder without one, or a number of frames with one.
     """
-    from agns.data.eyeglass_cache import load_drawn_frames
-    from agns.data.eyeglasses import EYEGLASS_COUNT, read_eyeglasses
+    from agns.data.eyeglasses import read_eyeglasses
     from agns.data.listing import list_folder
+    from agns.data.simulation.drawn_frames import EYEGLASS_COUNT, load_drawn_frames
     from agns.errors import ConfigError
 
     if folder is None:

@@ -24,6 +24,13 @@ app = typer.Typer(
 )
 
 
+def _check_new(out: Path) -> None:
+    from agns.errors import ConfigError
+
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is already there and not an empty folder: name another")
+
+
 @app.command("draw")
 def draw(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Face folder to write.")],
@@ -33,11 +40,9 @@ def draw(
     seed: SeedOption = 0,
 ) -> None:
     """Write faces of people who do not exist, with their 68 landmarks as CSV beside them."""
-    from agns.data.synthetic import SyntheticConfig, write_synthetic_folder
-    from agns.errors import ConfigError
+    from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_folder
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} is already there and not an empty folder: name another")
+    _check_new(out)
     config = SyntheticConfig(
         identities=identities, photos=photos, seed=seed, first_photo=first_photo
     )
@@ -72,12 +77,10 @@ def photograph(
     """
     import torch
 
-    from agns.data.wearer import write_wearer
-    from agns.errors import ConfigError
+    from agns.data.simulation.wearer import write_wearer
     from agns.models.record import photos_seen
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} is already there and not an empty folder: name another")
+    _check_new(out)
     victim = load_victim(recognizer)
     options = FaceOptions(root=faces, center_crop=recorded_crop(victim.metadata))
     own = open_subject(options, subject, victim.recognizer.identities)
@@ -122,15 +125,13 @@ def enrol(
     Who wants to dodge must be one of the recogniser's identities. An attack scores no photo that
     the recogniser was trained on; half of the photos at least are not taken.
     """
-    from agns.data.enrolment import write_enrolment
     from agns.data.listing import SYSTEM_FOLDERS
-    from agns.data.marked_photos import load_marked_photos
+    from agns.data.marked_photos import load_marked_photos, write_enrolment
     from agns.errors import ConfigError
     from agns.training.training_data import split_glasses
     from agns.writing import is_text
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} is already there and not an empty folder: name another")
+    _check_new(out)
     subject = out.resolve().name
     if subject[0] == "." or subject == "aligned" or subject.casefold() in SYSTEM_FOLDERS:
         raise ConfigError(f"{out} is no identity's folder: its name becomes the identity's")
@@ -187,8 +188,8 @@ def list_folder(
     """Check a face folder: decode every photo, and count those of each identity."""
     import torch
 
+    from agns.data.face_folder import list_left_out
     from agns.data.faces import write_classes
-    from agns.data.selection import list_left_out
     from agns.images import check_picture_name, tile, write_image
 
     for picture in (contact_sheet, mean_face):
@@ -224,8 +225,6 @@ def list_folder(
         say(f"Wrote {contact_sheet}")
     if mean_face is not None:
         parts = torch.arange(len(faces)).split(256)
-        total = torch.stack([faces.faces(part).sum(0, dtype=torch.float64) for part in parts]).sum(
-            0
-        )
-        write_image(mean_face, (total / len(faces)).float())
+        sums = torch.stack([faces.faces(part).sum(0, dtype=torch.float64) for part in parts])
+        write_image(mean_face, (sums.sum(0) / len(faces)).float())
         say(f"Wrote {mean_face}")

@@ -49,7 +49,7 @@ def draw(
 ) -> None:
     """Write frames drawn with procedural textures: what the generator learns from."""
     from agns.accessory.frame import place
-    from agns.data.eyeglasses import draw_frames
+    from agns.data.simulation.drawn_frames import draw_frames
     from agns.images import from_pixels, write_image
 
     with bar("Drawing eyeglasses") as progress:

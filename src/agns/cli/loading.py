@@ -19,10 +19,10 @@ from agns.cli.face_options import (
     open_glasses,
     open_subject,
 )
+from agns.data.face_folder import list_identities
 from agns.data.faces import FaceSet
 from agns.data.known_photos import as_recorded, rows_of
-from agns.data.selection import list_identities
-from agns.data.synthetic import SyntheticConfig, synthetic_faces
+from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.errors import AgnsError, ConfigError
 from agns.loading import load_setup, load_victim, recorded_crop
 

@@ -41,6 +41,15 @@ RecognizerOption: TypeAlias = Annotated[
         "Face hub, or package.module:function.  [default: the one that comes with agns]",
     ),
 ]
+EmbedderOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--embedder",
+        metavar="NAME",
+        help="Embedding: dlib, which comes with agns[dlib]; the file of a backbone; or "
+        "package.module:function.",
+    ),
+]
 DefenceOption: TypeAlias = Annotated[
     str | None,
     typer.Option(

@@ -48,7 +48,7 @@ def survive(
     """
     import torch
 
-    from agns.data.camera import AXES
+    from agns.data.simulation.camera import AXES
     from agns.data.twins import were_seen
     from agns.errors import ConfigError
     from agns.evaluation.attack_spec import AttackSpec, build_goal
@@ -141,7 +141,7 @@ def _places(
     Raises:
         ConfigError: Some are not there.
     """
-    from agns.data.selection import composed
+    from agns.data.faces import composed
     from agns.errors import ConfigError
 
     names, digests = list(map(composed, held_out)), report.get("held_out_digests")

@@ -65,6 +65,13 @@ def train_recognizer(
         Literal["imagenet"] | None,
         typer.Option(help="Backbone to download and begin with: torchvision's VGG-16, 553 MB."),
     ] = None,
+    backbone: Annotated[
+        Literal["dlib"] | None,
+        typer.Option(
+            help="Train a head on dlib's embedding, the network behind face_recognition, which "
+            "comes with agns[dlib]."
+        ),
+    ] = None,
     freeze_backbone: Annotated[
         bool,
         typer.Option(
@@ -85,7 +92,7 @@ def train_recognizer(
     from agns.models.importing.pretrained import imagenet_backbone
     from agns.models.recognizer import RECOGNIZERS
     from agns.models.sharing import locate_weights
-    from agns.models.start import load_start
+    from agns.models.start import dlib_start, load_start
     from agns.training.head import train_head
     from agns.training.parallel import Machines, first_then_others
     from agns.training.recipe import RecognizerTraining, recipe_for
@@ -93,7 +100,14 @@ def train_recognizer(
     from agns.training.run import photos_as_begun
 
     prepare()
-    anew = init is None and pretrained is None
+    if backbone is not None:
+        if init is not None or pretrained is not None or arch not in ("of10", backbone):
+            raise ConfigError(
+                f"--backbone {backbone} is a network of its own: leave out --arch, --init and "
+                "--pretrained"
+            )
+        arch, freeze_backbone = backbone, True
+    anew = init is None and pretrained is None and backbone is None
     recipe = recipe_for(arch, anew=anew, frozen=freeze_backbone)
     config, machines = settings_of(RecognizerTraining, recipe), settings_of(Machines)
     if init is not None and pretrained is not None:
@@ -101,6 +115,8 @@ def train_recognizer(
     if pretrained is not None and RECOGNIZERS.get(arch, (arch,))[0] != "vgg":
         raise ConfigError(f"--pretrained {pretrained} is a VGG-16, which {arch} has no use for")
     start = None if init is None else load_start(locate_weights(init))
+    if backbone is not None:
+        start = dlib_start()
     if freeze_backbone and anew:
         raise ConfigError(
             "--freeze-backbone needs a backbone to freeze: give --init or --pretrained"

@@ -114,15 +114,12 @@ def align_folder(
         # Loaded here too, so that what is wrong with it is said once, before any process starts.
         _landmarker(landmarks)
     _check_settings(destination, config, landmarks)
-    rows = {
-        job.name: row
-        for job in jobs
-        if (row := _done(job, destination, record, landmarks)) is not None
-    }
+    done = {job.name: _done(job, destination, record, landmarks) for job in jobs}
+    rows = {name: row for name, row in done.items() if row is not None}
     left = [job for job in jobs if job.name not in rows]
     progress(len(rows), len(jobs), {})
     if left:
-        work = _Work(destination=destination, config=config, landmarks=landmarks)
+        work = functools.partial(_align, destination, config, landmarks)
         write_record(destination / RECORD, record.values())
         for row in each_in_order(work, left, workers=workers, chunk=4):
             # Written as it comes: a killed run has a record of what it did.
@@ -156,15 +153,16 @@ def align_picture(
         FaceNotFound: There is no face in it.
         DataError: The landmarks cannot be those of a face.
     """
+    name = name or aligned.stem
     image = read_image(photo)
-    faces = _find(photo, name or aligned.stem, image, landmarks)
+    faces = _find(photo, name, image, landmarks)
     written = []
     for number, points in enumerate(_chosen(faces, image, config.faces), 1):
         which = "" if number == 1 else f"{FACE}{number}"
         place = aligned.with_stem(f"{aligned.stem}{which}")
         write_image(place, align(image, points, POSES[config.pose]), quick=True)
         if landmarks.export is not None:
-            write_landmarks(landmarks.export / f"{name or aligned.stem}{which}.csv", points)
+            write_landmarks(landmarks.export / f"{name}{which}.csv", points)
         written.append(place)
     return len(faces), written
 
@@ -204,38 +202,30 @@ def _landmarker(landmarks: LandmarkSource) -> Landmarker:
 _digest = functools.lru_cache(maxsize=1)(file_digest)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
-    """What a process does with a job."""
-
-    destination: Path
-    config: AlignConfig
-    landmarks: LandmarkSource
-
-    def __call__(self, job: Job) -> Row:
-        place = self.destination / f"{job.name}.png"
-        row = functools.partial(
-            Row, name=job.name, photo=os.path.abspath(job.photo),
-            content=_content(job, self.landmarks),
-        )  # fmt: skip
-        files = self.landmarks.files
-        if files is not None and files.is_dir() and not (files / f"{job.name}.csv").is_file():
-            return row(outcome="no landmarks", detail=f"there is no {files / job.name}.csv")
-        try:
-            found, written = align_picture(
-                job.photo, place, self.config, self.landmarks, name=job.name
-            )
-        except FaceNotFound as error:
-            return row(outcome="no face", detail=str(error))
-        except UnreadableImage as error:
-            return row(outcome="unreadable", detail=str(error))
-        except DataError as error:
-            return row(outcome="bad landmarks", detail=f"{job.photo}: {error}")
-        except ConfigError as error:
-            # The photo has gone since it was listed, or was a link to nothing.
-            return row(outcome="unreadable", detail=str(error))
-        names = (path.relative_to(self.destination).as_posix() for path in written)
-        return row(outcome="aligned", faces=found, written=";".join(names))
+def _align(destination: Path, config: AlignConfig, landmarks: LandmarkSource, job: Job) -> Row:
+    """Do a job, and say what became of its photo."""
+    row = Row(
+        name=job.name,
+        photo=os.path.abspath(job.photo),
+        outcome="aligned",
+        content=_content(job, landmarks),
+    )
+    files = landmarks.files
+    if files is not None and files.is_dir() and not (files / f"{job.name}.csv").is_file():
+        detail = f"there is no {files / job.name}.csv"
+        return row._replace(outcome="no landmarks", detail=detail)
+    place = destination / f"{job.name}.png"
+    try:
+        found, written = align_picture(job.photo, place, config, landmarks, name=job.name)
+    except FaceNotFound as error:
+        return row._replace(outcome="no face", detail=str(error))
+    except (UnreadableImage, ConfigError) as error:
+        # Of a photo that has gone since it was listed, or was a link to nothing, a ConfigError.
+        return row._replace(outcome="unreadable", detail=str(error))
+    except DataError as error:
+        return row._replace(outcome="bad landmarks", detail=f"{job.photo}: {error}")
+    names = (path.relative_to(destination).as_posix() for path in written)
+    return row._replace(faces=found, written=";".join(names))
 
 
 def _content(job: Job, landmarks: LandmarkSource) -> str:

@@ -1,10 +1,10 @@
 """Which photos are to be aligned, and the record of what became of each."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TextIO, TypeAlias, cast, get_args
+from typing import Literal, NamedTuple, TextIO, TypeAlias, get_args
 
 from agns.data.listing import READ, list_folder, without_ending
 from agns.errors import ConfigError, DataError
@@ -32,8 +32,7 @@ class Job:
     """Why it is no photo to be aligned; it then keeps its ending."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
     """What became of one photo: a line of the record."""
 
     name: str
@@ -67,15 +66,12 @@ def picture_name(name: str, number: int = 1) -> str:
 
 
 def list_jobs(sources: Sequence[Path], destination: Path) -> list[Job]:
-    """Say what is to be aligned, and to where.
+    """Say what is to be aligned, and to where, sorted by name.
 
     Args:
         sources: Pictures, and folders, whose pictures are found at any depth. The pictures of a
             single folder keep their paths in it; those of one among several begin with its name.
         destination: The folder for the aligned pictures.
-
-    Returns:
-        Sorted by name.
 
     Raises:
         ConfigError: A source is not there, the destination lies in a source or around it, or two
@@ -88,18 +84,19 @@ def list_jobs(sources: Sequence[Path], destination: Path) -> list[Job]:
             raise ConfigError("name the sources and the destination, not the current folder")
         if not source.exists():
             raise ConfigError(f"there is no picture or folder {source}")
-        if source.is_dir():
-            if _overlap(source, destination):
-                raise ConfigError(
-                    f"{destination} lies in {source}, or the other way round: name a folder beside"
-                )
-            before = f"{source.resolve().name}/" if len(sources) > 1 else ""
-            found = [(before + path.relative_to(source).as_posix(), path, why)
-                     for path, why in _walk(source)]  # fmt: skip
-        else:
-            if source.resolve().parent == destination.resolve():
+        real, real_destination = source.resolve(), destination.resolve()
+        if not source.is_dir():
+            if real.parent == real_destination:
                 raise ConfigError(f"{source} lies in {destination} itself: name a folder beside")
             found = [(source.name, source, "")]
+        elif real.is_relative_to(real_destination) or real_destination.is_relative_to(real):
+            raise ConfigError(
+                f"{destination} lies in {source}, or the other way round: name a folder beside"
+            )
+        else:
+            before = f"{real.name}/" if len(sources) > 1 else ""
+            found = [(before + path.relative_to(source).as_posix(), path, why)
+                     for path, why in _walk(source)]  # fmt: skip
         for place, photo, why in found:
             name = place if why else without_ending(place)
             if name in jobs:
@@ -107,21 +104,19 @@ def list_jobs(sources: Sequence[Path], destination: Path) -> list[Job]:
                     f"{jobs[name].photo} and {photo} would both become {name}.png: rename one"
                 )
             jobs[name] = Job(photo=photo, name=name, left_out=why)
-    if all(job.left_out for job in jobs.values()):
-        others = f" but {_first(jobs.values())}" if jobs else ""
+    listed = [jobs[name] for name in sorted(jobs)]
+    if all(job.left_out for job in listed):
+        others = f" but {listed[0].photo} ({listed[0].left_out})" if listed else ""
         raise DataError(
-            f"expected pictures ({READ}) in {', '.join(str(source) for source in sources)}, found "
-            f"none{others}"
+            f"expected pictures ({READ}) in {', '.join(map(str, sources))}, found none{others}"
         )
-    return [jobs[name] for name in sorted(jobs)]
+    return listed
 
 
 def check_further_faces(jobs: Iterable[Job], recorded: Iterable[str] = ()) -> None:
     """Refuse photos that may become the pictures of another photo's further faces.
 
-    Args:
-        jobs: The photos, of which every face is to be aligned.
-        recorded: Names of photos that were aligned to the same folder before.
+    `recorded` are the names of photos that were aligned to the same folder before.
 
     Raises:
         ConfigError: Beside a photo `a`, one is called `a.face2` or the like.
@@ -135,16 +130,6 @@ def check_further_faces(jobs: Iterable[Job], recorded: Iterable[str] = ()) -> No
                 f"{photo} and the face number {number} of {known[first]} would both become "
                 f"{name}.png: rename one"
             )
-
-
-def _overlap(source: Path, destination: Path) -> bool:
-    one, other = source.resolve(), destination.resolve()
-    return one.is_relative_to(other) or other.is_relative_to(one)
-
-
-def _first(jobs: Iterable[Job]) -> str:
-    job = min(jobs, key=lambda job: job.name)
-    return f"{job.photo} ({job.left_out})"
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -162,9 +147,6 @@ def _walk(folder: Path) -> Iterator[tuple[Path, str]]:
         yield from ((directory / one.name, one.why) for one in listing.left_out)
 
 
-_COLUMNS = tuple(field.name for field in fields(Row))
-
-
 def _open(path: Path, mode: Literal["r", "w", "a"]) -> TextIO:
     """Open a record; file names need not be text, and their bytes come back as they were."""
     return path.open(mode, newline="", encoding="utf-8", errors="surrogateescape")
@@ -173,19 +155,13 @@ def _open(path: Path, mode: Literal["r", "w", "a"]) -> TextIO:
 def write_record(path: Path, rows: Iterable[Row]) -> None:
     """Write a record anew, atomically."""
     with replacing(path) as temporary, _open(temporary, "w") as file:
-        lines = csv.writer(file)
-        lines.writerow(_COLUMNS)
-        lines.writerows(_cells(row) for row in rows)
+        csv.writer(file).writerows([Row._fields, *rows])
 
 
 def append_row(path: Path, row: Row) -> None:
     """Add a line to a record that is there."""
     with writing(path), _open(path, "a") as file:
-        csv.writer(file).writerow(_cells(row))
-
-
-def _cells(row: Row) -> list[object]:
-    return [getattr(row, name) for name in _COLUMNS]
+        csv.writer(file).writerow(row)
 
 
 def read_record(path: Path) -> dict[str, Row]:
@@ -196,31 +172,17 @@ def read_record(path: Path) -> dict[str, Row]:
     """
     if not path.is_file():
         return {}
+    rows: dict[str, Row] = {}
     with _open(path, "r") as file:
-        lines = csv.DictReader(file)
+        lines = csv.reader(file)
         try:
-            if lines.fieldnames is None or tuple(lines.fieldnames) not in (_COLUMNS, _COLUMNS[:-1]):
+            # Records of older ones do not have the last column.
+            if tuple(next(lines, ())) not in (Row._fields, Row._fields[:-1]):
                 raise DataError(f"{path} is not a record of alignment: move it away")
-            rows = [_row(line) for line in lines]
+            for line in lines:
+                name, photo, outcome, faces, *rest = [*line, *[""] * len(Row._fields)]
+                if outcome in get_args(Outcome) and faces.isascii() and faces.isdigit():
+                    rows[name] = Row._make([name, photo, outcome, int(faces), *rest[:3]])
         except csv.Error as error:
             raise DataError(f"{path} is not a record of alignment: move it away") from error
-    return {row.name: row for row in rows if row is not None}
-
-
-def _row(line: Mapping[str, str | None]) -> Row | None:
-    outcome, faces = line["outcome"], line["faces"]
-    if (
-        outcome not in get_args(Outcome)
-        or faces is None
-        or not (faces.isascii() and faces.isdigit())
-    ):
-        return None
-    return Row(
-        name=line["name"] or "",
-        photo=line["photo"] or "",
-        outcome=cast(Outcome, outcome),
-        faces=int(faces or 0),
-        written=line["written"] or "",
-        detail=line["detail"] or "",
-        content=line.get("content") or "",
-    )
+    return rows

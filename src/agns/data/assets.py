@@ -1,15 +1,13 @@
 """Named downloads: each of a known size and SHA-256, kept in the cache once it is whole."""
 
-import http.client
 import os
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+
+import httpx2
 
 from agns import __version__
 from agns.data.cache import cache_directory, writable
@@ -18,7 +16,6 @@ from agns.storage import file_digest
 from agns.types import Progress, silent
 from agns.writing import writing
 
-CHUNK = 1 << 20
 MEGABYTE = 1_000_000
 TIMEOUT = 30.0
 """Seconds without a byte after which a server counts as gone."""
@@ -61,44 +58,13 @@ ASSETS: dict[str, Asset] = {
 }
 
 
-Transport: TypeAlias = Callable[[urllib.request.Request], http.client.HTTPResponse]
-"""Sends a request; raises OSError where nothing comes back, HTTPError where it is refused."""
-
-
-class _Interrupted(Exception):
-    """The network failed in a way that may pass."""
-
-
-class _Refusal(urllib.request.BaseHandler):
-    def unknown_open(self, req: urllib.request.Request) -> NoReturn:
-        raise DataError(f"a download leads to {req.full_url}, which is neither http nor https")
-
-
-def send(request: urllib.request.Request) -> http.client.HTTPResponse:
-    """The `Transport` that goes through the network: http and https, their redirects, proxies."""
-    opener = urllib.request.OpenerDirector()
-    # Put together by hand: the usual opener also reads files and FTP.
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.HTTPRedirectHandler(),
-        _Refusal(),
-    ):
-        opener.add_handler(handler)
-    answer: http.client.HTTPResponse = opener.open(request, timeout=TIMEOUT)
-    return answer
-
-
 def fetch(
     name: str,
     directory: Path | None = None,
     *,
     assets: Mapping[str, Asset] = ASSETS,
     progress: Progress = silent,
-    transport: Transport = send,
+    transport: httpx2.BaseTransport | None = None,
     pause: Callable[[float], None] = time.sleep,
 ) -> Path:
     """Download a file, unless the cache has it.
@@ -111,7 +77,7 @@ def fetch(
         directory: Where to keep it; the cache's `assets` by default.
         assets: What can be had.
         progress: Told in megabytes.
-        transport: Sends the requests.
+        transport: Sends the requests; through the network by default.
         pause: Waits for so many seconds.
 
     Returns:
@@ -127,20 +93,25 @@ def fetch(
     directory = cache_directory() / "assets" if directory is None else directory
     path = directory / urllib.parse.urlsplit(asset.url).path.rpartition("/")[2]
     part = path.with_name(f"{path.name}.part")
+    # A compressed answer would have another size, and other bytes.
+    headers = {"User-Agent": f"agns/{__version__}", "Accept-Encoding": "identity"}
     with writable(directory, "downloads"):
         directory.mkdir(parents=True, exist_ok=True)
         if _fault(path, asset) is None:
             return path
-        # What a resumed download adds up to may be wrong for its beginning, from an earlier day.
-        for resumed in (part.exists(), False):
-            _download(asset, part, progress, transport, pause)
-            fault = _fault(part, asset)
-            if fault is None:
-                part.replace(path)
-                return path
-            part.unlink()
-            if not resumed:
-                break
+        with httpx2.Client(
+            headers=headers, timeout=TIMEOUT, follow_redirects=True, transport=transport
+        ) as client:
+            # What a resumed download adds up to may be wrong for its beginning, of another day.
+            for resumed in (part.exists(), False):
+                _download(client, asset, part, progress, pause)
+                fault = _fault(part, asset)
+                if fault is None:
+                    part.replace(path)
+                    return path
+                part.unlink()
+                if not resumed:
+                    break
     raise DataError(f"{asset.url} {fault}: the file was damaged on the way, or is another by now")
 
 
@@ -157,27 +128,31 @@ def _fault(path: Path, asset: Asset) -> str | None:
 
 
 def _download(
+    client: httpx2.Client,
     asset: Asset,
     part: Path,
     progress: Progress,
-    transport: Transport,
     pause: Callable[[float], None],
 ) -> None:
     """Bring the partial file to its full size."""
     failures = 0
     while (there := _size(part)) != asset.size:
-        if there > asset.size:
-            part.unlink()
-            continue
         try:
-            _go_on(asset, part, there, progress, transport)
-        except _Interrupted as error:
+            reason = _go_on(client, asset, part, there, progress)
+        except httpx2.UnsupportedProtocol as error:
+            url = error.request.url
+            raise DataError(
+                f"a download leads to {url}, which is neither http nor https"
+            ) from error
+        except httpx2.HTTPError as error:
+            reason = str(error) or type(error).__name__
+        if reason is not None:
             failures = 1 if _size(part) > there else failures + 1
             if failures == ATTEMPTS:
                 raise DataError(
-                    f"{asset.url} cannot be downloaded: {error} (what came is kept, and gone on "
-                    f"with next time)"
-                ) from error
+                    f"{asset.url} cannot be downloaded: {reason} (what came is kept, and gone on "
+                    "with next time)"
+                )
             pause(2.0 ** (failures - 1))
 
 
@@ -185,20 +160,29 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
 
 
-def _go_on(asset: Asset, part: Path, there: int, progress: Progress, transport: Transport) -> None:
-    """One request for what is lacking, and what comes of it."""
-    # A compressed answer would have another size, and other bytes.
-    headers = {"User-Agent": f"agns/{__version__}", "Accept-Encoding": "identity"}
-    if there:
-        headers["Range"] = f"bytes={there}-"
-    request = urllib.request.Request(asset.url, headers=headers)
-    with _ask(request, part, transport) as answer:
+def _go_on(
+    client: httpx2.Client, asset: Asset, part: Path, there: int, progress: Progress
+) -> str | None:
+    """Send one request for what is lacking; why nothing came of it, if that may pass."""
+    if there > asset.size:
+        part.unlink()
+        there = 0
+    asked = {"Range": f"bytes={there}-"} if there else {}
+    with client.stream("GET", asset.url, headers=asked) as answer:
+        if not answer.is_success:
+            reason = f"the server answers {answer.status_code} {answer.reason_phrase}"
+            if answer.status_code == 416:
+                # What is there lies beyond the server's file.
+                part.unlink(missing_ok=True)
+            elif answer.status_code not in (408, 429) and answer.status_code < 500:
+                raise DataError(f"{answer.url} cannot be downloaded: {reason}")
+            return reason
         # A server that does not honour the range sends the whole, from its beginning.
-        at = there if answer.status == 206 else 0
+        at = there if answer.status_code == 206 else 0
         _check_answer(asset, answer, at)
         received, started = 0, time.monotonic()
         with writing(part), part.open("ab" if at else "wb") as file:
-            while chunk := _receive(answer):
+            for chunk in answer.iter_bytes():
                 page = at == 0 and chunk.lstrip()[:5].lower() in (b"<!doc", b"<html")
                 if page or at + len(chunk) > asset.size:
                     part.unlink()
@@ -210,51 +194,16 @@ def _go_on(asset: Asset, part: Path, there: int, progress: Progress, transport: 
                 progress(-(-at // MEGABYTE), -(-asset.size // MEGABYTE), {"MB/s": rate})
             file.flush()
             os.fsync(file.fileno())
-    if at < asset.size:
-        raise _Interrupted(f"the server stopped after {at} of {asset.size} bytes")
+    return f"the server stopped after {at} of {asset.size} bytes" if at < asset.size else None
 
 
-def _ask(
-    request: urllib.request.Request, part: Path, transport: Transport
-) -> http.client.HTTPResponse:
-    try:
-        return transport(request)
-    except urllib.error.HTTPError as error:
-        error.close()
-        reason = f"the server answers {error.code} {error.reason}"
-        if error.code == 416:
-            # What is there lies beyond the server's file.
-            part.unlink(missing_ok=True)
-        elif error.code not in (408, 429) and error.code < 500:
-            raise DataError(f"{request.full_url} cannot be downloaded: {reason}") from error
-        raise _Interrupted(reason) from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _Interrupted(_say(error)) from error
-
-
-def _receive(answer: http.client.HTTPResponse) -> bytes:
-    try:
-        return answer.read(CHUNK)
-    except (OSError, http.client.HTTPException) as error:
-        raise _Interrupted(_say(error)) from error
-
-
-def _say(error: Exception) -> str:
-    """What went wrong, without the wrapping that urllib gives it."""
-    return str(getattr(error, "reason", "") or error) or type(error).__name__
-
-
-def _check_answer(asset: Asset, answer: http.client.HTTPResponse, at: int) -> None:
+def _check_answer(asset: Asset, answer: httpx2.Response, at: int) -> None:
     """Refuse what cannot be the file, before any of it is kept."""
     if answer.headers.get("Content-Type", "").lower().startswith("text/html"):
         raise DataError(_page(asset))
-    if answer.status == 206:
-        scope, whole = (
-            answer.headers.get("Content-Range", ""),
-            f"{at}-{asset.size - 1}/{asset.size}",
-        )
-        if scope != f"bytes {whole}":
-            raise DataError(f"{asset.url} sends {scope or 'a part'}, asked for bytes {whole}")
+    scope, wanted = answer.headers.get("Content-Range"), f"bytes {at}-{asset.size - 1}/{asset.size}"
+    if answer.status_code == 206 and scope != wanted:
+        raise DataError(f"{asset.url} sends {scope or 'a part'}, asked for {wanted}")
     announced = answer.headers.get("Content-Length", "")
     if announced.isdigit() and at + int(announced) != asset.size:
         raise DataError(

@@ -5,10 +5,10 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 from agns.decoding import read_pixels
 from agns.errors import AgnsError, ConfigError, DataError, UnreadableImage
 from agns.storage import file_digest, named_in_utf8, read_json, write_json
-from agns.types import CANVAS, Progress
+from agns.types import CANVAS, Progress, silent
 from agns.writing import is_text, replacing
 
 LFW_SIZE = (250, 250)
@@ -34,11 +34,12 @@ WORKERS = 2
 STALE_SECONDS = 3600.0
 
 Picture = UInt8[np.ndarray, "3 224 224"]
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class CachedPictures:
-    """What one cache entry holds."""
+class CachedPictures(NamedTuple):
+    """Decoded pictures, and those that do not decode."""
 
     pixels: UInt8[Tensor, "photos 3 224 224"]
     """A private map of the cache file: writing to it changes the copy in memory alone."""
@@ -67,29 +68,27 @@ def digest(picture: UInt8[np.ndarray, "3 height width"]) -> str:
     return hashlib.sha256(np.ascontiguousarray(picture).data).hexdigest()[:16]
 
 
+def in_threads(
+    work: Callable[[_Item], _Result], items: Iterable[_Item], workers: int = 0
+) -> Generator[_Result, None, None]:
+    """Do some work on each item in threads, `WORKERS` by default; give the results in order."""
+    with ThreadPoolExecutor(workers or WORKERS) as pool:
+        yield from pool.map(work, items)
+
+
 def content_key(root: Path, photos: Sequence[str], *, center_crop: int | None) -> str:
-    """A name for decoded pictures that changes with any path, any byte and the crop.
-
-    Args:
-        root: The folder that the paths start from.
-        photos: Paths relative to `root`.
-        center_crop: As `decode_face` takes it.
-
-    Returns:
-        64 hex digits.
+    """A name for decoded pictures, 64 hex digits, that changes with any path, byte and the crop.
 
     Raises:
         DataError: A path is not UTF-8 text.
     """
     whole = hashlib.sha256(f"{FORMAT}\0{center_crop}\0".encode())
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for photo, content in zip(
-            photos, pool.map(lambda photo: digest_if_readable(root / photo), photos), strict=True
-        ):
-            if not is_text(photo):
-                # Neither the cache's record nor a report could hold it.
-                raise DataError(f"the name of {str(root / photo)!r} is not UTF-8 text: rename it")
-            whole.update(f"{photo}\0{content}\0".encode())
+    contents = in_threads(lambda photo: digest_if_readable(root / photo), photos)
+    for photo, content in zip(photos, contents, strict=True):
+        if not is_text(photo):
+            # Neither the cache's record nor a report could hold it.
+            raise DataError(f"the name of {str(root / photo)!r} is not UTF-8 text: rename it")
+        whole.update(f"{photo}\0{content}\0".encode())
     return whole.hexdigest()
 
 
@@ -102,7 +101,90 @@ def digest_if_readable(path: Path) -> str:
         return "unreadable"
 
 
-def read_pictures(directory: Path, key: str) -> CachedPictures | None:
+def decoded_pictures(
+    root: Path,
+    photos: Sequence[str],
+    *,
+    center_crop: int | None = None,
+    skip_unreadable: bool = False,
+    cache: Path | None = None,
+    workers: int = 0,
+    progress: Progress = silent,
+) -> CachedPictures:
+    """Decode pictures, or map those that an earlier call has decoded.
+
+    Args:
+        root: The folder that the paths start from.
+        photos: Paths relative to `root`, in the order the pictures are given in.
+        center_crop: As `decode_face` takes it.
+        skip_unreadable: Leave out what does not decode, and note it.
+        cache: Where they are kept, in `cache_directory` by default; made if it is not there.
+        workers: Threads that decode, 0 for the default.
+        progress: Told after each picture.
+
+    Raises:
+        ConfigError: The cache cannot be written to.
+        DataError: A picture has the wrong size, none is left, or a file was replaced meanwhile.
+        UnreadableImage: A picture does not decode, and these are not to be skipped.
+    """
+    directory = cache_directory() if cache is None else cache
+    key = content_key(root, photos, center_crop=center_crop)
+    found = _read(directory, key)
+    # Decoding once more where an earlier run skipped pictures names the first of them.
+    if found is not None and (skip_unreadable or not found.skipped):
+        progress(len(photos), len(photos), {})
+        return found
+
+    def decoded(photo: str) -> tuple[str, Picture | UnreadableImage]:
+        try:
+            return photo, decode_face(root / photo, center_crop=center_crop)
+        except UnreadableImage as error:
+            return photo, error
+
+    record = directory / f"{key}.json"
+    damaged = record.is_file()
+    unreadable: dict[str, UnreadableImage] = {}
+    kept: dict[str, str] = {}
+    with writable(directory), contextlib.suppress(_ThereByNow):
+        _sweep(directory)
+        with (
+            replacing(directory / f"{key}.pixels") as temporary,
+            temporary.open("wb") as file,
+            contextlib.closing(in_threads(decoded, photos, workers)) as pictures,
+        ):
+            for done, (photo, picture) in enumerate(pictures, 1):
+                if isinstance(picture, UnreadableImage):
+                    unreadable[photo] = picture
+                else:
+                    file.write(picture.data)
+                    kept[photo] = digest(picture)
+                progress(done, len(photos), {})
+            if unreadable and not skip_unreadable:
+                raise UnreadableImage.together([*unreadable.values()])
+            if not kept:
+                raise DataError(f"none of the {len(photos)} pictures in {root} decodes")
+            if content_key(root, photos, center_crop=center_crop) != key:
+                raise DataError(
+                    f"pictures in {root} were replaced while they were read: run the command again"
+                )
+            if record.is_file() and not damaged:
+                raise _ThereByNow
+        # Written last, so that pixels without their record count as absent.
+        listed = {"photos": [*kept], "digests": [*kept.values()], "skipped": [*unreadable]}
+        write_json(record, listed)
+    if (found := _read(directory, key)) is None:
+        raise DataError(f"decoded pictures written to {directory} do not read back")
+    return found
+
+
+class _ThereByNow(Exception):
+    """Another process has stored the same pictures meanwhile.
+
+    It may have mapped them already: on a disk that machines share, a file that is replaced is gone.
+    """
+
+
+def _read(directory: Path, key: str) -> CachedPictures | None:
     """Map the entry of that key; None if there is none, or if it is damaged."""
     path = directory / f"{key}.pixels"
     try:
@@ -121,9 +203,8 @@ def read_pictures(directory: Path, key: str) -> CachedPictures | None:
     except (DataError, OSError, RuntimeError):
         return None
     pixels = flat.view(len(photos), 3, CANVAS, CANVAS)
-    with ThreadPoolExecutor(WORKERS) as pool:
-        if tuple(pool.map(digest, pixels.numpy())) != digests:
-            return None
+    if tuple(in_threads(digest, pixels.numpy())) != digests:
+        return None
     return CachedPictures(pixels=pixels, photos=photos, digests=digests, skipped=skipped)
 
 
@@ -131,94 +212,6 @@ def _strings(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
         raise DataError(f"expected a list of strings, got {type(value).__name__}")
     return tuple(value)
-
-
-def store_pictures(
-    directory: Path,
-    key: str,
-    root: Path,
-    photos: Sequence[str],
-    *,
-    center_crop: int | None,
-    skip_unreadable: bool,
-    workers: int,
-    progress: Progress,
-) -> None:
-    """Decode pictures into the entry of that key, which appears only once it is whole.
-
-    Args:
-        directory: The cache directory; made if it is not there.
-        key: From `content_key`.
-        root: The folder that the paths start from.
-        photos: Paths relative to `root`, in the order they are stored in.
-        center_crop: As `decode_face` takes it.
-        skip_unreadable: Leave out what does not decode, and note it.
-        workers: Threads that decode, 0 for the default.
-        progress: Told after each picture.
-
-    Raises:
-        ConfigError: The cache directory cannot be written to.
-        DataError: A picture has the wrong size, none is left, or a file was replaced meanwhile.
-        UnreadableImage: A picture does not decode, and these are not to be skipped.
-    """
-    unreadable: list[UnreadableImage] = []
-    kept: list[str] = []
-    digests: list[str] = []
-    skipped: list[str] = []
-    record = directory / f"{key}.json"
-    damaged = record.is_file()
-    with writable(directory), contextlib.suppress(_ThereByNow):
-        _sweep(directory)
-        with (
-            replacing(directory / f"{key}.pixels") as temporary,
-            temporary.open("wb") as file,
-            contextlib.closing(_decoded(root, photos, center_crop, workers)) as outcomes,
-        ):
-            for done, (photo, outcome) in enumerate(zip(photos, outcomes, strict=True), 1):
-                if not isinstance(outcome, UnreadableImage):
-                    file.write(outcome[0].data)
-                    kept.append(photo)
-                    digests.append(outcome[1])
-                elif skip_unreadable:
-                    skipped.append(photo)
-                else:
-                    unreadable.append(outcome)
-                progress(done, len(photos), {})
-            if unreadable:
-                raise UnreadableImage.together(unreadable)
-            if not kept:
-                raise DataError(f"none of the {len(photos)} pictures in {root} decodes")
-            if content_key(root, photos, center_crop=center_crop) != key:
-                raise DataError(
-                    f"pictures in {root} were replaced while they were read: run the command again"
-                )
-            if record.is_file() and not damaged:
-                raise _ThereByNow
-        # Written last, so that pixels without their record count as absent.
-        write_json(record, {"photos": kept, "digests": digests, "skipped": skipped})
-
-
-class _ThereByNow(Exception):
-    """Another process has stored the same pictures meanwhile.
-
-    It may have mapped them already: on a disk that machines share, a file that is replaced is gone.
-    """
-
-
-def _decoded(
-    root: Path, photos: Sequence[str], center_crop: int | None, workers: int
-) -> Generator[tuple[Picture, str] | UnreadableImage, None, None]:
-    """Each picture with its digest, or what was wrong with it, in order."""
-
-    def outcome(photo: str) -> tuple[Picture, str] | UnreadableImage:
-        try:
-            picture = decode_face(root / photo, center_crop=center_crop)
-        except UnreadableImage as error:
-            return error
-        return picture, digest(picture)
-
-    with ThreadPoolExecutor(workers or WORKERS) as pool:
-        yield from pool.map(outcome, photos)
 
 
 def decode_face(path: Path, *, center_crop: int | None) -> Picture:

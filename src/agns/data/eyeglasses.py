@@ -1,138 +1,19 @@
-"""Eyeglass pictures for the generator to learn from: drawn, or read from a folder."""
+"""Eyeglass pictures of a folder, for the generator to learn from."""
 
-import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from agns.accessory.frame import FRAME_COLUMNS, FRAME_ROWS, FRAME_SIZE
+from agns.data.faces import composed
 from agns.data.listing import READ, list_folder, without_ending
-from agns.data.selection import composed
-from agns.data.textures import Texture, chosen, painted
-from agns.data.workers import each_in_order
 from agns.decoding import read_pixels
 from agns.errors import ConfigError, DataError, UnreadableImage
 from agns.images import from_pixels, write_image
-from agns.types import CANVAS, Glasses, Pixels, Progress, silent
-
-EYEGLASS_COUNT = 16_680
-"""Frames in the drawn set: as many as the original data set of shop pictures had."""
-
-_BATCH = 120
-"""Frames drawn between two reports."""
-
-
-def _begun(index: int, seed: int) -> tuple[np.random.Generator, Texture]:
-    """A frame's own generator, and the family it drew first."""
-    if index < 0 or seed < 0:
-        raise ConfigError(f"a frame's index and seed must be at least 0, got {index} and {seed}")
-    rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
-    return rng, chosen(rng)
-
-
-def texture_of(index: int, *, seed: int = 0) -> Texture:
-    """Name the family of textures that a drawn frame belongs to.
-
-    Raises:
-        ConfigError: The index or the seed is negative.
-    """
-    return _begun(index, seed)[1]
-
-
-def draw_frame(index: int, *, seed: int = 0) -> UInt8[np.ndarray, "64 176 3"]:
-    """Draw one frame of the set, the same for the same index and seed.
-
-    Args:
-        index: Which frame, at least 0.
-        seed: Which set, at least 0.
-
-    Returns:
-        RGB bytes, black off the silhouette.
-
-    Raises:
-        ConfigError: The index or the seed is negative.
-    """
-    rng, texture = _begun(index, seed)
-    return painted(texture, rng)
-
-
-def _draw_batch(seed: int, indices: range) -> UInt8[np.ndarray, "count 3 64 176"]:
-    """Consecutive frames, channels first."""
-    frames = np.stack([draw_frame(index, seed=seed) for index in indices])
-    return np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
-
-
-def draw_frames(
-    count: int = EYEGLASS_COUNT,
-    *,
-    start: int = 0,
-    seed: int = 0,
-    workers: int = 0,
-    progress: Progress = silent,
-) -> Pixels:
-    """Draw frames `start` to `start + count` of a set.
-
-    Args:
-        count: How many frames, at least 0.
-        start: Index of the first.
-        seed: Which set, at least 0.
-        workers: Processes to draw in; with 0 or 1 this process draws. The result is the same.
-            Processes are spawned, so a script must call this below `if __name__ == "__main__"`.
-        progress: Told the frames drawn, some hundred at a time.
-
-    Returns:
-        (count, 3, 64, 176) RGB bytes, black off the silhouette.
-
-    Raises:
-        ConfigError: A negative count, start, seed or number of workers.
-    """
-    if min(count, start, seed, workers) < 0:
-        raise ConfigError(
-            "count, start, seed and workers must be at least 0, "
-            f"got {count}, {start}, {seed} and {workers}"
-        )
-    stop = start + count
-    batches = [range(at, min(at + _BATCH, stop)) for at in range(start, stop, _BATCH)]
-    frames = torch.empty(count, 3, *FRAME_SIZE, dtype=torch.uint8)
-    draw = functools.partial(_draw_batch, seed)
-    done = 0
-    for batch in each_in_order(draw, batches, workers=workers):
-        frames[done : done + len(batch)] = torch.from_numpy(batch)
-        done += len(batch)
-        progress(done, len(frames), {})
-    return frames
-
-
-class DrawnFrames:
-    """The drawn set, of which each frame is drawn when it is first asked for.
-
-    Args:
-        count: How many frames it has.
-        seed: Which set, at least 0.
-    """
-
-    def __init__(self, count: int = EYEGLASS_COUNT, *, seed: int = 0) -> None:
-        self._count, self._seed = count, seed
-        self._drawn: dict[int, Tensor] = {}
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, places: Int64[Tensor, " chosen"]) -> Pixels:
-        """(chosen, 3, 64, 176) RGB bytes, those of `draw_frames` at these places."""
-        for place in set(places.tolist()) - self._drawn.keys():
-            self._drawn[place] = draw_frames(1, start=place, seed=self._seed)[0]
-        frames = [self._drawn[place] for place in places.tolist()]
-        return torch.stack(frames) if frames else draw_frames(0)
-
-
-RealFrames: TypeAlias = Glasses | DrawnFrames
-"""Real eyeglasses, (frames, 3, 64, 176) bytes, or the drawn set."""
+from agns.types import CANVAS, Pixels, Progress, silent
 
 
 def read_eyeglasses(
@@ -165,11 +46,9 @@ def read_eyeglasses(
     paths = _listed(root, names)
     frames = torch.empty(len(paths), 3, *FRAME_SIZE, dtype=torch.uint8)
     read = 0
-    for _, frame in _crops(paths, mask, progress, skip_unreadable=skip_unreadable):
+    for _, frame in _crops(root, paths, mask, progress, skip_unreadable=skip_unreadable):
         frames[read] = frame
         read += 1
-    if not read:
-        raise DataError(f"none of the {len(paths)} pictures in {root} decodes")
     return frames[:read]
 
 
@@ -182,18 +61,9 @@ def crop_eyeglasses(
     skip_unreadable: bool = False,
     progress: Progress = silent,
 ) -> int:
-    """Write the 64x176 crops of a folder of eyeglass pictures as PNG files of the same stem.
+    """Write what `read_eyeglasses` reads as PNG files of the same stems, and count them.
 
-    Args:
-        source: As the `root` of `read_eyeglasses`, like the arguments that follow.
-        destination: Folder to write to, made if it is not there. Nothing in it is replaced.
-        names: List of the pictures to take.
-        mask: Picture that is black where the crops shall be.
-        skip_unreadable: Pass over pictures that do not decode.
-        progress: Told the pictures gone through.
-
-    Returns:
-        How many crops were written.
+    The destination is made if it is not there; nothing in it is replaced.
 
     Raises:
         ConfigError: As `read_eyeglasses`; or the destination is a file, or already holds a
@@ -210,17 +80,13 @@ def crop_eyeglasses(
         targets[stem] = path
     if destination.exists() and not destination.is_dir():
         raise ConfigError(f"{destination} is a file, not a folder to write crops to")
-    for stem in targets:
-        if (destination / f"{stem}.png").exists():
-            raise ConfigError(
-                f"{destination / f'{stem}.png'} is already there: name another folder for the crops"
-            )
+    for target in (destination / f"{stem}.png" for stem in targets):
+        if target.exists():
+            raise ConfigError(f"{target} is already there: name another folder for the crops")
     written = 0
-    for path, frame in _crops(paths, mask, progress, skip_unreadable=skip_unreadable):
+    for path, frame in _crops(source, paths, mask, progress, skip_unreadable=skip_unreadable):
         write_image(destination / f"{without_ending(path.name)}.png", from_pixels(frame[None])[0])
         written += 1
-    if not written:
-        raise DataError(f"none of the {len(paths)} pictures in {source} decodes")
     return written
 
 
@@ -253,9 +119,10 @@ def _lines(names: Path) -> list[str]:
 
 
 def _crops(
-    paths: list[Path], mask: Path | None, progress: Progress, *, skip_unreadable: bool
+    root: Path, paths: list[Path], mask: Path | None, progress: Progress, *, skip_unreadable: bool
 ) -> Iterator[tuple[Path, UInt8[Tensor, "3 64 176"]]]:
-    """Each picture that decodes, cropped and masked."""
+    """Each picture that decodes, one at least, cropped and masked."""
+    some = False
     kept: Bool[Tensor, "3 64 176"] | None = None
     if mask is not None:
         kept = _cropped(mask).amax(0, keepdim=True) > 127
@@ -266,8 +133,11 @@ def _crops(
             if not skip_unreadable:
                 raise
         else:
+            some = True
             yield path, frame if kept is None else frame * kept
         progress(done, len(paths), {})
+    if not some:
+        raise DataError(f"none of the {len(paths)} pictures in {root} decodes")
 
 
 def _cropped(path: Path) -> UInt8[Tensor, "3 64 176"]:

@@ -1,13 +1,8 @@
-"""Identity folders to labelled faces.
+"""Labelled faces in memory, and names of identities."""
 
-A face folder holds one folder per identity with its pictures in it, `<root>/<Identity>/*.jpg`, or
-of another format; see `agns.data.listing`. Where an identity has an inner folder `aligned`, its
-pictures are taken in place of the raw ones. `photographs.json` beside them says what pictures are
-of. `FaceSet.left_out` says what else lies there.
-"""
-
-from collections import Counter
-from collections.abc import Container, Sequence
+import difflib
+import unicodedata
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,24 +10,30 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from agns.data.cache import cache_directory, content_key, digest, read_pictures, store_pictures
+from agns.data.cache import digest
 from agns.data.listing import LeftOut
-from agns.data.photographs import read_sources
-from agns.data.selection import (
-    FaceSelection,
-    choose_folders,
-    composed,
-    list_face_folder,
-    unknown_identity,
-)
 from agns.data.splits import craft_held_out_split
-from agns.decoding import read_pixels
 from agns.errors import ConfigError, DataError
 from agns.images import from_pixels
 from agns.storage import read_json, write_json
-from agns.types import Faces, Progress, silent
+from agns.types import Faces
 
-_EVERYTHING = FaceSelection()
+
+def composed(name: str) -> str:
+    """A name in Unicode's composed form (NFC): a Mac's folders come decomposed."""
+    return unicodedata.normalize("NFC", name)
+
+
+def unknown_identity(name: str, known: Iterable[str], where: str) -> ConfigError:
+    """The complaint about a name that is not there, with names that are like it."""
+    hint = names_like(composed(name), known)
+    return ConfigError(f"there is no identity {name!r} in {where}{hint and f': {hint}'}")
+
+
+def names_like(name: str, known: Iterable[str]) -> str:
+    """A question after the known names that are like one; empty if none is."""
+    close = difflib.get_close_matches(name, list(known), n=3)
+    return f"did you mean {' or '.join(close)}?" if close else ""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class FaceSet:
 
     digests: tuple[str, ...]
     """16 hex digits of the SHA-256 of each decoded, resized picture, or of what it is of; see
-    `agns.data.photographs`."""
+    `agns.data.known_photos`."""
 
     skipped: tuple[str, ...] = ()
     """One sentence for each picture that was left out because it does not decode."""
@@ -192,103 +193,3 @@ def read_classes(path: Path) -> tuple[str, ...]:
     if not content or set(content) != {str(label) for label in range(len(content))}:
         raise DataError(f'{path} should name classes from "0" upwards without a gap')
     return tuple(composed(str(content[str(label)])) for label in range(len(content)))
-
-
-def load_faces(
-    root: Path,
-    selection: FaceSelection = _EVERYTHING,
-    *,
-    cache: Path | None = None,
-    workers: int = 0,
-    progress: Progress = silent,
-) -> FaceSet:
-    """Read a face folder, decoding each picture once: later calls map the decoded bytes.
-
-    Identities and their photos are sorted by name. The cache entry belongs to the content of
-    the chosen files, so that a changed file is decoded anew; a damaged entry is made again.
-
-    Args:
-        root: Holds a folder for each identity.
-        selection: Which photos to take, and how.
-        cache: Where decoded pictures are kept; see `cache_directory` for the default.
-        workers: Threads that decode, 0 for the default.
-        progress: Told after each decoded picture.
-
-    Raises:
-        ConfigError: There is no such root, a named identity is not in it, it has fewer
-            identities than asked for, or the cache cannot be written to.
-        DataError: The root holds no identities, one of them has no photos or too few, or a
-            picture has another size than the canvas.
-        UnreadableImage: A picture does not decode, and these are not to be skipped.
-    """
-    found = list_face_folder(root)
-    folders = choose_folders(root, found.photos, selection)
-    photos = [photo for listed in folders.values() for photo in listed]
-    directory = cache_directory() if cache is None else cache
-    key = content_key(root, photos, center_crop=selection.center_crop)
-    decoded = read_pictures(directory, key)
-    # Decoding once more where an earlier run skipped pictures names the first of them.
-    if decoded is None or (decoded.skipped and not selection.skip_unreadable):
-        store_pictures(
-            directory,
-            key,
-            root,
-            photos,
-            center_crop=selection.center_crop,
-            skip_unreadable=selection.skip_unreadable,
-            workers=workers,
-            progress=progress,
-        )
-        decoded = read_pictures(directory, key)
-    else:
-        progress(len(photos), len(photos), {})
-    if decoded is None:
-        raise DataError(f"decoded pictures written to {directory} do not read back")
-    kept = Counter(composed(photo.split("/", 1)[0]) for photo in decoded.photos)
-    needed = selection.minimum_photos or (2 if selection.to_split else 1)
-    for name, listed in folders.items():
-        if kept[name] < min(needed, len(listed)) and (selection.to_split or selection.names):
-            raise DataError(
-                f"{kept[name]} of the {len(listed)} pictures in {root / name} decode, "
-                f"but an identity needs at least {needed}"
-            )
-    identities = tuple(name for name in folders if kept[name])
-    places = {name: label for label, name in enumerate(identities)}
-    labels = [places[composed(photo.split("/", 1)[0])] for photo in decoded.photos]
-    cut = selection.center_crop is not None
-    sources = {
-        folder: read_sources(root / folder)
-        for folder in {photo.rpartition("/")[0] for photo in decoded.photos}
-    }
-    digests = [
-        sources[folder].digest_of(
-            name,
-            own,
-            whole=_whole(root / folder / name) if cut and sources[folder].by_name else None,
-        )
-        for (folder, _, name), own in zip(
-            (photo.rpartition("/") for photo in decoded.photos), decoded.digests, strict=True
-        )
-    ]
-    return FaceSet(
-        pixels=decoded.pixels,
-        labels=torch.tensor(labels, dtype=torch.int64),
-        identities=identities,
-        photos=tuple(map(composed, decoded.photos)),
-        digests=tuple(digests),
-        skipped=tuple(
-            f"{photo} was left out: it does not decode as a picture" for photo in decoded.skipped
-        ),
-        without_photos=tuple(name for name in folders if not kept[name]),
-        left_out=tuple(
-            one
-            for one in found.left_out
-            if not selection.names
-            or composed(one.name.split("/")[0]) in map(composed, selection.names)
-        ),
-    )
-
-
-def _whole(path: Path) -> str:
-    """The digest of a picture as it was written, of whatever size."""
-    return digest(read_pixels(path).transpose(2, 0, 1))

@@ -63,18 +63,13 @@ class MediaPipeLandmarker:
     extra = "align"
 
     def __init__(self, model: Path, *, most: int = 16) -> None:
-        """Load the model.
-
-        Args:
-            model: The file `face_landmarker.task`.
-            most: How many faces to look for in a picture.
+        """Load the model, the file `face_landmarker.task`, to look for `most` faces in a picture.
 
         Raises:
             ConfigError: MediaPipe is not installed, or there is no such file.
             DataError: The file is not a landmarker's.
         """
-        if not model.is_file():
-            raise ConfigError(f"there is no landmarker model {model}")
+        _check_there(model)
         try:
             from mediapipe.tasks.python import BaseOptions, vision
         except ImportError as error:
@@ -121,17 +116,13 @@ class DlibLandmarker:
     extra = "dlib"
 
     def __init__(self, model: Path) -> None:
-        """Load the model.
-
-        Args:
-            model: A shape predictor of 68 points, such as `DLIB_MODEL`.
+        """Load the model, a shape predictor of 68 points such as `DLIB_MODEL`.
 
         Raises:
             ConfigError: dlib is not installed, or there is no such file.
             DataError: The file is not such a predictor's.
         """
-        if not model.is_file():
-            raise ConfigError(f"there is no landmarker model {model}")
+        _check_there(model)
         try:
             import dlib
         except ImportError as error:
@@ -236,13 +227,11 @@ def choose_finder(asked: Finder | None = None) -> Finder:
     Raises:
         ConfigError: It, or each, is not installed.
     """
-    if asked is not None:
-        if importlib.util.find_spec(asked) is None:
-            raise _not_installed(FINDERS[asked])
-        return asked
-    for finder in FINDERS:
+    for finder in FINDERS if asked is None else (asked,):
         if importlib.util.find_spec(finder) is not None:
             return finder
+    if asked is not None:
+        raise _not_installed(FINDERS[asked])
     raise ConfigError(
         'finding landmarks needs MediaPipe or dlib: pip install "agns[align]" or "agns[dlib]", or '
         "give landmarks with --landmarks"
@@ -265,24 +254,23 @@ def landmarker_model(
         DataError: The download fails.
     """
     if path is not None:
-        if not path.is_file():
-            raise ConfigError(f"there is no landmarker model {path}")
-        return path
+        return _check_there(path)
     if finder == "dlib":
         return packaged_model(DLIB_MODEL)
     if given := os.environ.get(LANDMARKER_VARIABLE):
-        if not Path(given).is_file():
-            raise ConfigError(
-                f"there is no landmarker model {given} (from the environment variable "
-                f"{LANDMARKER_VARIABLE})"
-            )
-        return Path(given)
+        return _check_there(Path(given), f" (from the environment variable {LANDMARKER_VARIABLE})")
     try:
         return fetching("face-landmarker", progress=progress)
     except DataError as error:
         raise DataError(
             f"{error}; a model file from elsewhere can be given with --landmarker"
         ) from error
+
+
+def _check_there(model: Path, origin: str = "") -> Path:
+    if not model.is_file():
+        raise ConfigError(f"there is no landmarker model {model}{origin}")
+    return model
 
 
 def packaged_model(name: str) -> Path:

@@ -1,6 +1,6 @@
 """What lies in a folder: the pictures, and what is left out.
 
-A file is a picture if its name ends as one of `agns.formats.ENDINGS`, or if its first bytes are
+A file is a picture if its name ends as one of `agns.file_kinds.ENDINGS`, or if its first bytes are
 those of one. Hidden files and folders, which begin with a dot, are passed over, and so are files
 that are not meant for pictures: tables, text and settings beside them. Everything else that is no
 picture is left out with a reason.
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agns.errors import ConfigError
-from agns.formats import ENDINGS, FORMATS, describe, picture_format, read_head
+from agns.file_kinds import ENDINGS, FORMATS, describe, picture_format, read_head
 
 READ = ", ".join(dict.fromkeys(FORMATS.values()))
 """The formats that are read, for people."""

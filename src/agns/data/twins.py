@@ -20,37 +20,30 @@ class Pictures(Protocol):
     @property
     def pixels(self) -> UInt8[Tensor, "photos 3 height width"]:
         """The pictures as bytes."""
-        ...
 
     @property
     def labels(self) -> Int64[Tensor, " photos"]:
         """For each photo, its place in `identities`."""
-        ...
 
     @property
     def identities(self) -> tuple[str, ...]:
         """Names, in the order of the classes."""
-        ...
 
     @property
     def photos(self) -> tuple[str, ...]:
         """A name for each."""
-        ...
 
     @property
     def digests(self) -> tuple[str, ...]:
         """What each is known by."""
-        ...
 
     def __len__(self) -> int: ...
 
     def places_of(self, identity: str) -> Int64[Tensor, " chosen"]:
         """The places of one identity's photos."""
-        ...
 
     def subset(self, indices: Int64[Tensor, " chosen"]) -> "Pictures":
         """The photos at these places alone."""
-        ...
 
 
 NEAR_COPY = 0.99
@@ -74,11 +67,8 @@ def fingerprints(
 ) -> Float[Tensor, "photos 1024"]:
     """Grey values of 32 x 32 fields, of mean 0 and length 1, so that their products correlate.
 
-    Args:
-        pixels: Pictures as bytes; height and width are multiples of 32.
-
-    Returns:
-        0 throughout for a picture with hardly any contrast, which is like no other.
+    Height and width are multiples of 32. A picture with hardly any contrast, which is like no
+    other, has 0 throughout.
     """
     rows, columns = (size // _FIELDS for size in pixels.shape[2:])
     found = []
@@ -97,14 +87,9 @@ def fingerprints(
 def find_twins(
     faces: Pictures, prints: Float[Tensor, "photos 1024"] | None = None
 ) -> Int64[Tensor, " photos"]:
-    """Group photos with their twins, within each identity.
+    """For each photo the place of the first, in the set's order, that is it or its twin.
 
-    Args:
-        faces: The photos.
-        prints: Their fingerprints, where they are there already.
-
-    Returns:
-        For each photo the place of the first photo, in the set's order, of the picture that it is.
+    Only photos of one identity are twins. `prints` spares taking the fingerprints anew.
     """
     prints = fingerprints(faces.pixels) if prints is None else prints
     groups = torch.arange(len(faces))
@@ -133,22 +118,12 @@ def _first_of_each(
 
 
 def count_saved_anew(faces: Pictures, twins: Int64[Tensor, " photos"]) -> int:
-    """How many photos are another one saved anew; copies with equal digests do not count.
-
-    Args:
-        faces: The photos.
-        twins: As `find_twins` groups them.
-    """
+    """How many photos are another one saved anew; copies with equal digests do not count."""
     return len(set(zip(twins.tolist(), faces.digests, strict=True))) - len(twins.unique())
 
 
 def were_seen(faces: Pictures, seen: Container[str]) -> Bool[Tensor, " photos"]:
-    """Which photos a network has seen: by their digests, or by those of their twins.
-
-    Args:
-        faces: The photos.
-        seen: Digests of what the network was trained on.
-    """
+    """Which photos a network that was trained on these digests has seen, or a twin of them."""
     known = torch.tensor([digest in seen for digest in faces.digests], dtype=torch.bool)
     groups = find_twins(faces)
     return torch.isin(groups, groups[known])

@@ -13,7 +13,7 @@ from agns.accessory.placement import Placement
 from agns.evaluation.controls import CONTROLS, control_frames, logits_wearing
 from agns.evaluation.stealth import StealthScale
 from agns.models.dcgan import Discriminator, Generator
-from agns.models.record import photos_seen
+from agns.models.record import photos_enrolled, photos_seen
 from agns.models.victim import Victim, freeze
 from agns.types import Faces, Glasses
 
@@ -96,3 +96,8 @@ class AttackSetup:
     def photos_seen(self) -> frozenset[str]:
         """Digests of the photos that the recogniser was trained on, as far as its file tells."""
         return photos_seen(self.metadata)
+
+    @functools.cached_property
+    def photos_enrolled(self) -> frozenset[str]:
+        """Digests of the photos that the victim's people are enrolled with."""
+        return photos_enrolled(self.metadata)

@@ -1,12 +1,12 @@
 """What is attacked, for whom, and when it is enough."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from agns.attack.goals import Dodge, Goal, Impersonate
-from agns.data.selection import composed
+from agns.attack.goals import Dodge, Goal, Impersonate, resolve_goal
+from agns.data.faces import composed
 from agns.errors import ConfigError
-from agns.models.victim import Victim, class_of
+from agns.models.victim import Victim
 
 PHYSICAL_STOPS = {"dodge": 0.005, "impersonate": 0.990}
 """Stop values of physical attacks: photos differ more than the craft photos show."""
@@ -66,16 +66,11 @@ def build_goal(spec: AttackSpec, recognizer: Victim) -> Goal:
     stop = spec.stop
     if stop is None and spec.physical:
         stop = PHYSICAL_STOPS[spec.goal]
-    stops = {} if stop is None else {"stop": stop}
-    if spec.target is None:
-        return Dodge(subject=class_of(recognizer, spec.subject), **stops)
-    if spec.target == spec.subject:
-        raise ConfigError(
-            f"the target {spec.target} is the subject: impersonation needs somebody else"
-        )
-    known = spec.subject in recognizer.identities
-    return Impersonate(
-        subject=class_of(recognizer, spec.subject) if known else None,
-        target=class_of(recognizer, spec.target),
-        **stops,
-    )
+    goal: Goal = Dodge(spec.subject)
+    if spec.target is not None:
+        if spec.target == spec.subject:
+            raise ConfigError(
+                f"the target {spec.target} is the subject: impersonation needs somebody else"
+            )
+        goal = Impersonate(spec.target, subject=spec.subject)
+    return resolve_goal(goal if stop is None else replace(goal, stop=stop), recognizer)

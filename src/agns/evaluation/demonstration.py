@@ -10,7 +10,7 @@ import torch
 
 from agns.attack.agn import AGN
 from agns.data.faces import FaceSet
-from agns.data.synthetic import SyntheticConfig, synthetic_faces
+from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.attack_spec import AttackSpec
 from agns.evaluation.metrics import success_cells

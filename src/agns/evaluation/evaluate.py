@@ -3,26 +3,27 @@
 import copy
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import Nets, frames_of, photos_of, shipped_nets
-from agns.attack.goals import Goal, name_goal, resolve_goal
+from agns.attack.goals import Goal, name_goal, resolve_goal, taken_for
 from agns.attack.methods import name_of, palette_of
 from agns.attack.result import AttackResult
-from agns.data.eyeglasses import RealFrames
 from agns.data.faces import FaceSet
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.data.twins import count_saved_anew, find_twins, were_seen
 from agns.errors import AttackError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.controls import logits_wearing
 from agns.evaluation.metrics import measure_split
 from agns.evaluation.sanity import are_probabilities, find_warnings
-from agns.evaluation.score import AttackScore, ScoredPhotos
+from agns.evaluation.score import AttackScore, PointScore, ScoredPhotos
 from agns.images import check_images
+from agns.models.gallery import Gallery
 from agns.models.layout import device_of
 from agns.models.victim import Victim
 from agns.storage import versions
@@ -50,8 +51,9 @@ class Side:
 
     def recognized(self, goal: Goal) -> Chosen:
         """Which are recognised without a frame; of somebody who is no class, none is."""
-        own = goal.subject if isinstance(goal.subject, int) else -1
-        return self.logits.argmax(1) == own
+        if not isinstance(goal.subject, int):
+            return torch.zeros(len(self.faces), dtype=torch.bool)
+        return taken_for(self.logits, goal.subject, goal.task)
 
 
 def recognize_photos(victim: Victim, photos: Faces | FaceSet, placement: Placement = FIXED) -> Side:
@@ -174,12 +176,10 @@ def score_attack(
         worn = logits_wearing(victim, craft.faces, frame, placement=craft.placement)
         on_craft = measure_split(goal, worn, craft.recognized(goal))
         known = torch.cat([craft.recognized(goal), recognized])
-    controls = {
-        name: measure_split(goal, logits, recognized)
-        for name, logits in setup.control_logits(
-            held_out.faces, held_out.placement, count=control_frames, seed=seed
-        ).items()
-    }
+    benign = setup.control_logits(
+        held_out.faces, held_out.placement, count=control_frames, seed=seed
+    )
+    controls = {name: measure_split(goal, own, recognized) for name, own in benign.items()}
     scale = setup.scale.printed_with(palette_of(result.attack))
     stealth = scale.measure(result.frames[0])
     sides = {"craft": None if craft is None else craft.photos, "held_out": held_out.photos}
@@ -202,6 +202,7 @@ def score_attack(
         held_out=success,
         held_out_without_frame=bare,
         controls=controls,
+        operating_points=_at_points(victim, goal, held_out, wearing, benign),
         stealth=stealth,
         benign_stealth=scale.ranges,
         photos={name: list(photos.photos) for name, photos in sets.items()},
@@ -246,6 +247,36 @@ def settings_of(attack: object) -> dict[str, object]:
     if dataclasses.is_dataclass(attack) and not isinstance(attack, type):
         return dataclasses.asdict(attack)
     return {}
+
+
+def _at_points(
+    victim: Victim,
+    goal: Goal,
+    held_out: Side,
+    wearing: Tensor,
+    benign: Mapping[str, Tensor],
+) -> list[PointScore]:
+    """The same logits judged at each of a gallery's thresholds."""
+    scores: list[PointScore] = []
+    if not isinstance(victim, Gallery):
+        return scores
+    for point in victim.points:
+        moved = replace(held_out, logits=victim.logits_at(held_out.logits, point))
+        recognized = moved.recognized(goal)
+        controls = {
+            name: measure_split(goal, victim.logits_at(logits, point), recognized)
+            for name, logits in benign.items()
+        }
+        scores.append(
+            PointScore(
+                false_accept_rate=point.false_accept_rate,
+                threshold=point.threshold,
+                held_out=measure_split(goal, victim.logits_at(wearing, point), recognized),
+                held_out_without_frame=measure_split(goal, moved.logits, recognized),
+                controls=controls,
+            )
+        )
+    return scores
 
 
 def _seen_before(

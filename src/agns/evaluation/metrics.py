@@ -74,7 +74,7 @@ def measure_success(goal: Goal, logits: Float[Tensor, "*frames photos classes"])
         return Success(images=0, success_rate=None, interval=None, mean_probability=None)
     flat = logits.flatten(0, 1)
     succeeded = goal.succeeded(flat).double().sum().item() / frames
-    probability = flat.softmax(1)[:, goal.index].mean().item()
+    probability = goal.class_probability(flat).mean().item()
     return Success(
         images=photos,
         success_rate=succeeded / photos,

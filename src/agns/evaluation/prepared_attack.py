@@ -9,7 +9,7 @@ from agns.attack.goals import Goal
 from agns.attack.result import AttackResult
 from agns.data.faces import FaceSet
 from agns.data.splits import craft_held_out_split
-from agns.data.twins import count_saved_anew, find_twins
+from agns.data.twins import count_saved_anew, find_twins, were_seen
 from agns.errors import AttackError, ConfigError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.attack_spec import AttackSpec, build_goal
@@ -104,6 +104,10 @@ def prepare(
     """
     goal = build_goal(spec, setup.victim)
     own = faces.of(spec.subject)
+    if setup.photos_enrolled:
+        # A photo compared with itself is no test, neither of the attacker nor of the victim.
+        fresh = (~were_seen(own, setup.photos_enrolled)).nonzero()[:, 0]
+        own, placement = own.subset(fresh), placement.part(fresh)
     homographies = placement.homographies
     if spec.physical != (homographies is not None) or (
         homographies is not None and len(homographies) != len(own)

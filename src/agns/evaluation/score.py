@@ -38,6 +38,23 @@ class ScoredPhotos:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PointScore:
+    """What the same frame is worth at another threshold of a gallery."""
+
+    false_accept_rate: float
+    """Of impostors, as calibrated, in (0, 1)."""
+    threshold: float
+    """Distance below which a comparison is accepted."""
+    held_out: SplitSuccess
+    """On photos that the attack has not seen."""
+    held_out_without_frame: SplitSuccess
+    """On the same as they are: the share of false rejects when dodging, of false accepts of the
+    subject when impersonating."""
+    controls: Mapping[str, SplitSuccess]
+    """On the same, wearing frames that nobody crafted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AttackScore:
     """What an attack's best frame is worth, beside frames that nobody crafted."""
 
@@ -82,6 +99,8 @@ class AttackScore:
     """What a reader must know before believing the numbers."""
     config: Mapping[str, object]
     versions: Mapping[str, str]
+    operating_points: Sequence[PointScore] = ()
+    """At each of a gallery's false-accept rates; the attack was made at one of them."""
     held_out_digests: Sequence[str] = ()
     """Of the held-out photos' pictures, by which they are found again under any names."""
     saved_anew: int = 0

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from agns.accessory.frame import frame_mask
 from agns.accessory.printability import Palette, assumed_palette, non_printability, read_palette
-from agns.accessory.smoothness import total_variation
+from agns.accessory.total_variation import total_variation
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.types import Frames, Glasses

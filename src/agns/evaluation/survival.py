@@ -11,7 +11,7 @@ from torch import Tensor
 
 from agns.accessory.placement import FIXED
 from agns.attack.goals import Goal
-from agns.data.camera import AXES, Scene, align_photos, photograph
+from agns.data.simulation.camera import AXES, Scene, align_photos, photograph
 from agns.evaluation.metrics import Success, measure_success
 from agns.evaluation.plots import save_figure
 from agns.models.victim import Victim

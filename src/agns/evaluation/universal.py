@@ -9,6 +9,7 @@ import torch
 
 from agns.accessory.frame import place
 from agns.attack.coverage import choose_greedily, covered, dodges, worth_to_subjects
+from agns.attack.goals import taken_for
 from agns.attack.universal import Universal, UniversalResult
 from agns.data.faces import FaceSet
 from agns.data.splits import Split, craft_held_out_split
@@ -34,7 +35,7 @@ from agns.evaluation.universal_report import (
 )
 from agns.images import from_pixels, tile, write_image
 from agns.models.layout import device_of
-from agns.models.victim import Victim, class_of
+from agns.models.victim import Victim, class_of, task_of
 from agns.settings import Count, Part, Range, check_settings
 from agns.storage import versions, write_json
 from agns.types import Frames, Labels, Progress, silent
@@ -275,7 +276,7 @@ def _wear(victim: Victim, faces: FaceSet, name: str, split: Split, frames: Frame
         name=name,
         picking=dodges(victim, own, first, frames),
         scored=dodges(victim, held_out, second, frames),
-        recognized=plain.argmax(1) == second,
+        recognized=taken_for(plain, second, task_of(victim)),
     )
 
 

@@ -132,8 +132,8 @@ def read_network(path: Path, *kinds: type[_Stored]) -> _Stored:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Parameters and moving statistics; not the batches seen, nor the average face."""
-    apart = ("num_batches_tracked", "average")
+    """Parameters and moving statistics; not the batches seen, nor how faces are prepared."""
+    apart = ("num_batches_tracked", "average", "mean", "deviation", "matrix")
     state = network.state_dict()
     return sum(state[name].numel() for name in state if name.rpartition(".")[2] not in apart)
 

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
+from agns.models.dlib_resnet import MEAN, SIZE, DlibResNet
 from agns.models.layers import Convention, Pooling
 from agns.models.openface import OpenFace
+from agns.models.preprocessing import Preprocessing
 from agns.models.vgg import Vgg16
 
 
@@ -39,6 +41,26 @@ def _openface_head(classes: int) -> nn.Module:
     return nn.Sequential(nn.Linear(128, hidden), nn.Tanh(), nn.Linear(hidden, classes))
 
 
+class DlibBackbone(nn.Module):
+    """dlib's embedding of canonical faces, ten times as long.
+
+    Embeddings of one person lie within a few tenths of each other: a head could not tell them apart
+    for sure without weights that its decay forbids.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.preprocessing = Preprocessing(
+            size=SIZE, low=0, high=255, mean=MEAN, deviation=256, chip="dlib"
+        )
+        self.network = DlibResNet()
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """Embed canonical faces in [0, 1]."""
+        embedded: Tensor = self.network(self.preprocessing(faces))
+        return 10 * embedded
+
+
 FAMILIES: dict[str, Family] = {
     "vgg": Family(
         contract=InputContract(size=224, low=0, high=1),
@@ -49,5 +71,11 @@ FAMILIES: dict[str, Family] = {
         contract=InputContract(size=96, low=-1, high=1),
         backbone=lambda pooling, convention: OpenFace(pooling=pooling, convention=convention),
         head=_openface_head,
+    ),
+    "dlib": Family(
+        # Its own chips are cut within.
+        contract=InputContract(size=224, low=0, high=1),
+        backbone=lambda _, __: DlibBackbone(),
+        head=lambda classes: nn.Linear(128, classes),
     ),
 }

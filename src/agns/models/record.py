@@ -10,13 +10,19 @@ def photos_seen(record: Mapping[str, object]) -> frozenset[str]:
     return frozenset(map(str, listed)) if isinstance(listed, list) else frozenset()
 
 
+def photos_enrolled(record: Mapping[str, object]) -> frozenset[str]:
+    """Digests of the photos that a gallery's people are enrolled with."""
+    listed = record.get("enrolled_photos")
+    return frozenset(map(str, listed)) if isinstance(listed, list) else frozenset()
+
+
 def recorded(record: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """A record's short entries, as pairs of words: all but the recipe and the scores."""
     for name, value in sorted(record.items()):
         words = plain(name.replace("_", " "))
         if name in ("recipe", "scores"):
             continue
-        if name == "training_photos" and isinstance(value, list):
+        if name in ("training_photos", "enrolled_photos") and isinstance(value, list):
             yield words, f"{len(value):,}, known by their digests"
         elif name == "imported" and isinstance(value, dict):
             yield words, plain(f"from {value.get('source')}, {value.get('kind')}")

@@ -8,6 +8,8 @@ from torch import nn
 from agns.errors import ConfigError
 from agns.models.backbone import Backbone
 from agns.models.checkpoint import read_network
+from agns.models.families import DlibBackbone
+from agns.models.importing.dlib_network import dlib_file, read_dlib
 from agns.models.recognizer import Recognizer
 from agns.models.record import photos_seen
 
@@ -75,3 +77,18 @@ def _give_head(known: Recognizer, recognizer: Recognizer) -> None:
 def load_start(path: Path) -> Start:
     """Read a backbone, or a recogniser, to begin a training with; as `read_network`."""
     return Start(network=read_network(path, Backbone, Recognizer), path=path)
+
+
+def dlib_start() -> Start:
+    """Dlib's embedding, to train a head on.
+
+    Raises:
+        ConfigError: The package face-recognition-models is not installed.
+        WeightsError: Its file is damaged.
+    """
+    backbone = Backbone("dlib")
+    path = dlib_file()
+    inner = backbone.backbone
+    assert isinstance(inner, DlibBackbone)
+    inner.network.load_state_dict(read_dlib(path).state_dict())
+    return Start(network=backbone.eval(), path=path)

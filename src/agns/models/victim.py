@@ -9,31 +9,26 @@ Convention:
 
 import copy
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from agns.data.selection import composed, names_like
+from agns.data.faces import composed, names_like
 from agns.errors import ConfigError, ImageContractError
-from agns.geometry import resize, warp
-from agns.images import check_images
 from agns.models.folding import fold_convolutions
 from agns.models.layout import lay_channels_last
+from agns.models.preprocessing import Chip, Colour, Preprocessing
 from agns.models.recognizer import Recognizer
 from agns.types import CANVAS, Faces, Images, Logits
-
-Colour: TypeAlias = float | Sequence[float]
-"""One figure for all three channels, or one each for red, green and blue."""
 
 
 @runtime_checkable
 class Victim(Protocol):
     """A recogniser under attack: names, and faces to logits.
 
-    Nothing in attacks and scoring asks for more. It must be differentiable in the faces for the
-    attacks that follow its gradient, and answer the same faces alike.
+    Nothing in attacks and scoring asks for more, but for a `task`, where there is one. It must be
+    differentiable in the faces for the attacks that follow its gradient, and answer the same faces
+    alike.
     """
 
     @property
@@ -44,6 +39,21 @@ class Victim(Protocol):
     def __call__(self, faces: Faces) -> Logits:
         """Recognise canonical faces in [0, 1]."""
         ...
+
+
+Task: TypeAlias = Literal["closed-set", "open-set", "verification"]
+"""What a victim's logits are for.
+
+`closed-set`: a face is taken for whoever comes first. `open-set`: only if that logit is above 0,
+else for nobody. `verification`: somebody claims to be an identity, and is believed if its logit is
+above 0, whatever the others are.
+"""
+
+
+def task_of(victim: "Victim") -> Task:
+    """A victim's `task`; closed-set where it has none."""
+    task: Task = getattr(victim, "task", "closed-set")
+    return task
 
 
 @runtime_checkable
@@ -67,24 +77,20 @@ class Classifier(nn.Module):
         network: Takes (batch, 3, size, size) in its own range, and gives (batch, identities)
             logits, not probabilities.
         identities: Names of its classes, in the order of the logits.
-        size: Height and width in pixels that it takes.
+        size: Height and width in pixels that it takes; this and what follows are explained in
+            `agns.models.preprocessing.Preprocessing`.
         low: What black is to it.
-        high: What white is. Torchvision's networks, for one, take [0, 1] less `mean`, by
-            `deviation`.
+        high: What white is.
         mean: Subtracted from faces in [low, high].
         deviation: They are divided by it then.
-        bgr: Whether it takes blue first, as networks trained with OpenCV do; `mean` and `deviation`
-            stay red, green, blue.
-        chip: 2x3 matrix that takes pixels (x, y) of the canonical 224x224 face to pixels of what
-            the network takes, as `cv2.warpAffine` wants it; None where that is the whole face,
-            shrunk or grown to `size`.
+        bgr: Whether it takes blue first.
+        chip: 2x3 matrix from the canonical 224x224 face to its own picture; None for the whole
+            face.
 
     Raises:
         ConfigError: There are fewer than two identities or one comes twice, or a figure makes no
             sense.
     """
-
-    matrix: Tensor | None
 
     def __init__(
         self,
@@ -97,7 +103,7 @@ class Classifier(nn.Module):
         mean: Colour = 0.0,
         deviation: Colour = 1.0,
         bgr: bool = False,
-        chip: Float[Tensor, "2 3"] | Sequence[Sequence[float]] | None = None,
+        chip: Chip | str | None = None,
     ) -> None:
         super().__init__()
         if isinstance(identities, str):
@@ -105,16 +111,10 @@ class Classifier(nn.Module):
         self.identities = tuple(map(composed, identities))
         if len(set(self.identities)) < max(2, len(self.identities)):
             raise ConfigError("a victim needs at least two identities, each of another name")
-        if size < 1 or not low < high:
-            raise ConfigError(
-                f"size must be at least 1 and low below high, got {size}, {low} and {high}"
-            )
-        self.network, self.size, self.low, self.high, self.bgr = network, size, low, high, bgr
-        self.register_buffer("mean", _per_channel(mean, "mean"), persistent=False)
-        self.register_buffer("deviation", _per_channel(deviation, "deviation"), persistent=False)
-        if not bool((self.get_buffer("deviation") > 0).all()):
-            raise ConfigError(f"deviation must be above 0, got {deviation}")
-        self.register_buffer("matrix", _homography(chip), persistent=False)
+        self.network = network
+        self.preprocessing = Preprocessing(
+            size=size, low=low, high=high, mean=mean, deviation=deviation, bgr=bgr, chip=chip
+        )
 
     def forward(self, faces: Images) -> Logits:
         """Recognise faces.
@@ -129,11 +129,7 @@ class Classifier(nn.Module):
             ImageContractError: The faces have another size, layout or range, or the network
                 gives something else than a logit for each identity.
         """
-        check_images(faces, size=(CANVAS, CANVAS))
-        mean, deviation = self.get_buffer("mean"), self.get_buffer("deviation")
-        own = self._chip(faces.to(mean.device)) * (self.high - self.low) + self.low
-        own = (own - mean) / deviation
-        logits = self.network(own.flip(1) if self.bgr else own)
+        logits = self.network(self.preprocessing(faces))
         expected = (len(faces), len(self.identities))
         if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
             got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
@@ -143,36 +139,13 @@ class Classifier(nn.Module):
     @property
     def value_range(self) -> tuple[float, float]:
         """What black and white are to the network, before the mean is subtracted."""
-        return self.low, self.high
+        return self.preprocessing.low, self.preprocessing.high
 
     def in_range(self, low: float, high: float) -> "Classifier":
         """The same network, given another range."""
         other = copy.copy(self)
-        other.low, other.high = low, high
+        other._modules = {**self._modules, "preprocessing": self.preprocessing.in_range(low, high)}
         return other
-
-    def _chip(self, faces: Tensor) -> Tensor:
-        if self.matrix is None:
-            return resize(faces, (self.size, self.size))
-        return warp(faces, self.matrix, (self.size, self.size))
-
-
-def _per_channel(given: Colour, name: str) -> Float[Tensor, "1 3 1 1"]:
-    try:
-        return torch.tensor(given, dtype=torch.float32).expand(3).clone()[None, :, None, None]
-    except RuntimeError as error:
-        raise ConfigError(f"{name} should be one figure or three, got {given}") from error
-
-
-def _homography(chip: Tensor | Sequence[Sequence[float]] | None) -> Float[Tensor, "3 3"] | None:
-    if chip is None:
-        return None
-    given = torch.as_tensor(chip, dtype=torch.float32)
-    if tuple(given.shape) != (2, 3) or not bool(torch.linalg.det(given[:, :2]).abs() > 1e-9):
-        raise ConfigError(
-            f"a chip is a 2x3 matrix that can be turned round, got {tuple(given.shape)}"
-        )
-    return torch.cat([given, given.new_tensor([[0, 0, 1]])])
 
 
 def class_of(victim: Victim, identity: str) -> int:

@@ -126,6 +126,7 @@ RECIPES: Mapping[str, RecognizerTraining] = {
     ),
     "vgg143": replace(_VGG, arch="vgg143", epochs=24, sizes=(*[48] * 17, *[96] * 5, *[224] * 2)),
     "vgg": _VGG,
+    "dlib": RecognizerTraining(arch="dlib", frames_per_photo=2),
 }
 """Each architecture's defaults, with as many frames for a photo as in the papers. Those of the
 papers' four have been measured (`results/recognizers.md`): OF143's from a backbone that metric

@@ -1,12 +1,10 @@
 """Published weights by name: fetched once, brought in once."""
 
 import hashlib
-import http.client
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.request import Request
 
+import httpx2
 import pytest
 import torch
 
@@ -18,13 +16,6 @@ from agns.models.importing.imported import Imported
 from agns.models.recognizer import build_recognizer
 
 CONTENT = b"weights"
-
-
-class Socket:
-    """Stands in for a connection on which the whole answer waits."""
-
-    def makefile(self, mode: str) -> io.BytesIO:
-        return io.BytesIO(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n" + CONTENT)
 
 
 @pytest.fixture
@@ -49,14 +40,12 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return asked
 
 
-def transport(asked: list[str]) -> pretrained.Transport:
-    def send(request: Request) -> http.client.HTTPResponse:
-        asked.append(request.full_url)
-        answer = http.client.HTTPResponse(Socket())
-        answer.begin()
-        return answer
+def transport(asked: list[str]) -> httpx2.MockTransport:
+    def send(request: httpx2.Request) -> httpx2.Response:
+        asked.append(str(request.url))
+        return httpx2.Response(200, content=CONTENT)
 
-    return send
+    return httpx2.MockTransport(send)
 
 
 def test_the_backbone_is_made_once(asked: list[str]) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agns.data.eyeglasses import draw_frames
+from agns.data.simulation.drawn_frames import draw_frames
 from agns.errors import WeightsError
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents

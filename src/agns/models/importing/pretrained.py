@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from agns.data.assets import ASSETS, Transport, fetch, send
+import httpx2
+
+from agns.data.assets import ASSETS, fetch
 from agns.data.cache import cache_directory
 from agns.errors import ConfigError, WeightsError
 from agns.models.importing import check_arch, import_weights, torchvision
@@ -25,7 +27,7 @@ def import_pretrained(
     identities: Sequence[str] | None = None,
     *,
     progress: Progress = silent,
-    transport: Transport = send,
+    transport: httpx2.BaseTransport | None = None,
 ) -> Imported:
     """Download published weights, unless the cache has them, and build a network of them.
 
@@ -49,7 +51,9 @@ def import_pretrained(
     return import_weights(path, arch, identities)
 
 
-def imagenet_backbone(*, progress: Progress = silent, transport: Transport = send) -> Path:
+def imagenet_backbone(
+    *, progress: Progress = silent, transport: httpx2.BaseTransport | None = None
+) -> Path:
     """VGG-16 trained on ImageNet as a backbone file in the cache, made there at first.
 
     Args:

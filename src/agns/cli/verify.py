@@ -1,0 +1,62 @@
+"""`agns verify`: how well an embedding tells people apart."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agns.cli.console import bar, prepare, print_json, say, show
+from agns.cli.face_options import FaceOptions, open_faces
+from agns.cli.options import CenterCropOption, EmbedderOption, SeedOption, SkipOption
+
+
+def verify(
+    faces: Annotated[Path, typer.Argument(metavar="DIR", help="Face folder.")],
+    embedder: EmbedderOption = "dlib",
+    photos: Annotated[
+        int, typer.Option(help="The first so many of each person; 0 for all.", min=0)
+    ] = 11,
+    center_crop: CenterCropOption = None,
+    skip_unreadable: SkipOption = False,
+    seed: SeedOption = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+) -> None:
+    """Say how well an embedding tells whether two photos show one person."""
+    from agns.evaluation.verification import measure_embedder
+    from agns.loading import load_embedder
+
+    prepare()
+    network = load_embedder(embedder)
+    options = FaceOptions(
+        root=faces, center_crop=center_crop, skip_unreadable=skip_unreadable, to_split=False
+    )
+    everybody = open_faces(options, quiet=as_json)
+    with bar("Embedding photos") as progress:
+        scores = measure_embedder(
+            network, everybody, photos=photos or None, seed=seed, progress=progress
+        )
+    if as_json:
+        print_json({"embedder": embedder, "faces": options.source, **asdict(scores)})
+        return
+    folds = scores.ten_fold
+    say(f"{scores.photos:,} photos of {scores.people} people, compared by {embedder}")
+    say(
+        f"Ten-fold accuracy on {folds.pairs:,} pairs: {folds.accuracy:.2%} "
+        f"(standard error {folds.standard_error:.2%}), best threshold {scores.threshold:.3f}; "
+        f"equal error rate {folds.eer:.1%}"
+    )
+    if scores.rank_1 is not None:
+        say(f"Nearest to the mean of their own person's first five photos: {scores.rank_1:.1%}")
+    say(f"Over all {scores.genuine:,} genuine and {scores.impostors:,} impostor pairs:")
+    show(
+        (">false accepts", ">distance below", ">true accepts"),
+        [
+            (
+                f"{one.false_accept_rate:g}",
+                f"{one.threshold:.4f}",
+                f"{one.true_accept_rate:.1%}",
+            )
+            for one in scores.acceptance
+        ],
+    )

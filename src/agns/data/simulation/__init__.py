@@ -1,0 +1,1 @@
+"""Faces, eyeglasses and photos that nobody took: drawn, and seen by a simulated camera."""

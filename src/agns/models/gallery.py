@@ -1,0 +1,426 @@
+"""Galleries: an embedding and people who are enrolled with photos, as a victim like any other.
+
+A face is compared with each person's templates. Where there is a threshold, a comparison below it
+is accepted. Thresholds come from impostor comparisons of other people, at a false-accept rate.
+"""
+
+import copy
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Literal, TypeAlias
+
+import torch
+from jaxtyping import Float, Int64
+from pydantic import BaseModel, Field, ValidationError
+from torch import Tensor, nn
+from torch.nn import functional
+
+from agns.data.faces import FaceSet, composed
+from agns.errors import ConfigError, DataError, WeightsError
+from agns.models.checkpoint import weights_digest
+from agns.models.embedder import Embedder, Metric, distances
+from agns.models.victim import Task
+from agns.storage import load_tensors, save_tensors
+from agns.types import Embeddings, Faces, Logits, Progress, silent
+
+Rule: TypeAlias = Literal["mean", "best"]
+"""What a face is compared with: the mean of a person's embeddings, or the nearest of them."""
+
+RATES = (0.1, 0.01, 0.001, 0.0001)
+"""False-accept rates of operating points, where there are enough comparisons."""
+
+CARRIED = 10
+"""False accepts that a rate must come to among the comparisons that it is calibrated on."""
+
+FORMAT = "agns-gallery-1"
+"""What a gallery's file calls itself."""
+
+LOGITS = 20.0
+"""How many logits a distance of one threshold makes: a tenth of it is odds of 7 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatingPoint:
+    """A threshold, and how many impostors it accepts."""
+
+    false_accept_rate: float
+    """Share of impostor comparisons that it accepts, as calibrated, in (0, 1)."""
+
+    threshold: float
+    """Distance below which a comparison is accepted."""
+
+    comparisons: int
+    """Impostor comparisons that it was calibrated on. Those of one person are alike, so that they
+    carry less than their number says."""
+
+    people: int
+    """Whose photos they were; none is enrolled."""
+
+
+class Gallery(nn.Module):
+    """An embedding and enrolled people as a victim.
+
+    Logits are `LOGITS` for each threshold's length by which a face is nearer than the threshold, so
+    that 0 is the threshold itself.
+
+    Args:
+        embedder: In evaluation mode; not changed.
+        enrolled: Photos of the people, whose identities it takes: a `FaceSet`, or canonical faces
+            in [0, 1] by name.
+        rule: What a face is compared with.
+        task: `verification` of a claim or `open-set` identification, which need a threshold, or
+            `closed-set` identification, which ignores it.
+        threshold: Distance below which a comparison is accepted; None for a closed set.
+
+    Raises:
+        ConfigError: There are fewer than two people, or no threshold where the task needs one.
+    """
+
+    task: Task
+    points: tuple[OperatingPoint, ...] = ()
+    """Operating points, loosest first; the threshold is one of them where `calibrate` set it."""
+    record: Mapping[str, object] = MappingProxyType({})
+    """How it came about, as JSON values: `enrolled_photos` holds their digests."""
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        enrolled: FaceSet | Mapping[str, Faces],
+        *,
+        rule: Rule = "mean",
+        task: Task | None = None,
+        threshold: float | None = None,
+    ) -> None:
+        templates = enrol(embedder, enrolled, rule)
+        self._fill(embedder, tuple(templates), list(templates.values()), rule, task, threshold)
+        if isinstance(enrolled, FaceSet):
+            self.record = {"enrolled_photos": sorted(set(enrolled.digests))}
+
+    def _fill(
+        self,
+        embedder: Embedder,
+        identities: Sequence[str],
+        templates: Sequence[Embeddings],
+        rule: Rule,
+        task: Task | None,
+        threshold: float | None,
+    ) -> None:
+        super().__init__()
+        self.identities = tuple(map(composed, identities))
+        if len(set(self.identities)) < max(2, len(self.identities)):
+            raise ConfigError("a gallery needs at least two people, each of another name")
+        if threshold is not None and not threshold > 0:
+            raise ConfigError(f"a threshold is a distance above 0, got {threshold}")
+        self.embedder, self.rule = embedder, rule
+        self.task = (
+            ("closed-set" if threshold is None else "verification") if task is None else task
+        )
+        if threshold is None and self.task != "closed-set":
+            raise ConfigError(f"{self.task} needs a threshold: give one, or calibrate the gallery")
+        self.threshold = threshold
+        self.slope = LOGITS / (1.0 if threshold is None else threshold)
+        owners = [torch.full((len(own),), place) for place, own in enumerate(templates)]
+        self.register_buffer("templates", torch.cat(list(templates)))
+        self.register_buffer("owners", torch.cat(owners))
+
+    @classmethod
+    def of_templates(
+        cls,
+        embedder: Embedder,
+        templates: Mapping[str, Embeddings],
+        *,
+        rule: Rule = "mean",
+        task: Task | None = None,
+        threshold: float | None = None,
+    ) -> "Gallery":
+        """A gallery of templates that are embedded already, by name."""
+        made = cls.__new__(cls)
+        made._fill(embedder, tuple(templates), list(templates.values()), rule, task, threshold)
+        return made
+
+    def forward(self, faces: Faces) -> Logits:
+        """Compare faces with everybody.
+
+        Args:
+            faces: Canonical faces, float32 RGB, (batch, 3, 224, 224), in [0, 1].
+
+        Returns:
+            (batch, identities).
+
+        Raises:
+            ImageContractError: The faces have another size, layout or range.
+        """
+        threshold = 0.0 if self.threshold is None else self.threshold
+        logits: Logits = self.slope * (threshold - self.distances(faces))
+        return logits
+
+    def distances(self, faces: Faces) -> Float[Tensor, "batch identities"]:
+        """How far faces lie from everybody: from the mean of their templates or the nearest."""
+        return compare(
+            self.embedder(faces),
+            self.get_buffer("templates"),
+            self.get_buffer("owners"),
+            self.embedder.metric,
+        )
+
+    def at(self, false_accept_rate: float) -> "Gallery":
+        """The same gallery at another of its operating points.
+
+        Raises:
+            ConfigError: It has no such point.
+        """
+        for point in self.points:
+            if abs(point.false_accept_rate / false_accept_rate - 1) < 1e-6:
+                other = copy.copy(self)
+                other.threshold = point.threshold
+                return other
+        known = ", ".join(f"{point.false_accept_rate:g}" for point in self.points) or "none"
+        raise ConfigError(
+            f"the gallery has no operating point at a false-accept rate of {false_accept_rate:g}: "
+            f"it has {known}"
+        )
+
+    def logits_at(self, logits: Logits, point: OperatingPoint) -> Logits:
+        """What logits would be at another operating point."""
+        threshold = 0.0 if self.threshold is None else self.threshold
+        return logits + self.slope * (point.threshold - threshold)
+
+    def calibrate(
+        self,
+        others: FaceSet,
+        *,
+        rates: Sequence[float] = RATES,
+        at: float = 0.001,
+        templates: int = 3,
+        task: Task = "verification",
+        progress: Progress = silent,
+    ) -> "Gallery":
+        """The same gallery with thresholds from other people's impostor comparisons.
+
+        Each of the others is enrolled by the gallery's rule with some photos, and everybody else's
+        remaining photos are compared with them: as a gallery is used.
+
+        Args:
+            others: Photos of people who are not enrolled; who has too few is compared alone.
+            rates: False-accept rates of its operating points; those that the number of comparisons
+                does not carry are left out (`CARRIED`).
+            at: Which of them is the threshold.
+            templates: Photos that each of the others is enrolled with.
+            task: What the gallery is for.
+            progress: Told after each batch of photos.
+
+        Raises:
+            ConfigError: Somebody of them is enrolled.
+            DataError: There are too few comparisons for the rate.
+        """
+        both = sorted(set(self.identities) & set(_people(others)))
+        if both:
+            raise ConfigError(
+                f"thresholds come from people who are not enrolled, and {both[0]} is: leave "
+                f"{'them' if len(both) > 1 else 'that person'} out"
+            )
+        points = calibrate(
+            self.embedder, others, rates=rates, templates=templates, rule=self.rule,
+            progress=progress,
+        )  # fmt: skip
+        chosen = [point for point in points if abs(point.false_accept_rate / at - 1) < 1e-6]
+        if not chosen:
+            count = points[0].comparisons if points else 0
+            raise DataError(
+                f"a false-accept rate of {at:g} needs {CARRIED / at:,.0f} impostor comparisons, "
+                f"and these photos make {count:,}"
+            )
+        other = copy.copy(self)
+        other.points, other.task = points, task
+        other.threshold = chosen[0].threshold
+        other.slope = LOGITS / other.threshold
+        other.record = {**self.record, "operating_points": [asdict(point) for point in points]}
+        return other
+
+    def write(self, path: Path, *, source: str) -> None:
+        """Write templates, thresholds and record as one safetensors file; not the embedding.
+
+        Args:
+            path: The file.
+            source: Where the embedding comes from: `dlib`, or a file.
+        """
+        about = {
+            "identities": list(self.identities),
+            "rule": self.rule,
+            "task": self.task,
+            "threshold": self.threshold,
+            "slope": self.slope,
+            "embedder": {"source": source, "digest": weights_digest(self.embedder)},
+        }
+        tensors = {name: self.get_buffer(name) for name in ("templates", "owners")}
+        metadata = {name: json.dumps(value) for name, value in {**self.record, **about}.items()}
+        save_tensors(path, tensors, {"format": FORMAT, **metadata})
+
+    @classmethod
+    def read(cls, path: Path, find: Callable[[str], Embedder]) -> "Gallery":
+        """Read what `write` wrote.
+
+        Args:
+            path: The file.
+            find: The embedding that a source names.
+
+        Raises:
+            ConfigError: There is no such file, or no such embedding.
+            WeightsError: It holds no gallery, is damaged, or was made with another embedding.
+        """
+        tensors, metadata = load_tensors(path)
+        if metadata.pop("format", None) != FORMAT:
+            raise WeightsError(f"{path} holds no gallery written by agns")
+        try:
+            told = _Written(**{name: json.loads(text) for name, text in metadata.items()})
+            templates, owners = tensors["templates"], tensors["owners"]
+            counts = owners.bincount(minlength=len(told.identities)).tolist()
+            fits = templates.ndim == 2 and 0 not in counts and bool((owners.diff() >= 0).all())
+            if not fits or len(counts) != len(told.identities) or len(templates) != len(owners):
+                raise ValueError("its templates do not fit its people")
+        except (ValidationError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise WeightsError(f"{path} holds an unusable gallery: {error}") from error
+        embedder = find(told.embedder.source)
+        if weights_digest(embedder) != told.embedder.digest:
+            raise WeightsError(
+                f"{path} was made with another embedding than {told.embedder.source} is now: "
+                "enrol its people anew"
+            )
+        own = dict(zip(told.identities, templates.float().split(counts), strict=True))
+        made = cls.of_templates(
+            embedder, own, rule=told.rule, task=told.task, threshold=told.threshold
+        )
+        made.slope, made.points = told.slope, told.operating_points
+        made.record = {
+            name: json.loads(text) for name, text in metadata.items()
+            if name not in ("identities", "rule", "task", "threshold", "slope")
+        }  # fmt: skip
+        return made.eval()
+
+
+class _Embedding(BaseModel):
+    source: str
+    digest: str
+
+
+class _Written(BaseModel):
+    """What a gallery's file says beside its templates; whatever else is its record."""
+
+    identities: tuple[str, ...]
+    rule: Rule
+    task: Task
+    threshold: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    slope: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    embedder: _Embedding
+    operating_points: tuple[OperatingPoint, ...] = ()
+
+
+def enrol(
+    embedder: Embedder, enrolled: FaceSet | Mapping[str, Faces], rule: Rule
+) -> dict[str, Embeddings]:
+    """Templates by name: one for each person by the rule `mean`, one for each photo by `best`."""
+    if isinstance(enrolled, FaceSet):
+        everybody = embed_photos(embedder, enrolled)
+        embedded = {name: everybody[enrolled.places_of(name)] for name in _people(enrolled)}
+    else:
+        with torch.no_grad():
+            embedded = {name: embedder(faces) for name, faces in enrolled.items()}
+    if rule == "best":
+        return embedded
+    return {name: _mean(own, embedder) for name, own in embedded.items()}
+
+
+@torch.no_grad()
+def embed_photos(
+    embedder: nn.Module, photos: FaceSet, *, batch: int = 64, progress: Progress = silent
+) -> Embeddings:
+    """Embeddings of a set's photos, in their order."""
+    found = []
+    for places in torch.arange(len(photos)).split(batch):
+        found.append(embedder(photos.faces(places)))
+        progress(int(places[-1]) + 1, len(photos), {})
+    return torch.cat(found)
+
+
+def _mean(embedded: Embeddings, embedder: Embedder) -> Embeddings:
+    mean = embedded.mean(0, keepdim=True)
+    return functional.normalize(mean) if embedder.unit else mean
+
+
+def _people(faces: FaceSet) -> list[str]:
+    return [faces.identities[label] for label in faces.labels.unique().tolist()]
+
+
+def compare(
+    embedded: Embeddings,
+    templates: Embeddings,
+    owners: Int64[Tensor, " templates"],
+    metric: Metric,
+) -> Float[Tensor, "_ identities"]:
+    """Distances of embeddings from everybody's nearest template."""
+    apart = distances(embedded, templates, metric)
+    count = int(owners[-1]) + 1
+    if count == len(owners):
+        return apart
+    nearest = apart.new_full((len(apart), count), torch.inf)
+    return nearest.scatter_reduce(1, owners.expand(len(apart), -1), apart, "amin")
+
+
+def calibrate(
+    embedder: Embedder,
+    others: FaceSet,
+    *,
+    rates: Sequence[float],
+    templates: int,
+    rule: Rule,
+    progress: Progress = silent,
+) -> tuple[OperatingPoint, ...]:
+    """Thresholds at false-accept rates; see `Gallery.calibrate`.
+
+    Raises:
+        ConfigError: A rate lies outside (0, 1).
+        DataError: There are fewer than two people.
+    """
+    if not all(0 < rate < 1 for rate in rates):
+        raise ConfigError(f"false-accept rates lie in (0, 1), got {', '.join(map(str, rates))}")
+    embedded = embed_photos(embedder, others, progress=progress)
+    owners, enrolled, probes = [], [], []
+    people = _people(others)
+    for number, name in enumerate(people):
+        places = others.places_of(name)
+        own = embedded[places]
+        if len(own) >= templates:
+            chosen = _mean(own[:templates], embedder) if rule == "mean" else own[:templates]
+            enrolled.append(chosen)
+            owners.append(torch.full((len(chosen),), number))
+            own = own[templates:]
+        probes.append((number, own))
+    if len(people) < 2 or not enrolled:
+        raise DataError(
+            f"thresholds need two people or more with {templates} photos or more each, who are not "
+            f"enrolled; got {len(people)} people"
+        )
+    owner, template = torch.cat(owners), torch.cat(enrolled)
+    _, places = owner.unique(return_inverse=True)
+    own_number = owner.unique()
+    apart = torch.cat([
+        compare(own, template, places, embedder.metric)[:, own_number != number].flatten()
+        for number, own in probes if len(own)
+    ]).sort().values  # fmt: skip
+    points = []
+    for rate in sorted(rates, reverse=True):
+        accepted = int(rate * len(apart) + 1e-9)
+        if accepted < CARRIED:
+            continue
+        points.append(
+            OperatingPoint(
+                false_accept_rate=rate,
+                threshold=float((apart[accepted - 1] + apart[min(accepted, len(apart) - 1)]) / 2),
+                comparisons=len(apart),
+                people=len(people),
+            )
+        )
+    return tuple(points)

@@ -1,0 +1,177 @@
+"""Galleries: logits about a threshold, calibrated thresholds, files, and the goals upon them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from agns.attack.goals import Dodge, Impersonate, resolve_goal
+from agns.data.faces import FaceSet, faces_from_pixels
+from agns.errors import ConfigError, DataError, WeightsError
+from agns.models.embedder import Embedder
+from agns.models.gallery import LOGITS, Gallery
+from agns.types import Faces
+
+
+class Corner(nn.Module):
+    """Embeds a picture as the colour of its middle, in [0, 1]."""
+
+    def forward(self, faces: Tensor) -> Tensor:
+        return faces.mean((2, 3))
+
+
+def embedder(*, unit: bool = False) -> Embedder:
+    return Embedder(Corner(), name="colour", size=8, unit=unit).eval()
+
+
+def coloured(*colours: tuple[float, float, float]) -> Faces:
+    return torch.tensor(colours).float()[:, :, None, None].expand(-1, -1, 224, 224).clone()
+
+
+def people(count: int, photos: int, seed: int = 0, first: int = 0) -> FaceSet:
+    """People whose photos are near to a colour of their own."""
+    rng = torch.Generator().manual_seed(seed)
+    own = torch.rand(count, 1, 3, generator=rng) * 200
+    colours = (own + torch.rand(count, photos, 3, generator=rng) * 55).round().to(torch.uint8)
+    names = [f"Person {first + number}" for number in range(count)]
+    return faces_from_pixels(
+        colours.flatten(0, 1)[:, :, None, None].expand(-1, -1, 224, 224).contiguous(),
+        torch.arange(count).repeat_interleave(photos),
+        names,
+        [f"{name}/{photo}.png" for name in names for photo in range(photos)],
+    )
+
+
+def two(**settings: object) -> Gallery:
+    enrolled = {"Ann": coloured((0.2, 0, 0), (0.4, 0, 0)), "Bob": coloured((0, 1, 0))}
+    return Gallery(embedder(), enrolled, **settings)  # type: ignore[arg-type]
+
+
+def test_logits_are_0_at_the_threshold_and_grow_towards_the_mean_of_the_templates() -> None:
+    gallery = two(threshold=0.1)
+    logits = gallery(coloured((0.3, 0, 0), (0.4, 0, 0), (0.5, 0, 0)))
+    assert gallery.task == "verification"
+    assert torch.allclose(logits[:, 0], torch.tensor([LOGITS, 0.0, -LOGITS]), atol=1e-4)
+
+
+def test_the_nearest_template_counts_where_the_rule_says_so() -> None:
+    gallery = two(rule="best", threshold=0.1)
+    apart = gallery.distances(coloured((0.4, 0, 0), (0.3, 0, 0)))
+    assert torch.allclose(apart[:, 0], torch.tensor([0.0, 0.1]), atol=1e-6)
+
+
+def test_a_claim_is_judged_alone_and_an_open_set_by_who_comes_first() -> None:
+    near_both = coloured((0.3, 0, 0))
+    for task, accepted in (("verification", True), ("open-set", False)):
+        enrolled = {"Ann": coloured((0.4, 0, 0)), "Bob": coloured((0.31, 0, 0))}
+        gallery = Gallery(embedder(), enrolled, task=task, threshold=0.2)  # type: ignore[arg-type]
+        goal = resolve_goal(Impersonate("Ann", subject="Bob"), gallery)
+        assert goal.task == task
+        assert bool(goal.succeeded(gallery(near_both))) is accepted
+        assert (
+            bool(resolve_goal(Dodge("Ann"), gallery).succeeded(gallery(near_both))) is not accepted
+        )
+    # Nobody is near enough, though somebody comes first.
+    far = gallery(coloured((0, 0, 1)))
+    assert bool(resolve_goal(Dodge("Bob"), gallery).succeeded(far))
+    assert not bool(resolve_goal(Impersonate("Bob"), gallery).succeeded(far))
+
+
+def test_gradients_reach_the_face_also_where_it_is_a_template() -> None:
+    gallery = two(rule="best", threshold=0.1)
+    faces = coloured((0.4, 0, 0), (0.5, 0.1, 0)).requires_grad_()
+    gallery(faces)[:, 0].sum().backward()
+    assert faces.grad is not None
+    assert bool(faces.grad.isfinite().all())
+    assert bool(faces.grad[1].any())
+
+
+def test_thresholds_accept_the_share_of_impostors_that_they_are_calibrated_for() -> None:
+    others = people(12, 9, first=2)
+    gallery = Gallery(embedder(), people(2, 3, seed=1)).calibrate(others, at=0.1, rates=(0.1, 0.02))
+    loose, strict = gallery.points
+    assert gallery.threshold == loose.threshold > strict.threshold
+    assert loose.comparisons == 12 * 11 * 6
+    accepted, count = 0, 0
+    for own in others.identities:
+        one = Gallery(
+            embedder(), {own: others.faces(others.places_of(own)[:3]), "x": coloured((0, 0, 0))}
+        )
+        for other in others.identities:
+            if other != own:
+                apart = one.distances(others.faces(others.places_of(other)[3:]))[:, 0]
+                accepted, count = (
+                    accepted + int((apart < loose.threshold).sum()),
+                    count + len(apart),
+                )
+    assert count == loose.comparisons
+    assert accepted / count == pytest.approx(0.1, abs=0.002)
+    logits = gallery(coloured((0.5, 0.5, 0.5)))
+    assert torch.allclose(
+        gallery.at(0.02)(coloured((0.5, 0.5, 0.5))), gallery.logits_at(logits, strict)
+    )
+
+
+def test_rates_that_no_number_of_comparisons_carries_are_refused() -> None:
+    gallery, others = Gallery(embedder(), people(2, 3)), people(4, 5, first=5)
+    assert [
+        point.false_accept_rate
+        for point in gallery.calibrate(others, at=0.5, rates=(0.5, 1e-4)).points
+    ] == [0.5]
+    with pytest.raises(DataError, match=r"0.0001 needs 100,000 impostor comparisons.* 24"):
+        gallery.calibrate(others, at=1e-4, rates=(1e-4, 0.5))
+    with pytest.raises(ConfigError, match="who are not enrolled, and Person 1 is"):
+        gallery.calibrate(people(4, 5, first=1), at=0.5)
+
+
+def test_a_gallery_is_read_as_it_was_written_and_only_with_its_embedding(tmp_path: Path) -> None:
+    path = tmp_path / "gallery.safetensors"
+    gallery = Gallery(embedder(), people(3, 4), rule="best").calibrate(
+        people(12, 9, first=5), at=0.1, rates=(0.1, 0.02)
+    )
+    gallery.write(path, source="colour")
+    again = Gallery.read(path, lambda source: embedder())
+    faces = coloured((0.5, 0.2, 0.1))
+    assert torch.equal(again(faces), gallery(faces))
+    assert again.points == gallery.points
+    assert (again.task, again.rule, again.identities) == (
+        "verification",
+        "best",
+        gallery.identities,
+    )
+    assert again.record["enrolled_photos"] == sorted(people(3, 4).digests)
+    other = Embedder(nn.Sequential(Corner(), nn.Linear(3, 3)), size=8)
+    with pytest.raises(WeightsError, match="another embedding than colour is now"):
+        Gallery.read(path, lambda source: other)
+
+
+def test_a_damaged_gallery_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    from agns.storage import load_tensors, save_tensors
+
+    path = tmp_path / "gallery.safetensors"
+    two(threshold=0.1).write(path, source="colour")
+    tensors, metadata = load_tensors(path)
+    for name, text in (
+        ("threshold", "-1"),
+        ("identities", '["Ann"]'),
+        ("rule", '"worst"'),
+        ("task", "0"),
+    ):
+        save_tensors(path, tensors, {**metadata, name: text})
+        with pytest.raises(WeightsError, match="unusable gallery"):
+            Gallery.read(path, lambda source: embedder())
+    save_tensors(path, {**tensors, "owners": torch.tensor([1, 0])}, metadata)
+    with pytest.raises(WeightsError, match="unusable gallery"):
+        Gallery.read(path, lambda source: embedder())
+
+
+def test_bad_settings_are_refused() -> None:
+    with pytest.raises(ConfigError, match="at least two people"):
+        Gallery(embedder(), {"Ann": coloured((0, 0, 0))})
+    with pytest.raises(ConfigError, match="needs a threshold"):
+        two(task="open-set")
+    with pytest.raises(ConfigError, match="a distance above 0"):
+        two(threshold=0.0)
+    with pytest.raises(ConfigError, match=r"no operating point .*: it has none"):
+        two(threshold=0.1).at(0.01)
