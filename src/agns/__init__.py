@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from agns.errors import AgnsError
     from agns.evaluation.evaluate import evaluate
     from agns.evaluation.score import AttackScore
-    from agns.loading import load, load_faces
+    from agns.loading import load_faces
+    from agns.models.opening import load
     from agns.models.recognizer import Recognizer
     from agns.models.victim import Classifier, Victim
 
@@ -38,7 +39,7 @@ _ROOMS = {
     "Recognizer": "models.recognizer",
     "Victim": "models.victim",
     "evaluate": "evaluation.evaluate",
-    "load": "loading",
+    "load": "models.opening",
     "load_faces": "loading",
 }
 """Where each public name lives: it is imported when it is first asked for, and PyTorch with it."""

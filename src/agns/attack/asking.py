@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int64
@@ -15,7 +16,7 @@ from agns.attack.result import AttackResult, Checkpoint, Reason
 from agns.errors import AttackError
 from agns.models.black_box import BlackBox
 from agns.models.victim import Victim
-from agns.types import Faces, Frames
+from agns.types import Faces, Frames, Progress
 
 _CHECKPOINTS = 20
 """At most, spaced geometrically."""
@@ -141,11 +142,33 @@ class Asking:
         way = math.log(checkpoint.queries / first) / max(math.log(self.budget / first), 1e-9)
         return math.floor(way * (_CHECKPOINTS - 1))
 
-    def note(self) -> dict[str, float]:
-        """Enter a step's figures into the history."""
-        best = self.goal.probability(min(self.failure, 1.0))
-        self.history.append({"probability": best, "queries": float(self.box.queries)})
+    def note(self, failure: float | None = None) -> dict[str, float]:
+        """Enter a step into the history, by its own mean failure probability or the best's."""
+        best = self.goal.probability(self.failure)
+        own = best if failure is None else self.goal.probability(failure)
+        self.history.append({"probability": own, "queries": float(self.box.queries)})
         return {"best": best}
+
+    def search(self, step: Callable[[], None], progress: Progress) -> AttackResult:
+        """Take step after step until the stop value is reached or queries are used up.
+
+        Raises:
+            QueryBudgetSpent: There is no frame yet.
+            KeyboardInterrupt: Ctrl-C came before there was any frame.
+        """
+        steps = 0
+        reason: Reason = "reached the stop value"
+        try:
+            while not self.met:
+                step()
+                steps += 1
+                progress(self.box.queries, self.budget, self.note())
+        except (QueryBudgetSpent, KeyboardInterrupt) as end:
+            if self.frame is None:
+                raise
+            broken_off = isinstance(end, KeyboardInterrupt)
+            reason = "interrupted" if broken_off else "used up its queries"
+        return self.result(reason, steps)
 
     def result(self, reason: Reason, iterations: int) -> AttackResult:
         """What was found."""

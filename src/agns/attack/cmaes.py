@@ -15,9 +15,9 @@ from agns.accessory.placement import Placement
 from agns.attack.asking import Asking
 from agns.attack.attack import FrameAttack, Nets, shipped_nets
 from agns.attack.goals import Goal
-from agns.attack.result import AttackResult, Reason
+from agns.attack.result import AttackResult
 from agns.data.eyeglasses import RealFrames
-from agns.errors import ConfigError, QueryBudgetSpent
+from agns.errors import ConfigError
 from agns.models.dcgan import LATENT
 from agns.models.victim import Victim
 from agns.settings import Batch, Count, Range, check_settings
@@ -93,28 +93,17 @@ class CMAES(FrameAttack):
             seed=int(torch.randint(2**31, (), generator=rng)),
             population_size=self.population,
         )
-        generations = 0
-        reason: Reason = "used up its queries"
-        try:
-            while not asking.met:
-                points = [search.ask() for _ in range(search.population_size)]
-                latents = torch.tensor(np.stack(points), dtype=torch.float32)
-                with torch.no_grad():
-                    drawn = generator.draw_across(latents.unflatten(1, (self.places, LATENT)))
-                order = torch.randperm(len(faces), generator=rng)
-                logits = asking.ask(drawn, order[: self.photos])
-                losses: Tensor = asking.loss(logits).mean(1)
-                search.tell(list(zip(points, losses.tolist(), strict=True)))
-                best = int(losses.argmin())
-                asking.try_on(drawn[best : best + 1], order, logits[best])
-                generations += 1
-                progress(asking.box.queries, self.queries, asking.note())
-            reason = "reached the stop value"
-        except QueryBudgetSpent:
-            if asking.frame is None:
-                raise
-        except KeyboardInterrupt:
-            if asking.frame is None:
-                raise
-            reason = "interrupted"
-        return asking.result(reason, generations)
+
+        def step() -> None:
+            points = [search.ask() for _ in range(search.population_size)]
+            latents = torch.tensor(np.stack(points), dtype=torch.float32)
+            with torch.no_grad():
+                drawn = generator.draw_across(latents.unflatten(1, (self.places, LATENT)))
+            order = torch.randperm(len(faces), generator=rng)
+            logits = asking.ask(drawn, order[: self.photos])
+            losses: Tensor = asking.loss(logits).mean(1)
+            search.tell(list(zip(points, losses.tolist(), strict=True)))
+            best = int(losses.argmin())
+            asking.try_on(drawn[best : best + 1], order, logits[best])
+
+        return asking.search(step, progress)

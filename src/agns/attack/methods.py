@@ -4,15 +4,18 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 
 from agns.attack.agn import AGN
-from agns.attack.attack import Attack
+from agns.attack.attack import Attack, FrameAttack
 from agns.attack.baselines import Baseline
+from agns.attack.cmaes import CMAES
 from agns.attack.pixel_descent import CCS16, CCS16_BOUNDED, CCS16_PHYSICAL, PGD, PixelDescent
 from agns.attack.pixels import FreePixels
+from agns.attack.square import Square
+from agns.attack.transfer import Transfer
 from agns.data.faces import names_like
 from agns.errors import ConfigError
 from agns.object_reference import is_reference, load_object
 
-METHODS: Mapping[str, AGN | PixelDescent | FreePixels | Baseline] = {
+METHODS: Mapping[str, FrameAttack] = {
     "agn": AGN(),
     "agn-paper": AGN.paper(),
     "ccs16": CCS16(),
@@ -20,6 +23,9 @@ METHODS: Mapping[str, AGN | PixelDescent | FreePixels | Baseline] = {
     "ccs16-physical": CCS16_PHYSICAL,
     "pgd": PGD(),
     "pixels": FreePixels(),
+    "cmaes": CMAES(),
+    "square": Square(),
+    "transfer": Transfer(),
     "benign": Baseline(kind="benign"),
     "untrained-generator": Baseline(kind="untrained_generator"),
     "noise": Baseline(kind="noise"),
@@ -68,7 +74,8 @@ def name_of(attack: Attack) -> str:
     if isinstance(attack, PixelDescent):
         plain = replace(attack, jitter=0, brightness=0, batch=CCS16().batch, palette=None)
     for name, usual in METHODS.items():
-        if type(usual) is type(attack) and (isinstance(attack, AGN | FreePixels) or usual == plain):
+        alike = not isinstance(attack, PixelDescent) or usual == plain
+        if type(usual) is type(attack) and alike:
             return name
     if isinstance(attack, PixelDescent):
         return "pixel-descent"

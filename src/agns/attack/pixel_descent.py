@@ -119,6 +119,9 @@ class PixelDescent(FrameAttack):
         palette = palette_at(self.palette)
         started = time.perf_counter()
         placement = replace(placement, **{name: getattr(self, name) for name in DISTURBANCES})
+        ask = partial(
+            frame_gradients, victim, faces, goal=goal, batch=self.batch, placement=placement
+        )
         disturbed = any(getattr(self, name) > 0 for name in DISTURBANCES)
         first = torch.tensor(list(COLORS.values()))[:, :, None, None].expand(-1, -1, *FRAME_SIZE)
         now, direction = first.clone(), torch.zeros_like(first)
@@ -127,7 +130,7 @@ class PixelDescent(FrameAttack):
         reason: Reason = "used up its steps"
         try:
             for step in range(self.steps + 1):
-                gradient, failure = _query(victim, faces, now, goal, self.batch, placement, None)
+                gradient, failure = ask(now)
                 if not bool(failure.isfinite().all()):
                     if step == 0:
                         raise AttackError(
@@ -146,18 +149,20 @@ class PixelDescent(FrameAttack):
                 if step == self.steps:
                     break
                 if disturbed:
-                    gradient, _ = _query(victim, faces, now, goal, self.batch, placement, rng)
+                    gradient, _ = frame_gradients(
+                        victim, faces, now, goal, self.batch, placement, rng
+                    )
                 if not bool(gradient.isfinite().all()):
                     reason = "not finite"
                     break
-                direction = self.momentum * direction + _unit(gradient, signed=self.signed)
+                direction = self.momentum * direction + unit_gradient(gradient, signed=self.signed)
                 if self.tv_weight > 0:
-                    rough = _unit(_gradient(total_variation, now))
+                    rough = unit_gradient(_gradient(total_variation, now))
                     direction = direction + self.tv_weight / self.step * rough
                 stride = self.step * direction
                 if self.nps_weight > 0:
                     printing = partial(non_printability, palette=palette)
-                    stride = stride + self.nps_weight * _unit(_gradient(printing, now))
+                    stride = stride + self.nps_weight * unit_gradient(_gradient(printing, now))
                 now = now - stride
                 if self.bound is not None:
                     now = torch.minimum(torch.maximum(now, first - self.bound), first + self.bound)
@@ -202,16 +207,32 @@ CCS16_PHYSICAL = CCS16(tv_weight=3 / 255, nps_weight=5 / 255, shift=4, rotation=
 grey levels; shifts by up to 4 pixels and turns by up to 4 degrees. The palette is assumed."""
 
 
-def _query(
+def frame_gradients(
     victim: Victim,
     faces: Faces,
     frames: Frames,
+    *,
     goal: Goal,
-    batch: Count,
+    batch: int,
     placement: Placement,
-    rng: torch.Generator | None,
+    rng: torch.Generator | None = None,
+    vary: Callable[[Faces], Faces] | None = None,
 ) -> tuple[Frames, Float[Tensor, " frames"]]:
-    """Each frame's gradient over all photos, and its mean failure probability."""
+    """Each frame's gradient over all photos, and its mean failure probability.
+
+    Args:
+        victim: In evaluation mode.
+        faces: All photos.
+        frames: In [0, 1].
+        goal: Whose cross-entropy is followed, in the victim's classes.
+        batch: Faces wearing a frame at once.
+        placement: Where frames sit on the photos.
+        rng: Disturbs the placement, if given.
+        vary: What is done to faces that wear a frame before the victim sees them.
+
+    Raises:
+        AttackError: The victim gives no gradient.
+    """
     leaf = frames.detach().requires_grad_()
     gradient, failure = torch.zeros_like(frames), frames.new_zeros(len(frames))
 
@@ -222,6 +243,7 @@ def _query(
     for photos in torch.arange(len(faces)).split(max(1, batch // len(frames))):
         each = leaf.repeat_interleave(len(photos), 0)
         worn = placement.wear(faces, each, photos.repeat(len(frames)), draws=rng)
+        worn = worn if vary is None else vary(worn)
         logits, at_faces = query_gradient(victim, worn, loss)
         gradient += torch.autograd.grad(worn, leaf, at_faces)[0]
         own = goal.failure_probability(logits)
@@ -236,7 +258,8 @@ def _gradient(measure: Callable[[Frames], Float[Tensor, " frames"]], frames: Fra
     return gradient
 
 
-def _unit(gradient: Frames, *, signed: bool = False) -> Frames:
+def unit_gradient(gradient: Frames, *, signed: bool = False) -> Frames:
+    """Each frame's gradient by its largest entry, or its signs."""
     if signed:
         return gradient.sign()
     return gradient / gradient.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-30)

@@ -50,16 +50,13 @@ def query_gradient(
     with torch.enable_grad():
         with autocast(precision, device_of(victim).type):
             logits: Logits = victim(leaf).float()
-        lowered = loss(logits).sum()
-        found = (
-            torch.autograd.grad(lowered, leaf, allow_unused=True)[0]
-            if lowered.requires_grad
-            else None
-        )
+        lowered, found = loss(logits).sum(), None
+        if lowered.requires_grad:
+            (found,) = torch.autograd.grad(lowered, leaf, allow_unused=True)
     if found is None:
         raise AttackError(
-            "the victim gives no gradient, which this attack follows: cmaes, square and transfer "
-            "need none"
+            "this attack follows a gradient, and the recogniser gives none: cmaes and square only "
+            "ask, and transfer follows surrogates"
         )
     return logits.detach(), found
 

@@ -41,7 +41,7 @@ _MOST = 100_000
 _WORDS = {
     "name", "file", "faces", "defence", "palette", "method", "recognizer", "goal", "attack",
     "targets",
-    *(f"{key}[]" for key in ("subjects", "targets", "goals", "attacks")),
+    *(f"{key}[]" for key in ("subjects", "targets", "goals", "attacks", "surrogates")),
 }  # fmt: skip
 """Keys, and the lists under keys, whose scalars are taken as they are written: No is a name."""
 
@@ -278,7 +278,7 @@ class _Reader:
             return found
         key = at[-1] if at and isinstance(at[-1], str) else f"{''.join(map(str, at[-2:-1]))}[]"
         is_word = key in _WORDS and node.tag != "tag:yaml.org,2002:null"
-        if is_word and key in ("file", "faces", "palette") and node.value:
+        if is_word and key in ("file", "faces", "palette", "surrogates[]") and node.value:
             try:
                 home = Path(node.value).expanduser()
             except RuntimeError as error:

@@ -4,10 +4,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from agns.campaign.plots import draw_intervals, draw_stealth, draw_transfer
+from agns.campaign.plots import draw_intervals, draw_queries, draw_stealth, draw_transfer
 from agns.campaign.records import JobRecord
 from agns.campaign.results import Results
-from agns.campaign.summary import AttackSummary, CurvePoint, TransferSummary
+from agns.campaign.summary import AttackSummary, CurvePoint, QueriesSummary, TransferSummary
 from agns.evaluation.report import Picture, Section, Table, as_markdown, write_report
 from agns.evaluation.score import AttackScore
 from agns.evaluation.universal_report import UniversalReport
@@ -42,6 +42,20 @@ def report_sections(out: Path, results: Results) -> list[Section]:
     ]
     if results.attacks:
         sections += _success(out, results)
+    if results.by_queries:
+        draw_queries(out / "queries.png", results.by_queries)
+        caption = "Success over queries, with intervals; dashed where the victim is not asked."
+        sections.append(
+            Section(
+                title="Success against queries",
+                words=[
+                    "A query is one face. After so many, the best frame that an attack had found "
+                    "is scored on held-out photos; queries of scoring do not count."
+                ],
+                table=queries_table(results.by_queries),
+                pictures=[Picture(path=out / "queries.png", caption=caption)],
+            )
+        )
     if results.curves:
         sections.append(
             Section(
@@ -126,6 +140,19 @@ def success_table(attacks: Sequence[AttackSummary]) -> Table:
             "-" if one.against_first is None else f"p = {one.against_first:.3f}",
         )
         for one in attacks
+    ]  # fmt: skip
+    return Table(head=head, rows=rows, texts=3)
+
+
+def queries_table(points: Sequence[QueriesSummary]) -> Table:
+    """A row for each recogniser, goal, attack and number of queries."""
+    head = ("recogniser", "goal", "attack", "queries", "subjects", "held out", "95 % interval")
+    rows = [
+        (
+            one.recognizer, one.goal, one.attack, str(one.queries), str(one.subjects),
+            _share(one.held_out_success), _interval(one.held_out_interval),
+        )
+        for one in points
     ]  # fmt: skip
     return Table(head=head, rows=rows, texts=3)
 

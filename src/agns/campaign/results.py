@@ -12,8 +12,10 @@ from agns.campaign.sanity import find_weaknesses
 from agns.campaign.summary import (
     AttackSummary,
     CurvePoint,
+    QueriesSummary,
     TransferSummary,
     summarize_attacks,
+    summarize_queries,
     summarize_transfers,
     summarize_universal,
 )
@@ -47,6 +49,11 @@ class Results:
         return summarize_attacks(self.records, self.plan)
 
     @functools.cached_property
+    def by_queries(self) -> list[QueriesSummary]:
+        """Success of attacks whose queries were counted, after more and more of them."""
+        return summarize_queries(self.records)
+
+    @functools.cached_property
     def transfers(self) -> list[TransferSummary]:
         """Success of frames on recognisers that they were not made against."""
         return summarize_transfers(self.transferred)
@@ -67,6 +74,7 @@ class Results:
             "schema": SCHEMA,
             "weaknesses": self.weaknesses,
             "lines": [asdict(one) for one in self.attacks],
+            "by_queries": [asdict(one) for one in self.by_queries],
             "transfers": [asdict(one) for one in self.transfers],
             "curves": [asdict(one) for one in self.curves],
             "doubts": {name: list(some) for name, some in self.warnings.items()},

@@ -12,7 +12,7 @@ from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import Nets, frames_of, photos_of, shipped_nets
 from agns.attack.goals import Goal, name_goal, resolve_goal, taken_for
 from agns.attack.methods import name_of, palette_of
-from agns.attack.result import AttackResult
+from agns.attack.result import AttackResult, Checkpoint
 from agns.data.faces import FaceSet
 from agns.data.simulation.drawn_frames import RealFrames
 from agns.data.twins import count_saved_anew, find_twins, were_seen
@@ -21,7 +21,7 @@ from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.controls import logits_wearing
 from agns.evaluation.metrics import measure_split
 from agns.evaluation.sanity import are_probabilities, find_warnings
-from agns.evaluation.score import AttackScore, PointScore, ScoredPhotos
+from agns.evaluation.score import AttackScore, PointScore, QueryPoint, ScoredPhotos
 from agns.images import check_images
 from agns.models.gallery import Gallery
 from agns.models.layout import device_of
@@ -166,10 +166,16 @@ def score_attack(
         config: Settings to be told beside the attack's own.
     """
     victim, frame = setup.victim, result.frames[:1]
-    wearing = logits_wearing(victim, held_out.faces, frame, placement=held_out.placement)
+    wears = partial(logits_wearing, victim, held_out.faces, placement=held_out.placement)
+    wearing = wears(frame)
     recognized = held_out.recognized(goal)
     success = measure_split(goal, wearing, recognized)
     bare = measure_split(goal, held_out.logits, recognized)
+
+    def point_at(one: Checkpoint) -> QueryPoint:
+        held = measure_split(goal, wears(one.frame), recognized)
+        return QueryPoint(queries=one.queries, held_out=held)
+
     on_craft = None
     known = recognized
     if craft is not None:
@@ -207,6 +213,8 @@ def score_attack(
         benign_stealth=scale.ranges,
         photos={name: list(photos.photos) for name, photos in sets.items()},
         craft_digests=list(digests["craft"]),
+        queries=result.queries,
+        by_queries=[point_at(one) for one in result.checkpoints],
         held_out_digests=list(digests.get("held_out", ())),
         saved_anew=saved_anew,
         craft_photos_seen_in_training=sum(own in setup.photos_seen for own in digests["craft"]),

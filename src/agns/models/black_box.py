@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from agns.errors import ConfigError, QueryBudgetSpent
-from agns.models.victim import Victim, freeze
+from agns.models.victim import Victim, freeze, task_of
 from agns.types import Faces, Logits
 
 SURE = 1000.0
-"""By how much the logit of who comes first exceeds the others, where decisions are all there is:
-probabilities are exactly 0 and 1 then, and no attack takes the logits for probabilities."""
+"""How far a decision's logits lie from 0: probabilities come to exactly 0 and 1, and no attack
+takes the logits for probabilities."""
 
 
 class BlackBox(nn.Module):
@@ -22,7 +22,7 @@ class BlackBox(nn.Module):
     Args:
         victim: Who answers; asked in evaluation mode, and not changed.
         budget: Queries that it answers; None for any number.
-        decisions_only: Whether it says who comes first alone, and not how sure it is.
+        decisions_only: Whether it only says whom a face is taken for, and not how surely.
 
     Raises:
         ConfigError: The budget is below 1.
@@ -35,6 +35,7 @@ class BlackBox(nn.Module):
         if budget is not None and budget < 1:
             raise ConfigError(f"a budget of queries must be at least 1, got {budget}")
         self.victim, self.identities = freeze(victim), victim.identities
+        self.task = task_of(victim)
         self.budget, self.decisions_only = budget, decisions_only
         self.queries = 0
         # Whoever freezes it gets itself, and no copy with a count of its own.
@@ -56,6 +57,15 @@ class BlackBox(nn.Module):
         self.queries += len(faces)
         if not self.decisions_only:
             return logits
-        decided = torch.full_like(logits, -SURE).scatter(1, logits.argmax(1, keepdim=True), 0.0)
+        decided = logits.new_full(logits.shape, -SURE)
+        first = logits.argmax(1, keepdim=True)
+        if self.task == "closed-set":
+            decided.scatter_(1, first, SURE)
+        else:
+            # Above 0 a face is accepted: for whoever comes first, or for every claim.
+            accepted = logits > 0
+            if self.task == "open-set":
+                accepted &= torch.zeros_like(accepted).scatter(1, first, value=True)
+            decided[accepted] = SURE
         # A broken victim stays one.
         return decided.where(logits.isfinite().all(1, keepdim=True), torch.nan)

@@ -1,0 +1,131 @@
+"""Victims and embeddings by name: a file, a folder, a hub's repository, or the user's own code."""
+
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agns.errors import AgnsError, ConfigError
+from agns.object_reference import load_object, names_code
+
+if TYPE_CHECKING:
+    import torch
+
+    from agns.models.embedder import Embedder
+    from agns.models.gallery import Gallery
+    from agns.models.recognizer import Recognizer
+    from agns.models.victim import Victim
+
+
+def load(source: Path | str | None = None) -> "Recognizer | Gallery":
+    """Load a recogniser or a gallery.
+
+    Args:
+        source: A file, a folder of `save_pretrained`, or owner/name on the Hugging Face hub; None
+            for the OF10 of drawn faces that comes with agns.
+
+    Returns:
+        In evaluation mode; what its file says of how it came about lies in `record`.
+
+    Raises:
+        ConfigError: There is none of these, or the repository is not open.
+        WeightsError: It holds no recogniser that agns can read, or the download failed.
+    """
+    from agns.models.gallery import FORMAT, Gallery
+    from agns.models.recognizer import Recognizer
+    from agns.storage import read_metadata
+
+    path = _weights(source)
+    if read_metadata(path).get("format") == FORMAT:
+        return Gallery.read(path, lambda named: load_embedder(named, beside=path.parent))
+    return Recognizer.read(path)
+
+
+def load_embedder(source: str, *, beside: Path | None = None) -> "Embedder":
+    """Load an embedding.
+
+    Args:
+        source: `dlib`, which comes with `agns[dlib]`; `package.module:function` that makes an
+            `Embedder`; MobileFaceNet's `.tflite` file; or the file of a backbone that agns trained.
+        beside: A folder to look for its file in, too.
+
+    Raises:
+        ConfigError: There is none of that name, or the function makes something else.
+        WeightsError: Its file cannot be read.
+    """
+    from agns.models.backbone import Backbone
+    from agns.models.embedder import Embedder, dlib_embedder, mobilefacenet_embedder
+
+    if source == "dlib":
+        return dlib_embedder()
+    if names_code(source):
+        made = _made(source)
+        if not isinstance(made, Embedder):
+            raise ConfigError(f"{source} should make an Embedder, and made a {type(made).__name__}")
+        return made.eval()
+    path = Path(source)
+    if not path.exists() and beside is not None and (beside / path.name).exists():
+        path = beside / path.name
+    if not path.exists():
+        raise ConfigError(
+            f"there is no embedding {source!r}: name dlib, a file, or package.module:function"
+        )
+    if path.suffix == ".tflite":
+        return mobilefacenet_embedder(path)
+    # A backbone takes canonical faces itself.
+    return Embedder(Backbone.read(path), name=path.name, unit=True).eval()
+
+
+def open_victim(source: Path | str | None, place: "torch.device") -> "Victim":
+    """A victim on a device.
+
+    Args:
+        source: As for `load`; or `package.module:function` that makes a `Victim`.
+        place: The device.
+
+    Raises:
+        ConfigError: There is no such module or name, or it makes no victim.
+        WeightsError: The file cannot be read.
+    """
+    return make_victim(str(source), place) if names_code(source) else load(source).to(place)
+
+
+def _weights(source: Path | str | None) -> Path:
+    from agns.models.sharing import locate_weights
+    from agns.models.shipped import shipped_weights
+
+    return shipped_weights("of10_synthetic") if source is None else locate_weights(Path(source))
+
+
+def _made(reference: str, *inner: object) -> object:
+    """What the user's own function or class makes."""
+    make = load_object(reference)
+    if not callable(make):
+        raise ConfigError(f"{reference} should be a function or a class")
+    try:
+        return make(*inner)
+    except AgnsError:
+        raise
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConfigError(
+            f"{reference} failed with {type(error).__name__}: {error} ({where.filename}, line "
+            f"{where.lineno})"
+        ) from error
+
+
+def make_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Victim":
+    """What the user's own function or class makes, on a device."""
+    from torch import nn
+
+    from agns.models.victim import Victim
+
+    made = _made(reference, *inner)
+    if not isinstance(made, Victim):
+        raise ConfigError(
+            f"{reference} should make a victim, with identities and logits for faces, and made a "
+            f"{type(made).__name__}"
+        )
+    # Casts lose that a module is a victim too.
+    moved: object = made.to(place) if isinstance(made, nn.Module) else made
+    assert isinstance(moved, Victim)
+    return moved
