@@ -13,7 +13,7 @@ from agns.accessory.placement import Placement
 from agns.attack.goals import Goal, log_odds
 from agns.attack.query import ask_frames
 from agns.attack.result import AttackResult, Checkpoint, Reason
-from agns.errors import AttackError
+from agns.errors import AttackError, QueryBudgetSpent
 from agns.models.black_box import BlackBox
 from agns.models.victim import Victim
 from agns.types import Faces, Frames, Progress
@@ -94,7 +94,8 @@ class Asking:
     ) -> Float[Tensor, "*frames photos"]:
         """-log(1 - failure probability), from logits."""
         odds = log_odds(logits.flatten(0, -2), self.goal)
-        return -functional.logsigmoid(odds).unflatten(0, logits.shape[:-1])
+        losses: Tensor = -functional.logsigmoid(odds).unflatten(0, logits.shape[:-1])
+        return losses
 
     def try_on(
         self,

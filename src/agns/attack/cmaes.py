@@ -16,7 +16,7 @@ from agns.attack.asking import Asking
 from agns.attack.attack import FrameAttack, Nets, shipped_nets
 from agns.attack.goals import Goal
 from agns.attack.result import AttackResult
-from agns.data.eyeglasses import RealFrames
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import ConfigError
 from agns.models.dcgan import LATENT
 from agns.models.victim import Victim

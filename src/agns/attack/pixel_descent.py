@@ -149,20 +149,18 @@ class PixelDescent(FrameAttack):
                 if step == self.steps:
                     break
                 if disturbed:
-                    gradient, _ = frame_gradients(
-                        victim, faces, now, goal, self.batch, placement, rng
-                    )
+                    gradient, _ = ask(now, rng=rng)
                 if not bool(gradient.isfinite().all()):
                     reason = "not finite"
                     break
-                direction = self.momentum * direction + unit_gradient(gradient, signed=self.signed)
+                direction = self.momentum * direction + _unit(gradient, signed=self.signed)
                 if self.tv_weight > 0:
-                    rough = unit_gradient(_gradient(total_variation, now))
+                    rough = _unit(_gradient(total_variation, now))
                     direction = direction + self.tv_weight / self.step * rough
                 stride = self.step * direction
                 if self.nps_weight > 0:
                     printing = partial(non_printability, palette=palette)
-                    stride = stride + self.nps_weight * unit_gradient(_gradient(printing, now))
+                    stride = stride + self.nps_weight * _unit(_gradient(printing, now))
                 now = now - stride
                 if self.bound is not None:
                     now = torch.minimum(torch.maximum(now, first - self.bound), first + self.bound)
@@ -258,8 +256,7 @@ def _gradient(measure: Callable[[Frames], Float[Tensor, " frames"]], frames: Fra
     return gradient
 
 
-def unit_gradient(gradient: Frames, *, signed: bool = False) -> Frames:
-    """Each frame's gradient by its largest entry, or its signs."""
+def _unit(gradient: Frames, *, signed: bool = False) -> Frames:
     if signed:
         return gradient.sign()
     return gradient / gradient.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-30)

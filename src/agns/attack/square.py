@@ -20,7 +20,7 @@ from agns.attack.asking import Asking
 from agns.attack.attack import FrameAttack, Nets
 from agns.attack.goals import Goal
 from agns.attack.result import AttackResult
-from agns.data.eyeglasses import RealFrames
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError
 from agns.models.black_box import BlackBox
 from agns.models.victim import Victim

@@ -4,9 +4,9 @@ Momentum keeps steps from ends that only the surrogates have (MI-FGSM, Dong et a
 faces shown smaller and elsewhere (Xie et al. 2019). The surrogates' losses are added up.
 
 Convention:
-    A gradient is divided by its mean absolute value before momentum is added, and a step goes along
-    the signs of the sum. The weight of total variation is how far its gradient, divided by its
-    largest entry, moves a pixel in a step, as in `agns.attack.pixel_descent`.
+    A gradient is divided by its mean absolute value before it is added to the former direction, and
+    a step goes along the signs of the sum. Total variation's gradient is divided by its largest
+    entry and added to the step, in the same unit, as in `agns.attack.pixel_descent`.
 """
 
 import math
@@ -23,9 +23,9 @@ from agns.accessory.placement import Placement
 from agns.accessory.total_variation import variation_gradient
 from agns.attack.attack import FrameAttack, Nets
 from agns.attack.goals import Goal, name_goal, resolve_goal
-from agns.attack.pixel_descent import frame_gradients, unit_gradient
+from agns.attack.pixel_descent import frame_gradients
 from agns.attack.result import AttackResult, Checkpoint, Reason
-from agns.data.eyeglasses import RealFrames
+from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError, ConfigError
 from agns.geometry import warp
 from agns.models.layout import device_of
@@ -93,7 +93,13 @@ class Transfer(FrameAttack):
         """
         started = time.perf_counter()
         followed = self._followed(victim, goal)
-        vary = partial(vary_faces, share=self.varied, smallest=self.smallest, rng=rng)
+        ask = partial(
+            frame_gradients,
+            faces=faces,
+            batch=self.batch,
+            placement=placement,
+            vary=partial(vary_faces, share=self.varied, smallest=self.smallest, rng=rng),
+        )
         frame = torch.full((1, 3, *FRAME_SIZE), 0.5) * frame_mask()
         direction = torch.zeros_like(frame)
         history: list[dict[str, float]] = []
@@ -101,10 +107,7 @@ class Transfer(FrameAttack):
         best, best_frame = math.inf, frame
         try:
             for step in range(self.steps):
-                found = [
-                    frame_gradients(surrogate, faces, frame, own, self.batch, placement, vary=vary)
-                    for surrogate, own in followed
-                ]
+                found = [ask(surrogate, frames=frame, goal=own) for surrogate, own in followed]
                 gradient = torch.stack([one for one, _ in found]).sum(0)
                 failure = sum(float(one) for _, one in found) / len(found)
                 if not math.isfinite(failure) or not bool(gradient.isfinite().all()):
@@ -120,11 +123,12 @@ class Transfer(FrameAttack):
                 progress(step + 1, self.steps, {"best": goal.probability(best)})
                 size = gradient.abs().mean().clamp_min(1e-30)
                 direction = self.momentum * direction + gradient / size
-                stride = self.step * (1 + math.cos(math.pi * step / self.steps)) / 2
-                frame = frame - stride * direction.sign()
+                stride = self.step * direction.sign()
                 if self.tv_weight > 0:
-                    frame = frame - self.tv_weight * unit_gradient(variation_gradient(frame))
-                frame = frame.clamp(0, 1) * frame_mask()
+                    rough = variation_gradient(frame)
+                    stride = stride + self.tv_weight * rough / rough.abs().max().clamp_min(1e-30)
+                shorter = (1 + math.cos(math.pi * step / self.steps)) / 2
+                frame = (frame - shorter * stride).clamp(0, 1) * frame_mask()
         except KeyboardInterrupt:
             if not history:
                 raise
@@ -145,7 +149,7 @@ class Transfer(FrameAttack):
         """The surrogates, each with the goal in its own classes."""
         place = device_of(victim)
         named = [(name, open_victim(name, place)) for name in self.surrogates]
-        named += [(type(one).__name__, one) for one in self.victims]
+        named += [(type(one).__name__, one) for one in vars(self)["victims"]]
         if not named:
             raise ConfigError(
                 "transfer follows surrogates, and none is named: give recognisers that know the "
