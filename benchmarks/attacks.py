@@ -71,12 +71,12 @@ def run_all(
                 control_frames=control_frames,
                 craft=craft,
             )
-            with bar(f"{out.name} {goal} {subject}") as progress:
-                try:
-                    run_attack(setup, faces, experiment, method, folder, progress=progress)
-                except AttackError as error:
-                    print(f"{subject}: {error}")
-                    continue
+            shown = bar(f"{out.name} {goal} {subject}")
+            try:
+                run_attack(setup, faces, experiment, method, folder, bar=shown)
+            except AttackError as error:
+                print(f"{subject}: {error}")
+                continue
         results.append(read_json(folder / "result.json"))
     return results
 

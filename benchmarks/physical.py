@@ -61,15 +61,14 @@ def run(
             target=target,
             physical=True,
         )
-        with bar(f"{subject} {target or 'dodges'}") as progress:
-            try:
-                run_attack(
-                    setup, marked.faces, experiment, PHYSICAL, out,
-                    placement=marked.placement, progress=progress,
-                )  # fmt: skip
-            except AttackError as error:
-                print(f"{subject}: {error}")
-                return None
+        try:
+            run_attack(
+                setup, marked.faces, experiment, PHYSICAL, out,
+                placement=marked.placement, bar=bar(f"{subject} {target or 'dodges'}"),
+            )  # fmt: skip
+        except AttackError as error:
+            print(f"{subject}: {error}")
+            return None
     return read_json(out / "result.json")
 
 

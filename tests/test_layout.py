@@ -27,6 +27,7 @@ FLOORS = {
     "training": 4,
     "attack": 5,
     "evaluation": 6,
+    "interop": 6,
     "campaign": 7,
     "loading": 8,
     "cli": 9,

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from agns.evaluation.evaluate import evaluate
     from agns.evaluation.score import AttackScore
     from agns.loading import load_faces
-    from agns.models.opening import load
+    from agns.models.embedder import Embedder
+    from agns.models.gallery import Gallery
+    from agns.models.opening import load, load_embedder
     from agns.models.recognizer import Recognizer
     from agns.models.victim import Classifier, Victim
 
@@ -32,14 +34,17 @@ _ROOMS = {
     "CCS16": "attack.pixel_descent",
     "Classifier": "models.victim",
     "Dodge": "attack.goals",
+    "Embedder": "models.embedder",
     "FaceSet": "data.faces",
     "FrameAttack": "attack.attack",
+    "Gallery": "models.gallery",
     "Impersonate": "attack.goals",
     "PGD": "attack.pixel_descent",
     "Recognizer": "models.recognizer",
     "Victim": "models.victim",
     "evaluate": "evaluation.evaluate",
     "load": "models.opening",
+    "load_embedder": "models.opening",
     "load_faces": "loading",
 }
 """Where each public name lives: it is imported when it is first asked for, and PyTorch with it."""
@@ -54,14 +59,17 @@ __all__ = [
     "AttackScore",
     "Classifier",
     "Dodge",
+    "Embedder",
     "FaceSet",
     "FrameAttack",
+    "Gallery",
     "Impersonate",
     "Recognizer",
     "Victim",
     "__version__",
     "evaluate",
     "load",
+    "load_embedder",
     "load_faces",
 ]
 

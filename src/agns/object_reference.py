@@ -1,5 +1,6 @@
 """Objects named as Python's entry points name them, `package.module:Name`: the user's own code."""
 
+import difflib
 import importlib
 import re
 import sys
@@ -24,8 +25,13 @@ def load_object(reference: str) -> object:
     """Import what `package.module:Name` names; modules of the working directory are found too.
 
     Raises:
-        ConfigError: There is no such module, or it fails, or it has no such name.
+        ConfigError: It is no such name, there is no such module, or it fails, or lacks the name.
     """
+    if not is_reference(reference):
+        package, dot, last = reference.rpartition(".")
+        likely = f"{package}:{last}"
+        hint = f": did you mean {likely}?" if dot and is_reference(likely) else ""
+        raise ConfigError(f"{reference!r} should have the form package.module:Name{hint}")
     module_name, _, name = reference.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:
@@ -37,6 +43,8 @@ def load_object(reference: str) -> object:
             f"{module_name} cannot be imported for {reference}: {type(error).__name__}: {error}"
         ) from error
     if not hasattr(module, name):
-        raise ConfigError(f"module {module_name} has no {name!r}")
+        close = difflib.get_close_matches(name, dir(module), n=3)
+        hint = f": did you mean {' or '.join(close)}?" if close else ""
+        raise ConfigError(f"module {module_name} has no {name!r}{hint}")
     found: object = getattr(module, name)
     return found

@@ -56,9 +56,40 @@ def test_what_is_drawn_depends_on_its_seed_and_on_nothing_beside_it() -> None:
     assert all(subject != target for subject, target in drawn())
 
 
+def test_recognisers_of_the_same_people_are_attacked_by_the_same() -> None:
+    names = tuple(f"P{number:02d}" for number in range(30))
+    plan = replace(PLAN, subjects=5, targets="random")
+
+    def drawn(*, by_victim: bool = False) -> list[set[tuple[str, str | None]]]:
+        jobs = jobs_of(plan, {"one": names, "two": names[::-1]}, by_victim=by_victim)
+        return [
+            {(job.subject, job.target) for job in jobs if job.recognizer == name}
+            for name in ("one", "two")
+        ]
+
+    one, two = drawn()
+    assert one == two
+    one, two = drawn(by_victim=True)
+    assert one != two
+
+
+def test_earlier_versions_drew_by_the_name_of_the_recogniser() -> None:
+    names = tuple(f"P{number:02d}" for number in range(30))
+    plan = replace(PLAN, goals=("impersonate",), subjects=2, targets="random", chosen_by=3)
+    jobs = jobs_of(plan, {"one": names, "two": names}, by_victim=True)
+    found = list(dict.fromkeys((job.recognizer, job.subject, job.target) for job in jobs))
+    assert found == [
+        ("one", "P06", "P22"), ("one", "P12", "P07"), ("two", "P13", "P23"), ("two", "P27", "P03")
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("subjects", "complaint"),
-    [(4, "asks for 4 subjects, and one has 3"), (("Dan",), "one knows no 'Dan'")],
+    [
+        (4, "subjects: the plan asks for 4 subjects, and one has 3"),
+        (("Dan",), "subjects: one knows no 'Dan' with photos: it knows Ann, Bob, Cy"),
+        (("Anna",), "subjects: one knows no 'Anna' with photos: did you mean Ann"),
+    ],
 )
 def test_subjects_that_a_victim_has_not_are_refused(subjects: object, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from tests.campaign.conftest import attack_score, split
 
-from agns.campaign.jobs import UNIVERSAL, Job
+from agns.attack.agn import AGN
+from agns.campaign.jobs import UNIVERSAL, Job, jobs_of
 from agns.campaign.ledger import Ledger
 from agns.campaign.parts import (
     Part,
     check_beside,
+    jobs_in,
     join_records,
     join_transfers,
     part_of_array,
@@ -19,6 +21,7 @@ from agns.campaign.parts import (
     read_part,
     share_of,
 )
+from agns.campaign.plan import Plan, PlannedAttack, PlanVictim
 from agns.campaign.records import TransferScore
 from agns.errors import ConfigError, DataError
 
@@ -231,3 +234,19 @@ def test_results_of_other_parts_are_not_taken_for_an_older_campaigns(tmp_path: P
     begin(tmp_path, Part(number=2, of=2)).close()
     with pytest.raises(ConfigError, match="sqlite is gone"):
         begin(tmp_path, Part(number=1, of=2))
+
+
+@pytest.mark.parametrize("part", [Part(number=1, of=1), Part(number=2, of=2)])
+def test_what_an_earlier_version_drew_is_gone_on_with(part: Part, tmp_path: Path) -> None:
+    plan = Plan(
+        recognizers=(PlanVictim(name="one"), PlanVictim(name="two")),
+        goals=("dodge",),
+        attacks=(PlannedAttack(name="agn", method=AGN()),),
+        subjects=3,
+    )
+    people = tuple(f"P{number:02d}" for number in range(30))
+    known = {"one": people, "two": people}
+    former = jobs_of(plan, known, by_victim=True)
+    assert jobs_in(tmp_path, plan, known) == jobs_of(plan, known) != former
+    begin(tmp_path, part, former).close()
+    assert jobs_in(tmp_path, plan, known) == former

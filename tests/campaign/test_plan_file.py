@@ -17,7 +17,7 @@ from agns.campaign.plan import (
     Published,
     plan_as_json,
 )
-from agns.campaign.plan_file import read_plan
+from agns.campaign.plan_file import naming, read_plan
 from agns.data.simulation.drawn_frames import EYEGLASS_COUNT
 from agns.errors import ConfigError
 from agns.evaluation.universal import UniversalSpec
@@ -224,6 +224,24 @@ def test_a_defence_and_code_of_ones_own_are_named_by_reference(tmp_path: Path) -
     own = LEAST.replace("[agn]", '["agns.attack.agn:AGN"]')
     (attack,) = read_plan(written(tmp_path, own)).attacks
     assert (attack.name, attack.method) == ("AGN", AGN())
+
+
+@pytest.mark.parametrize(
+    ("at", "sentence", "told"),
+    [
+        ((), "subjects: one knows no 'Bob'", ", line 4: subjects: one knows no 'Bob'"),
+        (("recognizers", 0), "no file: it is gone", ", line 1: no file: it is gone"),
+        ((), "one: knows nobody", ": one: knows nobody"),
+        ((), "one knows nobody", ": one knows nobody"),
+    ],
+)
+def test_what_recognisers_show_to_be_wrong_is_told_with_its_line(
+    tmp_path: Path, at: tuple[str | int, ...], sentence: str, told: str
+) -> None:
+    path = written(tmp_path, f"{LEAST}subjects: [Bob]\n")
+    with pytest.raises(ConfigError) as raised, naming(path, *at):
+        raise ConfigError(sentence)
+    assert str(raised.value) == f"{path}{told}"
 
 
 def test_targets_may_be_named(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_an_attack_leaves_its_result_and_tells_what_it_is_worth(
         ((*DODGE, "--generator-rate", -1), "generator_rate must be at least 0, got -1"),
         ((*DODGE, "--generator-rate", "nan"), "generator_rate must be at least 0, got nan"),
         ((*DODGE, "--discriminator-rate", "inf"), "must be at least 0 and finite, got inf"),
-        ((*DODGE, "--method", "fgsm"), "there is no attack 'fgsm': there are agn, ccs16"),
+        ((*DODGE, "--method", "fgsm"), "there is no attack 'fgsm': there are agn, agn-paper"),
         ((*DODGE, "--stop", 1), "stop value must lie in (0, 1), got 1"),
         ((*DODGE, "--craft", 0), "craft must be at least 1, got 0"),
         ((*DODGE, "--physical", "--photos", ".", "--skip-unreadable"), "without --faces"),
@@ -249,6 +249,7 @@ def test_frames_that_nobody_crafted_are_a_method_too(
         ("pgd", "--kappa", 0.25),
         ("ccs16", "--precision", "auto"),
         ("solid", "--jitter", 0),
+        ("art-apgd", "--step", 0.1),
         ("noise", "--samples", 32),
     ],
 )

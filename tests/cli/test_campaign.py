@@ -264,6 +264,15 @@ def test_misuse_is_one_sentence(agns: Run, plan: Path, tmp_path: Path) -> None:
     plan.write_text(plan.read_text(encoding="utf-8") + "goal: x\n", encoding="utf-8")
     wrong = agns("campaign", "run", plan, "--out", out)
     assert (wrong.code, "line 11: a plan has no 'goal'" in wrong.complaint) == (2, True)
+    text = plan.read_text(encoding="utf-8").replace("goal: x\n", "")
+    for before, after, complaint in (
+        ("Synthetic_000, Synthetic_001", "Bob", "line 7: subjects: small knows no 'Bob' with"),
+        ("}\ngoals", ', defence: "json:Dumps"}\ngoals', "line 2: module json has no 'Dumps': did"),
+    ):
+        plan.write_text(text.replace(before, after), encoding="utf-8")
+        wrong = agns("campaign", "run", plan, "--out", out)
+        assert (wrong.code, wrong.complaint.startswith(f"{plan}, {complaint}")) == (2, True)
+    assert not out.exists()
 
 
 @pytest.mark.usefixtures("no_pictures")

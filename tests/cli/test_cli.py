@@ -60,6 +60,17 @@ for command in {OTHERS + MADE_OF_SETTINGS}:
     assert (done.stdout.strip(), done.stderr, done.returncode) == ("", "", 0)
 
 
+@pytest.mark.parametrize("group", [(), ("campaign",), ("faces",), ("glasses",), ("train",)])
+def test_a_group_without_a_command_prints_its_help(
+    agns: Callable[..., Any], group: tuple[str, ...]
+) -> None:
+    bare, asked, briefly = agns(*group), agns(*group, "--help"), agns(*group, "-h")
+    assert (bare.code, bare.out) == (2, "")
+    assert bare.err.splitlines() == asked.out.splitlines()
+    assert len(asked.out.splitlines()) > 5
+    assert (briefly.code, briefly.out) == (0, asked.out)
+
+
 def test_the_version_is_the_packages() -> None:
     shown = CliRunner().invoke(app, ["--version"])
     assert (shown.stdout, shown.exit_code) == (f"agns {package.__version__}\n", 0)
@@ -230,4 +241,5 @@ def test_each_architecture_has_its_recipe() -> None:
             if field.name not in RECOGNIZER.defaults:
                 assert getattr(recipe, field.name) == field.default
     frames = {arch: recipe.frames_per_photo for arch, recipe in RECIPES.items()}
-    assert frames == {"of10": 10, "of143": 100, "of": 10, "vgg10": 2, "vgg143": 2, "vgg": 2}
+    few = {"vgg10": 2, "vgg143": 2, "vgg": 2, "dlib": 2}
+    assert frames == {"of10": 10, "of143": 100, "of": 10, **few}

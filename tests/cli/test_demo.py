@@ -1,7 +1,9 @@
 """`agns demo`: its parts, its menu, and what it refuses."""
 
+import os
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 from tests.cli.conftest import score_briefly
 
+from agns.attack.agn import AGN
 from agns.cli import demo_parts
 from agns.images import read_image
 from agns.storage import read_json
@@ -81,6 +84,31 @@ def test_an_attack_is_made_and_told_in_three_lines(
         again = agns(*by_hand[1:])
         assert again.code == 0, again.err
     assert read_image(tmp_path / "demo" / part / "frame.png", size=(64, 176)) is not None
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_an_interrupted_attack_is_scored_and_says_where_the_score_lies(
+    agns: Run, options: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = AGN.run
+
+    def pressed(*given: Any, progress: Any, **named: Any) -> Any:
+        def press(done: int, total: int, figures: Any) -> None:
+            progress(done, total, figures)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        return run(*given, progress=press, **named)
+
+    monkeypatch.setattr(AGN, "run", pressed)
+    done = agns("demo", "impersonate", *options, "--seed", 2)
+    assert (done.code, done.complaint) == (130, "interrupted")
+    lines = done.out.splitlines()
+    assert lines[3].startswith("Interrupted: scoring the best frame so far")
+    assert "Wrote" in lines[6]
+    assert "result.json" in lines[6]
+    assert (tmp_path / "demo/impersonate/result.json").is_file()
+    # No bar passes for full.
+    assert " 1/1 " not in done.err
 
 
 def test_the_menu_asks_for_the_part_and_the_seed(

@@ -104,6 +104,8 @@ def test_what_is_no_network_is_refused(agns: Run, tmp_path: Path) -> None:
     assert (missing.code, missing.complaint) == (
         2, f"there is no weight file {tmp_path / 'none.safetensors'}"
     )  # fmt: skip
+    named = agns("models", "show", "of10")
+    assert (named.code, named.complaint.split(",")[0]) == (2, "of10 is the name of an architecture")
     latents = tmp_path / "latents.safetensors"
     save_tensors(latents, {"latents": torch.zeros(2, 25)}, {})
     other = agns("models", "show", latents)

@@ -97,6 +97,7 @@ frames: 4
     assert "1 of 1 attacks have results, 0 failed" in done.out
     (found,) = (tmp_path / "out/cells").glob("*/result.json")
     assert read_json(found)["method"] == f"{own}:Colours"
+    assert "training mode" not in done.out
     assert "Colours" in (tmp_path / "out/report.md").read_text("utf-8")
 
 
@@ -106,9 +107,14 @@ frames: 4
         (("--method", "nowhere.at_all:Mine"), "nowhere.at_all cannot be imported"),
         (("--method", "json:JSONDecoder"), "it should be a dataclass with a method `run`"),
         (("--method", "json:nothing"), "module json has no 'nothing'"),
+        (("--defence", "json:JSONdecoder"), "no 'JSONdecoder': did you mean JSONDecoder"),
+        (("--defence", "json.dumps"), "form package.module:Name: did you mean json:dumps?"),
+        (("--defence", "json"), "'json' should have the form package.module:Name"),
         (("--recognizer", "json:dumps"), "json:dumps failed with TypeError"),
         (("--defence", "json:dumps"), "json:dumps failed with TypeError"),
-        (("--recognizer", "getpass:getuser"), "made a str"),
+        (("--recognizer", "getpass:getuser"), "made a str, which lacks identities and a call"),
+        (("--recognizer", "os:getpid"), "made an int, which lacks identities and a call"),
+        (("--recognizer", "collections:Counter"), "made a Counter, which lacks"),
         (("--recognizer", "math:pi"), "should be a function or a class"),
     ],
 )
@@ -130,3 +136,18 @@ def test_a_reference_is_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     torch.save({}, tmp_path / "some_module:victim")
     with pytest.raises(package.AgnsError, match="some_module:victim"):
         load_victim("some_module:victim")
+
+
+def test_the_recogniser_that_the_page_shows_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (PAGES / "own-recogniser.md").read_text("utf-8")
+    found = re.search(r"```python\n# mine\.py\n(.*?)```", page, re.S)
+    assert found is not None
+    name = f"mine_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(found[1], encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    victim = load_victim(f"{name}:victim").recognizer
+    assert len(victim.identities) == 10
+    assert not any(part.training for part in victim.modules())

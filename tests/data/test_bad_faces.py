@@ -44,8 +44,8 @@ def test_a_root_without_identities_is_refused(tmp_path: Path) -> None:
     text(tmp_path / "photo.png")
     said = complaint(tmp_path, FaceSelection(), DataError)
     assert said == (
-        f"expected a folder of pictures for each identity in {tmp_path}, found none but photo.png "
-        "(a picture in no identity's folder)"
+        f"expected a folder of pictures for each identity in {tmp_path}, found none; left out: "
+        "photo.png (a picture in no identity's folder)"
     )
 
 

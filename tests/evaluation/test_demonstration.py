@@ -1,5 +1,5 @@
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ from tests.evaluation.conftest import build_tiny_recognizer
 
 from agns.attack.agn import AGN
 from agns.data.simulation.synthetic import identity_name
+from agns.errors import ConfigError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.demonstration import Demonstration, demonstrate
 from agns.images import read_image
@@ -42,15 +43,17 @@ def setup(gan: tuple[Generator, Discriminator], glasses: Pixels) -> AttackSetup:
     )
 
 
+SEED = next(
+    seed
+    for seed in range(20)
+    if torch.randperm(3, generator=torch.Generator().manual_seed(seed))[0] == 0
+)
+
+
 @pytest.fixture(scope="module")
 def shown(setup: AttackSetup, tmp_path_factory: pytest.TempPathFactory) -> Shown:
     out = tmp_path_factory.mktemp("shown")
-    seed = next(
-        seed
-        for seed in range(20)
-        if torch.randperm(3, generator=torch.Generator().manual_seed(seed))[0] == 0
-    )
-    found = demonstrate(setup, out, quiet, seed=seed, attack=QUICK, photos=2, tried=2)
+    found = demonstrate(setup, out, quiet, seed=SEED, attack=QUICK, photos=2, tried=2)
     return found, out
 
 
@@ -72,3 +75,30 @@ def test_a_demonstration_leaves_a_report_with_its_pictures(
     assert page.count("data:image/png;base64,") == 7
     for name in ("overview", "faces", "generated", "dodge/before_after", "impersonate/history"):
         assert read_image(out / f"{name}.png").shape[0] == 3
+
+
+def test_an_interrupted_demonstration_ends_with_the_attack_in_work_and_says_what_is_left(
+    setup: AttackSetup, tmp_path: Path
+) -> None:
+    @contextlib.contextmanager
+    def pressed(title: str) -> Iterator[Progress]:
+        def press(done: int, total: int, figures: Mapping[str, float]) -> None:
+            if "dodges" in title:
+                raise KeyboardInterrupt
+
+        yield press
+
+    def run() -> None:
+        demonstrate(
+            setup, tmp_path, pressed, seed=SEED, attack=QUICK, photos=2, tried=2, tell=told.append
+        )
+
+    told: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert told[0].startswith("Interrupted: scoring the best frame so far")
+    assert f"Wrote {tmp_path / 'dodge/result.json'}" in told[1]
+    assert (tmp_path / "dodge/result.json").is_file()
+    assert not (tmp_path / "impersonate").exists()
+    with pytest.raises(ConfigError, match="dodge already holds a result"):
+        run()

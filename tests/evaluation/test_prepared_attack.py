@@ -1,5 +1,6 @@
 """One attack from photos to figures, on a small recogniser of three strangers."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -233,7 +234,11 @@ def test_an_interrupted_experiment_is_scored_and_says_so(
     def progress(done: int, total: int, figures: Mapping[str, float]) -> None:
         raise KeyboardInterrupt
 
-    run_attack(setup, crowd, DODGE, QUICK, tmp_path, progress=progress)
+    told: list[str] = []
+    run_attack(
+        setup, crowd, DODGE, QUICK, tmp_path, bar=contextlib.nullcontext(progress), tell=told.append
+    )
+    assert [sentence.split(":")[0] for sentence in told] == ["Interrupted"]
     written = result(tmp_path)
     assert (written["stopped_because"], written["iterations"]) == ("interrupted", 1)
     assert "The attack was interrupted after 1 iterations." in cast(list[str], written["warnings"])

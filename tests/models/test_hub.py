@@ -167,6 +167,22 @@ def test_a_hub_out_of_reach_is_one_sentence(
             fetch(tmp_path, **how)
 
 
+def test_a_hub_out_of_reach_is_told_at_once_and_in_our_words_alone(
+    hub: Hub,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", waited.append)
+    hub.shutdown()
+    hub.server_close()
+    with pytest.raises(WeightsError, match=r"local cache, and the hub does not give it: \S+"):
+        fetch(tmp_path)
+    assert (waited, caplog.records, capsys.readouterr().err) == ([], [], "")
+
+
 @pytest.mark.parametrize("name", ["./nowhere", "a/b/c", "/no/such/folder"])
 def test_a_name_that_is_neither_folder_nor_repository_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is neither a folder here nor the name of a repository"):

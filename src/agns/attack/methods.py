@@ -7,6 +7,7 @@ from agns.attack.agn import AGN
 from agns.attack.attack import Attack, FrameAttack
 from agns.attack.baselines import Baseline
 from agns.attack.cmaes import CMAES
+from agns.attack.library_attack import LibraryAttack
 from agns.attack.pixel_descent import CCS16, CCS16_BOUNDED, CCS16_PHYSICAL, PGD, PixelDescent
 from agns.attack.pixels import FreePixels
 from agns.attack.square import Square
@@ -30,6 +31,9 @@ METHODS: Mapping[str, FrameAttack] = {
     "untrained-generator": Baseline(kind="untrained_generator"),
     "noise": Baseline(kind="noise"),
     "solid": Baseline(kind="solid"),
+    "art-apgd": LibraryAttack(kind="art-apgd"),
+    "art-square": LibraryAttack(kind="art-square", steps=1000),
+    "foolbox-pgd": LibraryAttack(kind="foolbox-pgd"),
 }
 """The attacks by name, with their usual settings."""
 
@@ -66,7 +70,7 @@ def palette_of(attack: Attack | None) -> str | None:
 
 def name_of(attack: Attack) -> str:
     """An attack's name in `METHODS`, by what it does; of another class its reference."""
-    if isinstance(attack, Baseline):
+    if isinstance(attack, Baseline | LibraryAttack):
         return attack.kind.replace("_", "-")
     if attack == AGN.paper():
         return "agn-paper"

@@ -17,6 +17,11 @@ from agns.types import Faces, Frames, Logits
 Loss: TypeAlias = Callable[[Logits], Float[Tensor, " batch"]]
 """What an attack lowers, for each face."""
 
+NO_GRADIENT = (
+    "this attack follows a gradient, and the recogniser gives none: cmaes and square only ask, and "
+    "transfer follows surrogates"
+)
+
 
 @torch.no_grad()
 def query_logits(victim: Victim, faces: Faces, *, precision: str = "fp32") -> Logits:
@@ -54,10 +59,7 @@ def query_gradient(
         if lowered.requires_grad:
             (found,) = torch.autograd.grad(lowered, leaf, allow_unused=True)
     if found is None:
-        raise AttackError(
-            "this attack follows a gradient, and the recogniser gives none: cmaes and square only "
-            "ask, and transfer follows surrogates"
-        )
+        raise AttackError(NO_GRADIENT)
     return logits.detach(), found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from agns.campaign.plan import Plan, PlanVictim
+from agns.data.faces import names_told
 from agns.errors import ConfigError
 from agns.evaluation.universal import divide_subjects
 
@@ -53,25 +54,40 @@ class Job:
         return out / "cells" / self.key
 
 
-def jobs_of(plan: Plan, known: Mapping[str, Sequence[str]]) -> tuple[Job, ...]:
+def jobs_of(
+    plan: Plan, known: Mapping[str, Sequence[str]], *, by_victim: bool = False
+) -> tuple[Job, ...]:
     """All jobs of a plan, those of one victim together.
 
     Args:
         plan: The plan.
         known: By each victim's name, the identities that it knows and that have photos, in the
             order of its classes.
+        by_victim: Draw subjects and targets for each victim by its name, and in the order of its
+            classes, as earlier versions did; else victims with the same identities get the same.
 
     Raises:
-        ConfigError: A victim does not know a subject, or there are too few identities.
+        ConfigError: A victim does not know a subject, or there are too few identities. What is
+            wrong with the plan's `subjects` or `targets` begins with that word and a colon.
     """
-    return tuple(job for victim in plan.recognizers for job in _jobs(plan, victim, known))
+    return tuple(
+        job
+        for victim in plan.recognizers
+        for job in _jobs(plan, victim, known, by_victim=by_victim)
+    )
 
 
-def _jobs(plan: Plan, victim: PlanVictim, known: Mapping[str, Sequence[str]]) -> Iterator[Job]:
+def _jobs(
+    plan: Plan, victim: PlanVictim, known: Mapping[str, Sequence[str]], *, by_victim: bool
+) -> Iterator[Job]:
     identities = list(known[victim.name])
     if not identities:
         raise ConfigError(f"{victim.name} knows nobody of whom {victim.faces} has photos")
-    subjects = _subjects(plan, victim, identities)
+    draws = _Draws(
+        key=f"{plan.chosen_by}\0{victim.name if by_victim else ''}",
+        identities=identities if by_victim else sorted(identities),
+    )
+    subjects = _subjects(plan, victim, identities, draws)
     for attack in plan.universal:
         # Before anything is run: how many there are depends on the victim.
         try:
@@ -80,7 +96,9 @@ def _jobs(plan: Plan, victim: PlanVictim, known: Mapping[str, Sequence[str]]) ->
             raise ConfigError(f"{attack.name} of {victim.name}: {error}") from error
     aims: list[tuple[str, str, str | None, str]] = []
     for aim, subject in itertools.product(plan.goals, subjects):
-        target = _target(plan, victim, subject, identities) if aim == "impersonate" else None
+        target = None
+        if aim == "impersonate":
+            target = _target(plan, victim, subject, identities, draws)
         # The one target of all the others is no subject.
         if target != subject:
             aims += [(aim, subject, target, attack.name) for attack in plan.attacks]
@@ -92,43 +110,66 @@ def _jobs(plan: Plan, victim: PlanVictim, known: Mapping[str, Sequence[str]]) ->
         )  # fmt: skip
 
 
-def _subjects(plan: Plan, victim: PlanVictim, identities: list[str]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Draws:
+    """Choices among a victim's identities, each by a generator of its own."""
+
+    key: str
+    """What they follow from."""
+
+    identities: list[str]
+
+    def some(self, count: int) -> set[str]:
+        """So many identities."""
+        places = torch.randperm(len(self.identities), generator=self._generator())[:count]
+        return {self.identities[place] for place in places.tolist()}
+
+    def other(self, subject: str) -> str:
+        """One that is not the subject."""
+        count, draws = len(self.identities), self._generator("\0", subject)
+        step = 1 + int(torch.randint(count - 1, (), generator=draws))
+        return self.identities[(self.identities.index(subject) + step) % count]
+
+    def _generator(self, *of: str) -> torch.Generator:
+        """For one choice, so that others may come and go beside it."""
+        text = "".join((self.key, *of)).encode("utf-8", "surrogatepass")
+        return torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(text).digest()[:7]))
+
+
+def _subjects(plan: Plan, victim: PlanVictim, identities: list[str], draws: _Draws) -> list[str]:
     if plan.subjects is None:
         return identities
     if isinstance(plan.subjects, int):
         if plan.subjects > len(identities):
             raise ConfigError(
-                f"the plan asks for {plan.subjects} subjects, and {victim.name} has "
+                f"subjects: the plan asks for {plan.subjects} subjects, and {victim.name} has "
                 f"{len(identities)} identities with photos"
             )
-        drawn = torch.randperm(len(identities), generator=_draws(plan, victim.name))
-        return [identities[place] for place in sorted(drawn[: plan.subjects].tolist())]
+        drawn = draws.some(plan.subjects)
+        return [name for name in identities if name in drawn]
     if missing := [name for name in plan.subjects if name not in identities]:
-        raise ConfigError(f"{victim.name} knows no {missing[0]!r} with photos")
+        raise _unknown("subjects", victim, missing[0], identities)
     return list(plan.subjects)
 
 
-def _target(plan: Plan, victim: PlanVictim, subject: str, identities: list[str]) -> str:
+def _target(
+    plan: Plan, victim: PlanVictim, subject: str, identities: list[str], draws: _Draws
+) -> str:
     if isinstance(plan.targets, tuple):
         named = plan.subjects if isinstance(plan.subjects, tuple) else ()
         one = plan.targets[named.index(subject) if len(plan.targets) > 1 else 0]
         if one not in identities:
-            raise ConfigError(f"targets: {victim.name} knows no {one!r} with photos")
+            raise _unknown("targets", victim, one, identities)
         if one == subject and subject in named:
             raise ConfigError(f"targets: {subject} cannot be a target of their own")
         return one
     if len(identities) < 2:
         raise ConfigError(f"{victim.name} has nobody to impersonate but {subject}")
-    place = identities.index(subject)
-    step = 1
     if plan.targets == "random":
-        draws = _draws(plan, f"{victim.name}\0{subject}")
-        step = 1 + int(torch.randint(len(identities) - 1, (), generator=draws))
-    return identities[(place + step) % len(identities)]
+        return draws.other(subject)
+    return identities[(identities.index(subject) + 1) % len(identities)]
 
 
-def _draws(plan: Plan, name: str) -> torch.Generator:
-    """A generator of its own for one choice, so that others may come and go beside it."""
-    text = f"{plan.chosen_by}\0{name}".encode("utf-8", "surrogatepass")
-    own = hashlib.sha256(text).digest()
-    return torch.Generator().manual_seed(int.from_bytes(own[:7]))
+def _unknown(key: str, victim: PlanVictim, name: str, identities: list[str]) -> ConfigError:
+    known = names_told(name, identities)
+    return ConfigError(f"{key}: {victim.name} knows no {name!r} with photos: {known}")

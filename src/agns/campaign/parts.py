@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from agns.campaign.jobs import Job
+from agns.campaign.jobs import Job, jobs_of
 from agns.campaign.ledger import Begun
-from agns.campaign.plan import same_plan
+from agns.campaign.plan import Plan, same_plan
 from agns.campaign.reading import reading
 from agns.campaign.records import JobRecord, TransferRecord
 from agns.campaign.runs import Run, runs_in
@@ -191,6 +191,18 @@ def _check_alike(first: LedgerContent, other: LedgerContent) -> None:
             differ = f"were begun with other photos of {key[1] or 'the identities'}"
     if differ is not None:
         raise DataError(f"{first.path} and {other.path.name} {differ}: move one of them away")
+
+
+def jobs_in(out: Path, plan: Plan, known: Mapping[str, Sequence[str]]) -> tuple[Job, ...]:
+    """A plan's jobs; in a directory that an earlier version began, those that it drew.
+
+    Arguments and errors are those of `jobs_of` and `read_ledgers`.
+    """
+    jobs, former = jobs_of(plan, known), jobs_of(plan, known, by_victim=True)
+    # Most plans draw nobody.
+    if jobs != former and any(one.jobs == list(former) for one in read_ledgers(out)):
+        return former
+    return jobs
 
 
 def join_records(ledgers: Sequence[LedgerContent]) -> list[JobRecord]:

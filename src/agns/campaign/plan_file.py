@@ -67,10 +67,7 @@ def read_plan(path: Path) -> Plan:
     if not path.is_file():
         raise ConfigError(f"there is no plan {path}")
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
-        if root is None:
-            raise ConfigError(f"{path} is empty")
-        return _Reader(path).plan(root)
+        return _Reader(path).plan(_root(path))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not text") from error
     except yaml.MarkedYAMLError as error:
@@ -78,6 +75,29 @@ def read_plan(path: Path) -> Plan:
         raise ConfigError(f"{path}, line {line}: {error.problem}") from error
     except (yaml.YAMLError, RecursionError) as error:
         raise ConfigError(f"{path} is no YAML: {error}") from error
+
+
+@contextlib.contextmanager
+def naming(path: Path, *at: str | int) -> Iterator[None]:
+    """Name a plan that was read in what turns out to be wrong, with the line of what `at` leads to.
+
+    Without `at`, it is the line of the key that the sentence begins with, if it does with one.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        reader, at = _Reader(path), at or (str(error).partition(":")[0],)
+        reader.value(_root(path), ())
+        if at in reader.lines:
+            raise reader.wrong(at, str(error)) from error
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _root(path: Path) -> yaml.Node:
+    root = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
+    if root is None:
+        raise ConfigError(f"{path} is empty")
+    return root
 
 
 def _model(title: str, *kinds: type, without: tuple[str, ...] = (), **own: Any) -> type[BaseModel]:
@@ -193,9 +213,7 @@ class _Reader:
         people = {one: given.pop(one) for one in who}
         with self.told(at):
             return PlannedUniversal(
-                name=name,
-                experiment=UniversalSpec(**people),
-                method=Universal(agn=agn, **given),
+                name=name, experiment=UniversalSpec(**people), method=Universal(agn=agn, **given)
             )
 
     def settings(self, usual: _Settings, value: object, at: _Where) -> _Settings:
@@ -232,11 +250,8 @@ class _Reader:
         # Where several types are allowed, each says what it takes.
         said = [one["msg"] for one in found if self.nearest((*at, *one["loc"])) == where]
         takes = [re.sub("^(Input|Tuple|Value error,) should ", "", one) for one in said]
-        words = (
-            " or ".join(dict.fromkeys(takes))
-            .replace("valid tuple", "list")
-            .replace("or be ", "or ")
-        )
+        words = " or ".join(dict.fromkeys(takes)).replace("valid tuple", "list")
+        words = words.replace("or be ", "or ")
         value = first["input"]
         got = f", got {value!r:.80}" if isinstance(value, str | int | float) else ""
         return self.wrong(where, f"{name} should {words}{got}")

@@ -28,6 +28,8 @@ app = typer.Typer(
     cls=Group,
     help="Measure how far eyeglasses can fool a face recogniser that you are allowed to test.",
     no_args_is_help=True,
+    # Commands take it over from here.
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -45,6 +45,7 @@ class AttackCommand(SettingsCommand):
     def make_context(self, info_name, args, **named):
         """Make the method's options."""
         from agns.attack.baselines import Baseline
+        from agns.attack.library_attack import LibraryAttack
         from agns.errors import ConfigError
 
         method = _named_method(args)
@@ -54,7 +55,7 @@ class AttackCommand(SettingsCommand):
         self.settings = (
             Settings(
                 f"{kind.__module__}:{kind.__qualname__}",
-                without=("kind",) if kind is Baseline else (),
+                without=("kind",) if kind in (Baseline, LibraryAttack) else (),
                 defaults={name: f"{value}" for name, value in shown.items() if value is not None},
             ),
         )
@@ -122,8 +123,8 @@ def attack(
             "look like eyeglasses: ccs16, ccs16-bounded, ccs16-physical, pgd, pixels. Without a "
             "gradient: cmaes and square, which only ask, and transfer, which follows surrogates. "
             "The best of 300 frames that nobody crafted: benign, untrained-generator, noise, "
-            "solid. Or your own: package.module:Class. Before --help it shows that method's "
-            "settings.",
+            "solid. Other libraries' attacks: art-apgd, art-square, foolbox-pgd. Or your own: "
+            "package.module:Class. Before --help it shows that method's settings.",
         ),
     ] = "agn",
     recognizer: RecognizerOption = None,
@@ -176,7 +177,7 @@ def attack(
     from agns.attack.methods import palette_of
     from agns.errors import ConfigError
     from agns.evaluation.attack_spec import AttackSpec, build_goal
-    from agns.evaluation.prepared_attack import prepare as prepare_attack
+    from agns.evaluation.prepared_attack import run_attack
     from agns.evaluation.score import check_results_directory
 
     prepare()
@@ -216,13 +217,10 @@ def attack(
     setup = load_setup(
         victim, open_glasses(glasses), generator=generator, discriminator=discriminator
     )
-    with bar(f"{subject} {'dodges' if target is None else f'as {target}'}") as progress:
-        prepared = prepare_attack(setup, photographs, spec, own, placement=placement)
-        result = prepared.run(progress)
-    if result.stopped_because == "interrupted":
-        say("Interrupted: scoring the best frame so far; Ctrl-C again leaves it without scores")
-    score = prepared.score(result)
-    score.save(out)
+    title = f"{subject} {'dodges' if target is None else f'as {target}'}"
+    score = run_attack(
+        setup, photographs, spec, own, out, placement=placement, bar=bar(title), tell=say
+    )
     show_score(score, out)
     if score.stopped_because == "interrupted":
         raise typer.Exit(130)

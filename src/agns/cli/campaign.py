@@ -81,9 +81,8 @@ def run(
     What a process that was killed had in work is done by another. Machines that share the directory
     each take a --part, then; tables put all parts together.
     """
-    from agns.campaign.jobs import jobs_of
-    from agns.campaign.parts import share_of
-    from agns.campaign.plan_file import read_plan
+    from agns.campaign.parts import jobs_in, share_of
+    from agns.campaign.plan_file import naming, read_plan
     from agns.cli import campaign_run as steps
     from agns.cli.loading import begin_photos, known_identities, open_on_worker
     from agns.cli.parts import chosen_part, ledger_of
@@ -96,8 +95,12 @@ def run(
     if dask in (None, "local"):
         # Before anything is written; workers elsewhere may have what this machine has not.
         choose_device(device)
-    known = {victim.name: known_identities(victim) for victim in read.recognizers}
-    jobs = jobs_of(read, known)
+    known = {}
+    for place, victim in enumerate(read.recognizers):
+        with naming(plan, "recognizers", place):
+            known[victim.name] = known_identities(victim)
+    with naming(plan):
+        jobs = jobs_in(out, read, known)
     taken = share_of(jobs, own)
     if dry_run:
         kinds = Counter((job.recognizer, job.goal, job.attack) for job in taken)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
+from agns.cli.interrupts import interrupted
 from agns.writing import plain
 
 if TYPE_CHECKING:
@@ -106,8 +107,9 @@ def bar(title: str) -> "Iterator[Progress]":
                 say(", ".join(filter(None, line)), aside=True)
 
         yield progress
-        # A loop that reached its aim early is done all the same.
-        bars.update(task, total=bars.tasks[task].completed)
+        # A loop that reached its aim early is done all the same, unless it was interrupted.
+        if not interrupted():
+            bars.update(task, total=bars.tasks[task].completed)
 
 
 def show(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -93,7 +93,7 @@ def _show_all(shown: "Demo") -> None:
     from agns.evaluation.demonstration import demonstrate
 
     started = time.monotonic()
-    found = demonstrate(shown.setup(), shown.out, bar, seed=shown.seed)
+    found = demonstrate(shown.setup(), shown.out, bar, seed=shown.seed, tell=say)
     say(f"Recognised {percent(found.accuracy)} of fresh photos without a frame.")
     for report in found.attacks:
         rate = percent(report.held_out.success_rate)

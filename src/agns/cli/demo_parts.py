@@ -231,24 +231,26 @@ def _attack(
         goal="dodge" if target is None else "impersonate", subject=subject, target=target,
         seed=demo.seed, physical=part == "physical",
     )  # fmt: skip
-    setup = demo.setup()
-    with bar(f"{subject} {'dodges' if target is None else f'as {target}'}") as progress:
-        report = run_attack(
-            setup, photos, spec, config, out, placement=placement, progress=progress
-        )
-    if report.stopped_because == "interrupted":
-        raise KeyboardInterrupt
+    title = f"{subject} {'dodges' if target is None else f'as {target}'}"
+    report = run_attack(
+        demo.setup(), photos, spec, config, out, placement=placement, bar=bar(title), tell=say
+    )
     held, benign = report.held_out, report.controls["benign"]
     aim = "is not recognised" if target is None else f"is taken for {target}"
     bare = "the marked frame alone" if report.physical else "no frame"
     warned = f" {report.warnings[0]}" if report.warnings else ""
-    return [
+    seen = [
         f"{subject} wearing the frame {aim} on {percent(held.success_rate)} of "
         f"{held.images} photos that it was not made on.",
         f"Wearing benign frames, on {percent(benign.success_rate)}; wearing {bare}, on "
         f"{percent(report.held_out_without_frame.success_rate)}.",
         f"Wrote {out / 'before_after.png'} and result.json beside it.{warned}",
     ]
+    if report.stopped_because == "interrupted":
+        for sentence in seen:
+            say(sentence)
+        raise KeyboardInterrupt
+    return seen
 
 
 class Part(NamedTuple):

@@ -51,7 +51,7 @@ def enrol(
     from agns.data.faces import composed, unknown_identity
     from agns.data.splits import craft_held_out_split
     from agns.errors import ConfigError
-    from agns.models.gallery import RATES, Gallery
+    from agns.models.gallery import Gallery
     from agns.models.opening import load_embedder
 
     prepare()
@@ -94,7 +94,7 @@ def enrol(
             apart = open_faces(FaceOptions(root=others, skip_unreadable=skip_unreadable))
         with bar("Comparing other people") as progress:
             gallery = gallery.calibrate(
-                apart, rates=sorted({*RATES, false_accepts}), at=false_accepts,
+                apart, at=false_accepts,
                 templates=templates, task=task, progress=progress,
             )  # fmt: skip
     gallery.record = {**gallery.record, "seed": seed, "faces": options.source}

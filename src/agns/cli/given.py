@@ -59,6 +59,8 @@ def _told_plainly() -> Iterator[None]:
         yield
     except Exception as error:
         message = getattr(error, "message", None)
-        if isinstance(message, str):
+        # That of a group without a command is its help, of many lines. Typer keeps the class to
+        # itself.
+        if isinstance(message, str) and type(error).__name__ != "NoArgsIsHelpError":
             error.__dict__["message"] = plain(message)
         raise

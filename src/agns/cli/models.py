@@ -106,13 +106,19 @@ def show_network(
     depth: Annotated[int, typer.Option(help="Levels of layers to list.", min=1)] = 3,
 ) -> None:
     """Show a network: what it is, how it came about, its layers, and if asked its graph."""
+    from agns.errors import ConfigError
     from agns.models.diagram import graph_source
     from agns.models.graph import check_drawing, draw_graph
     from agns.models.record import figures, recorded
     from agns.models.sharing import locate_weights
-    from agns.models.summary import layer_table, read_any
+    from agns.models.summary import layer_table, list_networks, read_any
 
     prepare()
+    if not file.exists() and str(file) in [row["name"] for row in list_networks()]:
+        raise ConfigError(
+            f"{file} is the name of an architecture, which `agns models` lists; show takes a file "
+            "of weights, such as one that a training wrote"
+        )
     if graph is not None:
         check_drawing(graph)
     network = read_any(locate_weights(file))

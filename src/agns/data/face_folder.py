@@ -16,7 +16,7 @@ import torch
 from agns.data.cache import decoded_pictures, digest
 from agns.data.faces import FaceSet, composed, unknown_identity
 from agns.data.known_photos import Sources, read_sources
-from agns.data.listing import READ, LeftOut, list_folder
+from agns.data.listing import READ, LeftOut, Listing, list_folder
 from agns.decoding import read_pixels
 from agns.errors import ConfigError, DataError
 from agns.types import Progress, silent
@@ -102,7 +102,7 @@ def _identities(root: Path) -> tuple[dict[str, list[str]], tuple[LeftOut, ...]]:
         raise ConfigError(f"there is no folder of faces {root}")
     photos, left_out = _listed(root)
     if not photos:
-        others = f" but {left_out[0].name} ({left_out[0].why})" if left_out else ""
+        others = Listing(pictures=(), folders=(), left_out=left_out).others
         raise DataError(
             f"expected a folder of pictures for each identity in {root}, found none{others}"
         )

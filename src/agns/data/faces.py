@@ -36,6 +36,12 @@ def names_like(name: str, known: Iterable[str]) -> str:
     return f"did you mean {' or '.join(close)}?" if close else ""
 
 
+def names_told(name: str, known: Sequence[str]) -> str:
+    """The names that are like one or, if none is, the first ones."""
+    more = ", ..." if len(known) > 12 else ""
+    return names_like(name, known) or f"it knows {', '.join(known[:12])}{more}"
+
+
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class FaceSet:
     """Labelled faces in memory, or in a private map of a cache file."""

@@ -17,7 +17,7 @@ from agns.evaluation.metrics import success_cells
 from agns.evaluation.plots import Portrait, draw_overview
 from agns.evaluation.prepared_attack import run_attack
 from agns.evaluation.report import Picture, Section, Table, write_report
-from agns.evaluation.score import AttackScore
+from agns.evaluation.score import AttackScore, check_results_directory
 from agns.images import read_image, tile, write_image
 from agns.models.dcgan import sample_latents
 from agns.storage import versions
@@ -48,6 +48,7 @@ def demonstrate(
     attack: AGN | None = None,
     photos: int = 48,
     tried: int = 8,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Demonstration:
     """Run the demonstration on drawn faces and write it into a directory.
 
@@ -59,7 +60,14 @@ def demonstrate(
         attack: Settings of both attacks.
         photos: Of each attacked identity.
         tried: Photos of every identity that the recogniser is tried on.
+        tell: Told of an attack that was interrupted, and what is left of it.
+
+    Raises:
+        ConfigError: The directory holds the result of such an attack already.
+        KeyboardInterrupt: An attack was interrupted; it is scored, and nothing follows it.
     """
+    for goal in ("dodge", "impersonate"):
+        check_results_directory(out / goal)
     identities = setup.recognizer.identities
 
     def draw(count: int, only: str | None = None, progress: Progress = silent) -> FaceSet:
@@ -90,8 +98,13 @@ def demonstrate(
     ):
         own = draw(photos, only=spec.subject)
         folder = out / spec.goal
-        with bar(title) as progress:
-            report = run_attack(setup, own, spec, attack or AGN(), folder, progress=progress)
+        report = run_attack(setup, own, spec, attack or AGN(), folder, bar=bar(title), tell=tell)
+        if report.stopped_because == "interrupted":
+            tell(
+                f"{report.summary()}. Wrote {folder / 'result.json'} and pictures beside it, and "
+                f"faces.png and generated.png in {out}; the rest was not run."
+            )
+            raise KeyboardInterrupt
         place = own.photos.index(report.photos["held_out"][0])
         portraits.append(
             Portrait(

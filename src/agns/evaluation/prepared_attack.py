@@ -1,5 +1,7 @@
 """One attack from photos to honest numbers: split, attack, score on held-out photos."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -147,14 +149,20 @@ def run_attack(
     out: Path,
     *,
     placement: Placement = FIXED,
-    progress: Progress = silent,
+    bar: AbstractContextManager[Progress] | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> AttackScore:
     """Attack on one split of the subject's photos, score on the other, and write everything.
 
-    Args and errors are those of `prepare` and `AttackScore.save`.
+    Arguments and errors are those of `prepare` and `AttackScore.save`; `bar` opens what is told of
+    every step, and `tell` is told, where the attack was interrupted, that scoring begins.
     """
     check_results_directory(out)
     prepared = prepare(setup, faces, spec, attack, placement=placement)
-    score = prepared.score(prepared.run(progress))
+    with bar or nullcontext(silent) as progress:
+        result = prepared.run(progress)
+    if result.stopped_because == "interrupted":
+        tell("Interrupted: scoring the best frame so far; Ctrl-C again leaves it without scores")
+    score = prepared.score(result)
     score.save(out)
     return score

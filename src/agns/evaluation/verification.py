@@ -10,7 +10,7 @@ from torch import Tensor
 from agns.data.faces import FaceSet
 from agns.errors import DataError
 from agns.models.embedder import Embedder, distances
-from agns.models.gallery import CARRIED, embed_photos
+from agns.models.operating_points import CARRIED, embed_photos
 from agns.training.verification import (
     VerificationScores,
     best_threshold,

@@ -7,57 +7,38 @@ is accepted. Thresholds come from impostor comparisons of other people, at a fal
 import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor, nn
-from torch.nn import functional
 
 from agns.data.faces import FaceSet, composed
-from agns.errors import ConfigError, DataError, WeightsError
+from agns.errors import ConfigError, WeightsError
 from agns.models.checkpoint import weights_digest
-from agns.models.embedder import Embedder, Metric, distances
+from agns.models.embedder import Embedder
+from agns.models.operating_points import (
+    RATES,
+    OperatingPoint,
+    Rule,
+    calibrate,
+    compare,
+    enrol,
+    people_of,
+)
 from agns.models.victim import Task
 from agns.storage import load_tensors, save_tensors
 from agns.types import Embeddings, Faces, Logits, Progress, silent
-
-Rule: TypeAlias = Literal["mean", "best"]
-"""What a face is compared with: the mean of a person's embeddings, or the nearest of them."""
-
-RATES = (0.1, 0.01, 0.001, 0.0001)
-"""False-accept rates of operating points, where there are enough comparisons."""
-
-CARRIED = 10
-"""False accepts that a rate must come to among the comparisons that it is calibrated on."""
 
 FORMAT = "agns-gallery-1"
 """What a gallery's file calls itself."""
 
 LOGITS = 20.0
 """How many logits a distance of one threshold makes: a tenth of it is odds of 7 to 1."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperatingPoint:
-    """A threshold, and how many impostors it accepts."""
-
-    false_accept_rate: float
-    """Share of impostor comparisons that it accepts, as calibrated, in (0, 1)."""
-
-    threshold: float
-    """Distance below which a comparison is accepted."""
-
-    comparisons: int
-    """Impostor comparisons that it was calibrated on. Those of one person are alike, so that they
-    carry less than their number says."""
-
-    people: int
-    """Whose photos they were; none is enrolled."""
 
 
 class Gallery(nn.Module):
@@ -183,7 +164,9 @@ class Gallery(nn.Module):
             f"it has {known}"
         )
 
-    def logits_at(self, logits: Logits, point: OperatingPoint) -> Logits:
+    def logits_at(
+        self, logits: Float[Tensor, "*some identities"], point: OperatingPoint
+    ) -> Float[Tensor, "*some identities"]:
         """What logits would be at another operating point."""
         threshold = 0.0 if self.threshold is None else self.threshold
         return logits + self.slope * (point.threshold - threshold)
@@ -216,26 +199,19 @@ class Gallery(nn.Module):
             ConfigError: Somebody of them is enrolled.
             DataError: There are too few comparisons for the rate.
         """
-        both = sorted(set(self.identities) & set(_people(others)))
+        both = sorted(set(self.identities) & set(people_of(others)))
         if both:
             raise ConfigError(
                 f"thresholds come from people who are not enrolled, and {both[0]} is: leave "
                 f"{'them' if len(both) > 1 else 'that person'} out"
             )
         points = calibrate(
-            self.embedder, others, rates=rates, templates=templates, rule=self.rule,
+            self.embedder, others, rates=rates, at=at, templates=templates, rule=self.rule,
             progress=progress,
         )  # fmt: skip
-        chosen = [point for point in points if abs(point.false_accept_rate / at - 1) < 1e-6]
-        if not chosen:
-            count = points[0].comparisons if points else 0
-            raise DataError(
-                f"a false-accept rate of {at:g} needs {CARRIED / at:,.0f} impostor comparisons, "
-                f"and these photos make {count:,}"
-            )
         other = copy.copy(self)
         other.points, other.task = points, task
-        other.threshold = chosen[0].threshold
+        other.threshold = next(one.threshold for one in points if one.false_accept_rate == at)
         other.slope = LOGITS / other.threshold
         other.record = {**self.record, "operating_points": [asdict(point) for point in points]}
         return other
@@ -316,111 +292,3 @@ class _Written(BaseModel):
     slope: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     embedder: _Embedding
     operating_points: tuple[OperatingPoint, ...] = ()
-
-
-def enrol(
-    embedder: Embedder, enrolled: FaceSet | Mapping[str, Faces], rule: Rule
-) -> dict[str, Embeddings]:
-    """Templates by name: one for each person by the rule `mean`, one for each photo by `best`."""
-    if isinstance(enrolled, FaceSet):
-        everybody = embed_photos(embedder, enrolled)
-        embedded = {name: everybody[enrolled.places_of(name)] for name in _people(enrolled)}
-    else:
-        with torch.no_grad():
-            embedded = {name: embedder(faces) for name, faces in enrolled.items()}
-    if rule == "best":
-        return embedded
-    return {name: _mean(own, embedder) for name, own in embedded.items()}
-
-
-@torch.no_grad()
-def embed_photos(
-    embedder: nn.Module, photos: FaceSet, *, batch: int = 64, progress: Progress = silent
-) -> Embeddings:
-    """Embeddings of a set's photos, in their order."""
-    found = []
-    for places in torch.arange(len(photos)).split(batch):
-        found.append(embedder(photos.faces(places)))
-        progress(int(places[-1]) + 1, len(photos), {})
-    return torch.cat(found)
-
-
-def _mean(embedded: Embeddings, embedder: Embedder) -> Embeddings:
-    mean = embedded.mean(0, keepdim=True)
-    return functional.normalize(mean) if embedder.unit else mean
-
-
-def _people(faces: FaceSet) -> list[str]:
-    return [faces.identities[label] for label in faces.labels.unique().tolist()]
-
-
-def compare(
-    embedded: Embeddings,
-    templates: Embeddings,
-    owners: Int64[Tensor, " templates"],
-    metric: Metric,
-) -> Float[Tensor, "_ identities"]:
-    """Distances of embeddings from everybody's nearest template."""
-    apart = distances(embedded, templates, metric)
-    count = int(owners[-1]) + 1
-    if count == len(owners):
-        return apart
-    nearest = apart.new_full((len(apart), count), torch.inf)
-    return nearest.scatter_reduce(1, owners.expand(len(apart), -1), apart, "amin")
-
-
-def calibrate(
-    embedder: Embedder,
-    others: FaceSet,
-    *,
-    rates: Sequence[float],
-    templates: int,
-    rule: Rule,
-    progress: Progress = silent,
-) -> tuple[OperatingPoint, ...]:
-    """Thresholds at false-accept rates; see `Gallery.calibrate`.
-
-    Raises:
-        ConfigError: A rate lies outside (0, 1).
-        DataError: There are fewer than two people.
-    """
-    if not all(0 < rate < 1 for rate in rates):
-        raise ConfigError(f"false-accept rates lie in (0, 1), got {', '.join(map(str, rates))}")
-    embedded = embed_photos(embedder, others, progress=progress)
-    owners, enrolled, probes = [], [], []
-    people = _people(others)
-    for number, name in enumerate(people):
-        places = others.places_of(name)
-        own = embedded[places]
-        if len(own) >= templates:
-            chosen = _mean(own[:templates], embedder) if rule == "mean" else own[:templates]
-            enrolled.append(chosen)
-            owners.append(torch.full((len(chosen),), number))
-            own = own[templates:]
-        probes.append((number, own))
-    if len(people) < 2 or not enrolled:
-        raise DataError(
-            f"thresholds need two people or more with {templates} photos or more each, who are not "
-            f"enrolled; got {len(people)} people"
-        )
-    owner, template = torch.cat(owners), torch.cat(enrolled)
-    _, places = owner.unique(return_inverse=True)
-    own_number = owner.unique()
-    apart = torch.cat([
-        compare(own, template, places, embedder.metric)[:, own_number != number].flatten()
-        for number, own in probes if len(own)
-    ]).sort().values  # fmt: skip
-    points = []
-    for rate in sorted(rates, reverse=True):
-        accepted = int(rate * len(apart) + 1e-9)
-        if accepted < CARRIED:
-            continue
-        points.append(
-            OperatingPoint(
-                false_accept_rate=rate,
-                threshold=float((apart[accepted - 1] + apart[min(accepted, len(apart) - 1)]) / 2),
-                comparisons=len(apart),
-                people=len(people),
-            )
-        )
-    return tuple(points)

@@ -40,7 +40,7 @@ def load(source: Path | str | None = None) -> "Recognizer | Gallery":
     return Recognizer.read(path)
 
 
-def load_embedder(source: str, *, beside: Path | None = None) -> "Embedder":
+def load_embedder(source: Path | str, *, beside: Path | None = None) -> "Embedder":
     """Load an embedding.
 
     Args:
@@ -55,12 +55,13 @@ def load_embedder(source: str, *, beside: Path | None = None) -> "Embedder":
     from agns.models.backbone import Backbone
     from agns.models.embedder import Embedder, dlib_embedder, mobilefacenet_embedder
 
+    source = str(source)
     if source == "dlib":
         return dlib_embedder()
     if names_code(source):
         made = _made(source)
         if not isinstance(made, Embedder):
-            raise ConfigError(f"{source} should make an Embedder, and made a {type(made).__name__}")
+            raise ConfigError(f"{source} should make an Embedder, and made {_kind(made)}")
         return made.eval()
     path = Path(source)
     if not path.exists() and beside is not None and (beside / path.name).exists():
@@ -113,19 +114,30 @@ def _made(reference: str, *inner: object) -> object:
         ) from error
 
 
+def _kind(made: object) -> str:
+    """What something is, with its article."""
+    name = type(made).__name__
+    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
+
+
 def make_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Victim":
-    """What the user's own function or class makes, on a device."""
+    """What the user's own function or class makes, on a device, and in evaluation mode."""
     from torch import nn
 
     from agns.models.victim import Victim
 
     made = _made(reference, *inner)
     if not isinstance(made, Victim):
+        lacks = " and ".join(
+            what
+            for what, name in (("identities", "identities"), ("a call", "__call__"))
+            if not hasattr(made, name)
+        )
         raise ConfigError(
-            f"{reference} should make a victim, with identities and logits for faces, and made a "
-            f"{type(made).__name__}"
+            f"{reference} should make a victim, with identities and logits for faces, and made "
+            f"{_kind(made)}, which lacks {lacks}"
         )
     # Casts lose that a module is a victim too.
-    moved: object = made.to(place) if isinstance(made, nn.Module) else made
+    moved: object = made.to(place).eval() if isinstance(made, nn.Module) else made
     assert isinstance(moved, Victim)
     return moved

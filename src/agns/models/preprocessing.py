@@ -104,9 +104,11 @@ class Preprocessing(nn.Module):
 
 def _per_channel(given: Colour, name: str) -> Float[Tensor, "1 3 1 1"]:
     try:
-        return torch.tensor(given, dtype=torch.float32).expand(3).clone()[None, :, None, None]
+        # Looked at below, which a network on no device yet could not be.
+        three = torch.tensor(given, dtype=torch.float32, device="cpu").expand(3)
     except RuntimeError as error:
         raise ConfigError(f"{name} should be one figure or three, got {given}") from error
+    return three.clone()[None, :, None, None]
 
 
 def _homography(chip: Chip | str | None) -> Float[Tensor, "3 3"] | None:
@@ -116,9 +118,9 @@ def _homography(chip: Chip | str | None) -> Float[Tensor, "3 3"] | None:
         if chip not in CHIPS:
             raise ConfigError(f"there is no chip {chip!r}: there are {', '.join(CHIPS)}")
         chip = CHIPS[chip]
-    given = torch.as_tensor(chip, dtype=torch.float32)
+    given = torch.as_tensor(chip, dtype=torch.float32, device="cpu")
     if tuple(given.shape) != (2, 3) or not bool(torch.linalg.det(given[:, :2]).abs() > 1e-9):
         raise ConfigError(
             f"a chip is a 2x3 matrix that can be turned round, got {tuple(given.shape)}"
         )
-    return torch.cat([given, given.new_tensor([[0, 0, 1]])])
+    return torch.cat([given, torch.tensor([[0.0, 0, 1]], device="cpu")])

@@ -11,7 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from huggingface_hub import HfApi, ModelCard, PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub import (
+    HfApi,
+    ModelCard,
+    PyTorchModelHubMixin,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -160,6 +168,9 @@ def find_weights(
         raise ConfigError("force_download needs a connection, which local_files_only forbids")
     name = str(source)
     try:
+        kept = try_to_load_from_cache(name, WEIGHTS, cache_dir, revision)
+        if not isinstance(kept, str) and not local_files_only and not force_download:
+            _reach(hf_hub_url(name, WEIGHTS, revision=revision), token=token)
         try:
             found = hf_hub_download(
                 name,
@@ -201,6 +212,20 @@ def find_weights(
     except OSError as error:
         raise WeightsError(f"{WEIGHTS} of {name} cannot be kept in the cache: {error}") from error
     return Path(found)
+
+
+def _reach(address: str, *, token: str | bool | None) -> None:
+    """Fail at once where the hub is out of reach: its client goes on trying for half a minute.
+
+    Raises:
+        LocalEntryNotFoundError: There is no connection. What the hub answers is left to the client.
+    """
+    try:
+        get_hf_file_metadata(address, token=token)
+    except (HfHubHTTPError, OfflineModeIsEnabled):
+        return
+    except HttpError as error:
+        raise LocalEntryNotFoundError(str(error)) from error
 
 
 def _reason(error: Exception) -> str:

@@ -13,7 +13,7 @@ from typing import Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from torch import Tensor, nn
 
-from agns.data.faces import composed, names_like
+from agns.data.faces import composed, names_told
 from agns.errors import ConfigError, ImageContractError
 from agns.models.folding import fold_convolutions
 from agns.models.layout import lay_channels_last
@@ -156,9 +156,7 @@ def class_of(victim: Victim, identity: str) -> int:
     """
     name = composed(identity)
     if name not in victim.identities:
-        known = ", ".join(victim.identities[:12])
-        more = ", ..." if len(victim.identities) > 12 else ""
-        told = names_like(name, victim.identities) or f"it knows {known}{more}"
+        told = names_told(name, victim.identities)
         raise ConfigError(f"the recogniser does not know {identity!r}: {told}")
     return victim.identities.index(name)
 

@@ -11,6 +11,8 @@ from agns.models.dlib_resnet import MEAN, SIZE
 from agns.models.embedder import dlib_embedder
 from agns.models.importing.dlib_network import FILE, dlib_file, read_dlib
 from agns.models.preprocessing import CHIPS, Preprocessing
+from agns.models.recognizer import Recognizer, build_recognizer
+from agns.models.start import dlib_start
 
 dlib = pytest.importorskip("dlib")
 
@@ -60,3 +62,14 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(WeightsError, match="SHA-256"):
         read_dlib(path)
+
+
+def test_a_head_on_dlib_is_saved_whole_and_read_back(tmp_path: Path) -> None:
+    recognizer = build_recognizer("dlib", ("Ann", "Bob"), generator=torch.Generator())
+    dlib_start().give(recognizer)
+    path = tmp_path / "recognizer.safetensors"
+    recognizer.eval().write(path)
+    faces = torch.rand(2, 3, 224, 224)
+    with torch.no_grad():
+        assert torch.equal(Recognizer.read(path)(faces), recognizer(faces))
+        assert torch.allclose(recognizer.describe(faces), 10 * dlib_embedder()(faces), atol=1e-5)

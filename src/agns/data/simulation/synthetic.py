@@ -122,7 +122,8 @@ def synthetic_faces(
     else:
         if only not in names:
             raise ConfigError(
-                f"there is no identity {only!r} among {names[0]} to {names[-1]}, the drawn ones"
+                f"there is no identity {only!r} among {names[0]} to {names[-1]}, the drawn ones: "
+                "for others give their photos with --faces"
             )
         label = names.index(only)
         pixels = torch.from_numpy(_draw_identity(config, label)).permute(0, 3, 1, 2).contiguous()

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from agns.models.importing.foreign_network import Refused, Run, Value, integers, within
+from agns.models.importing.windows import Border, convolved, full_border, pooled
 
 _Function: TypeAlias = Callable[..., Tensor]
-_Padding: TypeAlias = Callable[[Tensor, Sequence[int], float], tuple[Tensor, tuple[int, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,36 +55,18 @@ def _axis(axis: int, value: Tensor) -> int:
     return axis
 
 
-def _spaced(
-    options: Any,
-) -> Callable[[Tensor, Sequence[int], float], tuple[Tensor, tuple[int, int]]]:
-    """What pads pictures, channels first, as settings ask, and tells the steps of windows on them.
-
-    TensorFlow pads as much as lets ceil(size / step) windows fit, and the
-    odd row and column after.
-    """
+def _spaced(options: Any) -> tuple[tuple[int, int], Callable[[Tensor, Sequence[int]], Border]]:
+    """The steps of windows, and the border that pictures get for windows of some size."""
     steps = (options.StrideH(), options.StrideW())
     if min(steps) < 1 or options.Padding() not in (0, 1):
         raise ValueError(f"steps of {steps} and padding {options.Padding()} are not read")
-    same = options.Padding() == 0
-
-    def pad(x: Tensor, window: Sequence[int], fill: float) -> tuple[Tensor, tuple[int, int]]:
-        if not same:
-            return x, steps
-        width: list[int] = []
-        for size, length, step in zip(x.shape[:1:-1], window[::-1], steps[::-1], strict=True):
-            missing = max((-(-size // step) - 1) * step + length - size, 0)
-            width += [missing // 2, missing - missing // 2]
-        if not any(width):
-            return x, steps
-        within((*x.shape[:2], x.shape[2] + sum(width[2:]), x.shape[3] + sum(width[:2])))
-        return F.pad(x, width, value=fill), steps
-
-    return pad
+    if options.Padding() == 0:
+        return steps, lambda x, window: full_border(x.shape[2:], window, steps)
+    return steps, lambda x, window: ((0, 0), (0, 0))
 
 
 def _convolution(options: Any, *, depthwise: bool) -> Run:
-    pad = _spaced(options)
+    steps, border = _spaced(options)
     dilation = (options.DilationHFactor(), options.DilationWFactor())
     if min(dilation) < 1:
         raise ValueError(f"a dilation of {dilation} is not read")
@@ -95,34 +77,22 @@ def _convolution(options: Any, *, depthwise: bool) -> Run:
         x = x.permute(0, 3, 1, 2)
         weight = weight.permute(3, 0, 1, 2) if depthwise else weight.permute(0, 3, 1, 2)
         window = [d * (n - 1) + 1 for d, n in zip(dilation, weight.shape[2:], strict=True)]
-        groups = x.shape[1] // weight.shape[1] if weight.shape[1] else 0
-        if not groups:
-            raise Refused(f"weights {tuple(weight.shape)} do not fit {x.shape[1]} channels")
-        x, steps = pad(x, window, 0.0)
-        made = F.conv2d(x, weight, bias, stride=steps, dilation=dilation, groups=groups)
+        made = convolved(
+            x, weight, bias, steps=steps, border=border(x, window), dilation=dilation,
+            groups=x.shape[1] // weight.shape[1],
+        )  # fmt: skip
         return made.permute(0, 2, 3, 1)
 
     return _activated(run, options)
 
 
 def _pooling(options: Any, *, largest: bool) -> Run:
-    pad = _spaced(options)
+    steps, border = _spaced(options)
     window = (options.FilterHeight(), options.FilterWidth())
 
     def run(x: Tensor) -> Tensor:
         x = x.permute(0, 3, 1, 2)
-        if min(window) < 1 or window[0] > 2 * x.shape[2] or window[1] > 2 * x.shape[3]:
-            raise Refused(f"a window of {window} does not fit {tuple(x.shape[2:])}")
-        padded, steps = pad(x, window, float("-inf") if largest else 0.0)
-        if largest:
-            made = F.max_pool2d(padded, window, steps)
-        else:
-            made = F.avg_pool2d(padded, window, steps)
-            if padded is not x:
-                # What is padded does not count.
-                inside, _ = pad(torch.ones_like(x[:1, :1]), window, 0.0)
-                made = made / F.avg_pool2d(inside, window, steps)
-        return made.permute(0, 2, 3, 1)
+        return pooled(x, window, steps, border(x, window), largest=largest).permute(0, 2, 3, 1)
 
     return _activated(run, options)
 

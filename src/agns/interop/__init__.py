@@ -1,0 +1,1 @@
+"""Attacks with frames, as other libraries call attacks."""

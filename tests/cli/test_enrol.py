@@ -1,0 +1,142 @@
+"""`agns enrol` and `agns verify`, and a gallery under attack."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.cli.conftest import Run
+from torch import Tensor, nn
+
+from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_folder
+from agns.models.embedder import Embedder
+from agns.models.gallery import Gallery
+from agns.models.opening import load
+from agns.storage import read_json
+
+EMBEDDER = f"{__name__}:embedder"
+
+
+class Coarse(nn.Module):
+    """Embeds a picture as its colours on a coarse grid."""
+
+    def forward(self, faces: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(faces, 4).flatten(1)
+
+
+def embedder() -> Embedder:
+    return Embedder(Coarse(), name="coarse", size=32)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("faces")
+    write_synthetic_folder(root, SyntheticConfig(identities=6, photos=6))
+    return root
+
+
+@pytest.fixture
+def gallery(agns: Run, people: Path, tmp_path: Path) -> Path:
+    out = tmp_path / "gallery.safetensors"
+    told = agns(
+        "enrol", people, "--embedder", EMBEDDER, "--people", 2, "--templates", 2, "--far", 0.25,
+        "--out", out,
+    )  # fmt: skip
+    assert told.code == 0, told.err
+    assert "Enrolled 2 people with 4 photos" in told.out
+    assert "Thresholds from 48 comparisons of 4 other people" in told.out
+    return out
+
+
+def test_people_are_enrolled_and_the_others_set_the_threshold(gallery: Path) -> None:
+    opened = load(gallery)
+    assert isinstance(opened, Gallery)
+    assert opened.task == "verification"
+    assert opened.threshold == opened.points[-1].threshold
+    assert opened.points[-1].false_accept_rate == 0.25
+    enrolled = opened.record["enrolled_photos"]
+    assert isinstance(enrolled, list)
+    assert len(enrolled) == 4
+
+
+@pytest.mark.usefixtures("few_controls", "no_pictures")
+def test_a_gallery_is_attacked_on_photos_that_nobody_is_enrolled_with(
+    agns: Run, gallery: Path, people: Path, shop: Path, tmp_path: Path
+) -> None:
+    opened = load(gallery)
+    subject, target = opened.identities
+    told = agns(
+        "attack", "impersonate", "--method", "solid", "--count", 4, "--recognizer", gallery,
+        "--faces", people, "--subject", subject, "--target", target,
+        "--glasses", shop,
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert told.code == 0, told.err
+    result = read_json(tmp_path / "out" / "result.json")
+    enrolled = set(opened.record["enrolled_photos"])  # type: ignore[call-overload]
+    assert isinstance(result["craft_digests"], list)
+    assert isinstance(result["held_out_digests"], list)
+    assert len(result["craft_digests"]) == len(result["held_out_digests"]) == 2
+    assert not enrolled & {*result["craft_digests"], *result["held_out_digests"]}
+    points = result["operating_points"]
+    assert isinstance(points, list)
+    assert [point["false_accept_rate"] for point in points] == [0.25]
+    # The attack was made at this very point.
+    assert points[0]["held_out"] == result["held_out"]
+    assert points[0]["controls"] == result["controls"]
+
+
+def test_who_is_to_be_enrolled_has_to_be_said(agns: Run, people: Path, tmp_path: Path) -> None:
+    out = tmp_path / "gallery.safetensors"
+    for options, sentence in (
+        ((), "say whom to enrol"),
+        (("--people", 9), "holds 6 people, and 9 are asked for"),
+        (("--name", "Nobody", "--name", "Synthetic_000"), "no identity 'Nobody'"),
+        (("--people", 2, "--far", 2), "--far should lie in"),
+        (("--people", 2, "--far", 1e-4, "--templates", 2), "needs 100,000 impostor comparisons"),
+        (("--people", 2, "--embedder", "arcface"), "there is no embedding 'arcface'"),
+    ):
+        told = agns("enrol", people, "--embedder", EMBEDDER, *options, "--out", out)
+        assert told.code in (1, 2)
+        assert sentence in told.complaint
+    assert not out.exists()
+
+
+def test_an_embedding_is_verified_on_a_folder(agns: Run, people: Path) -> None:
+    told = agns("verify", people, "--embedder", EMBEDDER, "--photos", 0, "--json")
+    assert told.code == 0, told.err
+    import json
+
+    scores = json.loads(told.out)
+    assert scores["people"] == 6
+    assert scores["genuine"] == 6 * 15
+    assert scores["impostors"] == 15 * 36
+    assert 0.5 <= scores["ten_fold"]["accuracy"] <= 1
+    assert scores["acceptance"] == []
+    assert 0 <= scores["rank_1"] <= 1
+    words = agns("verify", people, "--embedder", EMBEDDER)
+    assert "36 photos of 6 people" in words.out
+
+
+def test_rates_are_those_of_the_pairs_themselves() -> None:
+    from agns.data.faces import faces_from_pixels
+    from agns.evaluation.verification import measure_embedder
+
+    rng = torch.Generator().manual_seed(0)
+    colours = torch.randint(256, (12, 8, 3), generator=rng, dtype=torch.uint8)
+    faces = faces_from_pixels(
+        colours.flatten(0, 1)[:, :, None, None].expand(-1, -1, 224, 224).contiguous(),
+        torch.arange(12).repeat_interleave(8),
+        [f"P{number}" for number in range(12)],
+        [f"{number}.png" for number in range(96)],
+    )
+    scores = measure_embedder(embedder().eval(), faces, photos=None, rates=(0.1, 0.01))
+    embedded = (colours.flatten(0, 1) / 255).repeat_interleave(16, 1)
+    apart = torch.cdist(embedded, embedded)
+    upper = torch.ones(96, 96, dtype=torch.bool).triu(1)
+    same = faces.labels[:, None] == faces.labels[None]
+    for one in scores.acceptance:
+        accepted = apart < one.threshold
+        impostors = accepted[upper & ~same].double().mean()
+        assert float(impostors) == pytest.approx(one.false_accept_rate, rel=0.05)
+        genuine = accepted[upper & same].double().mean()
+        assert float(genuine) == pytest.approx(one.true_accept_rate, abs=0.01)
