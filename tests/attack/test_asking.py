@@ -78,16 +78,16 @@ def test_the_same_seed_gives_the_same_frame(
 
 
 @every_method
-def test_checkpoints_are_few_and_lead_to_the_best_frame(
+def test_few_of_the_best_frames_are_kept_and_the_last_is_the_best(
     name: str, victim: Recognizer, photos: Faces, gan: Nets
 ) -> None:
     found = METHODS_THAT_ASK[name].run(victim, photos, DODGE, nets=gan)
-    queries = [one.queries for one in found.checkpoints]
+    queries = [one.queries for one in found.best_after]
     assert queries == sorted(queries)
     assert 2 < len(queries) <= 20
     assert found.queries is not None
     assert queries[-1] <= found.queries
-    assert torch.equal(found.checkpoints[-1].frame, found.frames)
+    assert torch.equal(found.best_after[-1].frame, found.frames)
 
 
 @every_method
@@ -150,7 +150,7 @@ def test_frames_that_nobody_crafted_are_counted_too(
 ) -> None:
     found = Baseline(kind="benign", count=9, batch=6).run(victim, photos, DODGE, frames=glasses)
     assert found.queries == 9 * len(photos)
-    assert torch.equal(found.checkpoints[-1].frame, found.frames[:1])
+    assert torch.equal(found.best_after[-1].frame, found.frames[:1])
 
 
 def test_decisions_alone_lower_the_share_of_photos_that_resist(

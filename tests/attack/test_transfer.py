@@ -49,8 +49,8 @@ def test_a_frame_made_against_a_surrogate_works_on_a_victim_alike_that_nobody_as
     assert (found.iterations, found.stopped_because) == (8, "used up its steps")
     first = found.history[0]["probability"]
     assert found.probability < first if goal.name == "dodge" else found.probability > first
-    [checkpoint] = found.checkpoints
-    assert (checkpoint.queries, torch.equal(checkpoint.frame, found.frames)) == (0, True)
+    [best] = found.best_after
+    assert (best.queries, torch.equal(best.frame, found.frames)) == (0, True)
 
 
 def test_surrogates_are_named_as_recognisers_are(

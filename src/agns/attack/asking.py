@@ -12,14 +12,14 @@ from torch.nn import functional
 from agns.accessory.placement import Placement
 from agns.attack.goals import Goal, log_odds
 from agns.attack.query import ask_frames
-from agns.attack.result import AttackResult, Checkpoint, Reason
+from agns.attack.result import AttackResult, BestAfter, Reason
 from agns.errors import AttackError, QueryBudgetSpent
 from agns.models.black_box import BlackBox
 from agns.models.victim import Victim
 from agns.types import Faces, Frames, Progress
 
-_CHECKPOINTS = 20
-"""At most, spaced geometrically."""
+_KEPT = 20
+"""Best frames that are kept of an attack, at numbers of queries that grow geometrically."""
 
 
 class Asking:
@@ -65,7 +65,7 @@ class Asking:
         """Its mean failure probability."""
         self.losses: Float[Tensor, " photos"] | None = None
         """Its loss on each photo."""
-        self.checkpoints: list[Checkpoint] = []
+        self.best_after: list[BestAfter] = []
         self.history: list[dict[str, float]] = []
 
     @property
@@ -130,18 +130,18 @@ class Asking:
         return self.losses is None or bool(losses.sum() < self.losses[photos].sum())
 
     def keep(self, frame: Frames, failure: float) -> None:
-        """Take a frame, (1, 3, 64, 176), for the best, and keep it as a checkpoint."""
+        """Take a frame, (1, 3, 64, 176), for the best so far."""
         self.frame, self.failure = frame, failure
-        own = Checkpoint(queries=self.box.queries, frame=frame)
-        if self.checkpoints and self._rung(own) == self._rung(self.checkpoints[-1]):
-            self.checkpoints.pop()
-        self.checkpoints.append(own)
+        own = BestAfter(queries=self.box.queries, frame=frame)
+        if self.best_after and self._step(own) == self._step(self.best_after[-1]):
+            self.best_after.pop()
+        self.best_after.append(own)
 
-    def _rung(self, checkpoint: Checkpoint) -> int:
-        """Which of the geometric steps from the first possible query to the last it lies on."""
+    def _step(self, best: BestAfter) -> int:
+        """Which of the geometric steps from one frame's queries to the budget it falls into."""
         first = len(self.faces)
-        way = math.log(checkpoint.queries / first) / max(math.log(self.budget / first), 1e-9)
-        return math.floor(way * (_CHECKPOINTS - 1))
+        way = math.log(best.queries / first) / max(math.log(self.budget / first), 1e-9)
+        return math.floor(way * (_KEPT - 1))
 
     def note(self, failure: float | None = None) -> dict[str, float]:
         """Enter a step into the history, by its own mean failure probability or the best's."""
@@ -183,5 +183,5 @@ class Asking:
             stopped_because=reason,
             history=self.history,
             queries=self.box.queries,
-            checkpoints=tuple(self.checkpoints),
+            best_after=tuple(self.best_after),
         )

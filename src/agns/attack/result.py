@@ -28,7 +28,7 @@ Reason: TypeAlias = Literal[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Checkpoint:
+class BestAfter:
     """The best frame that an attack had after so many queries."""
 
     queries: int
@@ -67,7 +67,7 @@ class AttackResult:
     queries: int | None = None
     """Faces that the victim was asked about; None where nobody counted."""
 
-    checkpoints: Sequence[Checkpoint] = ()
+    best_after: Sequence[BestAfter] = ()
     """Where queries were counted: the best frame after more and more of them, the last one last."""
 
     generator: Generator | None = None

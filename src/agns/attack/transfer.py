@@ -24,7 +24,7 @@ from agns.accessory.total_variation import variation_gradient
 from agns.attack.attack import FrameAttack, Nets
 from agns.attack.goals import Goal, name_goal, resolve_goal
 from agns.attack.pixel_descent import frame_gradients
-from agns.attack.result import AttackResult, Checkpoint, Reason
+from agns.attack.result import AttackResult, BestAfter, Reason
 from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError, ConfigError
 from agns.geometry import warp
@@ -142,7 +142,7 @@ class Transfer(FrameAttack):
             stopped_because=reason,
             history=history,
             queries=0,
-            checkpoints=(Checkpoint(queries=0, frame=best_frame),),
+            best_after=(BestAfter(queries=0, frame=best_frame),),
         )
 
     def _followed(self, victim: Victim, goal: Goal) -> list[tuple[Victim, Goal]]:

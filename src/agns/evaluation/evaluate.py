@@ -13,7 +13,7 @@ from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import Nets, frames_of, photos_of, shipped_nets
 from agns.attack.goals import Goal, name_goal, resolve_goal, taken_for
 from agns.attack.methods import name_of, palette_of
-from agns.attack.result import AttackResult, Checkpoint
+from agns.attack.result import AttackResult, BestAfter
 from agns.data.faces import FaceSet
 from agns.data.simulation.drawn_frames import RealFrames
 from agns.data.twins import count_saved_anew, find_twins, were_seen
@@ -173,7 +173,7 @@ def score_attack(
     success = measure_split(goal, wearing, recognized)
     bare = measure_split(goal, held_out.logits, recognized)
 
-    def point_at(one: Checkpoint) -> QueryPoint:
+    def point_at(one: BestAfter) -> QueryPoint:
         held = measure_split(goal, wears(one.frame), recognized)
         return QueryPoint(queries=one.queries, held_out=held)
 
@@ -215,7 +215,7 @@ def score_attack(
         photos={name: list(photos.photos) for name, photos in sets.items()},
         craft_digests=list(digests["craft"]),
         queries=result.queries,
-        by_queries=[point_at(one) for one in result.checkpoints],
+        by_queries=[point_at(one) for one in result.best_after],
         held_out_digests=list(digests.get("held_out", ())),
         saved_anew=saved_anew,
         craft_photos_seen_in_training=sum(own in setup.photos_seen for own in digests["craft"]),
