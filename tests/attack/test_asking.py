@@ -32,7 +32,7 @@ pytest.importorskip("cmaes")
 DODGE = Dodge(subject=1, stop=1e-6)
 GOALS: tuple[Goal, ...] = (DODGE, Impersonate(subject=0, target=2, stop=1 - 1e-6))
 METHODS_THAT_ASK: Mapping[str, FrameAttack] = {
-    "cmaes": CMAES(queries=240, population=6, photos=2),
+    "cmaes": CMAES(queries=240, population=6, photos=2, rows=1, columns=2),
     "square": Square(queries=240, photos=2),
 }
 Nets = tuple[Generator, Discriminator]
@@ -164,7 +164,7 @@ def test_decisions_alone_lower_the_share_of_photos_that_resist(
     margin = logits[:, own] - logits.scatter(1, torch.full((40, 1), own), -torch.inf).amax(1)
     near = faces[margin.masked_fill(margin <= 0, torch.inf).argsort()[:6]]
     goal = Dodge(subject=own)
-    found = CMAES(queries=300, population=6, photos=6, decisions_only=True).run(
+    found = CMAES(queries=300, population=6, photos=6, columns=2, decisions_only=True).run(
         victim, near, goal, nets=gan
     )
     assert found.probability * 6 == pytest.approx(round(found.probability * 6))
@@ -214,18 +214,23 @@ def test_squares_are_on_the_frame_and_shrink(generator: torch.Generator) -> None
     assert Square(area=0.9).side(0) == 64
 
 
-def test_one_latent_across_a_frame_draws_what_it_draws_alone(
+def test_a_grid_of_one_latent_draws_what_it_draws_alone(
     gan: Nets, generator: torch.Generator
 ) -> None:
-    latents = sample_latents(2, generator=generator)
+    latents = sample_latents(4, generator=generator)
     with torch.no_grad():
         alone = gan[0](latents)
-        across = gan[0].draw_across(latents[:, None].expand(-1, 3, LATENT))
-        mixed = gan[0].draw_across(latents[None])
-    torch.testing.assert_close(across, alone, atol=1e-5, rtol=0)
-    # Each side is drawn by its own latent.
-    torch.testing.assert_close(mixed[0, :, :, 0], alone[0, :, :, 0], atol=1e-5, rtol=0)
-    torch.testing.assert_close(mixed[0, :, :, -1], alone[1, :, :, -1], atol=1e-5, rtol=0)
+        same = gan[0].draw_across(latents[:, None, None].expand(-1, 2, 3, LATENT))
+        mixed = gan[0].draw_across(latents.reshape(1, 2, 2, LATENT))[0]
+    torch.testing.assert_close(same, alone, atol=1e-5, rtol=0)
+    # Each corner is drawn by its own latent: frames are black there, so nearby.
+    mask = frame_mask()
+    for place, (row, column) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
+        rows = slice(0, 24) if row == 0 else slice(40, 64)
+        columns = slice(0, 60) if column == 0 else slice(116, 176)
+        apart = (mixed - alone).abs()[:, :, rows, columns].sum((1, 2, 3))
+        assert float(mask[rows, columns].sum()) > 0
+        assert int(apart.argmin()) == place
 
 
 @pytest.mark.parametrize(
@@ -274,7 +279,7 @@ def test_each_is_a_method_by_its_name(name: str) -> None:
 @pytest.mark.parametrize(
     ("make", "settings"),
     [
-        (CMAES, {"queries": 0}), (CMAES, {"population": 1}), (CMAES, {"places": 0}),
+        (CMAES, {"queries": 0}), (CMAES, {"population": 1}), (CMAES, {"columns": 0}),
         (CMAES, {"reach": 0.0}), (CMAES, {"spread": float("nan")}), (CMAES, {"photos": 0}),
         (Square, {"area": 0.0}), (Square, {"photos": 0}), (Square, {"batch": 0}),
     ],

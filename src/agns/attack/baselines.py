@@ -71,9 +71,11 @@ class Baseline(FrameAttack):
         reason: Reason = "used up its frames"
         try:
             for some in tried.split(max(1, self.batch // len(faces))):
-                logits = asking.ask(some, torch.arange(len(faces)))
-                each = goal.failure_probability(logits.flatten(0, 1)).unflatten(0, logits.shape[:2])
-                found = each.sum(1) / len(faces)
+                sums = torch.zeros(len(some))
+                for part in torch.arange(len(faces)).split(max(1, self.batch // len(some))):
+                    logits = asking.ask(some, part).flatten(0, 1)
+                    sums += goal.failure_probability(logits).unflatten(0, (len(some), -1)).sum(1)
+                found = sums / len(faces)
                 failures = torch.cat([failures, found])
                 if float(found.min()) < asking.failure:
                     asking.keep(some[found.argmin()][None], float(found.min()))

@@ -1,9 +1,11 @@
 """A search among the frames that a generator draws, which only asks: CMA-ES on its latents.
 
 The covariance matrix adaptation evolution strategy (Hansen & Ostermeier 2001), by the library
-`cmaes` (extra `blackbox`). The generator is not changed, so that frames stay what it learnt.
+`cmaes` (extra `blackbox`). The generator is not changed; but a frame is drawn from a grid of
+latents, as few recognisers err at what it draws from one.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -34,8 +36,13 @@ class CMAES(FrameAttack):
     decisions_only: bool = False
     """Whether the victim says who comes first alone, and not how sure it is."""
 
-    places: Count = 3
-    """Latents of a frame, evenly spaced from its left side to its right one."""
+    rows: Count = 2
+    """Latents of a frame from its top to its bottom, evenly spaced; what lies between them is drawn
+    from what lies between."""
+
+    columns: Count = 5
+    """And from its left side to its right one. With one row and one column, frames are the
+    generator's own."""
 
     reach: Annotated[float, Range("(0, inf)")] = 2.0
     """Largest entry of a latent; the generator learnt on latents up to 1."""
@@ -85,7 +92,8 @@ class CMAES(FrameAttack):
             decisions_only=self.decisions_only,
         )  # fmt: skip
         generator = (shipped_nets() if nets is None else nets)[0].eval()
-        size = self.places * LATENT
+        grid = (self.rows, self.columns, LATENT)
+        size = math.prod(grid)
         search = CMA(
             mean=np.zeros(size),
             sigma=self.spread,
@@ -98,7 +106,7 @@ class CMAES(FrameAttack):
             points = [search.ask() for _ in range(search.population_size)]
             latents = torch.tensor(np.stack(points), dtype=torch.float32)
             with torch.no_grad():
-                drawn = generator.draw_across(latents.unflatten(1, (self.places, LATENT)))
+                drawn = generator.draw_across(latents.unflatten(1, grid))
             order = torch.randperm(len(faces), generator=rng)
             logits = asking.ask(drawn, order[: self.photos])
             losses: Tensor = asking.loss(logits).mean(1)

@@ -104,19 +104,20 @@ class Generator(EyeglassNetwork, pipeline_tag="unconditional-image-generation"):
         """
         return self._drawn(self._grid(latents), latents)
 
-    def draw_across(self, latents: Float[Tensor, "frames places latent"]) -> Frames:
-        """Draw frames that change from side to side.
+    def draw_across(self, latents: Float[Tensor, "frames rows columns latent"]) -> Frames:
+        """Draw frames that change from side to side, and from top to bottom.
 
         Args:
-            latents: For each frame, those from its left side to its right one, evenly spaced; what
-                lies between is drawn from what lies between them.
+            latents: For each frame, a grid of them, evenly spaced from edge to edge; what lies
+                between is drawn from what lies between them.
         """
-        ways = functional.interpolate(
-            latents.mT, size=11, mode="linear", align_corners=True
-        )  # (frames, latent, 11)
-        grids = self._grid(ways.mT.flatten(0, 1)).unflatten(0, (len(latents), 11))
-        # Each column of its own grid: (frames, 160, 4, 11)
-        return self._drawn(grids.diagonal(dim1=1, dim2=4), latents)
+        cells = functional.interpolate(
+            latents.movedim(3, 1), size=(4, 11), mode="bilinear", align_corners=True
+        )  # (frames, latent, 4, 11)
+        grids = self._grid(cells.movedim(1, 3).flatten(0, 2)).unflatten(0, (-1, 4, 11))
+        # Each cell of its own latent's grid: (frames, 160, 4, 11)
+        own = grids.diagonal(dim1=1, dim2=4).diagonal(dim1=1, dim2=3)
+        return self._drawn(own, latents)
 
     def _grid(self, latents: Latents) -> Float[Tensor, "batch 160 4 11"]:
         return through(self.project, latents.to(device_of(self))).reshape(-1, 160, 4, 11)
