@@ -24,6 +24,7 @@ from agns.accessory.total_variation import variation_gradient
 from agns.attack.attack import FrameAttack, Nets
 from agns.attack.goals import Goal, name_goal, resolve_goal
 from agns.attack.pixel_descent import frame_gradients
+from agns.attack.query import ask_frames
 from agns.attack.result import AttackResult, BestAfter, Reason
 from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError, ConfigError
@@ -33,6 +34,9 @@ from agns.models.opening import open_victim
 from agns.models.victim import Victim, freeze
 from agns.settings import Count, Part, Range, Share, check_settings
 from agns.types import CANVAS, Faces, Progress
+
+_JUDGED = 10
+"""Steps between two frames that the surrogates judge."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +58,11 @@ class Transfer(FrameAttack):
     momentum: Annotated[float, Range("[0, 1]")] = 1.0
     """Share of the former direction in the next one."""
 
-    varied: Share = 0.5
+    varied: Share = 1.0
     """Share of the faces that the steps show smaller and elsewhere, black around them."""
 
-    smallest: Part = 0.85
-    """By how much they are shrunk at most."""
+    smallest: Part = 0.7
+    """Share of their size that they keep at least."""
 
     tv_weight: Share = 0.0
     """How far total variation's gradient moves a pixel in a step, in the same; 0 leaves it out."""
@@ -85,20 +89,24 @@ class Transfer(FrameAttack):
     ) -> AttackResult:
         """As `FrameAttack.find`: one frame, from mid-grey, until steps are used up.
 
-        It is the one that did best on the surrogates, and what the result says is by them. Steps
-        grow shorter along a cosine.
+        It is the one that did best on the surrogates, which judge every tenth, and what the result
+        says is by them. Steps grow shorter along a cosine.
 
         Raises:
             ConfigError: No surrogate is named, or one does not know somebody.
         """
         started = time.perf_counter()
         followed = self._followed(victim, goal)
-        ask = partial(
+        follow = partial(
             frame_gradients,
             faces=faces,
             batch=self.batch,
             placement=placement,
             vary=partial(vary_faces, share=self.varied, smallest=self.smallest, rng=rng),
+        )
+        photos = torch.arange(len(faces))
+        judge = partial(
+            ask_frames, faces=faces, photos=photos, placement=placement, batch=self.batch
         )
         frame = torch.full((1, 3, *FRAME_SIZE), 0.5) * frame_mask()
         direction = torch.zeros_like(frame)
@@ -107,7 +115,7 @@ class Transfer(FrameAttack):
         best, best_frame = math.inf, frame
         try:
             for step in range(self.steps):
-                found = [ask(surrogate, frames=frame, goal=own) for surrogate, own in followed]
+                found = [follow(surrogate, frames=frame, goal=own) for surrogate, own in followed]
                 gradient = torch.stack([one for one, _ in found]).sum(0)
                 failure = sum(float(one) for _, one in found) / len(found)
                 if not math.isfinite(failure) or not bool(gradient.isfinite().all()):
@@ -117,10 +125,6 @@ class Transfer(FrameAttack):
                         )
                     reason = "not finite"
                     break
-                if failure <= best:
-                    best, best_frame = failure, frame
-                history.append({"probability": goal.probability(failure), "queries": 0.0})
-                progress(step + 1, self.steps, {"best": goal.probability(best)})
                 size = gradient.abs().mean().clamp_min(1e-30)
                 direction = self.momentum * direction + gradient / size
                 stride = self.step * direction.sign()
@@ -129,8 +133,18 @@ class Transfer(FrameAttack):
                     stride = stride + self.tv_weight * rough / rough.abs().max().clamp_min(1e-30)
                 shorter = (1 + math.cos(math.pi * step / self.steps)) / 2
                 frame = (frame - shorter * stride).clamp(0, 1) * frame_mask()
+                if step % _JUDGED == 0 or step == self.steps - 1:
+                    # Faces as they are, without the luck of how the steps showed them.
+                    each = [
+                        own.failure_probability(judge(surrogate, frames=frame)[0]).mean()
+                        for surrogate, own in followed
+                    ]
+                    if (now := float(torch.stack(each).mean())) <= best:
+                        best, best_frame = now, frame
+                history.append({"probability": goal.probability(failure), "queries": 0.0})
+                progress(step + 1, self.steps, {"best": goal.probability(best)})
         except KeyboardInterrupt:
-            if not history:
+            if not math.isfinite(best):
                 raise
             reason = "interrupted"
         return AttackResult(
