@@ -93,7 +93,8 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def dlib_model() -> Path:
-    from agns.data.landmark_finding import DLIB_MODEL, packaged_model
+    from agns.data.assets import packaged_model
+    from agns.data.landmark_finding import DLIB_MODEL
 
     return packaged_model(DLIB_MODEL)
 

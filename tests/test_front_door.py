@@ -120,6 +120,12 @@ def test_photos_that_the_victim_was_trained_on_are_told(folder: Path, tmp_path: 
         nets=(made.eval(), judge.eval()),
     )  # fmt: skip
     assert "was trained on 3 of the 4 photos" in score.warnings[0]
+    victim.record = {"enrolled_photos": list(ann.digests[:2])}
+    score = agns.evaluate(
+        result, victim, ann, frames=draw_frames(32), control_frames=1,
+        nets=(made.eval(), judge.eval()),
+    )  # fmt: skip
+    assert "people are enrolled with 2 of the 4 photos" in score.warnings[0]
 
 
 def test_drawn_frames_are_those_of_the_set_and_drawn_when_asked_for() -> None:

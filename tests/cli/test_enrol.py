@@ -1,5 +1,7 @@
 """`agns enrol` and `agns verify`, and a gallery under attack."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,12 +10,17 @@ from tests.cli.conftest import Run
 from torch import Tensor, nn
 
 from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_folder
+from agns.errors import ConfigError
+from agns.images import read_image
+from agns.loading import load_faces
 from agns.models.embedder import Embedder
 from agns.models.gallery import Gallery
 from agns.models.opening import load
 from agns.storage import read_json
 
-EMBEDDER = f"{__name__}:embedder"
+EMBEDDER, VICTIM = f"{__name__}:embedder", f"{__name__}:victim"
+OPENED: list[Path] = []
+"""The gallery that `victim` opens."""
 
 
 class Coarse(nn.Module):
@@ -25,6 +32,10 @@ class Coarse(nn.Module):
 
 def embedder() -> Embedder:
     return Embedder(Coarse(), name="coarse", size=32)
+
+
+def victim() -> Gallery:
+    return Gallery.read(OPENED[-1], lambda _: embedder().eval())
 
 
 @pytest.fixture(scope="module")
@@ -44,12 +55,13 @@ def gallery(agns: Run, people: Path, tmp_path: Path) -> Path:
     assert told.code == 0, told.err
     assert "Enrolled 2 people with 4 photos" in told.out
     assert "Thresholds from 48 comparisons of 4 other people" in told.out
+    OPENED.append(out)
     return out
 
 
-def test_people_are_enrolled_and_the_others_set_the_threshold(gallery: Path) -> None:
-    opened = load(gallery)
-    assert isinstance(opened, Gallery)
+@pytest.mark.usefixtures("gallery")
+def test_people_are_enrolled_and_the_others_set_the_threshold() -> None:
+    opened = victim()
     assert opened.task == "verification"
     assert opened.threshold == opened.points[-1].threshold
     assert opened.points[-1].false_accept_rate == 0.25
@@ -58,19 +70,21 @@ def test_people_are_enrolled_and_the_others_set_the_threshold(gallery: Path) -> 
     assert len(enrolled) == 4
 
 
-@pytest.mark.usefixtures("few_controls", "no_pictures")
+@pytest.mark.usefixtures("gallery", "few_controls", "no_pictures")
 def test_a_gallery_is_attacked_on_photos_that_nobody_is_enrolled_with(
-    agns: Run, gallery: Path, people: Path, shop: Path, tmp_path: Path
+    agns: Run, people: Path, shop: Path, tmp_path: Path
 ) -> None:
-    opened = load(gallery)
+    opened = victim()
     subject, target = opened.identities
     told = agns(
-        "attack", "impersonate", "--method", "solid", "--count", 4, "--recognizer", gallery,
+        "attack", "impersonate", "--method", "solid", "--count", 4, "--recognizer", VICTIM,
         "--faces", people, "--subject", subject, "--target", target,
         "--glasses", shop,
         "--out", tmp_path / "out",
     )  # fmt: skip
     assert told.code == 0, told.err
+    assert re.search(r"^ *false accepts +success .* no frame", told.out, re.M)
+    assert re.search(r"^ *0\.25 +\d+%", told.out, re.M)
     result = read_json(tmp_path / "out" / "result.json")
     enrolled = set(opened.record["enrolled_photos"])  # type: ignore[call-overload]
     assert isinstance(result["craft_digests"], list)
@@ -104,8 +118,6 @@ def test_who_is_to_be_enrolled_has_to_be_said(agns: Run, people: Path, tmp_path:
 def test_an_embedding_is_verified_on_a_folder(agns: Run, people: Path) -> None:
     told = agns("verify", people, "--embedder", EMBEDDER, "--photos", 0, "--json")
     assert told.code == 0, told.err
-    import json
-
     scores = json.loads(told.out)
     assert scores["people"] == 6
     assert scores["genuine"] == 6 * 15
@@ -140,3 +152,30 @@ def test_rates_are_those_of_the_pairs_themselves() -> None:
         assert float(impostors) == pytest.approx(one.false_accept_rate, rel=0.05)
         genuine = accepted[upper & same].double().mean()
         assert float(genuine) == pytest.approx(one.true_accept_rate, abs=0.01)
+
+
+def test_a_gallery_runs_no_code_that_its_file_names(agns: Run, gallery: Path, people: Path) -> None:
+    with pytest.raises(ConfigError, match="agns runs no code that a file names"):
+        load(gallery)
+    photo = next(people.rglob("*.png"))
+    assert "runs no code" in agns("recognize", photo, "--recognizer", gallery).complaint
+
+
+@pytest.mark.usefixtures("gallery")
+def test_claims_are_judged_one_by_one_when_a_photo_is_recognised(agns: Run, people: Path) -> None:
+    opened = victim()
+    subject = opened.identities[0]
+    photo = sorted((people / subject).iterdir())[0]
+    (found,) = json.loads(agns("recognize", photo, "--recognizer", VICTIM, "--json").out)
+    face = read_image(photo, size=(224, 224))[None]
+    chances = dict(zip(opened.identities, opened(face).sigmoid()[0].tolist(), strict=True))
+    assert {one["identity"]: one["probability"] for one in found["top"]} == pytest.approx(chances)
+    (whole,) = json.loads(agns("recognize", people, "--recognizer", VICTIM, "--json").out)
+    faces = load_faces(people)
+    right = [
+        opened(faces.faces(faces.places_of(name)))[:, place] > 0
+        for place, name in enumerate(opened.identities)
+    ]
+    assert whole["accuracy"] == pytest.approx(float(torch.cat(right).float().mean()))
+    # Two of six photos of each are enrolled.
+    assert whole["not_trained_on"]["photos"] == 8

@@ -12,7 +12,7 @@ import torch
 
 from agns.data import landmark_finding
 from agns.data.alignment import POSES, align, alignment
-from agns.data.assets import ASSETS
+from agns.data.assets import ASSETS, packaged_model
 from agns.data.landmark_finding import (
     MEDIAPIPE_POINTS,
     DlibLandmarker,
@@ -20,7 +20,6 @@ from agns.data.landmark_finding import (
     choose_finder,
     landmarker_model,
     load_landmarker,
-    packaged_model,
 )
 from agns.data.landmarks import Landmarker, read_landmarks
 from agns.errors import ConfigError, DataError

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agns.attack.goals import Dodge, Impersonate, resolve_goal
+from agns.attack.goals import Dodge, Impersonate, as_closed_set, log_odds, resolve_goal
 from agns.data.faces import FaceSet, faces_from_pixels
 from agns.errors import ConfigError, DataError, WeightsError
 from agns.models.embedder import Embedder
 from agns.models.gallery import LOGITS, Gallery
+from agns.models.record import photos_seen
 from agns.types import Faces
 
 
@@ -175,3 +176,27 @@ def test_bad_settings_are_refused() -> None:
         two(threshold=0.0)
     with pytest.raises(ConfigError, match=r"no operating point .*: it has none"):
         two(threshold=0.1).at(0.01)
+
+
+def test_as_a_closed_set_a_threshold_decides_the_same() -> None:
+    faces = coloured((0.3, 0, 0), (0.4, 0, 0), (0, 1, 0), (0, 0.7, 0), (0, 0, 1))
+    for task in ("verification", "open-set", "closed-set"):
+        enrolled = {"Ann": coloured((0.4, 0, 0)), "Bob": coloured((0, 0.9, 0))}
+        gallery = Gallery(embedder(), enrolled, task=task, threshold=0.15)  # type: ignore[arg-type]
+        for goal in (Dodge("Bob"), Impersonate("Bob", subject="Ann")):
+            own = resolve_goal(goal, gallery)
+            victim, plain = as_closed_set(gallery, own)
+            logits = victim(faces)
+            assert logits.shape == (5, len(victim.identities))
+            assert plain.task == "closed-set"
+            assert torch.equal(plain.succeeded(logits), own.succeeded(gallery(faces)))
+            expected = own.class_probability(gallery(faces))
+            assert torch.allclose(plain.class_probability(logits), expected)
+            assert torch.allclose(log_odds(logits, plain), log_odds(gallery(faces), own))
+
+
+def test_photos_of_the_enrolled_are_known_and_the_rest_fresh() -> None:
+    photos = people(2, 4)
+    gallery = Gallery(embedder(), photos.subset(torch.tensor([0, 4])))
+    assert photos_seen(gallery.record) == {photos.digests[0], photos.digests[4]}
+    assert photos_seen({"training_photos": ["a"], "enrolled_photos": ["b"]}) == {"a", "b"}

@@ -11,7 +11,7 @@ from torch import Tensor
 from agns.data.faces import composed
 from agns.errors import ConfigError
 from agns.models.victim import Task, Victim, class_of, task_of
-from agns.types import Labels, Logits
+from agns.types import Faces, Labels, Logits
 
 Objective: TypeAlias = Literal["logits", "probabilities", "margin"]
 """What is lowered or raised for a class.
@@ -42,16 +42,20 @@ def taken_for(
     return logits.argmax(1) == _columns(classes, logits)[:, 0]
 
 
+def with_nobody(logits: Logits) -> Float[Tensor, "batch compared"]:
+    """Logits and one more, of being nobody who is known: 0, where a threshold lies."""
+    return torch.cat([logits, logits.new_zeros(len(logits), 1)], 1)
+
+
 def _compared(
     logits: Logits, classes: int | Labels, task: Task
 ) -> tuple[Float[Tensor, "batch compared"], int | Labels]:
     """The logits that decide whether faces are taken for a class, and its place among them."""
     if task == "closed-set":
         return logits, classes
-    nobody = logits.new_zeros(len(logits), 1)
     if task == "open-set":
-        return torch.cat([logits, nobody], 1), classes
-    return torch.cat([logits.gather(1, _columns(classes, logits)), nobody], 1), 0
+        return with_nobody(logits), classes
+    return with_nobody(logits.gather(1, _columns(classes, logits))), 0
 
 
 def _columns(classes: int | Labels, logits: Logits) -> Tensor:
@@ -252,3 +256,26 @@ def log_odds(logits: Logits, goal: Goal) -> Float[Tensor, " batch"]:
     others = torch.cat([logits[:, :own], logits[:, own + 1 :]], 1).logsumexp(1)
     odds = logits[:, own] - others
     return -odds if goal.name == "dodge" else odds
+
+
+class _Decisive:
+    """A victim whose logits are those alone that decide a goal, as a closed set."""
+
+    def __init__(self, victim: Victim, index: int, task: Task) -> None:
+        own = victim.identities if task == "open-set" else (victim.identities[index],)
+        self.identities = (*own, "nobody")
+        self._victim, self._index, self._task = victim, index, task
+
+    def __call__(self, faces: Faces) -> Logits:
+        return _compared(self._victim(faces), self._index, self._task)[0]
+
+
+def as_closed_set(victim: Victim, goal: Goal) -> tuple[Victim, Goal]:
+    """A victim and a goal in its classes, for what knows nothing of thresholds."""
+    if goal.task == "closed-set":
+        return victim, goal
+    decisive = _Decisive(victim, goal.index, goal.task)
+    own = goal.index if goal.task == "open-set" else 0
+    if isinstance(goal, Dodge):
+        return decisive, Dodge(own, goal.stop)
+    return decisive, Impersonate(own, stop=goal.stop)

@@ -20,7 +20,7 @@ from torch import nn
 from agns.accessory.frame import FRAME_SIZE, frame_mask
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import FrameAttack, Nets
-from agns.attack.goals import Goal, log_odds
+from agns.attack.goals import Goal, as_closed_set, log_odds
 from agns.attack.query import NO_GRADIENT
 from agns.attack.result import AttackResult, Reason
 from agns.data.simulation.drawn_frames import RealFrames
@@ -131,6 +131,8 @@ class LibraryAttack(FrameAttack):
             ConfigError: The library is not installed.
         """
         started = time.perf_counter()
+        # No library has heard of a gallery's threshold.
+        victim, goal = as_closed_set(victim, goal)
         attempt = _Attempt(goal, self.steps, progress)
         classifier = FrameClassifier(victim, faces, placement=placement, seen=attempt.judge).eval()
         first = torch.full((1, 3, *FRAME_SIZE), _START)
@@ -139,7 +141,7 @@ class LibraryAttack(FrameAttack):
             try:
                 _ATTACKS[self.kind](classifier, first, goal, self)
             except _Ended as end:
-                reason = end.reason
+                (reason,) = end.args
             except (KeyboardInterrupt, QueryBudgetSpent) as end:
                 if attempt.best is None:
                     raise
@@ -159,11 +161,7 @@ class LibraryAttack(FrameAttack):
 
 
 class _Ended(Exception):
-    """Leaves a library's loop."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason)
-        self.reason = reason
+    """Leaves a library's loop; its argument is the `Reason`."""
 
 
 class _Attempt:

@@ -250,8 +250,8 @@ class _Reader:
         # Where several types are allowed, each says what it takes.
         said = [one["msg"] for one in found if self.nearest((*at, *one["loc"])) == where]
         takes = [re.sub("^(Input|Tuple|Value error,) should ", "", one) for one in said]
-        words = " or ".join(dict.fromkeys(takes)).replace("valid tuple", "list")
-        words = words.replace("or be ", "or ")
+        words = " or ".join(dict.fromkeys(takes))
+        words = words.replace("valid tuple", "list").replace("or be ", "or ")
         value = first["input"]
         got = f", got {value!r:.80}" if isinstance(value, str | int | float) else ""
         return self.wrong(where, f"{name} should {words}{got}")
@@ -285,9 +285,8 @@ class _Reader:
             found: dict[str, object] = {}
             for key, value in node.value:
                 name = str(key.value)
-                twice = name in found
                 self.lines[*at, name] = key.start_mark.line + 1
-                if twice:
+                if name in found:
                     raise self.wrong((*at, name), f"{name} comes twice")
                 found[name] = self.value(value, (*at, name))
             return found

@@ -33,6 +33,18 @@ def show_score(score: "AttackScore", out: Path) -> None:
     ]
     head = ("", ">photos", ">success", ">95 % interval", ">mean p", ">of those recognised")
     show(head, [(name, *success_cells(success)) for name, success in rows])
+    if score.operating_points:
+        points = [
+            (
+                f"{point.false_accept_rate:g}",
+                *success_cells(point.held_out)[1:3],
+                *(success_cells(point.controls[name])[1] for name in score.controls),
+                success_cells(point.held_out_without_frame)[1],
+            )
+            for point in score.operating_points
+        ]
+        others = [f">{name.replace('_', ' ')}" for name in score.controls]
+        show((">false accepts", ">success", ">95 % interval", *others, ">no frame"), points)
     columns = ("looks like eyeglasses?", ">this frame", ">benign, middle 90 %")
     looks = [
         (

@@ -82,15 +82,25 @@ def recognize(
 def _recognize_photo(recognizer: "Victim", path: Path, crop: int | None, top: int) -> Found:
     import torch
 
+    from agns.attack.goals import with_nobody
     from agns.data.cache import decode_face
     from agns.images import from_pixels
+    from agns.models.victim import task_of
 
     face = from_pixels(torch.from_numpy(decode_face(path, center_crop=crop))[None])
     with torch.no_grad():
-        probabilities = recognizer(face).softmax(1)[0]
+        logits = recognizer(face)
+    names = recognizer.identities
+    if task_of(recognizer) == "open-set":
+        logits, names = with_nobody(logits), (*names, "nobody")
+    # A claim is judged by its own comparison alone.
+    claims = task_of(recognizer) == "verification"
+    probabilities = (logits.sigmoid() if claims else logits.softmax(1))[0]
     values, indices = probabilities.topk(min(top, len(probabilities)))
-    names = [recognizer.identities[index] for index in indices.tolist()]
-    choices = list(zip(names, values.tolist(), strict=True))
+    choices = [
+        (names[index], value)
+        for index, value in zip(indices.tolist(), values.tolist(), strict=True)
+    ]
     rows = [(name, f"{value:.3f}") for name, value in choices]
     return (
         {"top": [{"identity": name, "probability": value} for name, value in choices]},
@@ -101,8 +111,10 @@ def _recognize_photo(recognizer: "Victim", path: Path, crop: int | None, top: in
 def _measure_folder(recognizer: "Victim", options: FaceOptions, seen: frozenset[str]) -> Found:
     import torch
 
+    from agns.attack.goals import taken_for
     from agns.data.twins import were_seen
     from agns.errors import DataError
+    from agns.models.victim import task_of
     from agns.training.recognizer_scores import balanced_accuracy, classify
 
     faces = open_faces(options, quiet=True)
@@ -117,7 +129,8 @@ def _measure_folder(recognizer: "Victim", options: FaceOptions, seen: frozenset[
             f"none of the identities in {options.root} is one that the recogniser knows"
         )
     chosen, labels = faces.subset(known.nonzero()[:, 0]), labels[known]
-    predicted = classify(recognizer, chosen).argmax(1)
+    accepted = taken_for(classify(recognizer, chosen), labels, task_of(recognizer))
+    predicted = torch.where(accepted, labels, -1)
 
     def accuracy(some: "torch.Tensor") -> dict[str, float | None]:
         named, right = predicted[some], labels[some]

@@ -81,7 +81,7 @@ def survive(
     were = were_seen(own, photos_seen(victim.metadata)).tolist()
     if known := [own.photos[place] for place in chosen if were[place]]:
         raise ConfigError(
-            f"{victim.name} was trained on {known[0]}, which the attack held out: give the "
+            f"{victim.name} knows {known[0]}, which the attack held out: give the "
             "attack's own recogniser with --recognizer"
         )
     if (before := report.get("recognizer")) not in (None, victim.name):

@@ -1,5 +1,6 @@
 """Named downloads: each of a known size and SHA-256, kept in the cache once it is whole."""
 
+import importlib.util
 import os
 import time
 import urllib.parse
@@ -216,4 +217,22 @@ def _page(asset: Asset) -> str:
     return (
         f"{asset.url} gives a web page in place of the file: a proxy or a sign-in page may stand "
         "in between"
+    )
+
+
+def packaged_model(name: str) -> Path:
+    """A file of the package face-recognition-models, found without importing it.
+
+    Importing needs setuptools' `pkg_resources`, which newer ones no longer have.
+
+    Raises:
+        ConfigError: The package is not installed, or lacks the file.
+    """
+    package = importlib.util.find_spec("face_recognition_models")
+    places = package.submodule_search_locations if package is not None else None
+    for place in places or ():
+        if (path := Path(place) / "models" / name).is_file():
+            return path
+    raise ConfigError(
+        f'{name} of the package face-recognition-models is not installed: pip install "agns[dlib]"'
     )

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from agns.data.alignment import LANDMARK_COUNT
-from agns.data.assets import fetch
+from agns.data.assets import fetch, packaged_model
 from agns.data.landmarks import Landmarker, largest_first
 from agns.errors import ConfigError, DataError
 from agns.images import to_pixels
@@ -256,7 +256,10 @@ def landmarker_model(
     if path is not None:
         return _check_there(path)
     if finder == "dlib":
-        return packaged_model(DLIB_MODEL)
+        try:
+            return packaged_model(DLIB_MODEL)
+        except ConfigError as error:
+            raise ConfigError(f"{error}; or give the file with --landmarker") from error
     if given := os.environ.get(LANDMARKER_VARIABLE):
         return _check_there(Path(given), f" (from the environment variable {LANDMARKER_VARIABLE})")
     try:
@@ -271,22 +274,3 @@ def _check_there(model: Path, origin: str = "") -> Path:
     if not model.is_file():
         raise ConfigError(f"there is no landmarker model {model}{origin}")
     return model
-
-
-def packaged_model(name: str) -> Path:
-    """A file of the package face-recognition-models, found without importing it.
-
-    Importing needs setuptools' `pkg_resources`, which newer ones no longer have.
-
-    Raises:
-        ConfigError: The package is not installed, or lacks the file.
-    """
-    package = importlib.util.find_spec("face_recognition_models")
-    places = package.submodule_search_locations if package is not None else None
-    for place in places or ():
-        if (path := Path(place) / "models" / name).is_file():
-            return path
-    raise ConfigError(
-        f"{name} of the package face-recognition-models is not installed: pip install "
-        '"agns[dlib]", or give the file with --landmarker'
-    )

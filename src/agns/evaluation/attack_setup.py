@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from agns.accessory.placement import Placement
+from agns.data.faces import FaceSet
+from agns.data.twins import were_seen
 from agns.evaluation.controls import CONTROLS, control_frames, logits_wearing
 from agns.evaluation.stealth import StealthScale
 from agns.models.dcgan import Discriminator, Generator
@@ -94,10 +96,15 @@ class AttackSetup:
 
     @functools.cached_property
     def photos_seen(self) -> frozenset[str]:
-        """Digests of the photos that the recogniser was trained on, as far as its file tells."""
+        """Digests of the photos that the victim knows, as far as its file tells."""
         return photos_seen(self.metadata)
 
-    @functools.cached_property
-    def photos_enrolled(self) -> frozenset[str]:
-        """Digests of the photos that the victim's people are enrolled with."""
-        return photos_enrolled(self.metadata)
+    def fresh(self, faces: FaceSet) -> Int64[Tensor, " fresh"]:
+        """The places of the photos that nobody is enrolled with.
+
+        A photo compared with itself is no test, neither of the attacker nor of the victim.
+        """
+        enrolled = photos_enrolled(self.metadata)
+        if not enrolled:
+            return torch.arange(len(faces))
+        return (~were_seen(faces, enrolled)).nonzero()[:, 0]

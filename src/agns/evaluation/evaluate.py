@@ -26,6 +26,7 @@ from agns.evaluation.score import AttackScore, PointScore, QueryPoint, ScoredPho
 from agns.images import check_images
 from agns.models.gallery import Gallery
 from agns.models.layout import device_of
+from agns.models.record import photos_enrolled
 from agns.models.victim import Victim
 from agns.storage import versions
 from agns.types import CANVAS, Chosen, Faces, Logits
@@ -220,7 +221,7 @@ def score_attack(
         saved_anew=saved_anew,
         craft_photos_seen_in_training=sum(own in setup.photos_seen for own in digests["craft"]),
         warnings=[
-            *_seen_before(sides["held_out"], set(digests["craft"]), setup.photos_seen),
+            *_seen_before(sides["held_out"], set(digests["craft"]), setup),
             *([PROBABILITIES] if are_probabilities(held_out.logits) else []),
             *find_warnings(
                 result,
@@ -289,16 +290,20 @@ def _at_points(
 
 
 def _seen_before(
-    held_out: Faces | FaceSet | None, crafted: set[str], trained: frozenset[str]
+    held_out: Faces | FaceSet | None, crafted: set[str], setup: AttackSetup
 ) -> list[str]:
     if not isinstance(held_out, FaceSet):
         return []
     told = []
-    for seen, words in ((frozenset(crafted), "was made"), (trained, "was trained")):
-        who = "The recogniser" if words == "was trained" else "The frame"
+    enrolled = photos_enrolled(setup.metadata)
+    for seen, who in (
+        (frozenset(crafted), "The frame was made on"),
+        (setup.photos_seen - enrolled, "The recogniser was trained on"),
+        (enrolled, "The gallery's people are enrolled with"),
+    ):
         if count := int(were_seen(held_out, seen).sum()) if seen else 0:
             told.append(
-                f"{who} {words} on {count} of the {len(held_out)} photos scored on: split them "
-                "with `FaceSet.split`, and `seen`, the digests that a recogniser's file lists."
+                f"{who} {count} of the {len(held_out)} photos scored on: split them with "
+                "`FaceSet.split`, and `seen`, the digests that a recogniser's file lists."
             )
     return told

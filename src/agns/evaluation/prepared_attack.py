@@ -11,7 +11,7 @@ from agns.attack.goals import Goal
 from agns.attack.result import AttackResult
 from agns.data.faces import FaceSet
 from agns.data.splits import craft_held_out_split
-from agns.data.twins import count_saved_anew, find_twins, were_seen
+from agns.data.twins import count_saved_anew, find_twins
 from agns.errors import AttackError, ConfigError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.attack_spec import AttackSpec, build_goal
@@ -106,10 +106,6 @@ def prepare(
     """
     goal = build_goal(spec, setup.victim)
     own = faces.of(spec.subject)
-    if setup.photos_enrolled:
-        # A photo compared with itself is no test, neither of the attacker nor of the victim.
-        fresh = (~were_seen(own, setup.photos_enrolled)).nonzero()[:, 0]
-        own, placement = own.subset(fresh), placement.part(fresh)
     homographies = placement.homographies
     if spec.physical != (homographies is not None) or (
         homographies is not None and len(homographies) != len(own)
@@ -118,6 +114,8 @@ def prepare(
             f"a physical attack needs a homography for each of {len(own)} photos, and a "
             f"digital one none; got {0 if homographies is None else len(homographies)}"
         )
+    fresh = setup.fresh(own)
+    own, placement = own.subset(fresh), placement.part(fresh)
     split = craft_held_out_split(
         own, subject=spec.subject, craft=spec.craft, seed=spec.seed, seen=setup.photos_seen
     )

@@ -131,6 +131,7 @@ def run_universal(
     """
     check_results_directory(out)
     victim = setup.victim
+    faces = faces.subset(setup.fresh(faces))
     participants = _gather(setup, faces, spec)
     crafted = torch.cat([participants.splits[name].first for name in participants.groups["craft"]])
     result = attack.run(
@@ -210,11 +211,7 @@ def _gather(setup: AttackSetup, faces: FaceSet, spec: UniversalSpec) -> _Partici
         for name in drawn:
             try:
                 splits[name] = craft_held_out_split(
-                    faces,
-                    subject=name,
-                    craft=spec.craft,
-                    seed=spec.seed,
-                    seen=setup.photos_seen,
+                    faces, subject=name, craft=spec.craft, seed=spec.seed, seen=setup.photos_seen
                 )
             except DataError as error:
                 left_out.append(str(error))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agns.errors import AgnsError, ConfigError
-from agns.object_reference import load_object, names_code
+from agns.object_reference import is_reference, load_object, names_code
 
 if TYPE_CHECKING:
     import torch
@@ -36,8 +36,18 @@ def load(source: Path | str | None = None) -> "Recognizer | Gallery":
 
     path = _weights(source)
     if read_metadata(path).get("format") == FORMAT:
-        return Gallery.read(path, lambda named: load_embedder(named, beside=path.parent))
+        return Gallery.read(path, lambda named: _embedder_of_file(named, path))
     return Recognizer.read(path)
+
+
+def _embedder_of_file(source: str, path: Path) -> "Embedder":
+    """The embedding that a gallery's file names, which may not be code: files start none."""
+    if is_reference(source):
+        raise ConfigError(
+            f"{path} was made with {source}, and agns runs no code that a file names: read it in a "
+            "function of yours, agns.Gallery.read(path, lambda _: embedder), and name that one"
+        )
+    return load_embedder(source, beside=path.parent)
 
 
 def load_embedder(source: Path | str, *, beside: Path | None = None) -> "Embedder":

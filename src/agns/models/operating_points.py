@@ -1,12 +1,12 @@
 """Templates of enrolled people, and thresholds from other people's comparisons."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from agns.data.faces import FaceSet
@@ -59,7 +59,11 @@ def enrol(
 
 @torch.no_grad()
 def embed_photos(
-    embedder: nn.Module, photos: FaceSet, *, batch: int = 64, progress: Progress = silent
+    embedder: Callable[[Faces], Embeddings],
+    photos: FaceSet,
+    *,
+    batch: int = 64,
+    progress: Progress = silent,
 ) -> Embeddings:
     """Embeddings of a set's photos, in their order."""
     found = []

@@ -5,14 +5,20 @@ from collections.abc import Iterator, Mapping
 
 
 def photos_seen(record: Mapping[str, object]) -> frozenset[str]:
-    """Digests of the photos that a network was trained on, as far as its record tells."""
-    listed = record.get("training_photos")
-    return frozenset(map(str, listed)) if isinstance(listed, list) else frozenset()
+    """Digests of the photos that a victim knows, as far as its record tells.
+
+    A network was trained on them, or people of a gallery are enrolled with them.
+    """
+    return _listed(record, "training_photos") | photos_enrolled(record)
 
 
 def photos_enrolled(record: Mapping[str, object]) -> frozenset[str]:
     """Digests of the photos that a gallery's people are enrolled with."""
-    listed = record.get("enrolled_photos")
+    return _listed(record, "enrolled_photos")
+
+
+def _listed(record: Mapping[str, object], name: str) -> frozenset[str]:
+    listed = record.get(name)
     return frozenset(map(str, listed)) if isinstance(listed, list) else frozenset()
 
 

@@ -17,6 +17,7 @@ from agns.geometry import resize
 from agns.models.backbone import Backbone
 from agns.models.initialization import draw_weights
 from agns.models.openface import OpenFace
+from agns.models.operating_points import embed_photos
 from agns.storage import write_json
 from agns.training.parallel import Machines, draws_at, on_first, precision_of, share_of
 from agns.training.run import Provenance, frames_as_begun, open_run, photos_as_begun
@@ -39,7 +40,7 @@ from agns.training.verification import (
     score_verification,
     similarities,
 )
-from agns.types import Embeddings, Pixels, Progress, silent
+from agns.types import Embeddings, Faces, Pixels, Progress, silent
 
 SIZE = 96
 """Height and width in pixels that OpenFace sees."""
@@ -49,12 +50,12 @@ SIZE = 96
 def embed(network: OpenFace, faces: FaceSet, *, batch: int = 128) -> Embeddings:
     """Embeddings of every photo of a set, on the processor; the network in evaluation mode."""
     device = next(network.parameters()).device
-    return torch.cat(
-        [
-            network(2 * resize(faces.faces(chosen).to(device), (SIZE, SIZE)) - 1).cpu()
-            for chosen in torch.arange(len(faces)).split(batch)
-        ]
-    )
+
+    def small(some: Faces) -> Embeddings:
+        embedded: Embeddings = network(2 * resize(some.to(device), (SIZE, SIZE)) - 1)
+        return embedded.cpu()
+
+    return embed_photos(small, faces, batch=batch)
 
 
 def train_metric(

@@ -6,12 +6,12 @@ says how many bytes follow (bit 7: negative), and then these, least first.
 """
 
 import hashlib
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from agns.data.assets import packaged_model
 from agns.errors import ConfigError, WeightsError
 from agns.models.dlib_resnet import DlibResNet
 
@@ -25,19 +25,10 @@ SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 def dlib_file() -> Path:
     """Where the package face-recognition-models keeps the network.
 
-    The package is not imported: that needs setuptools' `pkg_resources`, which newer ones lack.
-
     Raises:
         ConfigError: It is not installed.
     """
-    package = importlib.util.find_spec("face_recognition_models")
-    places = package.submodule_search_locations if package is not None else None
-    for place in places or ():
-        if (path := Path(place) / "models" / FILE).is_file():
-            return path
-    raise ConfigError(
-        'dlib\'s network comes with face-recognition-models: pip install "agns[dlib]"'
-    )
+    return packaged_model(FILE)
 
 
 def read_dlib(path: Path | None = None) -> DlibResNet:
