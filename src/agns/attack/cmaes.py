@@ -5,12 +5,12 @@ The covariance matrix adaptation evolution strategy (Hansen & Ostermeier 2001), 
 latents, as few recognisers err at what it draws from one.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from agns.accessory.placement import Placement
@@ -20,10 +20,29 @@ from agns.attack.goals import Goal
 from agns.attack.result import AttackResult
 from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import ConfigError
-from agns.models.dcgan import LATENT
+from agns.models.dcgan import LATENT, Generator
 from agns.models.victim import Victim
 from agns.settings import Batch, Count, Range, check_settings
-from agns.types import Faces, Progress
+from agns.types import Faces, Frames, Progress
+
+
+@dataclass(frozen=True)
+class LatentGrid:
+    """The space that is searched. Any other that knows its size and draws can stand here."""
+
+    generator: Generator
+    rows: int
+    columns: int
+
+    @property
+    def size(self) -> int:
+        """How many numbers a frame is drawn from."""
+        return self.rows * self.columns * LATENT
+
+    @torch.no_grad()
+    def draw(self, points: Float[Tensor, "frames size"]) -> Frames:
+        """Draw the frame at each point."""
+        return self.generator.draw_across(points.unflatten(1, (self.rows, self.columns, LATENT)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,21 +111,18 @@ class CMAES(FrameAttack):
             decisions_only=self.decisions_only,
         )  # fmt: skip
         generator = (shipped_nets() if nets is None else nets)[0].eval()
-        grid = (self.rows, self.columns, LATENT)
-        size = math.prod(grid)
+        space = LatentGrid(generator, self.rows, self.columns)
         search = CMA(
-            mean=np.zeros(size),
+            mean=np.zeros(space.size),
             sigma=self.spread,
-            bounds=np.tile([-self.reach, self.reach], (size, 1)),
+            bounds=np.tile([-self.reach, self.reach], (space.size, 1)),
             seed=int(torch.randint(2**31, (), generator=rng)),
             population_size=self.population,
         )
 
         def step() -> None:
             points = [search.ask() for _ in range(search.population_size)]
-            latents = torch.tensor(np.stack(points), dtype=torch.float32)
-            with torch.no_grad():
-                drawn = generator.draw_across(latents.unflatten(1, grid))
+            drawn = space.draw(torch.tensor(np.stack(points), dtype=torch.float32))
             order = torch.randperm(len(faces), generator=rng)
             logits = asking.ask(drawn, order[: self.photos])
             losses: Tensor = asking.loss(logits).mean(1)

@@ -128,10 +128,10 @@ def evaluate(
         metadata=getattr(victim, "record", {}),
         glasses=glasses if isinstance(glasses, Tensor) else glasses[torch.arange(len(glasses))],
     )
-    scored = recognize_photos(setup.victim, held_out, placement)
+    scored = recognize_photos(setup.judge, held_out, placement)
     return score_attack(
         setup, result, resolve_goal(goal, victim),
-        held_out=scored, craft=None if craft is None else recognize_photos(setup.victim, craft),
+        held_out=scored, craft=None if craft is None else recognize_photos(setup.judge, craft),
         seed=seed, control_frames=control_frames,
         saved_anew=count_saved_anew(held_out, find_twins(held_out))
         if isinstance(held_out, FaceSet) else 0,
@@ -167,7 +167,7 @@ def score_attack(
         physical: Whether frames are warped onto a worn one.
         config: Settings to be told beside the attack's own.
     """
-    victim, frame = setup.victim, result.frames[:1]
+    victim, frame = setup.judge, result.frames[:1]
     wears = partial(logits_wearing, victim, held_out.faces, placement=held_out.placement)
     wearing = wears(frame)
     recognized = held_out.recognized(goal)

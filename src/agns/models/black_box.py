@@ -16,6 +16,13 @@ SURE = 1000.0
 takes the logits for probabilities."""
 
 
+def answering(victim: Victim) -> Victim:
+    """Who answers behind black boxes: for scoring, which is no attack's query."""
+    while isinstance(victim, BlackBox):
+        victim = victim.victim
+    return victim
+
+
 class BlackBox(nn.Module):
     """A victim around a victim, which answers and says no more than that.
 
