@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from agns.campaign.curves import summarize_queries
 from agns.campaign.plots import draw_queries, draw_stealth, draw_transfer, pareto_front
 from agns.campaign.records import JobRecord, TransferRecord
-from agns.campaign.summary import summarize_attacks, summarize_queries, summarize_transfers
+from agns.campaign.summary import summarize_attacks, summarize_transfers
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from agns.campaign.curves import QueriesSummary, summarize_queries
 from agns.campaign.records import JobRecord
-from agns.campaign.summary import QueriesSummary, summarize_attacks, summarize_queries
+from agns.campaign.summary import summarize_attacks, summarize_points
 
 Make = Callable[..., JobRecord]
 
@@ -57,6 +58,22 @@ def test_a_group_without_results_has_no_line(failed: JobRecord) -> None:
     assert summarize_attacks([failed]) == []
 
 
+def test_each_operating_point_has_the_mean_over_subjects_and_its_own_controls(
+    record: Make, at_points: Make
+) -> None:
+    records = [
+        at_points("Ann", {0.01: 1.0, 0.001: 0.5}),
+        at_points("Bob", {0.01: 0.0, 0.001: 0.5}),
+        record("Cid", "agn", 0.9),
+    ]
+    wide, narrow = summarize_points(records)
+    assert (wide.false_accept_rate, narrow.false_accept_rate) == (0.01, 0.001)
+    assert (wide.subjects, wide.held_out_success, wide.held_out_interval) == (2, 0.5, (0, 1))
+    assert narrow.held_out_interval[0] < 0.5 < narrow.held_out_interval[1]
+    assert (wide.benign_success, wide.bare_success) == pytest.approx((0.2, 0.05))
+    assert wide.recognized_success is None
+
+
 def test_success_over_queries_is_that_of_the_best_frame_so_far(
     record: Make, asked: Callable[..., JobRecord]
 ) -> None:
@@ -81,5 +98,5 @@ def test_success_over_queries_is_that_of_the_best_frame_so_far(
     assert curve("transfer") == {0: 0.75}
     assert curve("agn") == {}
     low, high = points[4].held_out_interval
-    assert points[4] == QueriesSummary("OF10", "dodge", "cmaes", 160, 2, 0.625, (low, high))
+    assert points[4] == QueriesSummary("OF10", "dodge", "cmaes", 160, 2, 0.625, (low, high), 0.1)
     assert low < 0.625 < high

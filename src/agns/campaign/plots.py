@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from agns.campaign.summary import AttackSummary, QueriesSummary, TransferSummary
+from agns.campaign.curves import QueriesSummary
+from agns.campaign.summary import AttackSummary, TransferSummary
 from agns.evaluation.lettering import legible
 from agns.evaluation.plots import save_figure
 

@@ -1,4 +1,4 @@
-"""A campaign's numbers: of attacks by recogniser and goal, of universal attacks, and of transfer.
+"""A campaign's numbers: of attacks by recogniser and goal, at operating points, and of transfer.
 
 Shares lie in [0, 1]. A subject counts by the mean of its attacks; intervals of 95 % come from
 resampling subjects.
@@ -14,9 +14,8 @@ import torch
 from agns.campaign.jobs import UNIVERSAL
 from agns.campaign.records import JobRecord, TransferRecord
 from agns.evaluation.metrics import Success
-from agns.evaluation.score import AttackScore
+from agns.evaluation.score import AttackScore, PointScore
 from agns.evaluation.statistics import mean_interval, paired_probability
-from agns.evaluation.universal_report import UniversalReport
 
 _Rates: TypeAlias = Mapping[str, Sequence[float]]
 """By subject."""
@@ -87,7 +86,7 @@ def summarize_attacks(
         base = first.setdefault((recognizer, goal), held)
         if not results:
             continue
-        met = _by_subject((one.subject, float(one.reached_stop_value)) for one in results)
+        met = by_subject((one.subject, float(one.reached_stop_value)) for one in results)
         draws = torch.Generator().manual_seed(seed)
         shared = [subject for subject in held if subject in base]
         differences = [_mean_of(held[name]) - _mean_of(base[name]) for name in shared]
@@ -104,11 +103,11 @@ def summarize_attacks(
                 met_stop_value=sum(one.reached_stop_value for one in results),
                 met_interval=mean_interval(list(met.values()), draws=draws),
                 published=published.get((recognizer, goal, attack)),
-                craft_success=_mean(_rates(results, lambda one: one.craft)),
-                held_out_success=_mean(held),
+                craft_success=mean_rate(_rates(results, lambda one: one.craft)),
+                held_out_success=mean_rate(held),
                 held_out_interval=mean_interval(list(held.values()), draws=draws),
-                recognized_success=_mean(recognized) if recognized else None,
-                benign_success=_mean(_rates(results, lambda one: one.controls["benign"])),
+                recognized_success=mean_rate(recognized) if recognized else None,
+                benign_success=mean_rate(_rates(results, lambda one: one.controls["benign"])),
                 discriminator_score=median(one.stealth.discriminator_score for one in results),
                 nearest_real=median(one.stealth.nearest_real for one in results),
                 seconds=median(one.seconds for one in results),
@@ -122,101 +121,69 @@ def summarize_attacks(
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class QueriesSummary:
-    """What all attacks of one kind had reached after so many queries."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointSummary:
+    """The same frames as in an `AttackSummary`, at another threshold of the gallery."""
 
     recognizer: str
     goal: str
     attack: str
-    queries: int
+    false_accept_rate: float
+    """Of impostors, in (0, 1)."""
     subjects: int
     held_out_success: float
-    """By the best frame so far; without a frame, as long as an attack has none."""
     held_out_interval: tuple[float, float]
+    recognized_success: float | None
+    """Among held-out photos recognised at this threshold without a frame."""
+    benign_success: float
+    """Of benign frames on the held-out photos: false rejects, or false accepts as the target."""
+    bare_success: float
+    """Of no frame on the same."""
 
 
-def summarize_queries(records: Sequence[JobRecord], *, seed: int = 0) -> list[QueriesSummary]:
-    """Some for each recogniser, goal and attack whose queries were counted, in the plan's order."""
-    groups: dict[tuple[str, str, str], list[AttackScore]] = {}
-    for job, result in ((one.job, one.result) for one in records):
-        if isinstance(result, AttackScore) and result.queries is not None:
-            groups.setdefault((job.recognizer, job.goal, job.attack), []).append(result)
-    most = {name: max(one.queries or 0 for one in group) for name, group in groups.items()}
-    found = []
-    for name, group in groups.items():
-        top = max(count for other, count in most.items() if other[:2] == name[:2])
-        told = {most[name], *(top >> halvings for halvings in range(7))}
-        # An attack that does not ask has no curve, but one point.
-        for queries in sorted(one for one in told if min(1, most[name]) <= one <= most[name]):
-            rates = _by_subject((one.subject, _rate_after(one, queries)) for one in group)
-            draws = torch.Generator().manual_seed(seed)
-            interval = mean_interval(list(rates.values()), draws=draws)
-            found.append(QueriesSummary(*name, queries, len(rates), _mean(rates), interval))
-    return found
+def summarize_points(records: Sequence[JobRecord], *, seed: int = 0) -> list[PointSummary]:
+    """One for each recogniser, goal, attack and false-accept rate, in the plan's order.
 
-
-def _rate_after(score: AttackScore, queries: int) -> float | None:
-    reached = [one.held_out for one in score.by_queries if one.queries <= queries]
-    return (reached[-1] if reached else score.held_out_without_frame).success_rate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CurvePoint:
-    """What the first so many frames of one universal attack are worth to a group of subjects.
-
-    Among held-out photos that are recognised without a frame; see `agns.evaluation.reach`. Shares
-    are None where there is no such photo.
+    Args:
+        records: The ledger's; attacks on closed sets have no such rates.
+        seed: Of the resampling.
     """
-
-    recognizer: str
-    attack: str
-    seed: int
-    worn_by: str
-    """`craft` or `unseen`."""
-    frames: int
-    """To choose from."""
-    subjects: int
-    picked: float | None
-    """Each subject wears the frame that did best on photos of its own that are not scored."""
-    picked_interval: tuple[float, float] | None
-    subjects_dodging: float | None
-    """Subjects of whom more than half of the photos dodge."""
-    benign_picked: float | None
-    any: float | None
-    """At least one frame works: a bound that no way of picking exceeds."""
-    benign_any: float | None
-
-
-def summarize_universal(records: Sequence[JobRecord]) -> list[CurvePoint]:
-    """One for each universal attack, group and number of frames, in the plan's order."""
-    points = []
-    for record in records:
-        if not isinstance(record.result, UniversalReport):
-            continue
-        found = {
-            (one.group, one.frames, one.made_by, one.rule): one.recognized
-            for one in record.result.points
+    groups: dict[tuple[str, str, str, float], list[tuple[str, PointScore]]] = {}
+    for job, result in ((one.job, one.result) for one in records):
+        for point in result.operating_points if isinstance(result, AttackScore) else ():
+            kind = (job.recognizer, job.goal, job.attack, point.false_accept_rate)
+            groups.setdefault(kind, []).append((job.subject, point))
+    found = []
+    for (recognizer, goal, attack, rate), group in groups.items():
+        parts = {
+            "held_out": by_subject((name, one.held_out.success_rate) for name, one in group),
+            "recognized": by_subject(
+                (name, one.held_out.recognized.success_rate) for name, one in group
+            ),
+            "benign": by_subject(
+                (name, one.controls["benign"].success_rate) for name, one in group
+            ),
+            "bare": by_subject(
+                (name, one.held_out_without_frame.success_rate) for name, one in group
+            ),
         }
-        for (group, frames, made_by, rule), own in found.items():
-            if (made_by, rule) == ("attack", "picked"):
-                points.append(
-                    CurvePoint(
-                        recognizer=record.job.recognizer,
-                        attack=record.job.attack,
-                        seed=record.job.seed,
-                        worn_by=group,
-                        frames=frames,
-                        subjects=own.subjects,
-                        picked=own.success_rate,
-                        picked_interval=own.interval,
-                        subjects_dodging=own.subjects_dodging,
-                        benign_picked=found[group, frames, "benign", "picked"].success_rate,
-                        any=found[group, frames, "attack", "any"].success_rate,
-                        benign_any=found[group, frames, "benign", "any"].success_rate,
-                    )
-                )
-    return points
+        draws = torch.Generator().manual_seed(seed)
+        held = parts["held_out"]
+        found.append(
+            PointSummary(
+                recognizer=recognizer,
+                goal=goal,
+                attack=attack,
+                false_accept_rate=rate,
+                subjects=len(held),
+                held_out_success=mean_rate(held),
+                held_out_interval=mean_interval(list(held.values()), draws=draws),
+                recognized_success=mean_rate(parts["recognized"]) if parts["recognized"] else None,
+                benign_success=mean_rate(parts["benign"]),
+                bare_success=mean_rate(parts["bare"]),
+            )
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,7 +222,7 @@ def summarize_transfers(
     found = []
     for (goal, attack, made_against, scored_on), group in groups.items():
         rates = {
-            name: _by_subject(
+            name: by_subject(
                 (one.job.subject, getattr(one.score, name).success_rate) for one in group
             )
             for name in ("digital", "photographed", "benign", "bare")
@@ -269,7 +236,7 @@ def summarize_transfers(
                 scored_on=scored_on,
                 subjects=len(rates["digital"]),
                 digital_interval=mean_interval(list(rates["digital"].values()), draws=draws),
-                **{name: _mean(some) for name, some in rates.items()},
+                **{name: mean_rate(some) for name, some in rates.items()},
             )
         )
     return found
@@ -277,10 +244,10 @@ def summarize_transfers(
 
 def _rates(results: Sequence[AttackScore], part: Callable[[AttackScore], Success | None]) -> _Rates:
     parts = ((one.subject, part(one)) for one in results)
-    return _by_subject((name, one.success_rate) for name, one in parts if one is not None)
+    return by_subject((name, one.success_rate) for name, one in parts if one is not None)
 
 
-def _by_subject(rates: Iterable[tuple[str, float | None]]) -> dict[str, list[float]]:
+def by_subject(rates: Iterable[tuple[str, float | None]]) -> dict[str, list[float]]:
     """Each subject's success rates, where it has photos."""
     found: dict[str, list[float]] = {}
     for subject, rate in rates:
@@ -289,7 +256,8 @@ def _by_subject(rates: Iterable[tuple[str, float | None]]) -> dict[str, list[flo
     return found
 
 
-def _mean(subjects: _Rates) -> float:
+def mean_rate(subjects: _Rates) -> float:
+    """A subject counts by the mean of its own rates."""
     return _mean_of([_mean_of(rates) for rates in subjects.values()])
 
 

@@ -1,0 +1,120 @@
+"""A campaign's curves: success over the number of frames to choose from, and over queries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from agns.campaign.records import JobRecord
+from agns.campaign.summary import by_subject, mean_rate
+from agns.evaluation.score import AttackScore
+from agns.evaluation.statistics import mean_interval
+from agns.evaluation.universal_report import UniversalReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """What the first so many frames of one universal attack are worth to a group of subjects.
+
+    Among held-out photos that are recognised without a frame; see `agns.evaluation.reach`. Shares
+    are None where there is no such photo.
+    """
+
+    recognizer: str
+    attack: str
+    seed: int
+    worn_by: str
+    """`craft` or `unseen`."""
+    frames: int
+    """To choose from."""
+    subjects: int
+    picked: float | None
+    """Each subject wears the frame that did best on photos of its own that are not scored."""
+    picked_interval: tuple[float, float] | None
+    subjects_dodging: float | None
+    """Subjects of whom more than half of the photos dodge."""
+    benign_picked: float | None
+    any: float | None
+    """At least one frame works: a bound that no way of picking exceeds."""
+    benign_any: float | None
+
+
+def summarize_universal(records: Sequence[JobRecord]) -> list[CurvePoint]:
+    """One for each universal attack, group and number of frames, in the plan's order."""
+    points = []
+    for record in records:
+        if not isinstance(record.result, UniversalReport):
+            continue
+        found = {
+            (one.group, one.frames, one.made_by, one.rule): one.recognized
+            for one in record.result.points
+        }
+        for (group, frames, made_by, rule), own in found.items():
+            if (made_by, rule) == ("attack", "picked"):
+                points.append(
+                    CurvePoint(
+                        recognizer=record.job.recognizer,
+                        attack=record.job.attack,
+                        seed=record.job.seed,
+                        worn_by=group,
+                        frames=frames,
+                        subjects=own.subjects,
+                        picked=own.success_rate,
+                        picked_interval=own.interval,
+                        subjects_dodging=own.subjects_dodging,
+                        benign_picked=found[group, frames, "benign", "picked"].success_rate,
+                        any=found[group, frames, "attack", "any"].success_rate,
+                        benign_any=found[group, frames, "benign", "any"].success_rate,
+                    )
+                )
+    return points
+
+
+@dataclass(frozen=True, slots=True)
+class QueriesSummary:
+    """What all attacks of one kind had reached after so many queries."""
+
+    recognizer: str
+    goal: str
+    attack: str
+    queries: int
+    subjects: int
+    held_out_success: float
+    """By the best frame so far; without a frame, as long as an attack has none."""
+    held_out_interval: tuple[float, float]
+    benign_success: float
+    """Of benign frames on the same photos."""
+
+
+def summarize_queries(records: Sequence[JobRecord], *, seed: int = 0) -> list[QueriesSummary]:
+    """Some for each recogniser, goal and attack whose queries were counted, in the plan's order."""
+    groups: dict[tuple[str, str, str], list[AttackScore]] = {}
+    for job, result in ((one.job, one.result) for one in records):
+        if isinstance(result, AttackScore) and result.queries is not None:
+            groups.setdefault((job.recognizer, job.goal, job.attack), []).append(result)
+    most = {name: max(one.queries or 0 for one in group) for name, group in groups.items()}
+    found = []
+    for name, group in groups.items():
+        top = max(count for other, count in most.items() if other[:2] == name[:2])
+        told = {most[name], *(top >> halvings for halvings in range(7))}
+        # An attack that does not ask has no curve, but one point.
+        for queries in sorted(one for one in told if min(1, most[name]) <= one <= most[name]):
+            rates = by_subject((one.subject, _rate_after(one, queries)) for one in group)
+            benign = by_subject((one.subject, one.controls["benign"].success_rate) for one in group)
+            draws = torch.Generator().manual_seed(seed)
+            found.append(
+                QueriesSummary(
+                    *name,
+                    queries=queries,
+                    subjects=len(rates),
+                    held_out_success=mean_rate(rates),
+                    held_out_interval=mean_interval(list(rates.values()), draws=draws),
+                    benign_success=mean_rate(benign),
+                )
+            )
+    return found
+
+
+def _rate_after(score: AttackScore, queries: int) -> float | None:
+    reached = [one.held_out for one in score.by_queries if one.queries <= queries]
+    return (reached[-1] if reached else score.held_out_without_frame).success_rate
