@@ -13,7 +13,7 @@ from agns.attack.agn import AGN
 from agns.attack.asking import Asking
 from agns.attack.attack import FrameAttack
 from agns.attack.baselines import Baseline
-from agns.attack.cmaes import CMAES
+from agns.attack.cmaes import CMAES, LatentGrid
 from agns.attack.goals import Dodge, Goal, Impersonate
 from agns.attack.methods import METHODS, name_of
 from agns.attack.pixel_descent import CCS16, PGD
@@ -223,6 +223,9 @@ def test_a_grid_of_one_latent_draws_what_it_draws_alone(
         same = gan[0].draw_across(latents[:, None, None].expand(-1, 2, 3, LATENT))
         mixed = gan[0].draw_across(latents.reshape(1, 2, 2, LATENT))[0]
     torch.testing.assert_close(same, alone, atol=1e-5, rtol=0)
+    space = LatentGrid(gan[0], rows=2, columns=2)
+    assert space.size == 4 * LATENT
+    torch.testing.assert_close(space.draw(latents.reshape(1, -1))[0], mixed)
     # Each corner is drawn by its own latent: frames are black there, so nearby.
     mask = frame_mask()
     for place, (row, column) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):

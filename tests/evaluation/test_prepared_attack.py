@@ -12,6 +12,7 @@ import torch
 from tests.evaluation.conftest import without_pictures
 
 from agns.attack.agn import AGN
+from agns.attack.baselines import Baseline
 from agns.attack.goals import Dodge
 from agns.data.faces import FaceSet
 from agns.errors import AttackError, ConfigError, DataError
@@ -22,6 +23,7 @@ from agns.evaluation.metrics import measure_success
 from agns.evaluation.prepared_attack import run_attack
 from agns.evaluation.score import AttackScore
 from agns.images import read_image
+from agns.models.black_box import BlackBox
 
 DODGE = AttackSpec(goal="dodge", subject="Ann", control_frames=3)
 IMPERSONATE = AttackSpec(goal="impersonate", subject="Ann", target="Bob", control_frames=3)
@@ -259,3 +261,22 @@ def test_a_line_describes_the_outcome(dodged: Finished, impersonated: Finished) 
     rate = dodged.report.held_out.success_rate
     assert dodged.report.summary().startswith(f"Ann dodges: {rate:.0%} of 4 held-out photos (95 %")
     assert impersonated.report.summary().startswith("Ann as Bob: ")
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_budget_is_of_the_attack_and_scoring_asks_beyond_it(
+    setup: AttackSetup, crowd: FaceSet, tmp_path: Path
+) -> None:
+    # Four craft photos, so that the budget lasts for seven frames.
+    box = BlackBox(setup.recognizer, budget=30, decisions_only=True)
+    attack = Baseline(kind="noise", count=20, batch=4)
+    run_attack(setup, crowd, DODGE, attack, tmp_path / "bare")
+    boxed = replace(setup, recognizer=box)
+    done = run_attack(boxed, crowd, DODGE, attack, tmp_path / "boxed")
+    assert (done.queries, done.stopped_because) == (28, "used up its queries")
+    assert box.queries == 28
+    assert [one.held_out for one in done.by_queries][-1] == done.held_out
+    told, bare = result(tmp_path / "boxed"), result(tmp_path / "bare")
+    assert told["controls"] == bare["controls"]
+    assert bare["queries"] == 80
+    assert told["queries"] == 28
