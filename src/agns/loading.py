@@ -50,7 +50,7 @@ def load_victim(
         torch.backends.cudnn.allow_tf32 = False
     victim = open_victim(source, place)
     name = shipped_weights("of10_synthetic").name if source is None else str(source)
-    metadata = getattr(victim, "record", {})
+    metadata = getattr(victim, "record", None) or {}
     if defence is not None:
         victim = make_victim(defence, place, victim)
         name = f"{name} behind {defence}"

@@ -55,7 +55,7 @@ def test_attacks_that_ask_can_be_made_on_it_and_others_say_why_not(
     found = Square(queries=20, photos=1).run(victim, photos, goal)
     assert found.queries is not None
     assert 18 < found.queries <= 20
-    with pytest.raises(AttackError, match="follows a gradient, and the recogniser gives none"):
+    with pytest.raises(AttackError, match="gives no gradient, which this attack follows"):
         agns.PGD(steps=1).run(victim, photos, goal)
 
 

@@ -68,19 +68,25 @@ def palette_of(attack: Attack | None) -> str | None:
     return palette if isinstance(palette, str) else None
 
 
+_FREE = (
+    "kappa", "steps", "step", "momentum", "batch", "samples", "check_every", "epochs", "jitter",
+    "brightness", "nps_weight", "palette", "precision", "discriminator_rate",
+)  # fmt: skip
+"""Settings that do not make another attack of one."""
+
+
 def name_of(attack: Attack) -> str:
     """An attack's name in `METHODS`, by what it does; of another class its reference."""
-    if isinstance(attack, Baseline | LibraryAttack):
+    if type(attack) in (Baseline, LibraryAttack):
+        assert isinstance(attack, Baseline | LibraryAttack)
         return attack.kind.replace("_", "-")
-    if attack == AGN.paper():
-        return "agn-paper"
-    plain = attack
-    if isinstance(attack, PixelDescent):
-        plain = replace(attack, jitter=0, brightness=0, batch=CCS16().batch, palette=None)
     for name, usual in METHODS.items():
-        alike = not isinstance(attack, PixelDescent) or usual == plain
-        if type(usual) is type(attack) and alike:
+        kept = {one: getattr(attack, one) for one in _FREE if hasattr(attack, one)}
+        if type(usual) is type(attack) and replace(usual, **kept) == attack:
             return name
-    if isinstance(attack, PixelDescent):
-        return "pixel-descent"
+    by_type = {AGN: "agn", FreePixels: "pixels", PGD: "pgd", PixelDescent: "pixel-descent",
+               CCS16: "pixel-descent", CMAES: "cmaes", Square: "square",
+               Transfer: "transfer"}  # fmt: skip
+    if type(attack) in by_type:
+        return by_type[type(attack)]
     return f"{type(attack).__module__}:{type(attack).__qualname__}"

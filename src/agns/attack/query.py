@@ -18,7 +18,7 @@ Loss: TypeAlias = Callable[[Logits], Float[Tensor, " batch"]]
 """What an attack lowers, for each face."""
 
 NO_GRADIENT = (
-    "this attack follows a gradient, and the recogniser gives none: cmaes and square only ask, and "
+    "the victim gives no gradient, which this attack follows: cmaes and square only ask, and "
     "transfer follows surrogates"
 )
 
@@ -31,10 +31,11 @@ def query_logits(victim: Victim, faces: Faces, *, precision: str = "fp32") -> Lo
         victim: In evaluation mode.
         faces: (faces, 3, 224, 224), in [0, 1].
         precision: `fp32` or `bf16`.
+
+    Raises:
+        AttackError: The victim gives something else than a logit for each identity.
     """
-    with autocast(precision, device_of(victim).type):
-        logits: Logits = victim(faces)
-    return logits.float()
+    return _answer(victim, faces, precision)
 
 
 def query_gradient(
@@ -49,18 +50,39 @@ def query_gradient(
         precision: `fp32` or `bf16`.
 
     Raises:
-        AttackError: The victim gives none.
+        AttackError: The victim gives something else than a logit for each identity, or no gradient.
     """
     leaf = faces.detach().requires_grad_()
     with torch.enable_grad():
-        with autocast(precision, device_of(victim).type):
-            logits: Logits = victim(leaf).float()
+        logits = _answer(victim, leaf, precision)
         lowered, found = loss(logits).sum(), None
         if lowered.requires_grad:
             (found,) = torch.autograd.grad(lowered, leaf, allow_unused=True)
     if found is None:
         raise AttackError(NO_GRADIENT)
     return logits.detach(), found
+
+
+def _answer(victim: Victim, faces: Faces, precision: str) -> Logits:
+    """The victim's logits, as float32.
+
+    Raises:
+        AttackError: They are something else, or the victim writes to the faces.
+    """
+    try:
+        with autocast(precision, device_of(victim).type):
+            logits = victim(faces)
+    except RuntimeError as error:
+        if "in-place" not in str(error):
+            raise
+        raise AttackError(
+            "the victim writes to the faces that it is given: let it work on a copy"
+        ) from error
+    expected = (len(faces), len(victim.identities))
+    if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
+        got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise AttackError(f"the victim should give {expected} logits, got {got}")
+    return logits.float()
 
 
 def ask_frames(

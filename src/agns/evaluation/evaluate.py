@@ -2,28 +2,31 @@
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import get_args
 
 import torch
 from torch import Tensor
 
+from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
-from agns.attack.attack import Nets, frames_of, photos_of, shipped_nets
+from agns.attack.attack import Nets, digests_of, frames_of, photos_of, shipped_nets
 from agns.attack.goals import Goal, name_goal, resolve_goal, taken_for
 from agns.attack.methods import name_of, palette_of
-from agns.attack.result import AttackResult, BestAfter
+from agns.attack.query import query_logits
+from agns.attack.result import AttackResult, BestAfter, Reason
 from agns.data.faces import FaceSet
 from agns.data.simulation.drawn_frames import RealFrames
-from agns.data.twins import count_saved_anew, find_twins, were_seen
+from agns.data.twins import NEAR_COPY, count_saved_anew, find_twins, fingerprints, were_seen
 from agns.errors import AttackError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.controls import logits_wearing
 from agns.evaluation.metrics import measure_split
 from agns.evaluation.sanity import are_probabilities, find_warnings
 from agns.evaluation.score import AttackScore, PointScore, QueryPoint, ScoredPhotos
-from agns.images import check_images
+from agns.images import check_images, to_pixels
 from agns.models.gallery import Gallery
 from agns.models.layout import device_of
 from agns.models.record import photos_enrolled
@@ -71,12 +74,10 @@ def recognize_photos(victim: Victim, photos: Faces | FaceSet, placement: Placeme
     if len(faces) == 0:
         raise AttackError("scoring needs at least one photo")
     with torch.no_grad():
-        logits = torch.cat([victim(some) for some in faces.split(64)])
-    expected = (len(faces), len(victim.identities))
-    if tuple(logits.shape) != expected or not bool(logits.isfinite().all()):
-        raise AttackError(
-            f"the victim should give {expected} finite logits, got {tuple(logits.shape)}"
-        )
+        # Copies: a victim may write to what it is given.
+        logits = torch.cat([query_logits(victim, some.clone()) for some in faces.split(64)])
+    if not bool(logits.isfinite().all()):
+        raise AttackError("the victim's logits are not all finite")
     return Side(photos=photos, faces=faces, placement=placement, logits=logits)
 
 
@@ -125,7 +126,7 @@ def evaluate(
         discriminator=discriminator.eval(),
         recognizer=victim,
         recognizer_name=type(victim).__name__,
-        metadata=getattr(victim, "record", {}),
+        metadata=getattr(victim, "record", None) or {},
         glasses=glasses if isinstance(glasses, Tensor) else glasses[torch.arange(len(glasses))],
     )
     scored = recognize_photos(setup.judge, held_out, placement)
@@ -168,6 +169,12 @@ def score_attack(
         config: Settings to be told beside the attack's own.
     """
     victim, frame = setup.judge, result.frames[:1]
+    check_images(frame, size=FRAME_SIZE)
+    if result.stopped_because not in get_args(Reason):
+        raise AttackError(
+            f"an attack ends because it {', '.join(get_args(Reason))}, "
+            f"got {result.stopped_because!r}"
+        )
     wears = partial(logits_wearing, victim, held_out.faces, placement=held_out.placement)
     wearing = wears(frame)
     recognized = held_out.recognized(goal)
@@ -221,7 +228,7 @@ def score_attack(
         saved_anew=saved_anew,
         craft_photos_seen_in_training=sum(own in setup.photos_seen for own in digests["craft"]),
         warnings=[
-            *_seen_before(sides["held_out"], set(digests["craft"]), setup),
+            *_seen_before(held_out, craft, set(digests["craft"]), setup),
             *([PROBABILITIES] if are_probabilities(held_out.logits) else []),
             *find_warnings(
                 result,
@@ -290,20 +297,32 @@ def _at_points(
 
 
 def _seen_before(
-    held_out: Faces | FaceSet | None, crafted: set[str], setup: AttackSetup
+    held_out: Side, craft: Side | None, crafted: set[str], setup: AttackSetup
 ) -> list[str]:
-    if not isinstance(held_out, FaceSet):
-        return []
-    told = []
+    """In words, on how many of the photos scored on somebody has worked before."""
+    own = digests_of(held_out.photos)
+    photos = held_out.photos if isinstance(held_out.photos, FaceSet) else None
     enrolled = photos_enrolled(setup.metadata)
-    for seen, who in (
-        (frozenset(crafted), "The frame was made on"),
-        (setup.photos_seen - enrolled, "The recogniser was trained on"),
-        (enrolled, "The gallery's people are enrolled with"),
+    trained = setup.photos_seen - enrolled
+
+    def seen(known: Container[str]) -> int:
+        if photos is None:
+            return sum(one in known for one in own)
+        return int(were_seen(photos, known).sum())
+
+    copies = 0
+    if craft is not None:
+        prints = [fingerprints(to_pixels(side.faces)) for side in (held_out, craft)]
+        copies = int(((prints[0] @ prints[1].T) > NEAR_COPY).any(1).sum())
+    told = []
+    for count, who in (
+        (max(copies, seen(crafted) if crafted else 0), "The frame was made on"),
+        (seen(trained) if trained else 0, "The recogniser was trained on"),
+        (seen(enrolled) if enrolled else 0, "The gallery's people are enrolled with"),
     ):
-        if count := int(were_seen(held_out, seen).sum()) if seen else 0:
+        if count:
             told.append(
-                f"{who} {count} of the {len(held_out)} photos scored on: split them with "
+                f"{who} {count} of the {len(own)} photos scored on: split them with "
                 "`FaceSet.split`, and `seen`, the digests that a recogniser's file lists."
             )
     return told

@@ -116,7 +116,7 @@ def _made(reference: str, *inner: object) -> object:
         return make(*inner)
     except AgnsError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         raise ConfigError(
             f"{reference} failed with {type(error).__name__}: {error} ({where.filename}, line "
@@ -134,7 +134,7 @@ def make_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Vic
     """What the user's own function or class makes, on a device, and in evaluation mode."""
     from torch import nn
 
-    from agns.models.victim import Victim
+    from agns.models.victim import Victim, task_of
 
     made = _made(reference, *inner)
     if not isinstance(made, Victim):
@@ -149,5 +149,14 @@ def make_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Vic
         )
     # Casts lose that a module is a victim too.
     moved: object = made.to(place).eval() if isinstance(made, nn.Module) else made
+    # Logits of a gallery behind a defence are still read by its threshold.
+    for task in {task_of(one) for one in inner} - {"closed-set"}:
+        if not hasattr(moved, "task"):
+            try:
+                moved.task = task  # type: ignore[attr-defined]
+            except AttributeError as error:
+                raise ConfigError(
+                    f"{reference} is put before a victim for {task}: give it an attribute `task`"
+                ) from error
     assert isinstance(moved, Victim)
     return moved
