@@ -379,3 +379,52 @@ def test_plans_made_in_python_refuse_the_same_names() -> None:
     ):
         with pytest.raises(ConfigError, match="UTF-8 text"):
             make()
+
+
+OWN = """\
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import agns
+
+
+class Mode(enum.Enum):
+    SOFT = "soft"
+    HARD = "hard"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Odd:
+    weights: list[int] = field(default_factory=lambda: [1, 2])
+    where: Path = Path("x")
+    mode: Mode = Mode.SOFT
+
+    def run(self, victim, faces, goal, **named):
+        raise ValueError("out of colour")
+"""
+
+
+def test_settings_of_an_own_attack_may_be_of_any_plain_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"odd_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(OWN, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    plain = f"recognizers: [{{}}]\ngoals: [dodge]\nattacks:\n  - {{method: '{name}:Odd'}}\n"
+    (usual,) = read_plan(written(tmp_path, plain)).attacks
+    assert vars(usual.method)["weights"] == [1, 2]
+    settings = "settings: {weights: [3, 4], where: /tmp/there, mode: hard}"
+    (own,) = read_plan(written(tmp_path, plain.replace("Odd'}", f"Odd', {settings}}}"))).attacks
+    told = vars(own.method)
+    assert (told["weights"], told["where"], told["mode"].value) == (
+        [3, 4], Path("/tmp/there"), "hard",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["<<: {goals: [dodge]}", "? {a: 1}\n: 2", "? [a]\n: 2"])
+def test_keys_are_words(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigError, match="line 4: a key should be a word"):
+        read_plan(written(tmp_path, LEAST + key + "\n"))

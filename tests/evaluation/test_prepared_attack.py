@@ -10,17 +10,20 @@ from typing import cast
 import pytest
 import torch
 from tests.evaluation.conftest import without_pictures
+from torch import Tensor
 
 from agns.attack.agn import AGN
 from agns.attack.baselines import Baseline
 from agns.attack.goals import Dodge
+from agns.attack.result import AttackResult
 from agns.data.faces import FaceSet
 from agns.errors import AttackError, ConfigError, DataError
+from agns.evaluation import prepared_attack
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.attack_spec import AttackSpec
 from agns.evaluation.controls import logits_wearing
 from agns.evaluation.metrics import measure_success
-from agns.evaluation.prepared_attack import run_attack
+from agns.evaluation.prepared_attack import prepare, run_attack
 from agns.evaluation.score import AttackScore
 from agns.images import read_image
 from agns.models.black_box import BlackBox
@@ -280,3 +283,51 @@ def test_a_budget_is_of_the_attack_and_scoring_asks_beyond_it(
     assert told["controls"] == bare["controls"]
     assert bare["queries"] == 80
     assert told["queries"] == 28
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own:
+    """An attack of somebody's own, which gives what it is told to."""
+
+    gives: object = None
+
+    def run(self, *_: object, **__: object) -> object:
+        if self.gives == "failure":
+            raise ValueError("out of colour")
+        return replace(FOUND, frames=self.gives) if isinstance(self.gives, Tensor) else self.gives
+
+
+FOUND = AttackResult(
+    frames=torch.zeros(1, 3, 64, 176), probability=0.5, met=False, iterations=1, seconds=0,
+    stopped_because="used up its steps",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gives", "sentence"),
+    [
+        ("failure", "Own failed with ValueError: out of colour"),
+        (None, "should give an AttackResult with frames, got None"),
+        (torch.full((1, 3, 64, 176), 2.0), "gives frames that are none"),
+        (torch.zeros(0, 3, 64, 176), "gives no frame"),
+    ],
+)
+def test_an_own_attack_that_fails_ends_in_a_sentence(
+    setup: AttackSetup,
+    crowd: FaceSet,
+    gives: object,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # What it gives is no setting here, as a tensor could not be written.
+    monkeypatch.setattr(prepared_attack, "settings_of", lambda _: {})
+    own = prepare(setup, crowd, DODGE, Own(gives=gives))  # type: ignore[arg-type]
+    with pytest.raises(AttackError, match=sentence):
+        own.run()
+
+
+def test_settings_that_cannot_be_written_are_refused_before_the_attack(
+    setup: AttackSetup, crowd: FaceSet
+) -> None:
+    with pytest.raises(ConfigError, match="Own are written with its results, and one cannot be"):
+        prepare(setup, crowd, DODGE, Own(gives=object()))  # type: ignore[arg-type]

@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import get_args
@@ -12,24 +12,28 @@ from torch import Tensor
 
 from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
-from agns.attack.attack import Nets, digests_of, frames_of, photos_of, shipped_nets
+from agns.attack.attack import Nets, frames_of, photos_of, shipped_nets
 from agns.attack.goals import Goal, name_goal, resolve_goal, taken_for
 from agns.attack.methods import name_of, palette_of
 from agns.attack.query import query_logits
 from agns.attack.result import AttackResult, BestAfter, Reason
 from agns.data.faces import FaceSet
 from agns.data.simulation.drawn_frames import RealFrames
-from agns.data.twins import NEAR_COPY, count_saved_anew, find_twins, fingerprints, were_seen
+from agns.data.twins import count_saved_anew, find_twins
 from agns.errors import AttackError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.controls import logits_wearing
 from agns.evaluation.metrics import measure_split
-from agns.evaluation.sanity import are_probabilities, find_warnings
+from agns.evaluation.sanity import (
+    are_probabilities,
+    find_seen,
+    find_unchecked,
+    find_warnings,
+)
 from agns.evaluation.score import AttackScore, PointScore, QueryPoint, ScoredPhotos
-from agns.images import check_images, to_pixels
+from agns.images import check_images
 from agns.models.gallery import Gallery
 from agns.models.layout import device_of
-from agns.models.record import photos_enrolled
 from agns.models.victim import Victim
 from agns.storage import versions
 from agns.types import CANVAS, Chosen, Faces, Logits
@@ -228,7 +232,13 @@ def score_attack(
         saved_anew=saved_anew,
         craft_photos_seen_in_training=sum(own in setup.photos_seen for own in digests["craft"]),
         warnings=[
-            *_seen_before(held_out, craft, set(digests["craft"]), setup),
+            *find_seen(
+                held_out.photos,
+                setup.metadata,
+                crafted=set(digests["craft"]),
+                craft=None if craft is None else craft.faces,
+            ),
+            *find_unchecked(setup.metadata),
             *([PROBABILITIES] if are_probabilities(held_out.logits) else []),
             *find_warnings(
                 result,
@@ -294,35 +304,3 @@ def _at_points(
             )
         )
     return scores
-
-
-def _seen_before(
-    held_out: Side, craft: Side | None, crafted: set[str], setup: AttackSetup
-) -> list[str]:
-    """In words, on how many of the photos scored on somebody has worked before."""
-    own = digests_of(held_out.photos)
-    photos = held_out.photos if isinstance(held_out.photos, FaceSet) else None
-    enrolled = photos_enrolled(setup.metadata)
-    trained = setup.photos_seen - enrolled
-
-    def seen(known: Container[str]) -> int:
-        if photos is None:
-            return sum(one in known for one in own)
-        return int(were_seen(photos, known).sum())
-
-    copies = 0
-    if craft is not None:
-        prints = [fingerprints(to_pixels(side.faces)) for side in (held_out, craft)]
-        copies = int(((prints[0] @ prints[1].T) > NEAR_COPY).any(1).sum())
-    told = []
-    for count, who in (
-        (max(copies, seen(crafted) if crafted else 0), "The frame was made on"),
-        (seen(trained) if trained else 0, "The recogniser was trained on"),
-        (seen(enrolled) if enrolled else 0, "The gallery's people are enrolled with"),
-    ):
-        if count:
-            told.append(
-                f"{who} {count} of the {len(own)} photos scored on: split them with "
-                "`FaceSet.split`, and `seen`, the digests that a recogniser's file lists."
-            )
-    return told

@@ -280,8 +280,10 @@ class Gallery(nn.Module):
         made.slope, made.points = told.slope, told.operating_points
         made.record = {
             name: json.loads(text) for name, text in metadata.items()
-            if name not in ("identities", "rule", "task", "threshold", "slope")
+            if name not in ("identities", "rule", "task", "threshold", "slope", "checked")
         }  # fmt: skip
+        if "checked" in embedder.record:
+            made.record = {**made.record, "checked": embedder.record["checked"]}
         return made.eval()
 
 

@@ -1,11 +1,10 @@
 """Victims and embeddings by name: a file, a folder, a hub's repository, or the user's own code."""
 
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agns.errors import AgnsError, ConfigError
-from agns.object_reference import is_reference, load_object, names_code
+from agns.errors import ConfigError
+from agns.object_reference import call_reference, is_reference, names_code
 
 if TYPE_CHECKING:
     import torch
@@ -13,15 +12,16 @@ if TYPE_CHECKING:
     from agns.models.embedder import Embedder
     from agns.models.gallery import Gallery
     from agns.models.recognizer import Recognizer
-    from agns.models.victim import Victim
+    from agns.models.victim import Classifier, Victim
 
 
-def load(source: Path | str | None = None) -> "Recognizer | Gallery":
+def load(source: Path | str | None = None) -> "Recognizer | Gallery | Classifier":
     """Load a recogniser or a gallery.
 
     Args:
-        source: A file, a folder of `save_pretrained`, or owner/name on the Hugging Face hub; None
-            for the OF10 of drawn faces that comes with agns.
+        source: A file, a folder of `save_pretrained`, owner/name on the Hugging Face hub, or the
+            description of another system's network (.yaml); None for the OF10 of drawn faces that
+            comes with agns.
 
     Returns:
         In evaluation mode; what its file says of how it came about lies in `record`.
@@ -30,11 +30,20 @@ def load(source: Path | str | None = None) -> "Recognizer | Gallery":
         ConfigError: There is none of these, or the repository is not open.
         WeightsError: It holds no recogniser that agns can read, or the download failed.
     """
+    from agns.models.description import SUFFIXES, ask_description, read_description
     from agns.models.gallery import FORMAT, Gallery
     from agns.models.recognizer import Recognizer
+    from agns.models.victim import Classifier
     from agns.storage import read_metadata
 
+    if source is not None and Path(source).suffix in SUFFIXES:
+        made = read_description(Path(source))
+        if isinstance(made, Classifier):
+            return made
+        raise ConfigError(f"{source} describes an embedding: enrol people by `agns enrol` first")
     path = _weights(source)
+    if bare := ask_description(path):
+        raise bare
     if read_metadata(path).get("format") == FORMAT:
         return Gallery.read(path, lambda named: _embedder_of_file(named, path))
     return Recognizer.read(path)
@@ -55,21 +64,28 @@ def load_embedder(source: Path | str, *, beside: Path | None = None) -> "Embedde
 
     Args:
         source: `dlib`, which comes with `agns[dlib]`; `package.module:function` that makes an
-            `Embedder`; MobileFaceNet's `.tflite` file; or the file of a backbone that agns trained.
-        beside: A folder to look for its file in, too.
+            `Embedder`; MobileFaceNet's `.tflite` file; the description of another system's
+            network (.yaml); or the file of a backbone that agns trained.
+        beside: The folder of the file that names it, to look there, too. Nothing runs code then.
 
     Raises:
         ConfigError: There is none of that name, or the function makes something else.
         WeightsError: Its file cannot be read.
     """
     from agns.models.backbone import Backbone
-    from agns.models.embedder import Embedder, dlib_embedder, mobilefacenet_embedder
+    from agns.models.description import SUFFIXES, ask_description, read_description
+    from agns.models.embedder import (
+        Embedder,
+        dlib_embedder,
+        is_mobilefacenet,
+        mobilefacenet_embedder,
+    )
 
     source = str(source)
     if source == "dlib":
         return dlib_embedder()
     if names_code(source):
-        made = _made(source)
+        made = call_reference(source)
         if not isinstance(made, Embedder):
             raise ConfigError(f"{source} should make an Embedder, and made {_kind(made)}")
         return made.eval()
@@ -80,8 +96,15 @@ def load_embedder(source: Path | str, *, beside: Path | None = None) -> "Embedde
         raise ConfigError(
             f"there is no embedding {source!r}: name dlib, a file, or package.module:function"
         )
-    if path.suffix == ".tflite":
+    if path.suffix in SUFFIXES:
+        described = read_description(path, runs_code=beside is None)
+        if isinstance(described, Embedder):
+            return described
+        raise ConfigError(f"{path} describes a recogniser, and no embedding (embedding: true)")
+    if is_mobilefacenet(path):
         return mobilefacenet_embedder(path)
+    if bare := ask_description(path, embedding=True):
+        raise bare
     # A backbone takes canonical faces itself.
     return Embedder(Backbone.read(path), name=path.name, unit=True).eval()
 
@@ -107,23 +130,6 @@ def _weights(source: Path | str | None) -> Path:
     return shipped_weights("of10_synthetic") if source is None else locate_weights(Path(source))
 
 
-def _made(reference: str, *inner: object) -> object:
-    """What the user's own function or class makes."""
-    make = load_object(reference)
-    if not callable(make):
-        raise ConfigError(f"{reference} should be a function or a class")
-    try:
-        return make(*inner)
-    except AgnsError:
-        raise
-    except (Exception, SystemExit) as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        raise ConfigError(
-            f"{reference} failed with {type(error).__name__}: {error} ({where.filename}, line "
-            f"{where.lineno})"
-        ) from error
-
-
 def _kind(made: object) -> str:
     """What something is, with its article."""
     name = type(made).__name__
@@ -136,7 +142,7 @@ def make_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Vic
 
     from agns.models.victim import Victim, task_of
 
-    made = _made(reference, *inner)
+    made = call_reference(reference, *inner)
     if not isinstance(made, Victim):
         lacks = " and ".join(
             what

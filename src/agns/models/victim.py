@@ -9,6 +9,7 @@ Convention:
 
 import copy
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, Protocol, TypeAlias, TypeVar, get_args, runtime_checkable
 
 from torch import Tensor, nn
@@ -111,6 +112,9 @@ class Classifier(nn.Module):
             sense.
     """
 
+    record: Mapping[str, object] = MappingProxyType({})
+    """Where the network comes from and what it was trained on, as JSON values, as far as known."""
+
     def __init__(
         self,
         network: nn.Module,
@@ -132,7 +136,8 @@ class Classifier(nn.Module):
             raise ConfigError("a victim needs at least two identities, each of another name")
         self.network = network
         # What the network was trained on, where it says so.
-        self.record: Mapping[str, object] = getattr(network, "record", None) or {}
+        if known := getattr(network, "record", None):
+            self.record = known
         self.preprocessing = Preprocessing(
             size=size, low=low, high=high, mean=mean, deviation=deviation, bgr=bgr, chip=chip
         )
