@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from agns.accessory.frame import FRAME_SIZE, frame_mask
 from agns.errors import ConfigError, DataError
 from agns.images import from_pixels
 from agns.storage import load_tensors, save_tensors
-from agns.types import Frames, Glasses
+from agns.types import Frames
 
 INSIDE = 0.95
 """Share of real frames that lie in the set."""
@@ -48,8 +48,8 @@ class NaturalSet:
     @classmethod
     def fit(
         cls,
-        frames: Glasses,
-        calibration: Glasses,
+        frames: UInt8[Tensor, "frames 3 64 176"],
+        calibration: UInt8[Tensor, "others 3 64 176"],
         *,
         directions: int = DIRECTIONS,
         inside: float = INSIDE,
