@@ -1,5 +1,6 @@
 """Plans are read with their defaults, and mistakes are told by line and key."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from agns.attack.agn import AGN
 from agns.attack.baselines import Baseline
 from agns.attack.pixel_descent import CCS16_PHYSICAL, PGD
+from agns.attack.transfer import Transfer
 from agns.attack.universal import UNIVERSAL_AGN, Universal
 from agns.campaign.plan import (
     Plan,
@@ -325,6 +327,19 @@ def test_a_tilde_before_a_path_is_the_home_folder(
     printed = "[{method: agn, settings: {palette: ~/ink.csv, nps_weight: 1}}]"
     own = read_plan(written(tmp_path, LEAST.replace("[agn]", printed))).attacks[0].method
     assert own == AGN(palette=str(tmp_path / "ink.csv"), nps_weight=1.0)
+
+
+def test_surrogates_are_named_as_recognisers_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    follows = "[{method: transfer, settings: {surrogates: [~/a.safetensors, No]}}]"
+    plan = read_plan(written(tmp_path, LEAST.replace("[agn]", follows)))
+    own = Transfer(surrogates=(str(tmp_path / "a.safetensors"), "No"))
+    assert plan.attacks[0].method == own
+    assert json.loads(json.dumps(plan_as_json(plan)))["attacks"][0]["method"]["surrogates"] == [
+        *own.surrogates
+    ]
 
 
 def test_a_home_folder_that_nobody_knows_is_a_mistake(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from tests.evaluation.conftest import without_pictures
 from torch import Tensor
 
 from agns.attack.agn import AGN
+from agns.attack.baselines import Baseline
 from agns.attack.goals import Dodge
 from agns.attack.result import AttackResult
 from agns.data.faces import FaceSet
@@ -25,6 +26,7 @@ from agns.evaluation.metrics import measure_success
 from agns.evaluation.prepared_attack import prepare, run_attack
 from agns.evaluation.score import AttackScore
 from agns.images import read_image
+from agns.models.black_box import BlackBox
 
 DODGE = AttackSpec(goal="dodge", subject="Ann", control_frames=3)
 IMPERSONATE = AttackSpec(goal="impersonate", subject="Ann", target="Bob", control_frames=3)
@@ -310,3 +312,22 @@ def test_settings_that_cannot_be_written_are_refused_before_the_attack(
 ) -> None:
     with pytest.raises(ConfigError, match="Own are written with its results, and one cannot be"):
         prepare(setup, crowd, DODGE, Own(gives=object()))  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_budget_is_of_the_attack_and_scoring_asks_beyond_it(
+    setup: AttackSetup, crowd: FaceSet, tmp_path: Path
+) -> None:
+    # Four craft photos, so that the budget lasts for seven frames.
+    box = BlackBox(setup.recognizer, budget=30, decisions_only=True)
+    attack = Baseline(kind="noise", count=20, batch=4)
+    run_attack(setup, crowd, DODGE, attack, tmp_path / "bare")
+    boxed = replace(setup, recognizer=box)
+    done = run_attack(boxed, crowd, DODGE, attack, tmp_path / "boxed")
+    assert (done.queries, done.stopped_because) == (28, "used up its queries")
+    assert box.queries == 28
+    assert [one.held_out for one in done.by_queries][-1] == done.held_out
+    told, bare = result(tmp_path / "boxed"), result(tmp_path / "bare")
+    assert told["controls"] == bare["controls"]
+    assert bare["queries"] == 80
+    assert told["queries"] == 28

@@ -15,6 +15,7 @@ from agns.data.faces import FaceSet
 from agns.data.simulation.drawn_frames import DrawnFrames, RealFrames
 from agns.errors import AttackError, ImageContractError
 from agns.images import check_images, to_pixels
+from agns.models.black_box import BlackBox
 from agns.models.dcgan import Discriminator, Generator
 from agns.models.shipped import shipped_weights
 from agns.models.victim import Victim, freeze
@@ -90,12 +91,16 @@ class FrameAttack(ABC):
         check_images(photos, size=(CANVAS, CANVAS))
         if len(photos) == 0:
             raise AttackError("an attack needs at least one photo of the subject")
+        frozen = freeze(victim)
+        before = frozen.queries if isinstance(frozen, BlackBox) else None
         result = self.find(
-            freeze(victim), photos, goal,
+            frozen, photos, goal,
             frames=frames, nets=nets, placement=placement,
             rng=torch.Generator().manual_seed(seed), progress=progress,
         )  # fmt: skip
         result.attack, result.seed = self, seed
+        if isinstance(frozen, BlackBox) and before is not None:
+            result.queries = frozen.queries - before
         result.goal = name_goal(goal, victim)
         result.craft_digests = digests_of(faces)
         return result

@@ -4,16 +4,19 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 
 from agns.attack.agn import AGN
-from agns.attack.attack import Attack
+from agns.attack.attack import Attack, FrameAttack
 from agns.attack.baselines import Baseline
+from agns.attack.cmaes import CMAES
 from agns.attack.library_attack import LibraryAttack
 from agns.attack.pixel_descent import CCS16, CCS16_BOUNDED, CCS16_PHYSICAL, PGD, PixelDescent
 from agns.attack.pixels import FreePixels
+from agns.attack.square import Square
+from agns.attack.transfer import Transfer
 from agns.data.faces import names_like
 from agns.errors import ConfigError
 from agns.object_reference import is_reference, load_object
 
-METHODS: Mapping[str, AGN | PixelDescent | FreePixels | Baseline | LibraryAttack] = {
+METHODS: Mapping[str, FrameAttack] = {
     "agn": AGN(),
     "agn-paper": AGN.paper(),
     "ccs16": CCS16(),
@@ -21,6 +24,9 @@ METHODS: Mapping[str, AGN | PixelDescent | FreePixels | Baseline | LibraryAttack
     "ccs16-physical": CCS16_PHYSICAL,
     "pgd": PGD(),
     "pixels": FreePixels(),
+    "cmaes": CMAES(),
+    "square": Square(),
+    "transfer": Transfer(),
     "benign": Baseline(kind="benign"),
     "untrained-generator": Baseline(kind="untrained_generator"),
     "noise": Baseline(kind="noise"),
@@ -79,7 +85,8 @@ def name_of(attack: Attack) -> str:
         if type(usual) is type(attack) and replace(usual, **kept) == attack:
             return name
     by_type = {AGN: "agn", FreePixels: "pixels", PGD: "pgd", PixelDescent: "pixel-descent",
-               CCS16: "pixel-descent"}  # fmt: skip
+               CCS16: "pixel-descent", CMAES: "cmaes", Square: "square",
+               Transfer: "transfer"}  # fmt: skip
     if type(attack) in by_type:
         return by_type[type(attack)]
     return f"{type(attack).__module__}:{type(attack).__qualname__}"

@@ -4,17 +4,23 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
+from agns.accessory.placement import Placement
 from agns.errors import AttackError
 from agns.models.layout import device_of
 from agns.models.victim import Victim
 from agns.training.precision import autocast
-from agns.types import Faces, Logits
+from agns.types import Faces, Frames, Logits
 
 Loss: TypeAlias = Callable[[Logits], Float[Tensor, " batch"]]
 """What an attack lowers, for each face."""
+
+NO_GRADIENT = (
+    "the victim gives no gradient, which this attack follows: cmaes and square only ask, and "
+    "transfer follows surrogates"
+)
 
 
 @torch.no_grad()
@@ -49,12 +55,12 @@ def query_gradient(
     leaf = faces.detach().requires_grad_()
     with torch.enable_grad():
         logits = _answer(victim, leaf, precision)
-        if not logits.requires_grad:
-            raise AttackError(
-                "the victim gives no gradient: attacks that need none are benign, noise, art-square"
-            )
-        (gradient,) = torch.autograd.grad(loss(logits).sum(), leaf)
-    return logits.detach(), gradient
+        lowered, found = loss(logits).sum(), None
+        if lowered.requires_grad:
+            (found,) = torch.autograd.grad(lowered, leaf, allow_unused=True)
+    if found is None:
+        raise AttackError(NO_GRADIENT)
+    return logits.detach(), found
 
 
 def _answer(victim: Victim, faces: Faces, precision: str) -> Logits:
@@ -77,3 +83,30 @@ def _answer(victim: Victim, faces: Faces, precision: str) -> Logits:
         got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise AttackError(f"the victim should give {expected} logits, got {got}")
     return logits.float()
+
+
+def ask_frames(
+    victim: Victim,
+    faces: Faces,
+    frames: Frames,
+    photos: Int64[Tensor, " photos"],
+    *,
+    placement: Placement,
+    batch: int,
+) -> Float[Tensor, "frames photos classes"]:
+    """Logits of photos wearing each of some frames.
+
+    Args:
+        victim: In evaluation mode.
+        faces: All photos, in [0, 1].
+        frames: In [0, 1].
+        photos: Which of them wear the frames.
+        placement: Where frames sit on all photos.
+        batch: Faces shown at once.
+    """
+    found = []
+    for some in photos.split(max(1, batch // len(frames))):
+        each = frames.repeat_interleave(len(some), 0)
+        worn = placement.wear(faces, each, some.repeat(len(frames)))
+        found.append(query_logits(victim, worn).unflatten(0, (len(frames), len(some))))
+    return torch.cat(found, 1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from agns.accessory.frame import place
 from agns.attack.goals import Goal
+from agns.errors import ConfigError
 from agns.images import write_image
 from agns.models.dcgan import Generator
 from agns.storage import save_tensors, write_json
@@ -20,10 +21,20 @@ Reason: TypeAlias = Literal[
     "used up the eyeglasses",
     "used up its steps",
     "used up its frames",
+    "used up its queries",
     "interrupted",
     "not finite",
 ]
 """Why an attack's loop ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BestAfter:
+    """The best frame that an attack had after so many queries."""
+
+    queries: int
+    frame: Frames
+    """(1, 3, 64, 176), in [0, 1]."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -51,11 +62,17 @@ class AttackResult:
 
     history: list[dict[str, float]] = field(default_factory=list)
     """Figures of each step, the mean class probability among them. Of AGN also the
-    discriminator's objective, the recogniser's, and the discriminator's training loss."""
+    discriminator's objective, the recogniser's, and the discriminator's training loss; of attacks
+    that only ask, the best probability so far, and the queries."""
+
+    queries: int | None = None
+    """Faces that the victim was asked about; None where nobody counted."""
+
+    best_after: Sequence[BestAfter] = ()
+    """Where queries were counted: the best frame after more and more of them, the last one last."""
 
     generator: Generator | None = None
-    """The fine-tuned copy as it was when it drew the frames, in evaluation mode, where there is
-    one."""
+    """What drew the frames, in evaluation mode, where there is one: a fine-tuned copy."""
 
     latents: Latents | None = None
     """What it drew them from, (frames, 25)."""
@@ -96,3 +113,15 @@ def save_result(result: AttackResult, out: Path) -> None:
         save_tensors(out / "latents.safetensors", {"latents": result.latents}, {})
         result.generator.write(out / "generator.safetensors")
     write_json(out / "history.json", {"steps": result.history})
+
+
+def frame_file(path: Path) -> Path:
+    """The best frame of an attack's directory, or the file itself where it is one.
+
+    Raises:
+        ConfigError: There is neither.
+    """
+    found = path / "frame.png" if path.is_dir() else path
+    if not found.is_file():
+        raise ConfigError(f"{path} is no picture of a frame, nor a directory with a frame.png")
+    return found

@@ -33,7 +33,7 @@ _Settings = TypeVar("_Settings", bound=Attack)
 _WORDS = {
     "name", "file", "faces", "defence", "palette", "method", "recognizer", "goal", "attack",
     "targets",
-    *(f"{key}[]" for key in ("subjects", "targets", "goals", "attacks")),
+    *(f"{key}[]" for key in ("subjects", "targets", "goals", "attacks", "surrogates")),
 }  # fmt: skip
 """Keys, and the lists under keys, whose scalars are taken as they are written: No is a name."""
 
@@ -49,7 +49,7 @@ def read_plan(path: Path) -> Plan:
 
 
 def _read(path: Path) -> YamlFile:
-    return read_yaml(path, "plan", words=_WORDS, homes=("file", "faces", "palette"))
+    return read_yaml(path, "plan", words=_WORDS, homes=("file", "faces", "palette", "surrogates[]"))
 
 
 @contextlib.contextmanager

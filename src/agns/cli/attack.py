@@ -122,9 +122,10 @@ def attack(
         typer.Option(
             metavar="NAME",
             help="agn, a generative net. To compare with, a frame's own pixels, which need not "
-            "look like eyeglasses: ccs16, ccs16-bounded, ccs16-physical, pgd, pixels; or the best "
-            "of 300 frames that nobody crafted: benign, untrained-generator, noise, solid. Other "
-            "libraries' attacks: art-apgd, art-square, foolbox-pgd. Or your own: "
+            "look like eyeglasses: ccs16, ccs16-bounded, ccs16-physical, pgd, pixels. Without a "
+            "gradient: cmaes and square, which only ask, and transfer, which follows surrogates. "
+            "The best of 300 frames that nobody crafted: benign, untrained-generator, noise, "
+            "solid. Other libraries' attacks: art-apgd, art-square, foolbox-pgd. Or your own: "
             "package.module:Class. Before --help it shows that method's settings.",
         ),
     ] = "agn",

@@ -52,8 +52,8 @@ def enrol(
     from agns.data.faces import composed, unknown_identity
     from agns.data.splits import craft_held_out_split
     from agns.errors import ConfigError
-    from agns.loading import load_embedder
     from agns.models.gallery import Gallery
+    from agns.models.opening import load_embedder
 
     prepare()
     if out.is_dir() or out.suffix != ".safetensors":

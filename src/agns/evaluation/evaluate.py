@@ -4,6 +4,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import get_args
 
 import torch
@@ -15,7 +16,7 @@ from agns.attack.attack import Nets, frames_of, photos_of, shipped_nets
 from agns.attack.goals import Goal, name_goal, resolve_goal, taken_for
 from agns.attack.methods import name_of, palette_of
 from agns.attack.query import query_logits
-from agns.attack.result import AttackResult, Reason
+from agns.attack.result import AttackResult, BestAfter, Reason
 from agns.data.faces import FaceSet
 from agns.data.simulation.drawn_frames import RealFrames
 from agns.data.twins import count_saved_anew, find_twins
@@ -29,7 +30,7 @@ from agns.evaluation.sanity import (
     find_unchecked,
     find_warnings,
 )
-from agns.evaluation.score import AttackScore, PointScore, ScoredPhotos
+from agns.evaluation.score import AttackScore, PointScore, QueryPoint, ScoredPhotos
 from agns.images import check_images
 from agns.models.gallery import Gallery
 from agns.models.layout import device_of
@@ -132,10 +133,10 @@ def evaluate(
         metadata=getattr(victim, "record", None) or {},
         glasses=glasses if isinstance(glasses, Tensor) else glasses[torch.arange(len(glasses))],
     )
-    scored = recognize_photos(setup.victim, held_out, placement)
+    scored = recognize_photos(setup.judge, held_out, placement)
     return score_attack(
         setup, result, resolve_goal(goal, victim),
-        held_out=scored, craft=None if craft is None else recognize_photos(setup.victim, craft),
+        held_out=scored, craft=None if craft is None else recognize_photos(setup.judge, craft),
         seed=seed, control_frames=control_frames,
         saved_anew=count_saved_anew(held_out, find_twins(held_out))
         if isinstance(held_out, FaceSet) else 0,
@@ -171,17 +172,23 @@ def score_attack(
         physical: Whether frames are warped onto a worn one.
         config: Settings to be told beside the attack's own.
     """
-    victim, frame = setup.victim, result.frames[:1]
+    victim, frame = setup.judge, result.frames[:1]
     check_images(frame, size=FRAME_SIZE)
     if result.stopped_because not in get_args(Reason):
         raise AttackError(
             f"an attack ends because it {', '.join(get_args(Reason))}, "
             f"got {result.stopped_because!r}"
         )
-    wearing = logits_wearing(victim, held_out.faces, frame, placement=held_out.placement)
+    wears = partial(logits_wearing, victim, held_out.faces, placement=held_out.placement)
+    wearing = wears(frame)
     recognized = held_out.recognized(goal)
     success = measure_split(goal, wearing, recognized)
     bare = measure_split(goal, held_out.logits, recognized)
+
+    def point_at(one: BestAfter) -> QueryPoint:
+        held = measure_split(goal, wears(one.frame), recognized)
+        return QueryPoint(queries=one.queries, held_out=held)
+
     on_craft = None
     known = recognized
     if craft is not None:
@@ -219,6 +226,8 @@ def score_attack(
         benign_stealth=scale.ranges,
         photos={name: list(photos.photos) for name, photos in sets.items()},
         craft_digests=list(digests["craft"]),
+        queries=result.queries,
+        by_queries=[point_at(one) for one in result.best_after],
         held_out_digests=list(digests.get("held_out", ())),
         saved_anew=saved_anew,
         craft_photos_seen_in_training=sum(own in setup.photos_seen for own in digests["craft"]),

@@ -161,7 +161,7 @@ def prepare(
         own, subject=spec.subject, craft=spec.craft, seed=spec.seed, seen=setup.photos_seen
     )
     craft, held_out = (
-        recognize_photos(setup.victim, own.subset(side), placement.part(side))
+        recognize_photos(setup.judge, own.subset(side), placement.part(side))
         for side in (split.first, split.second)
     )
     if goal.name == "dodge" and not craft.recognized(goal).any():

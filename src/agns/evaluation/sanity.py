@@ -14,6 +14,7 @@ from agns.data.twins import NEAR_COPY, fingerprints, were_seen
 from agns.evaluation.metrics import SplitSuccess
 from agns.evaluation.stealth import Stealth
 from agns.images import to_pixels
+from agns.models.black_box import BlackBox, answering
 from agns.models.record import photos_enrolled, photos_seen
 from agns.models.victim import Ranged, Victim, freeze
 from agns.types import Faces, Logits
@@ -147,7 +148,7 @@ def examine(
 
     Looked for are training mode, logits that change from one time to the next, probabilities in
     place of logits, photos that are not recognised as they are but are with red and blue exchanged
-    or in another range, and gradients that vanish.
+    or in another range, and gradients that vanish, or that there are none.
 
     Args:
         recognizer: As it is to be attacked; not changed.
@@ -160,7 +161,8 @@ def examine(
         found.append(
             "it came in training mode, and is put in evaluation mode for attacks and these checks"
         )
-    recognizer = freeze(recognizer)
+    attacked = freeze(recognizer)
+    recognizer = answering(attacked)
     logits = _judge(recognizer, faces, batch)
     if not bool(logits.isfinite().all()):
         return [*found, "its logits are not finite"]
@@ -183,7 +185,9 @@ def examine(
         )
     found += _of_range(recognizer, faces, labels, accuracy, batch)
     vanished = _vanished(recognizer, faces[:batch], labels[:batch])
-    if vanished > 0.1:
+    if vanished is None or isinstance(attacked, BlackBox):
+        found.append("it gives no gradient: attacks that follow one cannot be made on it")
+    elif vanished > 0.1:
         found.append(
             f"its gradient vanishes on {vanished:.0%} of the photos, which stops every attack "
             "that follows it"
@@ -223,10 +227,12 @@ def _accuracy(logits: Logits, labels: Tensor) -> float:
     return float((logits.argmax(1) == labels).float().mean())
 
 
-def _vanished(recognizer: Victim, faces: Faces, labels: Tensor) -> float:
-    """Share of photos on whose pixels the margin to the other classes does not depend."""
+def _vanished(recognizer: Victim, faces: Faces, labels: Tensor) -> float | None:
+    """Share of photos on whose pixels the margin to others does not depend; None of no gradient."""
     leaf = faces.clone().requires_grad_()
     logits = recognizer(leaf)
+    if not logits.requires_grad:
+        return None
     own = functional.one_hot(labels, logits.shape[1]).bool()
     margin = logits[own] - logits.masked_fill(own, -torch.inf).amax(1)
     (gradient,) = torch.autograd.grad(margin.sum(), leaf)
