@@ -12,6 +12,10 @@ from agns.accessory.frame import FRAME_SIZE, frame_mask
 Field: TypeAlias = Float32[np.ndarray, "64 176"]
 Colours: TypeAlias = Float32[np.ndarray, "64 176 3"]
 Colour: TypeAlias = Float32[np.ndarray, "3"]
+Palette: TypeAlias = Float32[np.ndarray, "colours 3"]
+
+_FINE = 4
+"""Entries for a pixel in the table of bands."""
 
 
 class Relief(NamedTuple):
@@ -96,9 +100,25 @@ def mix(low: Colour | Colours, high: Colour | Colours, weight: Field) -> Colours
     return mixed
 
 
-def wave(rng: np.random.Generator, angle: float, period: float) -> Field:
-    """A sine across the crop, in [-1, 1]; the angle is 0 for upright stripes."""
+def along(angle: float) -> Field:
+    """Pixels along a direction: 0 for to the right, a quarter turn for downwards."""
     rows, columns = np.indices(FRAME_SIZE, np.float32)
-    along = columns * math.cos(angle) + rows * math.sin(angle)
-    swing: Field = np.sin(along * (math.tau / period) + rng.uniform(0, math.tau))
+    run: Field = columns * math.cos(angle) + rows * math.sin(angle)
+    return run
+
+
+def wave(rng: np.random.Generator, angle: float, period: float, bend: Field | float = 0) -> Field:
+    """A sine across the crop, in [-1, 1]; the angle is 0 for upright stripes, the bend a phase."""
+    turns = along(angle) * (math.tau / period) + rng.uniform(0, math.tau)
+    swing: Field = np.sin(turns + bend)
     return swing
+
+
+def banded(colours: Palette, widths: Float32[np.ndarray, " bands"], run: Field) -> Colours:
+    """Bands of colours in turn, each so wide, with edges of a pixel; `run` is in pixels."""
+    table = np.repeat(colours, np.maximum(1, np.round(_FINE * widths).astype(int)), axis=0)
+    # The mean over a pixel.
+    table = sum(np.roll(table, shift, 0) for shift in range(_FINE)) / np.float32(_FINE)
+    at = np.floor(run * _FINE).astype(np.int64) % len(table)
+    bands: Colours = table[at]
+    return bands
