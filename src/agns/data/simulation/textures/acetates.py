@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from agns.accessory.frame import FRAME_SIZE
 from agns.data.simulation.textures.fields import (
     Colours,
     along,
     banded,
+    filled,
     mix,
     noise,
     relief,
     step,
 )
-from agns.data.simulation.textures.motifs import SITES, cells, chips, lobed, rods, scatter
+from agns.data.simulation.textures.motifs import CELLS, SITES, chips, lobed, rods, scatter
 from agns.data.simulation.textures.palettes import colour, scheme
 
 
@@ -69,7 +69,7 @@ def terrazzo(rng: np.random.Generator) -> Colours:
     """Chips of stone in a pale or a dark ground."""
     ground = colour(rng, "pastel pastel pastel grey black")
     palette = scheme(rng, "muted muted vivid soft")
-    colours = np.broadcast_to(ground, (*FRAME_SIZE, 3))
+    colours = filled(ground)
     for spacing in (rng.uniform(7, 10), rng.uniform(4.5, 6)):
         size = rng.uniform(0.1, 0.42, SITES).astype(np.float32) * np.float32(spacing)
         stones = scatter(rng, spacing, chips(rng, size), jitter=0.4)
@@ -79,7 +79,7 @@ def terrazzo(rng: np.random.Generator) -> Colours:
 
 def confetti(rng: np.random.Generator) -> Colours:
     """Snippets of many colours cast in black, white or a colour."""
-    colours = np.broadcast_to(colour(rng, "black black pastel blue bright"), (*FRAME_SIZE, 3))
+    colours = filled(colour(rng, "black black pastel blue bright"))
     palette, spacing = scheme(rng, "vivid vivid vivid soft"), rng.uniform(6, 9)
     turn = rng.uniform(0, np.pi, SITES).astype(np.float32)
     long = spacing * rng.uniform(0, 0.45, SITES) * rng.integers(0, 2)
@@ -95,7 +95,7 @@ def confetti(rng: np.random.Generator) -> Colours:
 def mosaic(rng: np.random.Generator) -> Colours:
     """Tiles of a few colours, each of its own shade, in grout."""
     palette = scheme(rng, "vivid muted")[: int(rng.integers(2, 6))]
-    tiles = scatter(rng, rng.uniform(6.5, 9.5), cells, jitter=rng.uniform(0.15, 0.4))
+    tiles = scatter(rng, rng.uniform(6.5, 9.5), CELLS, jitter=rng.uniform(0.15, 0.4))
     shade = rng.normal(1, 0.13, SITES).astype(np.float32)[tiles.site]
     grout = colour(rng, "pastel black grey amber")
     return mix(tiles.colours(rng, palette) * shade[..., None], grout, 0.9 * tiles.border(1.3))
@@ -104,10 +104,7 @@ def mosaic(rng: np.random.Generator) -> Colours:
 def splash(rng: np.random.Generator) -> Colours:
     """Paint thrown at a plain frame: blots, and drops beside them."""
     palette = scheme(rng, "vivid vivid vivid soft")
-    colours = np.broadcast_to(
-        palette[0] if rng.random() < 0.4 else colour(rng, "black pastel pastel blue"),
-        (*FRAME_SIZE, 3),
-    )
+    colours = filled(palette[0] if rng.random() < 0.4 else colour(rng, "black pastel pastel blue"))
     for spacing, low, high in ((16, 2.5, 8), (8, 0.4, 2.4)):
         radius = np.exp(rng.uniform(np.log(low), np.log(high), SITES)).astype(np.float32)
         blots = scatter(rng, spacing, lobed(rng, radius, int(rng.integers(5, 8)), 0.16), jitter=0.5)
@@ -118,7 +115,7 @@ def splash(rng: np.random.Generator) -> Colours:
 def painted(rng: np.random.Generator) -> Colours:
     """Strokes of a broad brush over one another."""
     palette, flow = scheme(rng, "vivid muted soft"), rng.uniform(0, np.pi)
-    colours = np.broadcast_to(palette[0], (*FRAME_SIZE, 3))
+    colours = filled(palette[0])
     for _ in range(3):
         spacing = rng.uniform(9, 12)
         turn = rng.normal(0, 0.35, SITES).astype(np.float32)
@@ -135,7 +132,7 @@ def color_blocks(rng: np.random.Generator) -> Colours:
     mirrored = rng.random() < 0.6
     x = 88 * (np.abs(shape.u) if mirrored else shape.u)
     y = 55 * (shape.v - 0.5)
-    colours = np.broadcast_to(palette[0], (*FRAME_SIZE, 3))
+    colours = filled(palette[0])
     for place in range(1, len(palette)):
         angle = rng.uniform(0, 2 * np.pi)
         centre = rng.uniform(5 if mirrored else -80, 80), rng.uniform(-22, 22)

@@ -7,34 +7,41 @@ Convention:
     should not reach further than one and a half spacings.
 """
 
-import functools
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from agns.accessory.frame import FRAME_SIZE
 from agns.data.simulation.textures.fields import Colours, Field, Palette, relief, step
 
 SITES = 1024
-"""Sites before they come again, further apart than the crop is wide."""
+"""Sites that differ: 32 to each side, after which they come again."""
 
 _SIDE = 32
-_PAIRED = np.indices((3, 3)).reshape(2, 9, 1) - 1
+_NEAR = np.arange(-1, 2)
 
-Ways: TypeAlias = Float32[np.ndarray, "9 pixels"]
-Sites: TypeAlias = Int64[np.ndarray, "9 pixels"]
-Shape: TypeAlias = Callable[[Ways, Ways, Sites], Ways]
+Ways: TypeAlias = Float32[np.ndarray, " points"]
+Sites: TypeAlias = Int64[np.ndarray, " points"]
+OfSite: TypeAlias = Float32[np.ndarray, " sites"]
+
+
+class Shape(NamedTuple):
+    """What a motif looks like."""
+
+    inside: Callable[[Ways, Ways, Sites], Ways]
+    """Pixels inside the motif, from the ways to the site and the site."""
+    reach: float = np.inf
+    """Pixels from its site beyond which nothing is in a motif."""
 
 
 class Motifs(NamedTuple):
     """Which motif each pixel belongs to, and where in it the pixel lies."""
 
-    site: Int64[np.ndarray, "64 176"]
-    """Its site, below `SITES`, to look up what was drawn for each site; 0 off the frame."""
+    site: Int64[np.ndarray, " pixels"]
+    """Its site, below `SITES`, to look up what was drawn for each site."""
     depth: Field
-    """Pixels inside its outline; below 0 outside, and off the frame."""
+    """Pixels inside its outline; below 0 outside."""
     gap: Field
     """How much deeper than in the next motif: 0 on the border of two cells."""
     x: Field
@@ -57,12 +64,6 @@ class Motifs(NamedTuple):
         return drawn
 
 
-@functools.cache
-def _pixels() -> Float32[np.ndarray, "2 pixels"]:
-    """(column, row) of the frame's pixels."""
-    return np.argwhere(relief().mask).T[::-1].astype(np.float32)
-
-
 def scatter(
     rng: np.random.Generator,
     spacing: float,
@@ -77,96 +78,83 @@ def scatter(
     Args:
         rng: Draws the lattice's origin and the jitter.
         spacing: Pixels between two sites.
-        shape: How deep a point lies in a site's motif.
+        shape: Of each motif.
         jitter: How far a site may be off, in spacings.
         angle: Of the lattice's first direction; 0 is to the right.
         stagger: How far each second row is shifted, in spacings.
     """
-    columns, rows = _pixels()
-    cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+    columns, rows = relief().column / np.float32(spacing), relief().row / np.float32(spacing)
+    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     origin = rng.uniform(0, _SIDE, 2).astype(np.float32)
-    p = (columns * cos + rows * sin) / np.float32(spacing) + origin[0]
-    q = (rows * cos - columns * sin) / np.float32(spacing) + origin[1]
-    off = rng.uniform(-jitter, jitter, (2, SITES)).astype(np.float32)
-    row = np.floor(q).astype(np.int64) + _PAIRED[0]
-    shift = np.float32(stagger) * (row % 2)
-    column = np.floor(p - shift).astype(np.int64) + _PAIRED[1]
-    site = row % _SIDE * _SIDE + column % _SIDE
-    x = (p - column - shift - 0.5 - off[0, site]).astype(np.float32) * np.float32(spacing)
-    y = (q - row - 0.5 - off[1, site]).astype(np.float32) * np.float32(spacing)
-    inside = shape(x, y, site)
-    owner = inside.argmax(0)[None]
-    depth = np.take_along_axis(inside, owner, 0)
-    np.put_along_axis(inside, owner, -np.inf, 0)
-    gap = depth - inside.max(0)
-    fields = np.zeros((4, *FRAME_SIZE), np.float32)
-    fields[0] = -spacing
-    mine = (np.take_along_axis(values, owner, 0)[0] for values in (x, y))
-    fields[:, relief().mask] = np.stack([depth[0], gap[0], *mine])
-    sites = np.zeros(FRAME_SIZE, np.int64)
-    sites[relief().mask] = np.take_along_axis(site, owner, 0)[0]
-    return Motifs(sites, *fields)
+    p, q = columns * cos + rows * sin + origin[0], rows * cos - columns * sin + origin[1]
+    off = rng.uniform(0.5 - jitter, 0.5 + jitter, (2, SITES)).astype(np.float32)
+    row = np.floor(q).astype(np.int64) + _NEAR[:, None]
+    p = p - np.float32(stagger) * (row & 1).astype(np.float32)
+    column = np.floor(p).astype(np.int64)[:, None] + _NEAR[:, None]
+    site = ((row % _SIDE * _SIDE)[:, None] + (column & (_SIDE - 1))).reshape(9, -1)
+    x = (p[:, None] - column.astype(np.float32)).reshape(9, -1) - off[0].take(site)
+    y = np.repeat(q - row.astype(np.float32), 3, axis=0) - off[1].take(site)
+    x, y = x * np.float32(spacing), y * np.float32(spacing)
+    inside = np.full(x.shape, -spacing, np.float32)
+    near = x * x + y * y < shape.reach**2
+    inside[near] = shape.inside(x[near], y[near], site[near])
+    owner, depth = np.zeros(len(columns), np.int64), inside[0]
+    second = np.full_like(depth, -np.inf)
+    for place in range(1, 9):
+        deeper = inside[place] > depth
+        owner[deeper] = place
+        second = np.maximum(second, np.minimum(depth, inside[place]))
+        depth = np.maximum(depth, inside[place])
+    own = owner, np.arange(len(columns))
+    return Motifs(site[own], depth, depth - second, x[own], y[own])
 
 
-def cells(x: Ways, y: Ways, site: Sites) -> Ways:
-    """Cells whose borders are as far from one site as from another (Voronoi's)."""
-    return -np.hypot(x, y)
+CELLS = Shape(lambda x, y, _: -np.sqrt(x * x + y * y))
+"""Cells whose borders are as far from one site as from another (Voronoi's)."""
+
+PATCHES = Shape(lambda x, y, _: -np.maximum(np.abs(x), np.abs(y)))
+"""Cells with square corners."""
 
 
-def patches(x: Ways, y: Ways, site: Sites) -> Ways:
-    """Cells with square corners."""
-    return -np.maximum(np.abs(x), np.abs(y))
+def discs(radius: OfSite) -> Shape:
+    """Discs of these radii in pixels."""
+    return Shape(lambda x, y, site: radius[site] - np.sqrt(x * x + y * y), float(radius.max()) + 1)
 
 
-def discs(radius: Float32[np.ndarray, " sites"]) -> Shape:
-    """Discs of these radii in pixels; below 0 for none."""
-    return lambda x, y, site: radius[site] - np.hypot(x, y)
-
-
-def lobed(
-    rng: np.random.Generator, radius: Float32[np.ndarray, " sites"], lobes: int, depth: float
-) -> Shape:
+def lobed(rng: np.random.Generator, radius: OfSite, lobes: int, depth: float) -> Shape:
     """Rosettes: discs whose radius goes in and out with so many lobes, each turned its own way."""
     turn = rng.uniform(0, np.pi * 2, SITES).astype(np.float32)
 
-    def shape(x: Ways, y: Ways, site: Sites) -> Ways:
+    def inside(x: Ways, y: Ways, site: Sites) -> Ways:
         swing = np.cos(lobes * (np.arctan2(y, x) - turn[site]))
-        return radius[site] * (1 - np.float32(depth) * (1 - swing)) - np.hypot(x, y)
+        return radius[site] * (1 - np.float32(depth) * (1 - swing)) - np.sqrt(x * x + y * y)
 
-    return shape
+    return Shape(inside, float(radius.max()) + 1)
 
 
-def rods(
-    turn: Float32[np.ndarray, " sites"],
-    half: Float32[np.ndarray, " sites"],
-    radius: Float32[np.ndarray, " sites"],
-) -> Shape:
+def rods(turn: OfSite, half: OfSite, radius: OfSite) -> Shape:
     """Rods with round ends: their turn in radians, half their length, and their radius."""
     cos, sin = np.cos(turn), np.sin(turn)
 
-    def shape(x: Ways, y: Ways, site: Sites) -> Ways:
-        length = x * cos[site] + y * sin[site]
-        aside = y * cos[site] - x * sin[site]
-        return radius[site] - np.hypot(np.clip(np.abs(length) - half[site], 0, None), aside)
+    def inside(x: Ways, y: Ways, site: Sites) -> Ways:
+        length, aside = x * cos[site] + y * sin[site], y * cos[site] - x * sin[site]
+        beyond = np.clip(np.abs(length) - half[site], 0, None)
+        return radius[site] - np.sqrt(beyond * beyond + aside * aside)
 
-    return shape
+    return Shape(inside, float(half.max() + radius.max()) + 1)
 
 
-def chips(rng: np.random.Generator, radius: Float32[np.ndarray, " sites"]) -> Shape:
+def chips(rng: np.random.Generator, radius: OfSite) -> Shape:
     """Broken stones: cut by four straight edges at about these distances."""
-    turn = rng.uniform(0, np.pi * 2, SITES).astype(np.float32)
-    cuts = [
-        (
-            turn + rng.normal(side * np.pi / 2, 0.3, SITES).astype(np.float32),
-            radius * rng.uniform(0.6, 1.3, SITES).astype(np.float32),
-        )
-        for side in range(4)
-    ]
+    turn = rng.uniform(0, np.pi * 2, SITES)
+    cuts = []
+    for side in range(4):
+        angle = turn + rng.normal(side * np.pi / 2, 0.3, SITES)
+        reach = radius * rng.uniform(0.6, 1.3, SITES)
+        cuts.append(np.stack([np.cos(angle), np.sin(angle), reach]).astype(np.float32))
 
-    def shape(x: Ways, y: Ways, site: Sites) -> Ways:
-        edges = [
-            reach[site] - x * np.cos(angle)[site] - y * np.sin(angle)[site] for angle, reach in cuts
-        ]
+    def inside(x: Ways, y: Ways, site: Sites) -> Ways:
+        edges = [reach[site] - x * cos[site] - y * sin[site] for cos, sin, reach in cuts]
         return np.minimum.reduce(edges)
 
-    return shape
+    return Shape(inside, 2 * float(radius.max()) + 1)

@@ -2,17 +2,18 @@
 
 import numpy as np
 
-from agns.accessory.frame import FRAME_SIZE
-from agns.data.simulation.textures.fields import Colours, mix, noise, relief, step, wave
+from agns.data.simulation.textures.fields import Colours, filled, mix, noise, relief, step, wave
 from agns.data.simulation.textures.palettes import colour, dark_and_light, pair
 
 
 def solid(rng: np.random.Generator) -> Colours:
+    """One colour."""
     names = "black black black brown brown blue blue red green grey bright bright pastel violet"
-    return np.broadcast_to(colour(rng, names), (*FRAME_SIZE, 3)).copy()
+    return filled(colour(rng, names))
 
 
 def gradient(rng: np.random.Generator) -> Colours:
+    """From one colour to another: downwards, outwards, or across."""
     shape, across = relief(), rng.random()
     along = shape.v if across < 0.65 else np.abs(shape.u) if across < 0.85 else shape.u / 2 + 0.5
     dark, light = dark_and_light(rng)
@@ -22,6 +23,7 @@ def gradient(rng: np.random.Generator) -> Colours:
 
 
 def two_tone(rng: np.random.Generator) -> Colours:
+    """Two colours that meet: brow and rims, front and temples, or face and edge."""
     shape, where = relief(), rng.random()
     dark, light = dark_and_light(rng)
     if where < 0.5:
@@ -35,6 +37,7 @@ def two_tone(rng: np.random.Generator) -> Colours:
 
 
 def tortoiseshell(rng: np.random.Generator) -> Colours:
+    """Dark blots in amber, or in another light colour."""
     dark, light = pair(rng, "tortoise")
     fine = int(rng.integers(4, 8))
     blots = noise(rng, fine, 3 * fine - 2) + 0.45 * noise(rng, 2 * fine, 5 * fine)
@@ -46,6 +49,7 @@ def tortoiseshell(rng: np.random.Generator) -> Colours:
 
 
 def wood(rng: np.random.Generator) -> Colours:
+    """Growth rings."""
     dark, light = pair(rng, "wood")
     rings = rng.uniform(2, 6) * relief().v + rng.uniform(0.3, 0.8) * noise(rng, 2, 4)
     grain = 0.52 + 0.27 * np.sin(2 * np.pi * rings) + 0.22 * noise(rng, 16, 4)
@@ -53,6 +57,7 @@ def wood(rng: np.random.Generator) -> Colours:
 
 
 def marble(rng: np.random.Generator) -> Colours:
+    """Veins in stone."""
     stone, vein = pair(rng, "marble")
     clouds = np.clip(0.3 + 0.25 * noise(rng, 4, 10), 0, 0.7)
     base = mix(stone, (stone + vein) / 2, clouds)
@@ -64,6 +69,7 @@ def marble(rng: np.random.Generator) -> Colours:
 
 
 def stripes(rng: np.random.Generator) -> Colours:
+    """Stripes of two colours, sometimes with a third."""
     angle = float(rng.choice([0, np.pi / 2, np.pi / 4, -np.pi / 4])) + rng.normal(0, 0.08)
     period = rng.uniform(7, 18)
     bands = wave(rng, angle, period)
@@ -77,8 +83,9 @@ def stripes(rng: np.random.Generator) -> Colours:
 
 
 def plaid(rng: np.random.Generator) -> Colours:
+    """Broad and thin bands, level and upright."""
     base = colour(rng, "red green blue black brown amber pastel")
-    colours = np.broadcast_to(base, (*FRAME_SIZE, 3))
+    colours = filled(base)
     broad, thin = colour(rng, "black blue green red brown"), colour(rng, "bright pastel amber")
     period, tilt = rng.uniform(12, 22), float(rng.choice([0, 0, np.pi / 4])) + rng.normal(0, 0.05)
     for angle in (tilt, tilt + np.pi / 2):
@@ -88,8 +95,9 @@ def plaid(rng: np.random.Generator) -> Colours:
 
 
 def speckle(rng: np.random.Generator) -> Colours:
+    """Chips of up to three colours, soft at the edge."""
     base = colour(rng, "black black pastel grey brown blue green")
-    colours = np.broadcast_to(base, (*FRAME_SIZE, 3))
+    colours = filled(base)
     fine = int(rng.integers(11, 17))
     for _ in range(int(rng.integers(1, 4))):
         chip = colour(rng, "bright bright pastel amber red blue grey brown")
@@ -99,6 +107,7 @@ def speckle(rng: np.random.Generator) -> Colours:
 
 
 def translucent(rng: np.random.Generator) -> Colours:
+    """Dye in clear acetate."""
     dye = colour(rng, "pastel pastel pastel amber blue red green grey violet")
     clear = 0.55 * dye + 0.38
     # The dye is seen along the edge, where the eye looks through more of it.

@@ -2,23 +2,23 @@
 
 import numpy as np
 
-from agns.accessory.frame import FRAME_SIZE
 from agns.data.simulation.textures.fields import (
     Colours,
     Field,
     along,
     banded,
+    filled,
     mix,
     noise,
     step,
     wave,
 )
 from agns.data.simulation.textures.motifs import (
+    CELLS,
+    PATCHES,
     SITES,
-    cells,
     discs,
     lobed,
-    patches,
     rods,
     scatter,
 )
@@ -51,7 +51,7 @@ def floral(rng: np.random.Generator) -> Colours:
     """Flowers of five or six petals over leaves."""
     palette, spacing = scheme(rng, "vivid vivid muted soft"), rng.uniform(11, 17)
     ground = colour(rng, "black black blue pastel pastel green red")
-    colours = np.broadcast_to(ground, (*FRAME_SIZE, 3))
+    colours = filled(ground)
     turn, half = rng.uniform(0, np.pi, SITES).astype(np.float32), np.full(SITES, 0.22 * spacing)
     leaf = rods(turn, half.astype(np.float32), rng.uniform(1, 2, SITES).astype(np.float32))
     leaves = scatter(rng, 0.6 * spacing, leaf, jitter=0.4)
@@ -74,7 +74,7 @@ def polka_dots(rng: np.random.Generator) -> Colours:
         ground, dot = dark_and_light(rng)
         if rng.random() < 0.4:
             ground, dot = dot, ground
-        return mix(ground, np.broadcast_to(dot, (*FRAME_SIZE, 3)), dots.cover)
+        return mix(ground, dot, dots.cover)
     palette = scheme(rng, "vivid soft")
     return mix(palette[0], dots.colours(rng, palette[1:]), dots.cover)
 
@@ -94,7 +94,7 @@ def tartan(rng: np.random.Generator) -> Colours:
 def argyle(rng: np.random.Generator) -> Colours:
     """Lozenges of some colours, with thin lines across them."""
     palette, spacing = scheme(rng, "vivid muted soft"), rng.uniform(9, 15)
-    lozenges = scatter(rng, spacing, patches, jitter=0, angle=np.pi / 4, stagger=0)
+    lozenges = scatter(rng, spacing, PATCHES, jitter=0, angle=np.pi / 4, stagger=0)
     colours = mix(
         lozenges.colours(rng, palette[:3]),
         palette[3],
@@ -106,7 +106,7 @@ def argyle(rng: np.random.Generator) -> Colours:
 def camouflage(rng: np.random.Generator) -> Colours:
     """Blots of four tones over one another."""
     palette = scheme(rng, "muted muted vivid soft")
-    colours = np.broadcast_to(palette[0], (*FRAME_SIZE, 3))
+    colours = filled(palette[0])
     for tone in palette[1:4]:
         fine = int(rng.integers(5, 9))
         blots = noise(rng, fine, 5 * fine // 2) + 0.4 * noise(rng, 2 * fine, 5 * fine)
@@ -124,14 +124,14 @@ def _pattern(rng: np.random.Generator, kind: int) -> Field:
         return step(first + second, 0.6, 0.6)
     if kind == 2:
         return (step(first, 0, 0.5) + step(second, 0, 0.5)) / 2
-    return np.zeros(FRAME_SIZE, np.float32)
+    return np.zeros_like(first)
 
 
 def patchwork(rng: np.random.Generator) -> Colours:
     """Patches of striped, dotted, checked and plain cloth, sewn together."""
     palette = scheme(rng, "vivid muted muted soft")
     sewn = scatter(
-        rng, rng.uniform(11, 17), patches, jitter=0.25, angle=rng.normal(0, 0.25),
+        rng, rng.uniform(11, 17), PATCHES, jitter=0.25, angle=rng.normal(0, 0.25),
         stagger=rng.choice([0, 0.5]),
     )  # fmt: skip
     kinds = rng.integers(4, size=SITES)[sewn.site]
@@ -144,7 +144,7 @@ def patchwork(rng: np.random.Generator) -> Colours:
 def comic(rng: np.random.Generator) -> Colours:
     """Panels with black outlines: flat, in dots of the press, or with rays."""
     palette = scheme(rng, "pop")
-    panels = scatter(rng, rng.uniform(15, 24), cells, jitter=0.4)
+    panels = scatter(rng, rng.uniform(15, 24), CELLS, jitter=0.4)
     paper = panels.colours(rng, palette)
     ink = panels.colours(rng, palette)
     period = rng.uniform(4, 5.5)

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from jaxtyping import UInt8
 
+from agns.accessory.frame import FRAME_SIZE
 from agns.data.simulation.textures import acetates, plain, prints
 from agns.data.simulation.textures.fields import Colours, relief
 from agns.data.simulation.textures.light import lit, riveted
@@ -66,5 +67,6 @@ def painted(texture: Texture, rng: np.random.Generator) -> UInt8[np.ndarray, "64
     colours = lit(_STOCK[texture][1](rng), rng)
     if rng.random() < 0.25:
         colours = riveted(colours, rng)
-    colours = np.where(relief().mask[..., None], np.clip(colours, 0, 1), 0)
-    return np.round(255 * colours).astype(np.uint8)
+    frame = np.zeros((*FRAME_SIZE, 3), np.uint8)
+    frame[relief().mask] = np.round(255 * np.clip(colours, 0, 1))
+    return frame
