@@ -1,4 +1,4 @@
-"""What frames of acetate are made of, drawn from a generator: colours first, then the light on them.
+"""What frames of acetate are made of, drawn from a generator: colours first, then the light.
 
 `stock` says how large a share of the shop each family has, and draws a frame of it; `plain`,
 `acetates` and `prints` each paint some families, of `fields`, `motifs` and `palettes`.

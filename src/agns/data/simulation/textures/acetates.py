@@ -105,7 +105,7 @@ def splash(rng: np.random.Generator) -> Colours:
     """Paint thrown at a plain frame: blots, and drops beside them."""
     palette = scheme(rng, "vivid vivid vivid soft")
     colours = filled(palette[0] if rng.random() < 0.4 else colour(rng, "black pastel pastel blue"))
-    for spacing, low, high in ((16, 2.5, 8), (8, 0.4, 2.4)):
+    for spacing, low, high in ((15, 2.5, 8), (8, 0.6, 2.4)):
         radius = np.exp(rng.uniform(np.log(low), np.log(high), SITES)).astype(np.float32)
         blots = scatter(rng, spacing, lobed(rng, radius, int(rng.integers(5, 8)), 0.16), jitter=0.5)
         colours = mix(colours, blots.colours(rng, palette[1:]), blots.cover)
@@ -119,7 +119,7 @@ def painted(rng: np.random.Generator) -> Colours:
     for _ in range(3):
         spacing = rng.uniform(9, 12)
         turn = rng.normal(0, 0.35, SITES).astype(np.float32)
-        half = spacing * rng.uniform(0.3, 0.9, SITES).astype(np.float32)
+        half = spacing * rng.uniform(0.25, 0.65, SITES).astype(np.float32)
         wide = rng.uniform(1.6, 3.4, SITES).astype(np.float32)
         strokes = scatter(rng, spacing, rods(turn, half, wide), jitter=0.5, angle=flow)
         colours = mix(colours, strokes.colours(rng, palette), 0.9 * strokes.cover)

@@ -4,7 +4,7 @@ Convention:
     Sites lie on a lattice, each off by some jitter. A shape says how many pixels a point is inside
     the motif of a site (below 0: outside), from its way to the site along the lattice's two
     directions, in pixels. A pixel belongs to the deepest of the nine sites around it, so a motif
-    should not reach further than one and a half spacings.
+    should not reach further than a spacing.
 """
 
 from collections.abc import Callable
@@ -31,8 +31,8 @@ class Shape(NamedTuple):
 
     inside: Callable[[Ways, Ways, Sites], Ways]
     """Pixels inside the motif, from the ways to the site and the site."""
-    reach: float = np.inf
-    """Pixels from its site beyond which nothing is in a motif."""
+    reach: OfSite
+    """Pixels from each site beyond which nothing is in its motif."""
 
 
 class Motifs(NamedTuple):
@@ -87,38 +87,37 @@ def scatter(
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     origin = rng.uniform(0, _SIDE, 2).astype(np.float32)
     p, q = columns * cos + rows * sin + origin[0], rows * cos - columns * sin + origin[1]
-    off = rng.uniform(0.5 - jitter, 0.5 + jitter, (2, SITES)).astype(np.float32)
+    off = spacing * rng.uniform(0.5 - jitter, 0.5 + jitter, (2, SITES))
+    off_x, off_y = off.astype(np.float32)
+    # Nine sites around each pixel: three rows of the lattice by three columns.
     row = np.floor(q).astype(np.int64) + _NEAR[:, None]
     p = p - np.float32(stagger) * (row & 1).astype(np.float32)
     column = np.floor(p).astype(np.int64)[:, None] + _NEAR[:, None]
-    site = ((row % _SIDE * _SIDE)[:, None] + (column & (_SIDE - 1))).reshape(9, -1)
-    x = (p[:, None] - column.astype(np.float32)).reshape(9, -1) - off[0].take(site)
-    y = np.repeat(q - row.astype(np.float32), 3, axis=0) - off[1].take(site)
-    x, y = x * np.float32(spacing), y * np.float32(spacing)
+    site = (row % _SIDE * _SIDE)[:, None] + (column & (_SIDE - 1))
+    x = (p[:, None] - column.astype(np.float32)) * np.float32(spacing) - off_x.take(site)
+    y = ((q - row.astype(np.float32)) * np.float32(spacing))[:, None] - off_y.take(site)
+    near = np.flatnonzero(x * x + y * y < (shape.reach * shape.reach).take(site))
     inside = np.full(x.shape, -spacing, np.float32)
-    near = x * x + y * y < shape.reach**2
-    inside[near] = shape.inside(x[near], y[near], site[near])
-    owner, depth = np.zeros(len(columns), np.int64), inside[0]
-    second = np.full_like(depth, -np.inf)
-    for place in range(1, 9):
-        deeper = inside[place] > depth
-        owner[deeper] = place
-        second = np.maximum(second, np.minimum(depth, inside[place]))
-        depth = np.maximum(depth, inside[place])
-    own = owner, np.arange(len(columns))
-    return Motifs(site[own], depth, depth - second, x[own], y[own])
+    inside.put(near, shape.inside(x.take(near), y.take(near), site.take(near)))
+    inside = inside.reshape(9, -1)
+    own = inside.argmax(0) * len(columns) + np.arange(len(columns))
+    depth = inside.take(own)
+    inside.put(own, -np.inf)
+    return Motifs(site.take(own), depth, depth - inside.max(0), x.take(own), y.take(own))
 
 
-CELLS = Shape(lambda x, y, _: -np.sqrt(x * x + y * y))
+_EVERYWHERE = np.full(SITES, np.inf, np.float32)
+
+CELLS = Shape(lambda x, y, _: -np.sqrt(x * x + y * y), _EVERYWHERE)
 """Cells whose borders are as far from one site as from another (Voronoi's)."""
 
-PATCHES = Shape(lambda x, y, _: -np.maximum(np.abs(x), np.abs(y)))
+PATCHES = Shape(lambda x, y, _: -np.maximum(np.abs(x), np.abs(y)), _EVERYWHERE)
 """Cells with square corners."""
 
 
 def discs(radius: OfSite) -> Shape:
     """Discs of these radii in pixels."""
-    return Shape(lambda x, y, site: radius[site] - np.sqrt(x * x + y * y), float(radius.max()) + 1)
+    return Shape(lambda x, y, site: radius[site] - np.sqrt(x * x + y * y), radius + 1)
 
 
 def lobed(rng: np.random.Generator, radius: OfSite, lobes: int, depth: float) -> Shape:
@@ -129,32 +128,32 @@ def lobed(rng: np.random.Generator, radius: OfSite, lobes: int, depth: float) ->
         swing = np.cos(lobes * (np.arctan2(y, x) - turn[site]))
         return radius[site] * (1 - np.float32(depth) * (1 - swing)) - np.sqrt(x * x + y * y)
 
-    return Shape(inside, float(radius.max()) + 1)
+    return Shape(inside, radius + 1)
 
 
 def rods(turn: OfSite, half: OfSite, radius: OfSite) -> Shape:
     """Rods with round ends: their turn in radians, half their length, and their radius."""
-    cos, sin = np.cos(turn), np.sin(turn)
+    table = np.stack([np.cos(turn), np.sin(turn), half, radius], -1)
 
     def inside(x: Ways, y: Ways, site: Sites) -> Ways:
-        length, aside = x * cos[site] + y * sin[site], y * cos[site] - x * sin[site]
-        beyond = np.clip(np.abs(length) - half[site], 0, None)
-        return radius[site] - np.sqrt(beyond * beyond + aside * aside)
+        cos, sin, long, wide = table.take(site, 0).T
+        beyond, aside = np.clip(np.abs(x * cos + y * sin) - long, 0, None), y * cos - x * sin
+        depth: Ways = wide - np.sqrt(beyond * beyond + aside * aside)
+        return depth
 
-    return Shape(inside, float(half.max() + radius.max()) + 1)
+    return Shape(inside, half + radius + 1)
 
 
 def chips(rng: np.random.Generator, radius: OfSite) -> Shape:
     """Broken stones: cut by four straight edges at about these distances."""
-    turn = rng.uniform(0, np.pi * 2, SITES)
-    cuts = []
-    for side in range(4):
-        angle = turn + rng.normal(side * np.pi / 2, 0.3, SITES)
-        reach = radius * rng.uniform(0.6, 1.3, SITES)
-        cuts.append(np.stack([np.cos(angle), np.sin(angle), reach]).astype(np.float32))
+    angle = rng.uniform(0, np.pi * 2, SITES) + rng.normal(0, 0.3, (4, SITES))
+    angle += np.arange(4)[:, None] * np.pi / 2
+    cut = radius * rng.uniform(0.6, 1.3, (4, SITES))
+    table = np.concatenate([np.cos(angle), np.sin(angle), cut]).T.astype(np.float32)
 
     def inside(x: Ways, y: Ways, site: Sites) -> Ways:
-        edges = [reach[site] - x * cos[site] - y * sin[site] for cos, sin, reach in cuts]
-        return np.minimum.reduce(edges)
+        cos, sin, reach = table.take(site, 0).T.reshape(3, 4, -1)
+        depth: Ways = (reach - x * cos - y * sin).min(0)
+        return depth
 
-    return Shape(inside, 2 * float(radius.max()) + 1)
+    return Shape(inside, 2 * radius + 1)

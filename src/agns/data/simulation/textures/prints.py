@@ -35,7 +35,9 @@ def leopard(rng: np.random.Generator) -> Colours:
     inner = mix(fur, 0.45 * dark + 0.55 * light, 0.8 * step(spots.depth, 0.8, 0.8))
     ring = spots.cover * (1 - step(spots.depth, rng.uniform(1.8, 2.4), 0.7))
     broken = step(noise(rng, 15, 42), -0.75, 0.4)
-    small = step(-spots.depth, rng.uniform(2.6, 3.4), 0.6)
+    size = rng.uniform(0.8, 1.6, SITES).astype(np.float32)
+    small = scatter(rng, 0.5 * spacing, discs(size), jitter=0.4).cover
+    small *= step(-spots.depth, 1.0, 0.4)
     return mix(inner, dark, np.maximum(ring * broken, small))
 
 

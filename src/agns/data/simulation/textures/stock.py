@@ -10,6 +10,7 @@ from agns.accessory.frame import FRAME_SIZE
 from agns.data.simulation.textures import acetates, plain, prints
 from agns.data.simulation.textures.fields import Colours, relief
 from agns.data.simulation.textures.light import lit, riveted
+from agns.errors import ConfigError
 
 Painter: TypeAlias = Callable[[np.random.Generator], Colours]
 
@@ -55,11 +56,30 @@ _STOCK: dict[Texture, tuple[int, Painter]] = {
 }
 """Frames of each family among 150 of the shop, 100 of them plain, and who paints it."""
 
+VERSION = 2
+"""The stock's version, to be raised when another frame is drawn for an index."""
 
-def chosen(rng: np.random.Generator) -> Texture:
+_FAMILIES: dict[int, tuple[Texture, ...]] = {1: tuple(_STOCK)[:10], VERSION: tuple(_STOCK)}
+"""The families of each version: the first had only the plain ones, in the same proportions."""
+
+
+def shares(version: int = VERSION) -> dict[Texture, float]:
+    """Share of each family in a version's stock; together 1.
+
+    Raises:
+        ConfigError: There is no such version.
+    """
+    if version not in _FAMILIES:
+        raise ConfigError(f"the drawn frames have the versions 1 to {VERSION}, got {version}")
+    parts = {texture: _STOCK[texture][0] for texture in _FAMILIES[version]}
+    return {texture: part / sum(parts.values()) for texture, part in parts.items()}
+
+
+def chosen(rng: np.random.Generator, version: int = VERSION) -> Texture:
     """Draw a family of textures, by its share of the stock."""
-    shares = np.cumsum([share for share, _ in _STOCK.values()])
-    return tuple(_STOCK)[int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))]
+    parts = shares(version)
+    sums = np.cumsum(list(parts.values()))
+    return tuple(parts)[int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))]
 
 
 def painted(texture: Texture, rng: np.random.Generator) -> UInt8[np.ndarray, "64 176 3"]:
