@@ -19,7 +19,7 @@ from agns.campaign.jobs import Job
 from agns.campaign.records import JobRecord, TransferRecord, TransferScore, result_as_json
 from agns.evaluation.metrics import SplitSuccess, Success
 from agns.evaluation.reach import Reach, ReachPoint
-from agns.evaluation.score import AttackScore
+from agns.evaluation.score import AttackScore, PointScore
 from agns.evaluation.stealth import Stealth
 from agns.evaluation.universal_report import UniversalReport
 
@@ -83,6 +83,24 @@ def record() -> Callable[..., JobRecord]:
         )  # fmt: skip
         job = make_job(subject, attack, seed=seed)
         return JobRecord(job=job, state="done", seconds=10.0, result=result)
+
+    return make
+
+
+@pytest.fixture
+def at_points() -> Callable[..., JobRecord]:
+    """Makes the record of an attack on a gallery, with its success by false-accept rate."""
+
+    def make(subject: str, held: dict[float, float]) -> JobRecord:
+        points = tuple(
+            PointScore(
+                false_accept_rate=rate, threshold=rate, held_out=split(share),
+                held_out_without_frame=split(0.05), controls={"benign": split(0.2)},
+            )
+            for rate, share in held.items()
+        )  # fmt: skip
+        result = attack_score(subject, operating_points=points)
+        return JobRecord(job=make_job(subject), state="done", seconds=10.0, result=result)
 
     return make
 

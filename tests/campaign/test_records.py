@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from tests.campaign.conftest import attack_score, make_job, written
 
+from agns.campaign.curves import summarize_universal
 from agns.campaign.jobs import Job
 from agns.campaign.records import JobRecord, TransferRecord, read_result, read_score
-from agns.campaign.summary import summarize_attacks, summarize_universal
+from agns.campaign.summary import summarize_attacks
 from agns.errors import DataError
 from agns.evaluation.universal_report import ChosenFrame
 

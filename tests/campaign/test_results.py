@@ -15,6 +15,7 @@ from agns.campaign.results import Results, read_results
 from agns.evaluation.report import as_markdown
 
 ROOT = Path(__file__).parents[2]
+_TABLES = ("lines", "operating_points", "curves", "transfers")
 
 
 @pytest.fixture
@@ -105,6 +106,17 @@ def test_universal_attacks_have_a_table_of_their_own(
     assert "worn by" not in markdown(Results(plan={}, versions={}, records=[]))
 
 
+def test_galleries_have_a_table_of_their_operating_points(
+    at_points: Callable[..., JobRecord], record: Callable[..., JobRecord],
+    markdown: Callable[[Results], str],
+) -> None:  # fmt: skip
+    gallery = at_points("Ann", {0.001: 0.5})
+    text = markdown(Results(plan={}, versions={}, records=[gallery]))
+    assert "| OF10 | dodge | agn | 0.001 | 1 | 50.0% | 5% to 95% | - | 20.0% | 5.0% |\n" in text
+    alone = markdown(Results(plan={}, versions={}, records=[record("Ann", "agn", 0.5)]))
+    assert "operating points" not in alone
+
+
 def test_json_keeps_figures_unrounded(results: Results) -> None:
     told = json.loads(json.dumps(results.as_json()))
     assert told["lines"][0]["held_out_success"] == 0.5
@@ -117,16 +129,16 @@ def test_json_keeps_figures_unrounded(results: Results) -> None:
 
 
 def test_tables_in_json_have_the_published_form(
-    results: Results, universal_record: JobRecord
+    results: Results, universal_record: JobRecord, at_points: Callable[..., JobRecord]
 ) -> None:
     # Of whole results only what a command wrote can be told; the command line's tests do.
-    rows = [*results.records, universal_record]
+    rows = [*results.records, universal_record, at_points("Ann", {0.001: 0.5})]
     told = {**replace(results, records=rows).as_json(), "cells": []}
-    assert len(told["curves"]) == 2
+    assert (len(told["curves"]), len(told["operating_points"])) == (2, 1)
     path = ROOT / "docs" / "campaign-report.schema.json"
     schema = json.loads(path.read_text(encoding="utf-8"))
     jsonschema.validate(json.loads(json.dumps(told)), schema)
-    for line in (schema["properties"][name] for name in ("lines", "curves", "transfers")):
+    for line in (schema["properties"][name] for name in _TABLES):
         assert sorted(line["items"]["required"]) == sorted(line["items"]["properties"])
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from agns.campaign.records import JobRecord
-from agns.campaign.summary import summarize_attacks
+from agns.campaign.summary import summarize_attacks, summarize_points
 
 Make = Callable[..., JobRecord]
 
@@ -55,3 +55,19 @@ def test_a_line_says_how_much_of_the_plan_it_holds(record: Make, failed: JobReco
 
 def test_a_group_without_results_has_no_line(failed: JobRecord) -> None:
     assert summarize_attacks([failed]) == []
+
+
+def test_each_operating_point_has_the_mean_over_subjects_and_its_own_controls(
+    record: Make, at_points: Make
+) -> None:
+    records = [
+        at_points("Ann", {0.01: 1.0, 0.001: 0.5}),
+        at_points("Bob", {0.01: 0.0, 0.001: 0.5}),
+        record("Cid", "agn", 0.9),
+    ]
+    wide, narrow = summarize_points(records)
+    assert (wide.false_accept_rate, narrow.false_accept_rate) == (0.01, 0.001)
+    assert (wide.subjects, wide.held_out_success, wide.held_out_interval) == (2, 0.5, (0, 1))
+    assert narrow.held_out_interval[0] < 0.5 < narrow.held_out_interval[1]
+    assert (wide.benign_success, wide.bare_success) == pytest.approx((0.2, 0.05))
+    assert wide.recognized_success is None

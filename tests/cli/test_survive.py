@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from agns.cli.survive import _places
+from agns.cli.attack_folder import _places
 from agns.data.face_folder import load_faces
 from agns.data.simulation.camera import AXES
 from agns.images import write_image

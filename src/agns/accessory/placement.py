@@ -84,7 +84,7 @@ class Placement:
         if homographies is None:
             worn = wear(chosen, canvases, silhouette())
         else:
-            worn = _worn_by(homographies, chosen, canvases)
+            worn = lay_over(chosen, canvases, homographies)
         if draws is not None and self.brightness > 0:
             share = 2 * torch.rand(len(photos), 1, 1, 1, generator=draws) - 1
             worn = (worn * (1 + self.brightness * share).to(worn)).clamp(0, 1)
@@ -118,16 +118,26 @@ def _turned(
     return middle + (corners - middle) @ turn
 
 
-def _worn_by(
-    homographies: Float[Tensor, "batch 3 3"],
-    faces: Float[Tensor, "batch 3 224 224"],
+def lay_over(
+    photos: Float[Tensor, "batch 3 height width"],
     canvases: Float[Tensor, "#batch 3 224 224"],
-) -> Float[Tensor, "batch 3 224 224"]:
+    homographies: Float[Tensor, "batch 3 3"],
+) -> Float[Tensor, "batch 3 height width"]:
+    """Lay frames, placed on the canvas, over photos of any size.
+
+    Args:
+        photos: In [0, 1].
+        canvases: One for each photo, or a single one for all of them.
+        homographies: From pixels of the canvas to those of each photo.
+
+    Returns:
+        In [0, 1]; differentiable in photos and canvases.
+    """
     mask = silhouette().to(canvases).expand(len(canvases), 1, -1, -1)
     # Off the silhouette colours are 0, so that soft edges mix the frame's own alone.
-    layers = torch.cat([canvases * mask, mask], 1).expand(len(faces), -1, -1, -1)
-    warped = warp(layers, homographies, (faces.shape[2], faces.shape[3]))
-    return faces * (1 - warped[:, 3:]) + warped[:, :3]
+    layers = torch.cat([canvases * mask, mask], 1).expand(len(photos), -1, -1, -1)
+    warped = warp(layers, homographies, (photos.shape[2], photos.shape[3]))
+    return photos * (1 - warped[:, 3:]) + warped[:, :3]
 
 
 FIXED = Placement()

@@ -4,10 +4,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from agns.campaign.curves import CurvePoint
 from agns.campaign.plots import draw_intervals, draw_stealth, draw_transfer
 from agns.campaign.records import JobRecord
 from agns.campaign.results import Results
-from agns.campaign.summary import AttackSummary, CurvePoint, TransferSummary
+from agns.campaign.summary import AttackSummary, PointSummary, TransferSummary
 from agns.evaluation.report import Picture, Section, Table, as_markdown, write_report
 from agns.evaluation.score import AttackScore
 from agns.evaluation.universal_report import UniversalReport
@@ -42,6 +43,18 @@ def report_sections(out: Path, results: Results) -> list[Section]:
     ]
     if results.attacks:
         sections += _success(out, results)
+    if results.points:
+        sections.append(
+            Section(
+                title="At operating points",
+                words=[
+                    "The same frames, held out, at each threshold of the galleries, named by its "
+                    "false-accept rate. Of benign frames and of none, success when dodging is a "
+                    "false reject, when impersonating a false accept as the target."
+                ],
+                table=point_table(results.points),
+            )
+        )
     if results.curves:
         sections.append(
             Section(
@@ -126,6 +139,23 @@ def success_table(attacks: Sequence[AttackSummary]) -> Table:
             "-" if one.against_first is None else f"p = {one.against_first:.3f}",
         )
         for one in attacks
+    ]  # fmt: skip
+    return Table(head=head, rows=rows, texts=3)
+
+
+def point_table(points: Sequence[PointSummary]) -> Table:
+    """A row for each recogniser, goal, attack and false-accept rate."""
+    head = (
+        "recogniser", "goal", "attack", "false accepts", "subjects", "held out", "95 % interval",
+        "of those recognised", "benign frames", "no frame",
+    )  # fmt: skip
+    rows = [
+        (
+            one.recognizer, one.goal, one.attack, f"{one.false_accept_rate:g}", str(one.subjects),
+            _share(one.held_out_success), _interval(one.held_out_interval),
+            _share(one.recognized_success, 0), _share(one.benign_success), _share(one.bare_success),
+        )
+        for one in points
     ]  # fmt: skip
     return Table(head=head, rows=rows, texts=3)
 

@@ -5,17 +5,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from agns.campaign.curves import CurvePoint, summarize_universal
 from agns.campaign.ledger import Begun
 from agns.campaign.parts import LedgerContent, join_records, join_transfers, read_ledgers
 from agns.campaign.records import JobRecord, TransferRecord, result_as_json
 from agns.campaign.sanity import find_weaknesses
 from agns.campaign.summary import (
     AttackSummary,
-    CurvePoint,
+    PointSummary,
     TransferSummary,
     summarize_attacks,
+    summarize_points,
     summarize_transfers,
-    summarize_universal,
 )
 from agns.errors import ConfigError
 
@@ -47,6 +48,11 @@ class Results:
         return summarize_attacks(self.records, self.plan)
 
     @functools.cached_property
+    def points(self) -> list[PointSummary]:
+        """Success of attacks on galleries at each of their false-accept rates."""
+        return summarize_points(self.records)
+
+    @functools.cached_property
     def transfers(self) -> list[TransferSummary]:
         """Success of frames on recognisers that they were not made against."""
         return summarize_transfers(self.transferred)
@@ -67,6 +73,7 @@ class Results:
             "schema": SCHEMA,
             "weaknesses": self.weaknesses,
             "lines": [asdict(one) for one in self.attacks],
+            "operating_points": [asdict(one) for one in self.points],
             "transfers": [asdict(one) for one in self.transfers],
             "curves": [asdict(one) for one in self.curves],
             "doubts": {name: list(some) for name, some in self.warnings.items()},

@@ -1,4 +1,4 @@
-"""A campaign's numbers: of attacks by recogniser and goal, of universal attacks, and of transfer.
+"""A campaign's numbers: of attacks by recogniser and goal, at operating points, and of transfer.
 
 Shares lie in [0, 1]. A subject counts by the mean of its attacks; intervals of 95 % come from
 resampling subjects.
@@ -14,9 +14,8 @@ import torch
 from agns.campaign.jobs import UNIVERSAL
 from agns.campaign.records import JobRecord, TransferRecord
 from agns.evaluation.metrics import Success
-from agns.evaluation.score import AttackScore
+from agns.evaluation.score import AttackScore, PointScore
 from agns.evaluation.statistics import mean_interval, paired_probability
-from agns.evaluation.universal_report import UniversalReport
 
 _Rates: TypeAlias = Mapping[str, Sequence[float]]
 """By subject."""
@@ -123,61 +122,68 @@ def summarize_attacks(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CurvePoint:
-    """What the first so many frames of one universal attack are worth to a group of subjects.
-
-    Among held-out photos that are recognised without a frame; see `agns.evaluation.reach`. Shares
-    are None where there is no such photo.
-    """
+class PointSummary:
+    """The same frames as in an `AttackSummary`, at another threshold of the gallery."""
 
     recognizer: str
+    goal: str
     attack: str
-    seed: int
-    worn_by: str
-    """`craft` or `unseen`."""
-    frames: int
-    """To choose from."""
+    false_accept_rate: float
+    """Of impostors, in (0, 1)."""
     subjects: int
-    picked: float | None
-    """Each subject wears the frame that did best on photos of its own that are not scored."""
-    picked_interval: tuple[float, float] | None
-    subjects_dodging: float | None
-    """Subjects of whom more than half of the photos dodge."""
-    benign_picked: float | None
-    any: float | None
-    """At least one frame works: a bound that no way of picking exceeds."""
-    benign_any: float | None
+    held_out_success: float
+    held_out_interval: tuple[float, float]
+    recognized_success: float | None
+    """Among held-out photos recognised at this threshold without a frame."""
+    benign_success: float
+    """Of benign frames on the held-out photos: false rejects, or false accepts as the target."""
+    bare_success: float
+    """Of no frame on the same."""
 
 
-def summarize_universal(records: Sequence[JobRecord]) -> list[CurvePoint]:
-    """One for each universal attack, group and number of frames, in the plan's order."""
-    points = []
-    for record in records:
-        if not isinstance(record.result, UniversalReport):
-            continue
-        found = {
-            (one.group, one.frames, one.made_by, one.rule): one.recognized
-            for one in record.result.points
+def summarize_points(records: Sequence[JobRecord], *, seed: int = 0) -> list[PointSummary]:
+    """One for each recogniser, goal, attack and false-accept rate, in the plan's order.
+
+    Args:
+        records: The ledger's; attacks on closed sets have no such rates.
+        seed: Of the resampling.
+    """
+    groups: dict[tuple[str, str, str, float], list[tuple[str, PointScore]]] = {}
+    for job, result in ((one.job, one.result) for one in records):
+        for point in result.operating_points if isinstance(result, AttackScore) else ():
+            kind = (job.recognizer, job.goal, job.attack, point.false_accept_rate)
+            groups.setdefault(kind, []).append((job.subject, point))
+    found = []
+    for (recognizer, goal, attack, rate), group in groups.items():
+        parts = {
+            "held_out": _by_subject((name, one.held_out.success_rate) for name, one in group),
+            "recognized": _by_subject(
+                (name, one.held_out.recognized.success_rate) for name, one in group
+            ),
+            "benign": _by_subject(
+                (name, one.controls["benign"].success_rate) for name, one in group
+            ),
+            "bare": _by_subject(
+                (name, one.held_out_without_frame.success_rate) for name, one in group
+            ),
         }
-        for (group, frames, made_by, rule), own in found.items():
-            if (made_by, rule) == ("attack", "picked"):
-                points.append(
-                    CurvePoint(
-                        recognizer=record.job.recognizer,
-                        attack=record.job.attack,
-                        seed=record.job.seed,
-                        worn_by=group,
-                        frames=frames,
-                        subjects=own.subjects,
-                        picked=own.success_rate,
-                        picked_interval=own.interval,
-                        subjects_dodging=own.subjects_dodging,
-                        benign_picked=found[group, frames, "benign", "picked"].success_rate,
-                        any=found[group, frames, "attack", "any"].success_rate,
-                        benign_any=found[group, frames, "benign", "any"].success_rate,
-                    )
-                )
-    return points
+        draws = torch.Generator().manual_seed(seed)
+        held = parts["held_out"]
+        found.append(
+            PointSummary(
+                recognizer=recognizer,
+                goal=goal,
+                attack=attack,
+                false_accept_rate=rate,
+                subjects=len(held),
+                held_out_success=_mean(held),
+                held_out_interval=mean_interval(list(held.values()), draws=draws),
+                recognized_success=_mean(parts["recognized"]) if parts["recognized"] else None,
+                benign_success=_mean(parts["benign"]),
+                bare_success=_mean(parts["bare"]),
+            )
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from agns.cli import (
     attack,
     campaign,
     demo,
+    end_to_end,
     enrol,
     faces,
     glasses,
@@ -42,6 +43,7 @@ app.command("recognize")(recognize.recognize)
 app.command("attack", cls=attack.AttackCommand)(attack.attack)
 app.command("universal", cls=with_settings(*universal.SETTINGS))(universal.universal)
 app.command("survive")(survive.survive)
+app.command("end-to-end")(end_to_end.end_to_end)
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")

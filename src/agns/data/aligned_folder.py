@@ -157,7 +157,7 @@ def align_picture(
     image = read_image(photo)
     faces = _find(photo, name, image, landmarks)
     written = []
-    for number, points in enumerate(_chosen(faces, image, config.faces), 1):
+    for number, points in enumerate(chosen_faces(faces, image, config.faces), 1):
         which = "" if number == 1 else f"{FACE}{number}"
         place = aligned.with_stem(f"{aligned.stem}{which}")
         write_image(place, align(image, points, POSES[config.pose]), quick=True)
@@ -167,9 +167,10 @@ def align_picture(
     return len(faces), written
 
 
-def _chosen(
+def chosen_faces(
     faces: Float[Tensor, "faces 68 2"], image: Image, choice: Choice
 ) -> Float[Tensor, "chosen 68 2"]:
+    """Those of the faces found in a picture, the largest first, that are meant."""
     if choice == "all":
         return faces
     if choice == "largest":
@@ -278,7 +279,7 @@ def _check_settings(destination: Path, config: AlignConfig, landmarks: LandmarkS
     if landmarks.files is not None:
         settings["landmarks"] = f"from files that count pixels from {landmarks.first}"
     elif landmarks.model is not None:
-        settings["landmarks"] = f"found by {FINDERS[landmarks.finder].title}"
+        settings["landmarks"] = _found_by(FINDERS[landmarks.finder])
         settings["model"] = _digest(landmarks.model)
         finder[landmarks.finder] = str(importlib.import_module(landmarks.finder).__version__)
     if path.is_file():
@@ -291,3 +292,22 @@ def _check_settings(destination: Path, config: AlignConfig, landmarks: LandmarkS
                 "name another folder"
             )
     write_json(path, {"config": settings, "versions": {**versions(), **finder}})
+
+
+def aligned_by(folder: Path) -> tuple[Finder | None, Choice]:
+    """What found the faces of an aligned folder, if known, and which of a photo's faces it took.
+
+    Raises:
+        DataError: The folder's settings are damaged.
+    """
+    path = folder / SETTINGS
+    config = read_json(path).get("config") if path.is_file() else None
+    told = config if isinstance(config, dict) else {}
+    finder = next(
+        (name for name, one in FINDERS.items() if told.get("landmarks") == _found_by(one)), None
+    )
+    return finder, "central" if told.get("faces") == "central" else "largest"
+
+
+def _found_by(finder: type) -> str:
+    return f"found by {getattr(finder, 'title', finder)}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TextIO, TypeAlias, get_args
 
+from agns.data.cache import digest_if_readable
 from agns.data.listing import READ, list_folder, without_ending
 from agns.errors import ConfigError, DataError
 from agns.writing import replacing, writing
@@ -186,3 +187,35 @@ def read_record(path: Path) -> dict[str, Row]:
         except csv.Error as error:
             raise DataError(f"{path} is not a record of alignment: move it away") from error
     return rows
+
+
+def raw_photos(record: Path, pictures: Sequence[str]) -> list[Path]:
+    """The photos that aligned pictures were made from, by the record beside these.
+
+    Args:
+        record: The file that `write_record` wrote.
+        pictures: Names of aligned pictures, relative to their folder.
+
+    Raises:
+        ConfigError: There is no record, it does not tell of a picture, or a photo is not where it
+            was, or another by now.
+        DataError: The file is not a record.
+    """
+    if not record.is_file():
+        raise ConfigError(
+            f"{record} is missing, which tells what photos the faces come from: align the photos "
+            "with agns align, and attack the faces that it writes"
+        )
+    rows = {name: row for row in read_record(record).values() for name in row.pictures}
+    found = []
+    for name in pictures:
+        if (row := rows.get(name)) is None:
+            raise ConfigError(f"{record} does not tell what photo {name} comes from")
+        photo = Path(row.photo)
+        if not photo.is_file() or digest_if_readable(photo) not in ("", row.content.split(" ")[0]):
+            raise ConfigError(
+                f"{photo}, from which {name} was aligned, is gone or another photo by now: align "
+                "it anew"
+            )
+        found.append(photo)
+    return found

@@ -1,0 +1,125 @@
+"""`agns end-to-end`: an attack's frame in raw photos, through detector, alignment, recogniser."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from agns.cli.attack_folder import open_attack
+from agns.cli.console import bar, percent, prepare, say, show
+from agns.cli.face_options import open_glasses
+from agns.cli.options import DeviceOption, GlassesOption, RecognizerOption, SeedOption
+
+
+def end_to_end(
+    result: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Directory with the results of `agns attack`.")
+    ],
+    faces: Annotated[
+        Path,
+        typer.Option(
+            "--faces", metavar="DIR", help="The attack's faces, as `agns align` wrote them."
+        ),
+    ],
+    recognizer: RecognizerOption = None,
+    glasses: GlassesOption = None,
+    finder: Annotated[
+        Literal["mediapipe", "dlib"] | None,
+        typer.Option(help="What finds faces.  [default: what found them before]"),
+    ] = None,
+    landmarker: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its model, as for `agns align`.")
+    ] = None,
+    benign_frames: Annotated[int, typer.Option(help="Frames to compare with.", min=1)] = 4,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+) -> None:
+    """Put an attack's frame on in the raw photos that it held out, and find their faces anew.
+
+    Each photo goes the way of a user's pipeline: the frame is worn in the photo as it was taken,
+    a detector looks for the face, which is aligned and recognised. Photos in which no face is
+    found are counted apart. Give the attack's recogniser and faces again.
+    """
+    import torch
+
+    from agns.accessory.placement import FIXED
+    from agns.data.aligned_folder import RECORD, aligned_by
+    from agns.data.alignment_jobs import raw_photos
+    from agns.data.landmark_finding import choose_finder, landmarker_model, load_landmarker
+    from agns.errors import FaceNotFound
+    from agns.evaluation.controls import control_frames
+    from agns.evaluation.end_to_end import draw_end_to_end, measure_end_to_end
+    from agns.evaluation.metrics import measure_success
+    from agns.images import read_image
+    from agns.models.layout import device_of
+    from agns.models.victim import freeze
+    from agns.storage import versions, write_json
+
+    prepare()
+    attack = open_attack(result, recognizer, faces, device, seed=seed)
+    photos = raw_photos(faces / RECORD, attack.held_out.photos)
+    before, choice = aligned_by(faces)
+    chosen = choose_finder(finder or before)
+    with bar("Downloading") as progress:
+        model = landmarker_model(chosen, landmarker, progress=progress)
+    controls = control_frames(
+        open_glasses(glasses, count=None if glasses else 1000),
+        count=benign_frames,
+        rng=torch.Generator().manual_seed(seed),
+    )
+    victim = freeze(attack.victim.recognizer)
+    with bar("Wearing, finding, recognising") as progress:
+        score = measure_end_to_end(
+            victim,
+            attack.goal,
+            [read_image(photo) for photo in photos],
+            attack.frame,
+            controls["benign"],
+            find=load_landmarker(chosen, model),
+            choice=choice,
+            progress=progress,
+        )
+    if not score.places:
+        raise FaceNotFound(f"{chosen} finds no face in {photos[0]} or in the others, bare as is")
+    kept = torch.tensor(score.places)
+    with torch.no_grad():
+        worn = FIXED.wear(attack.held_out.faces(kept), attack.frame, torch.arange(len(kept)))
+        aligned = measure_success(attack.goal, victim(worn))
+    parts = {"worn": score.worn, "benign": score.benign, "bare": score.bare}
+    write_json(
+        result / "end_to_end.json",
+        {
+            **{name: asdict(part) for name, part in parts.items()},
+            "on_aligned_faces": aligned,
+            "photos": [attack.photos[place] for place in score.places],
+            "without_face": [attack.photos[place] for place in score.without_face],
+            "recognizer": attack.victim.name,
+            "finder": chosen,
+            "faces": choice,
+            "seed": seed,
+            "benign_frames": benign_frames,
+            "device": str(device_of(victim)),
+            "versions": versions(),
+        },
+    )
+    draw_end_to_end(result / "end_to_end.png", score, title=f"{attack.title}, end to end")
+    if missing := len(score.without_face):
+        say(f"{missing} of {len(photos)} photos show no face that {chosen} finds: left out.")
+    rows = [
+        (
+            name,
+            str(part.photos),
+            percent(part.no_face),
+            percent(part.success_rate),
+            "-" if part.interval is None else f"{part.interval[0]:.0%} to {part.interval[1]:.0%}",
+            percent(part.success_of_found),
+        )
+        for name, part in zip(
+            ("this frame", "benign frames", "no frame"), parts.values(), strict=True
+        )
+    ]
+    head = ("", ">photos", ">no face found", ">success", ">95 % interval", ">of faces found")
+    show(head, rows)
+    say(f"On the aligned faces, the frame's success is {percent(aligned.success_rate)}.")
+    say(f"Wrote {result / 'end_to_end.json'} and end_to_end.png beside it.")

@@ -1,0 +1,105 @@
+"""Raw photos with a frame worn in them: what a detector and a recogniser make of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from agns.accessory.placement import FIXED
+from agns.attack.goals import Dodge
+from agns.data.alignment import POSES, align
+from agns.evaluation.end_to_end import EndToEnd, draw_end_to_end, measure_end_to_end
+from agns.geometry import resize
+from agns.types import Faces, Image, Logits
+
+POINTS = POSES["canonical"].points
+RED = torch.tensor([1.0, 0, 0]).reshape(1, 3, 1, 1).expand(1, 3, 64, 176)
+BLUE = RED.flip(1)
+
+
+class Redness:
+    """Takes a face for the subject unless it is redder than blue about the eyes."""
+
+    identities = ("Ann", "Bob")
+
+    def __call__(self, faces: Faces) -> Logits:
+        eyes = faces[:, :, 60:110].mean((2, 3))
+        return torch.stack([eyes[:, 2] - eyes[:, 0] + 0.05, torch.zeros(len(faces))], 1)
+
+
+def photo(*, scale: float = 1.5, left: int = 30, top: int = 20) -> tuple[Image, Tensor]:
+    """A grey picture of 420x400 with a face on it, and the face's landmarks."""
+    draws = torch.Generator().manual_seed(3)
+    smooth = resize(torch.rand(1, 1, 20, 20, generator=draws) * 0.3 + 0.3, (420, 400))
+    return smooth[0].expand(3, -1, -1).contiguous(), POINTS * scale + torch.tensor([left, top])
+
+
+def measured(
+    photos: list[Image], find: Callable[[Image], Tensor], *, benign: Tensor = BLUE
+) -> EndToEnd:
+    return measure_end_to_end(Redness(), Dodge(0), photos, RED, benign, find=find)
+
+
+def test_the_frame_sits_in_the_photo_where_the_aligned_face_would_wear_it() -> None:
+    picture, points = photo()
+    score = measured([picture], lambda _: points[None])
+    (again,) = score.aligned
+    assert again is not None
+    expected = FIXED.wear(align(picture, points)[None], RED, torch.tensor([0]))[0]
+    # Two resamplings soften the frame's edges.
+    assert float((again - expected).abs().mean()) < 0.01
+    assert (score.worn.success_rate, score.benign.success_rate) == (1, 0)
+    assert (score.bare.success_rate, score.bare.no_face, score.worn.no_face) == (0, 0, 0)
+
+
+def test_a_face_that_the_frame_hides_from_the_detector_is_no_success() -> None:
+    picture, points = photo()
+
+    def shy(image: Image) -> Tensor:
+        return points[None][: int(float(image[0].max()) < 0.9)]
+
+    score = measured([picture, picture], shy)
+    assert (score.worn.no_face, score.worn.success_rate) == (1, 0)
+    assert (score.worn.success_of_found, score.aligned) == (None, [None, None])
+    assert (score.benign.no_face, score.benign.photos) == (0, 2)
+    assert score.reached == [False, False]
+
+
+def test_somebody_else_in_the_photo_is_not_taken_for_the_subject() -> None:
+    picture, points = photo(scale=0.8)
+    other = points + torch.tensor([170.0, 150.0])
+
+    def fickle(image: Image) -> Tensor:
+        return torch.stack([points, other] if float(image[0].max()) < 0.9 else [other])
+
+    assert measured([picture], fickle).worn.no_face == 1
+
+
+def test_photos_in_which_nobody_is_found_bare_are_left_out_and_named() -> None:
+    picture, points = photo()
+    blank = torch.zeros(3, 50, 60)
+    score = measured(
+        [blank, picture, blank], lambda image: points[None][: int(image.shape[1] > 50)]
+    )
+    assert (score.without_face, score.places) == ([0, 2], [1])
+    assert score.worn.photos == 1
+    none = measured([blank], lambda _: torch.zeros(0, 68, 2))
+    assert (none.worn.photos, none.worn.success_rate, none.worn.interval) == (0, None, None)
+
+
+def test_a_photo_counts_as_the_mean_of_its_benign_frames() -> None:
+    picture, points = photo()
+    score = measured([picture], lambda _: points[None], benign=torch.cat([RED, BLUE, BLUE, BLUE]))
+    assert score.benign.success_rate == score.benign.success_of_found == 0.25
+    assert score.benign.photos == 1
+
+
+@pytest.mark.parametrize("photos", [1, 8])
+def test_photos_and_the_faces_found_in_them_are_drawn(photos: int, tmp_path: Path) -> None:
+    picture, points = photo()
+    wide = torch.cat([picture, picture], 2)
+    score = measured([picture] * photos + [wide], lambda _: points[None])
+    draw_end_to_end(tmp_path / "sheet.png", score, title="Ann dodges $x$, end to end")
+    assert (tmp_path / "sheet.png").stat().st_size > 5000
