@@ -58,7 +58,7 @@ def test_a_site_is_the_same_all_over_its_motif() -> None:
     ("shape", "reach"),
     [
         (discs(size(3)), 3),
-        (lobed(rng(), size(3), 5, 0.2), 3),
+        (lobed(rng(), size(3), (5, 2), 0.2), 3),
         (rods(size(0.5), size(2), size(1)), 3),
         (chips(rng(), size(2)), 4),
     ],

@@ -1,5 +1,7 @@
 """The bold families of acetate: what is laminated, cast with chips, or marbled."""
 
+import math
+
 import numpy as np
 
 from agns.data.simulation.textures.fields import (
@@ -107,7 +109,7 @@ def splash(rng: np.random.Generator) -> Colours:
     colours = filled(palette[0] if rng.random() < 0.4 else colour(rng, "black pastel pastel blue"))
     for spacing, low, high in ((15, 2.5, 8), (8, 0.6, 2.4)):
         radius = np.exp(rng.uniform(np.log(low), np.log(high), SITES)).astype(np.float32)
-        blots = scatter(rng, spacing, lobed(rng, radius, int(rng.integers(5, 8)), 0.16), jitter=0.5)
+        blots = scatter(rng, spacing, lobed(rng, radius, (2, 3, 5), 0.3), jitter=0.5)
         colours = mix(colours, blots.colours(rng, palette[1:]), blots.cover)
     return colours
 
@@ -133,11 +135,11 @@ def color_blocks(rng: np.random.Generator) -> Colours:
     x = 88 * (np.abs(shape.u) if mirrored else shape.u)
     y = 55 * (shape.v - 0.5)
     colours = filled(palette[0])
-    for place in range(1, len(palette)):
+    # Cuts go through pixels of the frame, or they would miss it.
+    for tone, at in zip(palette[1:], rng.integers(len(x), size=4), strict=True):
         angle = rng.uniform(0, 2 * np.pi)
-        centre = rng.uniform(5 if mirrored else -80, 80), rng.uniform(-22, 22)
-        cut = (x - centre[0]) * np.cos(angle) + (y - centre[1]) * np.sin(angle)
+        cut = (x - x[at]) * math.cos(angle) + (y - y[at]) * math.sin(angle)
         if rng.random() < 0.35:
             cut = rng.uniform(6, 14) - np.abs(cut)
-        colours = mix(colours, palette[place], step(cut.astype(np.float32), 0, 0.7))
+        colours = mix(colours, tone, step(cut, 0, 0.7))
     return colours

@@ -120,13 +120,18 @@ def discs(radius: OfSite) -> Shape:
     return Shape(lambda x, y, site: radius[site] - np.sqrt(x * x + y * y), radius + 1)
 
 
-def lobed(rng: np.random.Generator, radius: OfSite, lobes: int, depth: float) -> Shape:
-    """Rosettes: discs whose radius goes in and out with so many lobes, each turned its own way."""
-    turn = rng.uniform(0, np.pi * 2, SITES).astype(np.float32)
+def lobed(rng: np.random.Generator, radius: OfSite, lobes: tuple[int, ...], depth: float) -> Shape:
+    """Rosettes and blots: discs whose radius goes in and out by up to twice the depth.
+
+    It does so with each of these numbers of lobes, turned its own way at each site.
+    """
+    turns = rng.uniform(0, np.pi * 2, (len(lobes), SITES)).astype(np.float32)
 
     def inside(x: Ways, y: Ways, site: Sites) -> Ways:
-        swing = np.cos(lobes * (np.arctan2(y, x) - turn[site]))
-        return radius[site] * (1 - np.float32(depth) * (1 - swing)) - np.sqrt(x * x + y * y)
+        way, swing = np.arctan2(y, x), np.zeros_like(x)
+        for count, turn in zip(lobes, turns, strict=True):
+            swing += np.cos(count * (way - turn.take(site))) / np.float32(len(lobes))
+        return radius.take(site) * (1 - np.float32(depth) * (1 - swing)) - np.sqrt(x * x + y * y)
 
     return Shape(inside, radius + 1)
 
