@@ -83,6 +83,6 @@ def test_motifs_turn_with_the_lattice() -> None:
 
 def test_bands_are_as_wide_as_they_are_told_to_be_and_come_again() -> None:
     colours = np.eye(3, dtype=np.float32)
-    bands = banded(colours, np.float32([2, 3, 5]), np.arange(0.5, 40.5, dtype=np.float32))
+    bands = banded(colours, np.array([2, 3, 5], np.float32), np.arange(0.5, 40.5, dtype=np.float32))
     assert np.allclose(bands[:10].sum(0), [2, 3, 5], atol=0.01)
     assert np.allclose(bands[:10], bands[10:20])

@@ -58,13 +58,13 @@ def tie_dye(rng: np.random.Generator) -> Colours:
     x, y = 88 * (shape.u - rng.uniform(-0.8, 0.8)), 55 * (shape.v - rng.uniform(0, 1))
     radius = np.hypot(x, y) + 3.5 * noise(rng, 5, 13)
     period = rng.uniform(35, 60)
-    arms = rng.integers(-2, 3) * np.arctan2(y, x) / (2 * np.pi)
+    arms = int(rng.integers(-2, 3)) * np.arctan2(y, x) / (2 * np.pi)
     turns = (radius / period + arms) % 1 * len(palette)
     place = np.floor(turns).astype(np.int64) % len(palette)
     run = step(turns % 1, 0.5, rng.uniform(0.3, 0.5))
     dyed = mix(palette[place], palette[(place + 1) % len(palette)], run)
     pale = np.clip(0.15 + 0.2 * noise(rng, 8, 20), 0, 0.6)
-    return mix(dyed, np.float32([0.95, 0.94, 0.92]), pale)
+    return mix(dyed, np.array([0.95, 0.94, 0.92], np.float32), pale)
 
 
 def terrazzo(rng: np.random.Generator) -> Colours:

@@ -5,7 +5,7 @@ import math
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float, Float32
 
 from agns.accessory.frame import FRAME_SIZE, frame_mask
 
@@ -123,10 +123,10 @@ def wave(rng: np.random.Generator, angle: float, period: float, bend: Field | fl
     return swing
 
 
-def banded(colours: Palette, widths: Float32[np.ndarray, " bands"], run: Field) -> Colours:
+def banded(colours: Palette, widths: Float[np.ndarray, " bands"], run: Field) -> Colours:
     """Bands of colours in turn, each so wide, with edges of a pixel; `run` is in pixels."""
     table = np.repeat(colours, np.maximum(1, np.round(_FINE * widths).astype(int)), axis=0)
     # The mean over a pixel.
-    table = sum(np.roll(table, shift, 0) for shift in range(_FINE)) / np.float32(_FINE)
+    table = np.mean([np.roll(table, shift, 0) for shift in range(_FINE)], 0, np.float32)
     bands: Colours = table[np.floor(run * _FINE).astype(np.int64) % len(table)]
     return bands

@@ -158,4 +158,4 @@ def comic(rng: np.random.Generator) -> Colours:
         [kinds == 0, kinds == 1], [step(dots + grow, 0.6, 0.5), step(rays, 0, 0.4)], 0
     )
     colours = mix(paper, ink, pattern.astype(np.float32))
-    return mix(colours, np.float32([0.07, 0.07, 0.08]), panels.border(2.2))
+    return mix(colours, np.array([0.07, 0.07, 0.08], np.float32), panels.border(2.2))
