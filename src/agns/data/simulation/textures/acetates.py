@@ -39,7 +39,7 @@ def rainbow(rng: np.random.Generator) -> Colours:
     palette, angle = scheme(rng, "vivid vivid muted soft"), _angle(rng)
     bend = rng.uniform(1, 3) * noise(rng, 3, 8) if rng.random() < 0.35 else 0
     palette = palette[rng.permutation(np.arange(10) % len(palette))]
-    return banded(palette, rng.uniform(2.5, 8, len(palette)), along(angle) + bend + 200)
+    return banded(palette, rng.uniform(2.5, 8, len(palette)), along(angle) + bend)
 
 
 def swirl(rng: np.random.Generator) -> Colours:
@@ -49,7 +49,7 @@ def swirl(rng: np.random.Generator) -> Colours:
         9 * noise(rng, 2, 6) + 4 * noise(rng, 5, 12) + rng.uniform(0.1, 0.5) * along(_angle(rng))
     )
     widths = rng.uniform(3, 8, len(palette))
-    return banded(palette, widths, poured + 200)
+    return banded(palette, widths, poured)
 
 
 def tie_dye(rng: np.random.Generator) -> Colours:

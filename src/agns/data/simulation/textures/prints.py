@@ -88,8 +88,8 @@ def tartan(rng: np.random.Generator) -> Colours:
     widths = np.where(np.isin(half, (3, 4)), 1.5, rng.uniform(2.5, 8, len(half)))
     sett, wide = palette[half + half[-2:0:-1]], np.concatenate([widths, widths[-2:0:-1]])
     tilt = float(rng.choice([0, np.pi / 4])) + rng.normal(0, 0.04)
-    warp = banded(sett, wide, along(tilt) + rng.uniform(200, 260))
-    weft = banded(sett, wide, along(tilt + np.pi / 2) + rng.uniform(200, 260))
+    warp = banded(sett, wide, along(tilt) + rng.uniform(0, 60))
+    weft = banded(sett, wide, along(tilt + np.pi / 2) + rng.uniform(0, 60))
     return (warp + weft) / 2
 
 
