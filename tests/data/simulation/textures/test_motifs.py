@@ -34,11 +34,13 @@ def positions(motifs: Motifs) -> np.ndarray:
 def test_a_pixel_belongs_to_the_cell_of_the_nearest_site() -> None:
     motifs = scatter(rng(), 9, CELLS, jitter=0.25)
     pixels = np.stack([relief().column, relief().row], 1)
-    sites = np.unique(positions(motifs).round(2), axis=0)
+    sites = positions(motifs)[np.unique(motifs.site, return_index=True)[1]]
     away = np.sort(np.linalg.norm(pixels[:, None] - sites, axis=-1), axis=1)
-    assert np.allclose(-motifs.depth, away[:, 0], atol=0.02)
-    near = motifs.gap < 2
-    assert np.allclose(motifs.gap[near], (away[:, 1] - away[:, 0])[near], atol=0.04)
+    assert np.allclose(-motifs.depth, away[:, 0], atol=0.01)
+    # A site that owns no pixel of the frame may be the second nearest.
+    further = away[:, 1] - away[:, 0] - motifs.gap
+    assert float(further.min()) > -0.01
+    assert float((further < 0.01).mean()) > 0.8
 
 
 def test_patches_without_jitter_are_squares() -> None:
@@ -60,7 +62,7 @@ def test_a_site_is_the_same_all_over_its_motif() -> None:
         (discs(size(3)), 3),
         (lobed(rng(), size(3), (5, 2), 0.2), 3),
         (rods(size(0.5), size(2), size(1)), 3),
-        (chips(rng(), size(2)), 4),
+        (chips(rng(), size(2)), 5),
     ],
 )
 def test_motifs_lie_within_their_reach(shape: Shape, reach: float) -> None:

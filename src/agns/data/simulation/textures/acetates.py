@@ -70,7 +70,7 @@ def tie_dye(rng: np.random.Generator) -> Colours:
 def terrazzo(rng: np.random.Generator) -> Colours:
     """Chips of stone in a pale or a dark ground."""
     ground = colour(rng, "pastel pastel pastel grey black")
-    palette = scheme(rng, "muted muted vivid soft")
+    palette = scheme(rng, "muted muted vivid")
     colours = filled(ground)
     for spacing in (rng.uniform(7, 10), rng.uniform(4.5, 6)):
         size = rng.uniform(0.1, 0.42, SITES).astype(np.float32) * np.float32(spacing)
@@ -82,7 +82,7 @@ def terrazzo(rng: np.random.Generator) -> Colours:
 def confetti(rng: np.random.Generator) -> Colours:
     """Snippets of many colours cast in black, white or a colour."""
     colours = filled(colour(rng, "black black pastel blue bright"))
-    palette, spacing = scheme(rng, "vivid vivid vivid soft"), rng.uniform(6, 9)
+    palette, spacing = scheme(rng, "vivid vivid vivid muted"), rng.uniform(6, 9)
     turn = rng.uniform(0, np.pi, SITES).astype(np.float32)
     long = spacing * rng.uniform(0, 0.45, SITES) * rng.integers(0, 2)
     wide = rng.uniform(1.1, 2.2, SITES)
@@ -107,7 +107,7 @@ def splash(rng: np.random.Generator) -> Colours:
     """Paint thrown at a plain frame: blots, and drops beside them."""
     palette = scheme(rng, "vivid vivid vivid soft")
     colours = filled(palette[0] if rng.random() < 0.4 else colour(rng, "black pastel pastel blue"))
-    for spacing, low, high in ((15, 2.5, 8), (8, 0.6, 2.4)):
+    for spacing, low, high in ((12, 3, 8.5), (6.5, 0.8, 2.4)):
         radius = np.exp(rng.uniform(np.log(low), np.log(high), SITES)).astype(np.float32)
         blots = scatter(rng, spacing, lobed(rng, radius, (2, 3, 5), 0.3), jitter=0.5)
         colours = mix(colours, blots.colours(rng, palette[1:]), blots.cover)
