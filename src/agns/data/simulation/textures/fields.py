@@ -127,6 +127,6 @@ def banded(colours: Palette, widths: Float[np.ndarray, " bands"], run: Field) ->
     """Bands of colours in turn, each so wide, with edges of a pixel; `run` is in pixels."""
     table = np.repeat(colours, np.maximum(1, np.round(_FINE * widths).astype(int)), axis=0)
     # The mean over a pixel.
-    table = np.mean([np.roll(table, shift, 0) for shift in range(_FINE)], 0, np.float32)
+    table = np.stack([np.roll(table, shift, 0) for shift in range(_FINE)]).mean(0)
     bands: Colours = table[np.floor(run * _FINE).astype(np.int64) % len(table)]
     return bands

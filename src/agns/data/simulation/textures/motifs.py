@@ -131,7 +131,9 @@ def lobed(rng: np.random.Generator, radius: OfSite, lobes: tuple[int, ...], dept
         way, swing = np.arctan2(y, x), np.zeros_like(x)
         for count, turn in zip(lobes, turns, strict=True):
             swing += np.cos(count * (way - turn.take(site))) / np.float32(len(lobes))
-        return radius.take(site) * (1 - np.float32(depth) * (1 - swing)) - np.sqrt(x * x + y * y)
+        outline = radius.take(site) * (1 - np.float32(depth) * (1 - swing))
+        within: Ways = outline - np.sqrt(x * x + y * y)
+        return within
 
     return Shape(inside, radius + 1)
 

@@ -90,7 +90,8 @@ def tartan(rng: np.random.Generator) -> Colours:
     tilt = float(rng.choice([0, np.pi / 4])) + rng.normal(0, 0.04)
     warp = banded(sett, wide, along(tilt) + rng.uniform(0, 60))
     weft = banded(sett, wide, along(tilt + np.pi / 2) + rng.uniform(0, 60))
-    return (warp + weft) / 2
+    woven: Colours = (warp + weft) / 2
+    return woven
 
 
 def argyle(rng: np.random.Generator) -> Colours:
@@ -117,16 +118,15 @@ def camouflage(rng: np.random.Generator) -> Colours:
 
 
 def _pattern(rng: np.random.Generator, kind: int) -> Field:
-    """How much of a second colour there is: stripes, dots, checks, or plain cloth."""
+    """How much of a second colour there is: stripes, dots or checks."""
     angle, period = rng.uniform(0, np.pi), rng.uniform(4.5, 7)
     first, second = wave(rng, angle, period), wave(rng, angle + np.pi / 2, period)
     if kind == 0:
         return step(first, rng.uniform(-0.2, 0.5), 0.5)
     if kind == 1:
         return step(first + second, 0.6, 0.6)
-    if kind == 2:
-        return (step(first, 0, 0.5) + step(second, 0, 0.5)) / 2
-    return np.zeros_like(first)
+    checks: Field = (step(first, 0, 0.5) + step(second, 0, 0.5)) / 2
+    return checks
 
 
 def patchwork(rng: np.random.Generator) -> Colours:
