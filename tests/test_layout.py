@@ -21,6 +21,7 @@ FLOORS = {
     "run_directory": 0,
     "settings": 0,
     "writing": 0,
+    "yaml_file": 0,
     "accessory": 1,
     "data": 2,
     "models": 3,

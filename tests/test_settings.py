@@ -19,6 +19,7 @@ class Sample:
     few: Annotated[int, Range("[1, 5]")] | None = None
     sizes: tuple[Count, ...] = ()
     word: Literal["a", "b", "c"] = "a"
+    signed: bool = False
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -39,6 +40,12 @@ class Sample:
         ({"seed": 2**63}, "seed must lie in [0, 9223372036854775807], got 9223372036854775808"),
         ({"few": 6}, "few must lie in [1, 5], got 6"),
         ({"sizes": (1, 0)}, "sizes must be at least 1, got 0"),
+        ({"count": 1.5}, "count must be a whole number, got 1.5"),
+        ({"count": True}, "count must be a whole number, got True"),
+        ({"share": "0.5"}, "share must be a number, got '0.5'"),
+        ({"share": None}, "share must be a number, got None"),
+        ({"sizes": 3}, "sizes must be a tuple, got 3"),
+        ({"signed": "no"}, "signed must be true or false, got 'no'"),
         ({"word": "d"}, "word must be a, b or c, got 'd'"),
     ],
 )

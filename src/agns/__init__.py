@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from agns.attack.agn import AGN
     from agns.attack.attack import Attack, FrameAttack
+    from agns.attack.cmaes import CMAES
     from agns.attack.goals import Dodge, Impersonate
     from agns.attack.pixel_descent import CCS16, PGD
     from agns.attack.result import AttackResult
+    from agns.attack.square import Square
+    from agns.attack.transfer import Transfer
     from agns.data.faces import FaceSet
     from agns.errors import AgnsError
     from agns.evaluation.evaluate import evaluate
     from agns.evaluation.score import AttackScore
-    from agns.loading import load, load_embedder, load_faces
+    from agns.loading import load_faces
+    from agns.models.black_box import BlackBox
     from agns.models.embedder import Embedder
     from agns.models.gallery import Gallery
+    from agns.models.opening import load, load_embedder
     from agns.models.recognizer import Recognizer
     from agns.models.victim import Classifier, Victim
 
@@ -30,7 +35,9 @@ _ROOMS = {
     "Attack": "attack.attack",
     "AttackResult": "attack.result",
     "AttackScore": "evaluation.score",
+    "BlackBox": "models.black_box",
     "CCS16": "attack.pixel_descent",
+    "CMAES": "attack.cmaes",
     "Classifier": "models.victim",
     "Dodge": "attack.goals",
     "Embedder": "models.embedder",
@@ -40,10 +47,12 @@ _ROOMS = {
     "Impersonate": "attack.goals",
     "PGD": "attack.pixel_descent",
     "Recognizer": "models.recognizer",
+    "Square": "attack.square",
+    "Transfer": "attack.transfer",
     "Victim": "models.victim",
     "evaluate": "evaluation.evaluate",
-    "load": "loading",
-    "load_embedder": "loading",
+    "load": "models.opening",
+    "load_embedder": "models.opening",
     "load_faces": "loading",
 }
 """Where each public name lives: it is imported when it is first asked for, and PyTorch with it."""
@@ -51,11 +60,13 @@ _ROOMS = {
 __all__ = [
     "AGN",
     "CCS16",
+    "CMAES",
     "PGD",
     "AgnsError",
     "Attack",
     "AttackResult",
     "AttackScore",
+    "BlackBox",
     "Classifier",
     "Dodge",
     "Embedder",
@@ -64,6 +75,8 @@ __all__ = [
     "Gallery",
     "Impersonate",
     "Recognizer",
+    "Square",
+    "Transfer",
     "Victim",
     "__version__",
     "evaluate",

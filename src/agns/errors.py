@@ -10,6 +10,7 @@ AgnsError
 │   └── MarksNotFound    a photo without exactly seven green marks on a worn frame
 ├── WeightsError         a weight file that cannot be read, or does not fit
 └── AttackError          an attack that cannot start, or broke down on the way
+    └── QueryBudgetSpent a black box that answers no more
 ```
 
 Each message is one sentence that says what was expected, where, and what came.
@@ -71,3 +72,7 @@ class WeightsError(AgnsError):
 
 class AttackError(AgnsError):
     """An attack that cannot start, or that broke down on the way."""
+
+
+class QueryBudgetSpent(AttackError):
+    """A black box that was asked about more faces than its budget allows."""

@@ -70,6 +70,7 @@ class FileKind:
         return f"{self.words}: {self.advice}" if self.advice else self.words
 
 
+_DESCRIBE = "say in a description how it takes faces (docs/how-to/foreign-networks.md)"
 EMPTY = FileKind("an empty file", "download or write it anew")
 BLANK = FileKind("a file of zeros, as a crash leaves it", "download or write it anew")
 PAGE = FileKind("a web page", "download the file itself, not the page that shows it")
@@ -81,9 +82,7 @@ INDEX = FileKind("an index of weights in several files", "join them in one file"
 JSON = FileKind("JSON text")
 TEXT = FileKind("a text file")
 TORCH = FileKind("a file of torch.save")
-TORCH_SCRIPT = FileKind(
-    "a TorchScript program", "load it with torch.jit.load, and save its state_dict()"
-)
+TORCH_SCRIPT = FileKind("a TorchScript program", _DESCRIBE)
 KERAS = FileKind("a .keras model", "load it in Keras, and save it as .h5")
 NUMPY = FileKind("a NumPy file")
 PICKLE = FileKind(
@@ -96,7 +95,9 @@ RAW = FileKind("a camera's raw file")
 VIDEO = FileKind("a video")
 HEIC = FileKind("HEIC")
 SVG = FileKind("a drawing in SVG")
-ONNX = FileKind("an ONNX model", "save the weights it was made from")
+ONNX = FileKind("an ONNX model", _DESCRIBE)
+TFLITE = FileKind("a TensorFlow Lite model", _DESCRIBE)
+EXPORTED = FileKind("a network of torch.export", _DESCRIBE)
 
 IMPORTABLE = (TORCH, MATLAB, HIERARCHICAL, TEXT)
 """What `agns models import` may read; OpenFace's weights come as text."""
@@ -109,7 +110,7 @@ _SIGNATURES = (
     (NUMPY, rb"\x93NUMPY"),
     (FileKind("a PDF file"), rb"%PDF"),
     (FileKind("a GGUF file"), rb"GGUF"),
-    (FileKind("a TensorFlow Lite model"), rb".{4}TFL3"),
+    (TFLITE, rb".{4}TFL3"),
     (FileKind("an SQLite file"), rb"SQLite format 3\0"),
     (FileKind("JPEG XL"), rb"\xff\x0a|\0\0\0\x0cJXL "),
     (FileKind("a Photoshop file"), rb"8BPS"),
@@ -120,7 +121,8 @@ _SIGNATURES = (
     (VIDEO, rb"\x1aE\xdf\xa3|\0\0\x01[\xba\xb3]|RIFF.{4}AVI |.{4}(moov|mdat|wide)"),
     (ARCHIVE, rb"PK\x03\x04|\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!|.{257}ustar"),
     (PICKLE, rb"\x80[\x02-\x05]"),
-    (ONNX, rb"\x08.{0,63}(onnx|pytorch|tf2onnx)"),
+    # Its version, then another of its fields.
+    (ONNX, rb"\x08[\x01-\x1f][\x12\x1a\x22\x28\x32\x3a\x42]"),
 )
 """What a file begins with, as a regular expression; the first that matches counts."""
 
@@ -222,6 +224,8 @@ def _archive(path: Path) -> FileKind:
         return TORCH_SCRIPT if "constants.pkl" in names else TORCH
     if any(name.endswith(".npy") for name in names):
         return NUMPY
+    if "archive_format" in names:
+        return EXPORTED
     return KERAS if "model.weights.h5" in names else ARCHIVE
 
 

@@ -1,21 +1,14 @@
 """From names and paths to victims, faces and nets: what the command line and campaigns share."""
 
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from agns.errors import AgnsError, ConfigError
-from agns.object_reference import is_reference, load_object, names_code
+from agns.errors import ConfigError
 
 if TYPE_CHECKING:
-    import torch
-
     from agns.data.faces import FaceSet
     from agns.evaluation.attack_setup import AttackSetup
-    from agns.models.embedder import Embedder
-    from agns.models.gallery import Gallery
-    from agns.models.recognizer import Recognizer
     from agns.models.victim import Victim
     from agns.types import Glasses, Progress
 
@@ -28,76 +21,6 @@ class LoadedVictim(NamedTuple):
     """Where it comes from."""
     metadata: Mapping[str, object]
     """What its file says beside the weights."""
-
-
-def load(source: Path | str | None = None) -> "Recognizer | Gallery":
-    """Load a recogniser or a gallery.
-
-    Args:
-        source: A file, a folder of `save_pretrained`, or owner/name on the Hugging Face hub; None
-            for the OF10 of drawn faces that comes with agns.
-
-    Returns:
-        In evaluation mode; what its file says of how it came about lies in `record`.
-
-    Raises:
-        ConfigError: There is none of these, or the repository is not open.
-        WeightsError: It holds no recogniser that agns can read, or the download failed.
-    """
-    from agns.models.gallery import FORMAT, Gallery
-    from agns.models.recognizer import Recognizer
-    from agns.storage import read_metadata
-
-    path = _weights(source)
-    if read_metadata(path).get("format") == FORMAT:
-        return Gallery.read(path, lambda named: _embedder_of_file(named, path))
-    return Recognizer.read(path)
-
-
-def _embedder_of_file(source: str, path: Path) -> "Embedder":
-    """The embedding that a gallery's file names, which may not be code: files start none."""
-    if is_reference(source):
-        raise ConfigError(
-            f"{path} was made with {source}, and agns runs no code that a file names: read it in a "
-            "function of yours, agns.Gallery.read(path, lambda _: embedder), and name that one"
-        )
-    return load_embedder(source, beside=path.parent)
-
-
-def load_embedder(source: Path | str, *, beside: Path | None = None) -> "Embedder":
-    """Load an embedding.
-
-    Args:
-        source: `dlib`, which comes with `agns[dlib]`; `package.module:function` that makes an
-            `Embedder`; MobileFaceNet's `.tflite` file; or the file of a backbone that agns trained.
-        beside: A folder to look for its file in, too.
-
-    Raises:
-        ConfigError: There is none of that name, or the function makes something else.
-        WeightsError: Its file cannot be read.
-    """
-    from agns.models.backbone import Backbone
-    from agns.models.embedder import Embedder, dlib_embedder, mobilefacenet_embedder
-
-    source = str(source)
-    if source == "dlib":
-        return dlib_embedder()
-    if names_code(source):
-        made = _made(source)
-        if not isinstance(made, Embedder):
-            raise ConfigError(f"{source} should make an Embedder, and made {_kind(made)}")
-        return made.eval()
-    path = Path(source)
-    if not path.exists() and beside is not None and (beside / path.name).exists():
-        path = beside / path.name
-    if not path.exists():
-        raise ConfigError(
-            f"there is no embedding {source!r}: name dlib, a file, or package.module:function"
-        )
-    if path.suffix == ".tflite":
-        return mobilefacenet_embedder(path)
-    # A backbone takes canonical faces itself.
-    return Embedder(Backbone.read(path), name=path.name, unit=True).eval()
 
 
 def load_victim(
@@ -117,77 +40,21 @@ def load_victim(
     """
     import torch
 
+    from agns.models.opening import make_victim, open_victim
+    from agns.models.shipped import shipped_weights
     from agns.training.precision import choose_device
 
     place = choose_device(device)
     if place.type == "cuda":
         # Convolutions would round to ten bits: figures are to differ in their last digits alone.
         torch.backends.cudnn.allow_tf32 = False
-    victim: Victim
-    if names_code(source):
-        victim = _made_victim(str(source), place)
-        name, metadata = str(source), getattr(victim, "record", {})
-    else:
-        loaded = load(source)
-        victim, name = loaded.to(place), _weights(source).name if source is None else str(source)
-        metadata = loaded.record
+    victim = open_victim(source, place)
+    name = shipped_weights("of10_synthetic").name if source is None else str(source)
+    metadata = getattr(victim, "record", None) or {}
     if defence is not None:
-        victim = _made_victim(defence, place, victim)
+        victim = make_victim(defence, place, victim)
         name = f"{name} behind {defence}"
     return LoadedVictim(victim, name, metadata)
-
-
-def _weights(source: Path | str | None) -> Path:
-    from agns.models.sharing import locate_weights
-    from agns.models.shipped import shipped_weights
-
-    return shipped_weights("of10_synthetic") if source is None else locate_weights(Path(source))
-
-
-def _made(reference: str, *inner: object) -> object:
-    """What the user's own function or class makes."""
-    make = load_object(reference)
-    if not callable(make):
-        raise ConfigError(f"{reference} should be a function or a class")
-    try:
-        return make(*inner)
-    except AgnsError:
-        raise
-    except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        raise ConfigError(
-            f"{reference} failed with {type(error).__name__}: {error} ({where.filename}, line "
-            f"{where.lineno})"
-        ) from error
-
-
-def _kind(made: object) -> str:
-    """What something is, with its article."""
-    name = type(made).__name__
-    return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
-
-
-def _made_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Victim":
-    """What the user's own function or class makes, on a device, and in evaluation mode."""
-    from torch import nn
-
-    from agns.models.victim import Victim
-
-    made = _made(reference, *inner)
-    if not isinstance(made, Victim):
-        lacks = " and ".join(
-            what
-            for what, name in (("identities", "identities"), ("a call", "__call__"))
-            if not hasattr(made, name)
-        )
-        raise ConfigError(
-            f"{reference} should make a victim, with identities and logits for faces, and made "
-            f"{_kind(made)}, which lacks {lacks}"
-        )
-    # Casts lose that a module is a victim too.
-    moved: object = made.to(place).eval() if isinstance(made, nn.Module) else made
-    assert isinstance(moved, Victim)
-    return moved
 
 
 def attacked_crop(victim: LoadedVictim, told: int | None) -> int | None:

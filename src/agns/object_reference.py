@@ -4,9 +4,10 @@ import difflib
 import importlib
 import re
 import sys
+import traceback
 from pathlib import Path
 
-from agns.errors import ConfigError
+from agns.errors import AgnsError, ConfigError
 
 _REFERENCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -48,3 +49,24 @@ def load_object(reference: str) -> object:
         raise ConfigError(f"module {module_name} has no {name!r}{hint}")
     found: object = getattr(module, name)
     return found
+
+
+def call_reference(reference: str, *inner: object) -> object:
+    """What the user's own function or class makes of what it is called with.
+
+    Raises:
+        ConfigError: As `load_object`, or it cannot be called, or fails.
+    """
+    make = load_object(reference)
+    if not callable(make):
+        raise ConfigError(f"{reference} should be a function or a class")
+    try:
+        return make(*inner)
+    except AgnsError:
+        raise
+    except (Exception, SystemExit) as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConfigError(
+            f"{reference} failed with {type(error).__name__}: {error} ({where.filename}, line "
+            f"{where.lineno})"
+        ) from error

@@ -13,8 +13,18 @@ The command line makes options of the same fields (`agns.cli.settings_options`).
 import dataclasses
 import functools
 import math
+import numbers
 import types
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Literal,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from agns.errors import ConfigError
 
@@ -106,17 +116,40 @@ def kind_of(annotation: object) -> Kind:
     return Kind(plain=annotation, range=None, optional=False, many=False)
 
 
+_TYPES: dict[object, tuple[str, type]] = {
+    int: ("a whole number", numbers.Integral),
+    float: ("a number", numbers.Real),
+    bool: ("true or false", bool),
+    str: ("text", str),
+}
+
+
+@functools.cache
+def _kinds(settings: type) -> dict[str, Kind]:
+    """The fields' types, which are text where a module postpones annotations."""
+    hints = get_type_hints(settings, include_extras=True)
+    return {field.name: kind_of(hints[field.name]) for field in dataclasses.fields(settings)}
+
+
 def check_settings(settings: "DataclassInstance") -> None:
     """Refuse settings that their types do not allow.
 
     Raises:
-        ConfigError: A number is out of its range, or a word is none of those there are.
+        ConfigError: A value is of another type, a number out of its range, or a word is none of
+            those there are.
     """
+    kinds = _kinds(type(settings))
     for field in dataclasses.fields(settings):
-        kind, value = kind_of(field.type), getattr(settings, field.name)
+        kind, value = kinds[field.name], getattr(settings, field.name)
         if value is None and kind.optional:
             continue
+        if kind.many and not isinstance(value, tuple):
+            raise ConfigError(f"{field.name} must be a tuple, got {value!r}")
         for one in value if kind.many else (value,):
+            words, allowed = _TYPES.get(kind.plain, ("", object))
+            if not isinstance(one, allowed) or (isinstance(one, bool) and kind.plain is not bool):
+                if words:
+                    raise ConfigError(f"{field.name} must be {words}, got {one!r}")
             if kind.range is not None and one not in kind.range:
                 finite = " and finite" if one == math.inf else ""
                 raise ConfigError(f"{field.name} must {kind.range}{finite}, got {one}")

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import enum
 import hashlib
 import json
 import os
@@ -37,6 +38,8 @@ def _plain(value: object) -> object:
         return dataclasses.asdict(value)
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, enum.Enum):
+        return value.value
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 

@@ -13,6 +13,7 @@ from agns.accessory.placement import FIXED
 from agns.attack.goals import Dodge, Goal, Impersonate
 from agns.attack.library_attack import FrameClassifier, Kind, LibraryAttack, quiet_import
 from agns.errors import AttackError, ConfigError
+from agns.models.black_box import BlackBox
 from agns.models.recognizer import Recognizer
 from agns.models.victim import Classifier
 from agns.types import Faces, Frames, Logits
@@ -99,6 +100,17 @@ def test_an_interruption_leaves_the_best_frame_so_far(frozen: Recognizer, noise:
 
     found = installed("foolbox-pgd").run(frozen, noise, GOALS[0], progress=interrupt)
     assert (found.iterations, found.stopped_because) == (3, "interrupted")
+
+
+def test_a_black_box_is_asked_within_its_budget_and_followed_by_none(
+    frozen: Recognizer, noise: Faces
+) -> None:
+    box = BlackBox(frozen, budget=31)
+    found = installed("art-square").run(box, noise, GOALS[0])
+    assert (found.queries, found.stopped_because) == (30, "used up its queries")
+    for kind in ("art-apgd", "foolbox-pgd"):
+        with pytest.raises(AttackError, match="gives no gradient, which this attack follows"):
+            installed(kind).run(BlackBox(frozen), noise, GOALS[0])
 
 
 def test_logits_that_are_not_finite_are_told(noise: Faces) -> None:

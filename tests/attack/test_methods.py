@@ -1,7 +1,7 @@
 """The attacks behind one function."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 
 import pytest
 
@@ -44,6 +44,11 @@ def test_every_method_gives_what_scoring_needs(
     assert all("probability" in row for row in outcome.history)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnPGD(PGD):
+    """An attack of the user's own."""
+
+
 def test_methods_are_named_by_what_they_do() -> None:
     assert {name: name_of(method) for name, method in METHODS.items()} == {
         name: name for name in METHODS
@@ -53,6 +58,10 @@ def test_methods_are_named_by_what_they_do() -> None:
     assert name_of(other) == "ccs16-physical"
     assert name_of(PixelDescent(bound=0.3)) == "pixel-descent"
     assert name_of(replace(CCS16_PHYSICAL, tv_weight=0)) == "pixel-descent"
+    assert name_of(CCS16(steps=10, momentum=0)) == "ccs16"
+    assert name_of(replace(AGN.paper(), samples=48, kappa=0.5)) == "agn-paper"
+    assert name_of(AGN(warm_up=0)) == "agn"
+    assert name_of(OwnPGD()) == "tests.attack.test_methods:OwnPGD"
 
 
 @pytest.mark.parametrize(

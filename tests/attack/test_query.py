@@ -1,7 +1,8 @@
 """What attacks ask of their victim."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from agns.attack.goals import Dodge
 from agns.attack.pixel_descent import CCS16, PGD
 from agns.attack.pixels import FreePixels
 from agns.attack.query import query_gradient, query_logits
+from agns.errors import AttackError, ConfigError
 from agns.models.dcgan import Discriminator, Generator
 from agns.models.recognizer import Recognizer
 from agns.types import Faces, Logits, Pixels
@@ -79,3 +81,63 @@ def test_ctrl_c_while_the_victim_answers_leaves_what_there_is(
     )
     assert found.stopped_because == "interrupted"
     assert found.frames.shape[1:] == (3, 64, 176)
+
+
+class Answering:
+    """A victim that does whatever it is told."""
+
+    identities = ("Ann", "Bob")
+
+    def __init__(self, answer: Callable[[Faces], object]) -> None:
+        self.answer = answer
+
+    def __call__(self, faces: Faces) -> Any:
+        return self.answer(faces)
+
+
+def logits_of(faces: Faces) -> Logits:
+    return faces.mean((2, 3))[:, :2]
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (lambda faces: faces.mean((2, 3)), r"should give \(\d+, 2\) logits, got \(\d+, 3\)"),
+        (lambda faces: list(logits_of(faces)), "got list"),
+        (lambda faces: logits_of(faces).numpy(force=True), "got ndarray"),
+        (lambda faces: logits_of(faces)[0], r"got \(2,\)"),
+        (lambda faces: logits_of(faces).detach(), "gives no gradient"),
+        (lambda faces: logits_of(faces.mul_(0.5)), "let it work on a copy"),
+    ],
+)
+def test_victims_that_no_attack_can_follow_are_refused(
+    answer: Callable[[Faces], object], sentence: str, photos: Faces
+) -> None:
+    for attack in (PGD(steps=2), METHODS["agn"]):
+        with pytest.raises(AttackError, match=sentence):
+            attack.run(Answering(answer), photos[:2], Dodge("Ann", stop=1e-9))
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [(("Ann", "Ann"), "each another"), ((), "at least one"), ({"Ann": 0}, "tuple of names")],
+)
+def test_victims_without_names_of_their_own_for_each_class_are_refused(
+    names: Any, sentence: str, photos: Faces
+) -> None:
+    victim = Answering(logits_of)
+    victim.identities = names
+    with pytest.raises(ConfigError, match=sentence):
+        PGD(steps=1).run(victim, photos[:1], Dodge(0))
+
+
+def test_a_task_that_there_is_not_is_refused(photos: Faces) -> None:
+    victim: Any = Answering(logits_of)
+    victim.task = "closed_set"
+    with pytest.raises(ConfigError, match="a victim's task is closed-set, open-set, verification"):
+        PGD(steps=1).run(victim, photos[:1], Dodge(0))
+
+
+def test_true_and_false_are_no_classes(photos: Faces) -> None:
+    with pytest.raises(ConfigError, match="by name or class, got True"):
+        PGD(steps=1).run(Answering(logits_of), photos[:1], Dodge(True, stop=1e-9))

@@ -19,7 +19,7 @@ from agns.campaign.jobs import Job
 from agns.campaign.records import JobRecord, TransferRecord, TransferScore, result_as_json
 from agns.evaluation.metrics import SplitSuccess, Success
 from agns.evaluation.reach import Reach, ReachPoint
-from agns.evaluation.score import AttackScore, PointScore
+from agns.evaluation.score import AttackScore, PointScore, QueryPoint
 from agns.evaluation.stealth import Stealth
 from agns.evaluation.universal_report import UniversalReport
 
@@ -83,6 +83,22 @@ def record() -> Callable[..., JobRecord]:
         )  # fmt: skip
         job = make_job(subject, attack, seed=seed)
         return JobRecord(job=job, state="done", seconds=10.0, result=result)
+
+    return make
+
+
+@pytest.fixture
+def asked(record: Callable[..., JobRecord]) -> Callable[..., JobRecord]:
+    """Makes the record of an attack that only asks, by what its best frame was worth when."""
+
+    def make(subject: str, attack: str, queries: int, **after: float) -> JobRecord:
+        done = record(subject, attack, list(after.values())[-1])
+        assert isinstance(done.result, AttackScore)
+        points = [
+            QueryPoint(queries=int(count[1:]), held_out=split(rate))
+            for count, rate in after.items()
+        ]
+        return replace(done, result=replace(done.result, queries=queries, by_queries=points))
 
     return make
 

@@ -1,5 +1,6 @@
 """Plans are read with their defaults, and mistakes are told by line and key."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from agns.attack.agn import AGN
 from agns.attack.baselines import Baseline
 from agns.attack.pixel_descent import CCS16_PHYSICAL, PGD
+from agns.attack.transfer import Transfer
 from agns.attack.universal import UNIVERSAL_AGN, Universal
 from agns.campaign.plan import (
     Plan,
@@ -327,6 +329,19 @@ def test_a_tilde_before_a_path_is_the_home_folder(
     assert own == AGN(palette=str(tmp_path / "ink.csv"), nps_weight=1.0)
 
 
+def test_surrogates_are_named_as_recognisers_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    follows = "[{method: transfer, settings: {surrogates: [~/a.safetensors, No]}}]"
+    plan = read_plan(written(tmp_path, LEAST.replace("[agn]", follows)))
+    own = Transfer(surrogates=(str(tmp_path / "a.safetensors"), "No"))
+    assert plan.attacks[0].method == own
+    assert json.loads(json.dumps(plan_as_json(plan)))["attacks"][0]["method"]["surrogates"] == [
+        *own.surrogates
+    ]
+
+
 def test_a_home_folder_that_nobody_knows_is_a_mistake(tmp_path: Path) -> None:
     text = LEAST.replace("[{}]", "[{file: ~nobody_of_this_name/r.safetensors}]")
     with pytest.raises(ConfigError, match="line 1: file: nobody knows the home folder in ~nobody"):
@@ -364,3 +379,52 @@ def test_plans_made_in_python_refuse_the_same_names() -> None:
     ):
         with pytest.raises(ConfigError, match="UTF-8 text"):
             make()
+
+
+OWN = """\
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import agns
+
+
+class Mode(enum.Enum):
+    SOFT = "soft"
+    HARD = "hard"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Odd:
+    weights: list[int] = field(default_factory=lambda: [1, 2])
+    where: Path = Path("x")
+    mode: Mode = Mode.SOFT
+
+    def run(self, victim, faces, goal, **named):
+        raise ValueError("out of colour")
+"""
+
+
+def test_settings_of_an_own_attack_may_be_of_any_plain_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"odd_{tmp_path.name}"
+    (tmp_path / f"{name}.py").write_text(OWN, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    plain = f"recognizers: [{{}}]\ngoals: [dodge]\nattacks:\n  - {{method: '{name}:Odd'}}\n"
+    (usual,) = read_plan(written(tmp_path, plain)).attacks
+    assert vars(usual.method)["weights"] == [1, 2]
+    settings = "settings: {weights: [3, 4], where: /tmp/there, mode: hard}"
+    (own,) = read_plan(written(tmp_path, plain.replace("Odd'}", f"Odd', {settings}}}"))).attacks
+    told = vars(own.method)
+    assert (told["weights"], told["where"], told["mode"].value) == (
+        [3, 4], Path("/tmp/there"), "hard",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["<<: {goals: [dodge]}", "? {a: 1}\n: 2", "? [a]\n: 2"])
+def test_keys_are_words(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigError, match="line 4: a key should be a word"):
+        read_plan(written(tmp_path, LEAST + key + "\n"))

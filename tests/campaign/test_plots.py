@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from agns.campaign.plots import draw_stealth, draw_transfer, pareto_front
+from agns.campaign.curves import summarize_queries
+from agns.campaign.plots import draw_queries, draw_stealth, draw_transfer, pareto_front
 from agns.campaign.records import JobRecord, TransferRecord
 from agns.campaign.summary import summarize_attacks, summarize_transfers
 
@@ -26,14 +27,17 @@ def test_the_front_is_what_no_other_beats(
 
 
 def test_pictures_show_every_recogniser_and_goal(
-    record: Callable[..., JobRecord], transfer: Callable[..., TransferRecord], tmp_path: Path
-) -> None:
+    record: Callable[..., JobRecord], transfer: Callable[..., TransferRecord],
+    asked: Callable[..., JobRecord], tmp_path: Path,
+) -> None:  # fmt: skip
     lines = summarize_attacks(
         [record("Ann", "agn", 0.9, score=0.5), record("Ann", "pgd", 0.1, score=0.0)]
     )
     transfers = summarize_transfers([transfer("Ann", 0.4), transfer("Ann", 0.2, victim="OF143")])
     draw_stealth(tmp_path / "stealth.png", lines)
     draw_transfer(tmp_path / "transfer.png", lines, transfers)
-    for name in ("stealth.png", "transfer.png"):
+    rows = [asked("Ann", "cmaes", 400, q20=0.2, q300=0.6), asked("Ann", "transfer", 0, q0=0.4)]
+    draw_queries(tmp_path / "queries.png", summarize_queries(rows))
+    for name in ("stealth.png", "transfer.png", "queries.png"):
         with Image.open(tmp_path / name) as picture:
             assert len(picture.convert("RGB").getcolors(10**6) or ()) > 50

@@ -15,13 +15,13 @@ from agns.campaign.results import Results, read_results
 from agns.evaluation.report import as_markdown
 
 ROOT = Path(__file__).parents[2]
-_TABLES = ("lines", "operating_points", "curves", "transfers")
+_TABLES = ("lines", "operating_points", "by_queries", "curves", "transfers")
 
 
 @pytest.fixture
 def markdown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Results], str]:
     """A report as Markdown, for which nothing is drawn."""
-    for name in ("draw_intervals", "draw_stealth", "draw_transfer"):
+    for name in ("draw_intervals", "draw_queries", "draw_stealth", "draw_transfer"):
         monkeypatch.setattr(report, name, lambda *_: None)
     return lambda results: as_markdown(report.report_sections(tmp_path, results))
 
@@ -87,6 +87,18 @@ def test_a_campaign_without_transfers_has_no_table_of_them(
     assert "Without a result" not in text
 
 
+def test_attacks_that_only_ask_have_a_table_over_queries(
+    record: Callable[..., JobRecord],
+    asked: Callable[..., JobRecord],
+    markdown: Callable[[Results], str],
+) -> None:
+    rows = [record("Ann", "agn", 0.5), asked("Ann", "cmaes", 64, q20=0.25, q50=0.75)]
+    text = markdown(Results(plan={}, versions={}, records=rows))
+    assert "| OF10 | dodge | cmaes | 32 | 1 | 25.0% | " in text
+    assert "| OF10 | dodge | cmaes | 64 | 1 | 75.0% | " in text
+    assert "against queries" not in markdown(Results(plan={}, versions={}, records=rows[:1]))
+
+
 def test_universal_attacks_have_a_table_of_their_own(
     record: Callable[..., JobRecord],
     universal_record: JobRecord,
@@ -129,10 +141,14 @@ def test_json_keeps_figures_unrounded(results: Results) -> None:
 
 
 def test_tables_in_json_have_the_published_form(
-    results: Results, universal_record: JobRecord, at_points: Callable[..., JobRecord]
+    results: Results,
+    universal_record: JobRecord,
+    at_points: Callable[..., JobRecord],
+    asked: Callable[..., JobRecord],
 ) -> None:
     # Of whole results only what a command wrote can be told; the command line's tests do.
     rows = [*results.records, universal_record, at_points("Ann", {0.001: 0.5})]
+    rows.append(asked("Ann", "cmaes", 400, q20=0.2))
     told = {**replace(results, records=rows).as_json(), "cells": []}
     assert (len(told["curves"]), len(told["operating_points"])) == (2, 1)
     path = ROOT / "docs" / "campaign-report.schema.json"

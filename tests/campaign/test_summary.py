@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from agns.campaign.curves import QueriesSummary, summarize_queries
 from agns.campaign.records import JobRecord
 from agns.campaign.summary import summarize_attacks, summarize_points
 
@@ -71,3 +72,31 @@ def test_each_operating_point_has_the_mean_over_subjects_and_its_own_controls(
     assert narrow.held_out_interval[0] < 0.5 < narrow.held_out_interval[1]
     assert (wide.benign_success, wide.bare_success) == pytest.approx((0.2, 0.05))
     assert wide.recognized_success is None
+
+
+def test_success_over_queries_is_that_of_the_best_frame_so_far(
+    record: Make, asked: Callable[..., JobRecord]
+) -> None:
+    rows = [
+        asked("Ann", "cmaes", 640, q20=0.25, q320=0.5),
+        asked("Bob", "cmaes", 600, q100=1.0),
+        asked("Ann", "benign", 300, q16=0.25),
+        asked("Ann", "transfer", 0, q0=0.75),
+        record("Ann", "agn", 1.0),
+    ]
+    points = summarize_queries(rows)
+
+    def curve(attack: str) -> dict[int, float]:
+        own = [one for one in points if one.attack == attack]
+        return {one.queries: one.held_out_success for one in own}
+
+    # Without a frame nobody dodges.
+    assert curve("cmaes") == pytest.approx(
+        {10: 0, 20: 0.125, 40: 0.125, 80: 0.125, 160: 0.625, 320: 0.75, 640: 0.75}
+    )
+    assert curve("benign") == {10: 0, 20: 0.25, 40: 0.25, 80: 0.25, 160: 0.25, 300: 0.25}
+    assert curve("transfer") == {0: 0.75}
+    assert curve("agn") == {}
+    low, high = points[4].held_out_interval
+    assert points[4] == QueriesSummary("OF10", "dodge", "cmaes", 160, 2, 0.625, (low, high), 0.1)
+    assert low < 0.625 < high

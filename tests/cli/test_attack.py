@@ -287,3 +287,45 @@ def test_what_says_how_to_read_a_folder_is_refused_without_one(
     done = agns(*command, *option, "--out", tmp_path / "attack")
     assert done.code == 2
     assert done.complaint.endswith("belong to a face folder: give --faces")
+
+
+@pytest.mark.usefixtures("few_controls", "no_pictures")
+def test_an_attack_that_only_asks_says_how_many_queries_it_took(
+    agns: Run, tmp_path: Path, weights: Any, folder: Path, shop: Path
+) -> None:
+    pytest.importorskip("cmaes")
+    out = tmp_path / "attack"
+    common = ("--recognizer", weights.recognizer, "--faces", folder, "--glasses", shop)
+    done = agns(
+        *IMPERSONATE, "--target", "Synthetic_002", "--method", "cmaes", "--queries", 20,
+        "--decisions-only", "--population", 4, "--stop", 0.9999, "--craft", 2, *common,
+        "--out", out,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    told = read_json(out / "result.json")
+    assert told["method"] == "cmaes"
+    assert {"queries": 20, "decisions_only": True}.items() <= told["config"].items()
+    assert 5 <= told["queries"] <= 20
+    assert f"iterations, {told['queries']} queries, " in done.out
+    assert told["by_queries"][-1]["held_out"] == told["held_out"]
+
+
+@pytest.mark.usefixtures("few_controls", "no_pictures")
+def test_surrogates_are_named_on_the_command_line(
+    agns: Run, tmp_path: Path, weights: Any, folder: Path, shop: Path
+) -> None:
+    out = tmp_path / "attack"
+    method = (
+        *IMPERSONATE, "--target", "Synthetic_002", "--method", "transfer", "--faces", folder,
+        "--glasses", shop, "--out", out,
+    )  # fmt: skip
+    done = agns(*method, "--recognizer", weights.recognizer)
+    assert done.code == 2
+    assert "none is named" in done.complaint
+    done = agns(
+        *method, "--recognizer", weights.recognizer, "--surrogates", weights.recognizer,
+        "--steps", 2, "--craft", 2,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    told = read_json(out / "result.json")
+    assert (told["queries"], told["config"]["surrogates"]) == (0, [str(weights.recognizer)])

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_folder
 from agns.errors import ConfigError
 from agns.images import read_image
-from agns.loading import load, load_faces
+from agns.loading import load_faces
 from agns.models.embedder import Embedder
 from agns.models.gallery import Gallery
+from agns.models.opening import load
 from agns.storage import read_json
 
 EMBEDDER, VICTIM = f"{__name__}:embedder", f"{__name__}:victim"

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from agns.data.faces import FaceSet
 from agns.evaluation.sanity import examine
+from agns.models.black_box import BlackBox
 from agns.models.families import InputContract
 from agns.models.recognizer import Recognizer
 
@@ -102,3 +103,19 @@ def test_logits_that_are_not_finite_are_told(changed: Recognizer, crowd: FaceSet
     changed.head = Changed(changed.head, lambda x: x * torch.nan)
     changed.eval()
     assert doubts(changed, crowd) == ["its logits are not finite"]
+
+
+def test_who_gives_no_gradient_is_told_and_asked_beyond_its_budget(
+    recognizer: Recognizer, crowd: FaceSet
+) -> None:
+    class Remote:
+        identities = recognizer.identities
+
+        def __call__(self, faces: Tensor) -> Tensor:
+            return recognizer(faces).detach()
+
+    box = BlackBox(recognizer, budget=1, decisions_only=True)
+    for victim in (Remote(), box):
+        (doubt,) = examine(victim, crowd.faces(torch.arange(len(crowd))), crowd.labels)
+        assert doubt == "it gives no gradient: attacks that follow one cannot be made on it"
+    assert box.queries == 0

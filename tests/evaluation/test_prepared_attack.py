@@ -10,18 +10,23 @@ from typing import cast
 import pytest
 import torch
 from tests.evaluation.conftest import without_pictures
+from torch import Tensor
 
 from agns.attack.agn import AGN
+from agns.attack.baselines import Baseline
 from agns.attack.goals import Dodge
+from agns.attack.result import AttackResult
 from agns.data.faces import FaceSet
 from agns.errors import AttackError, ConfigError, DataError
+from agns.evaluation import prepared_attack
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.attack_spec import AttackSpec
 from agns.evaluation.controls import logits_wearing
 from agns.evaluation.metrics import measure_success
-from agns.evaluation.prepared_attack import run_attack
+from agns.evaluation.prepared_attack import prepare, run_attack
 from agns.evaluation.score import AttackScore
 from agns.images import read_image
+from agns.models.black_box import BlackBox
 
 DODGE = AttackSpec(goal="dodge", subject="Ann", control_frames=3)
 IMPERSONATE = AttackSpec(goal="impersonate", subject="Ann", target="Bob", control_frames=3)
@@ -259,3 +264,70 @@ def test_a_line_describes_the_outcome(dodged: Finished, impersonated: Finished) 
     rate = dodged.report.held_out.success_rate
     assert dodged.report.summary().startswith(f"Ann dodges: {rate:.0%} of 4 held-out photos (95 %")
     assert impersonated.report.summary().startswith("Ann as Bob: ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own:
+    """An attack of somebody's own, which gives what it is told to."""
+
+    gives: object = None
+
+    def run(self, *_: object, **__: object) -> object:
+        if self.gives == "failure":
+            raise ValueError("out of colour")
+        return replace(FOUND, frames=self.gives) if isinstance(self.gives, Tensor) else self.gives
+
+
+FOUND = AttackResult(
+    frames=torch.zeros(1, 3, 64, 176), probability=0.5, met=False, iterations=1, seconds=0,
+    stopped_because="used up its steps",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gives", "sentence"),
+    [
+        ("failure", "Own failed with ValueError: out of colour"),
+        (None, "should give an AttackResult with frames, got None"),
+        (torch.full((1, 3, 64, 176), 2.0), "gives frames that are none"),
+        (torch.zeros(0, 3, 64, 176), "gives no frame"),
+    ],
+)
+def test_an_own_attack_that_fails_ends_in_a_sentence(
+    setup: AttackSetup,
+    crowd: FaceSet,
+    gives: object,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # What it gives is no setting here, as a tensor could not be written.
+    monkeypatch.setattr(prepared_attack, "settings_of", lambda _: {})
+    own = prepare(setup, crowd, DODGE, Own(gives=gives))  # type: ignore[arg-type]
+    with pytest.raises(AttackError, match=sentence):
+        own.run()
+
+
+def test_settings_that_cannot_be_written_are_refused_before_the_attack(
+    setup: AttackSetup, crowd: FaceSet
+) -> None:
+    with pytest.raises(ConfigError, match="Own are written with its results, and one cannot be"):
+        prepare(setup, crowd, DODGE, Own(gives=object()))  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_budget_is_of_the_attack_and_scoring_asks_beyond_it(
+    setup: AttackSetup, crowd: FaceSet, tmp_path: Path
+) -> None:
+    # Four craft photos, so that the budget lasts for seven frames.
+    box = BlackBox(setup.recognizer, budget=30, decisions_only=True)
+    attack = Baseline(kind="noise", count=20, batch=4)
+    run_attack(setup, crowd, DODGE, attack, tmp_path / "bare")
+    boxed = replace(setup, recognizer=box)
+    done = run_attack(boxed, crowd, DODGE, attack, tmp_path / "boxed")
+    assert (done.queries, done.stopped_because) == (28, "used up its queries")
+    assert box.queries == 28
+    assert [one.held_out for one in done.by_queries][-1] == done.held_out
+    told, bare = result(tmp_path / "boxed"), result(tmp_path / "bare")
+    assert told["controls"] == bare["controls"]
+    assert bare["queries"] == 80
+    assert told["queries"] == 28

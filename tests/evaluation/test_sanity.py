@@ -9,7 +9,7 @@ from agns.attack.goals import Dodge
 from agns.attack.result import AttackResult
 from agns.evaluation.controls import CONTROLS
 from agns.evaluation.metrics import SplitSuccess, measure_split
-from agns.evaluation.sanity import find_warnings
+from agns.evaluation.sanity import find_unchecked, find_warnings
 from agns.evaluation.stealth import Stealth
 from agns.models.dcgan import Discriminator, Generator
 
@@ -136,3 +136,10 @@ def test_a_frame_rougher_than_benign_ones_is_told(
     found = warnings(outcome, stealth=rough)
     assert len(found) == told
     assert all("rougher than 95 % of benign generated frames" in sentence for sentence in found)
+
+
+def test_a_network_that_was_not_compared_with_its_own_runtime_is_told() -> None:
+    assert find_unchecked({"checked": "differs from onnxruntime 1.32.0 by little"}) == []
+    assert find_unchecked({"checked": "not compared with onnxruntime, which is not installed"}) == [
+        "The recogniser's network was not compared with onnxruntime, which is not installed."
+    ]

@@ -1,12 +1,13 @@
 """Galleries: logits about a threshold, calibrated thresholds, files, and the goals upon them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from agns.attack.goals import Dodge, Impersonate, as_closed_set, log_odds, resolve_goal
+from agns.attack.goals import Dodge, Impersonate, as_closed_set, log_odds, resolve_goal, taken_for
 from agns.data.faces import FaceSet, faces_from_pixels
 from agns.errors import ConfigError, DataError, WeightsError
 from agns.models.embedder import Embedder
@@ -115,7 +116,7 @@ def test_thresholds_accept_the_share_of_impostors_that_they_are_calibrated_for()
 
 
 def test_rates_that_no_number_of_comparisons_carries_are_refused() -> None:
-    gallery, others = Gallery(embedder(), people(2, 3)), people(4, 5, first=5)
+    gallery, others = Gallery(embedder(), people(2, 3)), people(4, 5, first=5, seed=1)
     assert [
         point.false_accept_rate
         for point in gallery.calibrate(others, at=0.5, rates=(0.5, 1e-4)).points
@@ -200,3 +201,43 @@ def test_photos_of_the_enrolled_are_known_and_the_rest_fresh() -> None:
     gallery = Gallery(embedder(), photos.subset(torch.tensor([0, 4])))
     assert photos_seen(gallery.record) == {photos.digests[0], photos.digests[4]}
     assert photos_seen({"training_photos": ["a"], "enrolled_photos": ["b"]}) == {"a", "b"}
+
+
+def test_a_comparison_just_on_the_threshold_is_refused() -> None:
+    for task in ("verification", "open-set"):
+        assert not bool(taken_for(torch.zeros(1, 2), 0, task).any())
+        assert bool(taken_for(torch.tensor([[1e-3, 0.0]]), 0, task).all())
+    assert bool(taken_for(torch.zeros(1, 2), 0, "closed-set").all())
+
+
+def test_equally_near_comparisons_do_not_exceed_a_rate() -> None:
+    coarse = people(6, 6)
+    # A few colours, so that many comparisons are equally near.
+    coarse = replace(coarse, pixels=coarse.pixels // 100 * 100)
+    (point,) = two().calibrate(coarse, rates=(0.5,), at=0.5, templates=2).points
+    colours = coarse.pixels[:, :, 0, 0].float() / 255
+    own = colours.reshape(6, 6, 3)
+    apart = torch.cdist(own[:, 2:].flatten(0, 1), own[:, :2].mean(1))
+    impostors = apart[torch.arange(6).repeat_interleave(4)[:, None] != torch.arange(6)]
+    assert len(impostors) == point.comparisons
+    below = (impostors < point.threshold - 1e-5).float().mean()
+    assert 0.1 < float(below) <= 0.5
+    # The next distance would be too many.
+    at_most = (impostors <= impostors[impostors > point.threshold].min() + 1e-5).float().mean()
+    assert float(at_most) > 0.5
+
+
+def test_photos_that_people_are_enrolled_with_give_no_thresholds_under_other_names() -> None:
+    enrolled = people(2, 4)
+    gallery = Gallery(embedder(), enrolled)
+    others = replace(people(4, 4, seed=1), identities=("W", "X", "Y", "Z"))
+    alias = replace(enrolled, identities=("V", "U"))
+    both = faces_from_pixels(
+        torch.cat([others.pixels, alias.pixels]),
+        torch.cat([others.labels, alias.labels + 4]),
+        (*others.identities, *alias.identities),
+        (*(f"a/{name}" for name in others.photos), *(f"b/{name}" for name in alias.photos)),
+    )
+    gallery.calibrate(others, rates=(0.5,), at=0.5, templates=2)
+    with pytest.raises(ConfigError, match="8 of these photos"):
+        gallery.calibrate(both, rates=(0.5,), at=0.5, templates=2)

@@ -123,10 +123,12 @@ class AGN(FrameAttack):
 
     @classmethod
     def paper(cls) -> "AGN":
-        """Algorithm 1 as published: nothing that agns adds, every setting as the paper has it.
+        """Algorithm 1 with the paper's settings, and without the steps that agns adds to it.
 
         What the paper leaves open (labels, the discriminator's rate, how often frames are sampled)
-        stays as by default.
+        stays as by default. So does what is no setting here: both networks learn in each step, on
+        the same frames; photos are shared out among the frames; a sample is tried before the first
+        step; and of frames that reach the stop value the most typical one is taken.
         """
         return cls(
             joined_length="shorter",

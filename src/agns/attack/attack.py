@@ -10,10 +10,12 @@ import torch
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Goal, name_goal, resolve_goal
 from agns.attack.result import AttackResult
+from agns.data.cache import digest
 from agns.data.faces import FaceSet
 from agns.data.simulation.drawn_frames import DrawnFrames, RealFrames
-from agns.errors import AttackError
-from agns.images import check_images
+from agns.errors import AttackError, ImageContractError
+from agns.images import check_images, to_pixels
+from agns.models.black_box import BlackBox
 from agns.models.dcgan import Discriminator, Generator
 from agns.models.shipped import shipped_weights
 from agns.models.victim import Victim, freeze
@@ -89,14 +91,18 @@ class FrameAttack(ABC):
         check_images(photos, size=(CANVAS, CANVAS))
         if len(photos) == 0:
             raise AttackError("an attack needs at least one photo of the subject")
+        frozen = freeze(victim)
+        before = frozen.queries if isinstance(frozen, BlackBox) else None
         result = self.find(
-            freeze(victim), photos, goal,
+            frozen, photos, goal,
             frames=frames, nets=nets, placement=placement,
             rng=torch.Generator().manual_seed(seed), progress=progress,
         )  # fmt: skip
         result.attack, result.seed = self, seed
+        if isinstance(frozen, BlackBox) and before is not None:
+            result.queries = frozen.queries - before
         result.goal = name_goal(goal, victim)
-        result.craft_digests = faces.digests if isinstance(faces, FaceSet) else ()
+        result.craft_digests = digests_of(faces)
         return result
 
     @abstractmethod
@@ -117,7 +123,19 @@ class FrameAttack(ABC):
 
 def photos_of(faces: Faces | FaceSet) -> Faces:
     """Photos as a tensor in [0, 1]."""
-    return faces.faces(torch.arange(len(faces))) if isinstance(faces, FaceSet) else faces
+    if isinstance(faces, FaceSet):
+        return faces.faces(torch.arange(len(faces)))
+    if not isinstance(faces, torch.Tensor):
+        kind = type(faces).__name__
+        raise ImageContractError(f"faces are a FaceSet or a tensor of canonical faces, got {kind}")
+    return faces
+
+
+def digests_of(faces: Faces | FaceSet) -> tuple[str, ...]:
+    """What each photo is known by: a digest of its bytes."""
+    if isinstance(faces, FaceSet):
+        return faces.digests
+    return tuple(digest(picture) for picture in to_pixels(faces).cpu().numpy())
 
 
 def frames_of(frames: RealFrames | None) -> RealFrames:

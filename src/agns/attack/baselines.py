@@ -4,22 +4,19 @@ The baseline below all others: an attacker who tries on what there is and keeps 
 attack that does no better has found nothing.
 """
 
-import time
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import Placement
+from agns.attack.asking import Asking
 from agns.attack.attack import FrameAttack, Nets, frames_of
 from agns.attack.goals import Goal
-from agns.attack.query import query_logits
 from agns.attack.result import AttackResult, Reason
 from agns.data.simulation.drawn_frames import RealFrames
-from agns.errors import AttackError
+from agns.errors import AttackError, QueryBudgetSpent
 from agns.images import from_pixels
 from agns.models.dcgan import build_gan, sample_latents
 from agns.models.victim import Victim
@@ -65,35 +62,35 @@ class Baseline(FrameAttack):
         glasses = frames_of(frames)
         if self.kind == "benign" and len(glasses) == 0:
             raise AttackError("there is no real frame to choose from")
-        started = time.perf_counter()
+        asking = Asking(
+            victim, faces, goal,
+            placement=placement, budget=self.count * len(faces), batch=self.batch,
+        )  # fmt: skip
         tried = draw_uncrafted(self.kind, self.count, glasses=glasses, rng=rng)
         failures = torch.full((0,), torch.inf)
-        history: list[dict[str, float]] = []
         reason: Reason = "used up its frames"
         try:
             for some in tried.split(max(1, self.batch // len(faces))):
-                found = _try_on(victim, faces, some, goal, self.batch, placement)
-                if not bool(found.isfinite().all()):
-                    raise AttackError("the recogniser's logits are not finite")
+                sums = torch.zeros(len(some))
+                for part in torch.arange(len(faces)).split(max(1, self.batch // len(some))):
+                    logits = asking.ask(some, part).flatten(0, 1)
+                    sums += goal.failure_probability(logits).unflatten(0, (len(some), -1)).sum(1)
+                found = sums / len(faces)
                 failures = torch.cat([failures, found])
-                history.append({"probability": goal.probability(float(found.min()))})
-                best = goal.probability(float(failures.min()))
-                progress(len(failures), self.count, {"best": best})
+                if float(found.min()) < asking.failure:
+                    asking.keep(some[found.argmin()][None], float(found.min()))
+                progress(len(failures), self.count, asking.note(float(found.min())))
         except KeyboardInterrupt:
             if len(failures) == 0:
                 raise
             reason = "interrupted"
-        order = failures.argsort(stable=True)[:_KEPT]
-        best_failure = float(failures[order[0]])
-        return AttackResult(
-            frames=tried[order],
-            probability=goal.probability(best_failure),
-            met=best_failure <= goal.max_failure,
-            iterations=len(failures),
-            seconds=time.perf_counter() - started,
-            stopped_because=reason,
-            history=history,
-        )
+        except QueryBudgetSpent:
+            if len(failures) == 0:
+                raise
+            reason = "used up its queries"
+        result = asking.result(reason, len(failures))
+        result.frames = tried[failures.argsort(stable=True)[:_KEPT]]
+        return result
 
 
 @torch.no_grad()
@@ -119,22 +116,3 @@ def draw_uncrafted(kind: Kind, count: int, *, glasses: RealFrames, rng: torch.Ge
     if kind == "solid":
         return torch.rand(count, 3, 1, 1, generator=rng).expand(-1, -1, *FRAME_SIZE)
     return torch.rand(count, 3, *FRAME_SIZE, generator=rng)
-
-
-def _try_on(
-    victim: Victim,
-    faces: Faces,
-    frames: Frames,
-    goal: Goal,
-    batch: int,
-    placement: Placement,
-) -> Float[Tensor, " frames"]:
-    """Each frame's mean failure probability."""
-    sums = frames.new_zeros(len(frames))
-    for photos in torch.arange(len(faces)).split(max(1, batch // len(frames))):
-        worn = placement.wear(
-            faces, frames.repeat_interleave(len(photos), 0), photos.repeat(len(frames))
-        )
-        logits = query_logits(victim, worn)
-        sums += goal.failure_probability(logits).reshape(len(frames), len(photos)).sum(1)
-    return sums / len(faces)

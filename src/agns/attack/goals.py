@@ -1,5 +1,6 @@
 """What an attacker wants, and when it is reached. All signs live here."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from agns.data.faces import composed
 from agns.errors import ConfigError
-from agns.models.victim import Task, Victim, class_of, task_of
+from agns.models.victim import Task, Victim, check_identities, class_of, task_of
 from agns.types import Faces, Labels, Logits
 
 Objective: TypeAlias = Literal["logits", "probabilities", "margin"]
@@ -38,8 +39,10 @@ def taken_for(
     logits: Logits, classes: int | Labels, task: Task = "closed-set"
 ) -> Bool[Tensor, " batch"]:
     """Whether each face is taken for a class: one for all faces, or one each."""
+    # A threshold must be passed: whoever is just on it is refused.
+    passed = True if task == "closed-set" else logits.gather(1, _columns(classes, logits))[:, 0] > 0
     logits, classes = _compared(logits, classes, task)
-    return logits.argmax(1) == _columns(classes, logits)[:, 0]
+    return (logits.argmax(1) == _columns(classes, logits)[:, 0]) & passed
 
 
 def with_nobody(logits: Logits) -> Float[Tensor, "batch compared"]:
@@ -64,8 +67,8 @@ def _columns(classes: int | Labels, logits: Logits) -> Tensor:
 
 
 def _check_stop(stop: float) -> None:
-    if not 0 < stop < 1:
-        raise ConfigError(f"a stop value must lie in (0, 1), got {stop}")
+    if isinstance(stop, bool) or not isinstance(stop, int | float) or not 0 < stop < 1:
+        raise ConfigError(f"a stop value must lie in (0, 1), got {stop!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +215,7 @@ def resolve_goal(goal: Goal, victim: Victim) -> Goal:
     Raises:
         ConfigError: The victim does not know somebody, or has no such class.
     """
+    check_identities(victim)
     goal = replace(goal, task=task_of(victim))
     if isinstance(goal, Dodge):
         if isinstance(goal.subject, tuple):
@@ -242,6 +246,12 @@ def _name(identity: int | str, victim: Victim) -> str:
 def _class(identity: int | str, victim: Victim) -> int:
     if isinstance(identity, str):
         return class_of(victim, identity)
+    try:
+        if isinstance(identity, bool):
+            raise TypeError
+        identity = operator.index(identity)
+    except TypeError:
+        raise ConfigError(f"a goal names somebody by name or class, got {identity!r}") from None
     if not 0 <= identity < len(victim.identities):
         raise ConfigError(
             f"the recogniser has classes from 0 to {len(victim.identities) - 1}, got {identity}"

@@ -21,9 +21,10 @@ from agns.accessory.frame import FRAME_SIZE, frame_mask
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import FrameAttack, Nets
 from agns.attack.goals import Goal, as_closed_set, log_odds
+from agns.attack.query import NO_GRADIENT
 from agns.attack.result import AttackResult, Reason
 from agns.data.simulation.drawn_frames import RealFrames
-from agns.errors import AttackError, ConfigError
+from agns.errors import AttackError, ConfigError, QueryBudgetSpent
 from agns.models.victim import Victim
 from agns.settings import Count, Range, check_settings
 from agns.types import Faces, Frames, Logits, Progress
@@ -75,12 +76,11 @@ class FrameClassifier(nn.Module):
         return torch.cat([self._one(frame) for frame in frames.split(1)])
 
     def _one(self, frame: Frames) -> Logits:
+        follows = frame.requires_grad and torch.is_grad_enabled()
         # Libraries ask for the same frames again and again.
         for known, answer in self._known:
             if torch.equal(known, frame):
-                if frame.requires_grad and torch.is_grad_enabled():
-                    return self._ask(frame).mean(0, keepdim=True)
-                return answer
+                return self._ask(frame).mean(0, keepdim=True) if follows else answer
         logits = self._ask(frame)
         mean: Logits = logits.mean(0, keepdim=True)
         self._known = [(frame.detach().clone(), mean.detach()), *self._known[:3]]
@@ -91,7 +91,10 @@ class FrameClassifier(nn.Module):
     def _ask(self, frame: Frames) -> Logits:
         photos = torch.arange(len(self._faces)).split(_PHOTOS)
         worn = (self._placement.wear(self._faces, frame, some) for some in photos)
-        return torch.cat([self._victim[0](some) for some in worn])
+        logits = torch.cat([self._victim[0](some) for some in worn])
+        if frame.requires_grad and torch.is_grad_enabled() and not logits.requires_grad:
+            raise AttackError(NO_GRADIENT)
+        return logits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,10 +142,11 @@ class LibraryAttack(FrameAttack):
                 _ATTACKS[self.kind](classifier, first, goal, self)
             except _Ended as end:
                 (reason,) = end.args
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, QueryBudgetSpent) as end:
                 if attempt.best is None:
                     raise
-                reason = "interrupted"
+                broken_off = isinstance(end, KeyboardInterrupt)
+                reason = "interrupted" if broken_off else "used up its queries"
         assert attempt.best is not None
         return AttackResult(
             frames=torch.where(frame_mask() > 0, attempt.best, _START),

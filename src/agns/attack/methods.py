@@ -4,16 +4,19 @@ from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 
 from agns.attack.agn import AGN
-from agns.attack.attack import Attack
+from agns.attack.attack import Attack, FrameAttack
 from agns.attack.baselines import Baseline
+from agns.attack.cmaes import CMAES
 from agns.attack.library_attack import LibraryAttack
 from agns.attack.pixel_descent import CCS16, CCS16_BOUNDED, CCS16_PHYSICAL, PGD, PixelDescent
 from agns.attack.pixels import FreePixels
+from agns.attack.square import Square
+from agns.attack.transfer import Transfer
 from agns.data.faces import names_like
 from agns.errors import ConfigError
 from agns.object_reference import is_reference, load_object
 
-METHODS: Mapping[str, AGN | PixelDescent | FreePixels | Baseline | LibraryAttack] = {
+METHODS: Mapping[str, FrameAttack] = {
     "agn": AGN(),
     "agn-paper": AGN.paper(),
     "ccs16": CCS16(),
@@ -21,6 +24,9 @@ METHODS: Mapping[str, AGN | PixelDescent | FreePixels | Baseline | LibraryAttack
     "ccs16-physical": CCS16_PHYSICAL,
     "pgd": PGD(),
     "pixels": FreePixels(),
+    "cmaes": CMAES(),
+    "square": Square(),
+    "transfer": Transfer(),
     "benign": Baseline(kind="benign"),
     "untrained-generator": Baseline(kind="untrained_generator"),
     "noise": Baseline(kind="noise"),
@@ -62,18 +68,25 @@ def palette_of(attack: Attack | None) -> str | None:
     return palette if isinstance(palette, str) else None
 
 
+_FREE = (
+    "kappa", "steps", "step", "momentum", "batch", "samples", "check_every", "epochs", "jitter",
+    "brightness", "nps_weight", "palette", "precision", "discriminator_rate",
+)  # fmt: skip
+"""Settings that do not make another attack of one."""
+
+
 def name_of(attack: Attack) -> str:
     """An attack's name in `METHODS`, by what it does; of another class its reference."""
-    if isinstance(attack, Baseline | LibraryAttack):
+    if type(attack) in (Baseline, LibraryAttack):
+        assert isinstance(attack, Baseline | LibraryAttack)
         return attack.kind.replace("_", "-")
-    if attack == AGN.paper():
-        return "agn-paper"
-    plain = attack
-    if isinstance(attack, PixelDescent):
-        plain = replace(attack, jitter=0, brightness=0, batch=CCS16().batch, palette=None)
     for name, usual in METHODS.items():
-        if type(usual) is type(attack) and (isinstance(attack, AGN | FreePixels) or usual == plain):
+        kept = {one: getattr(attack, one) for one in _FREE if hasattr(attack, one)}
+        if type(usual) is type(attack) and replace(usual, **kept) == attack:
             return name
-    if isinstance(attack, PixelDescent):
-        return "pixel-descent"
+    by_type = {AGN: "agn", FreePixels: "pixels", PGD: "pgd", PixelDescent: "pixel-descent",
+               CCS16: "pixel-descent", CMAES: "cmaes", Square: "square",
+               Transfer: "transfer"}  # fmt: skip
+    if type(attack) in by_type:
+        return by_type[type(attack)]
     return f"{type(attack).__module__}:{type(attack).__qualname__}"

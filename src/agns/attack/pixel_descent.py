@@ -119,6 +119,9 @@ class PixelDescent(FrameAttack):
         palette = palette_at(self.palette)
         started = time.perf_counter()
         placement = replace(placement, **{name: getattr(self, name) for name in DISTURBANCES})
+        ask = partial(
+            frame_gradients, victim, faces, goal=goal, batch=self.batch, placement=placement
+        )
         disturbed = any(getattr(self, name) > 0 for name in DISTURBANCES)
         first = torch.tensor(list(COLORS.values()))[:, :, None, None].expand(-1, -1, *FRAME_SIZE)
         now, direction = first.clone(), torch.zeros_like(first)
@@ -127,7 +130,7 @@ class PixelDescent(FrameAttack):
         reason: Reason = "used up its steps"
         try:
             for step in range(self.steps + 1):
-                gradient, failure = _query(victim, faces, now, goal, self.batch, placement, None)
+                gradient, failure = ask(now)
                 if not bool(failure.isfinite().all()):
                     if step == 0:
                         raise AttackError(
@@ -146,7 +149,7 @@ class PixelDescent(FrameAttack):
                 if step == self.steps:
                     break
                 if disturbed:
-                    gradient, _ = _query(victim, faces, now, goal, self.batch, placement, rng)
+                    gradient, _ = ask(now, rng=rng)
                 if not bool(gradient.isfinite().all()):
                     reason = "not finite"
                     break
@@ -202,16 +205,32 @@ CCS16_PHYSICAL = CCS16(tv_weight=3 / 255, nps_weight=5 / 255, shift=4, rotation=
 grey levels; shifts by up to 4 pixels and turns by up to 4 degrees. The palette is assumed."""
 
 
-def _query(
+def frame_gradients(
     victim: Victim,
     faces: Faces,
     frames: Frames,
+    *,
     goal: Goal,
-    batch: Count,
+    batch: int,
     placement: Placement,
-    rng: torch.Generator | None,
+    rng: torch.Generator | None = None,
+    vary: Callable[[Faces], Faces] | None = None,
 ) -> tuple[Frames, Float[Tensor, " frames"]]:
-    """Each frame's gradient over all photos, and its mean failure probability."""
+    """Each frame's gradient over all photos, and its mean failure probability.
+
+    Args:
+        victim: In evaluation mode.
+        faces: All photos.
+        frames: In [0, 1].
+        goal: Whose cross-entropy is followed, in the victim's classes.
+        batch: Faces wearing a frame at once.
+        placement: Where frames sit on the photos.
+        rng: Disturbs the placement, if given.
+        vary: What is done to faces that wear a frame before the victim sees them.
+
+    Raises:
+        AttackError: The victim gives no gradient.
+    """
     leaf = frames.detach().requires_grad_()
     gradient, failure = torch.zeros_like(frames), frames.new_zeros(len(frames))
 
@@ -222,6 +241,7 @@ def _query(
     for photos in torch.arange(len(faces)).split(max(1, batch // len(frames))):
         each = leaf.repeat_interleave(len(photos), 0)
         worn = placement.wear(faces, each, photos.repeat(len(frames)), draws=rng)
+        worn = worn if vary is None else vary(worn)
         logits, at_faces = query_gradient(victim, worn, loss)
         gradient += torch.autograd.grad(worn, leaf, at_faces)[0]
         own = goal.failure_probability(logits)

@@ -4,16 +4,23 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
+from agns.accessory.placement import Placement
+from agns.errors import AttackError
 from agns.models.layout import device_of
 from agns.models.victim import Victim
 from agns.training.precision import autocast
-from agns.types import Faces, Logits
+from agns.types import Faces, Frames, Logits
 
 Loss: TypeAlias = Callable[[Logits], Float[Tensor, " batch"]]
 """What an attack lowers, for each face."""
+
+NO_GRADIENT = (
+    "the victim gives no gradient, which this attack follows: cmaes and square only ask, and "
+    "transfer follows surrogates"
+)
 
 
 @torch.no_grad()
@@ -24,10 +31,11 @@ def query_logits(victim: Victim, faces: Faces, *, precision: str = "fp32") -> Lo
         victim: In evaluation mode.
         faces: (faces, 3, 224, 224), in [0, 1].
         precision: `fp32` or `bf16`.
+
+    Raises:
+        AttackError: The victim gives something else than a logit for each identity.
     """
-    with autocast(precision, device_of(victim).type):
-        logits: Logits = victim(faces)
-    return logits.float()
+    return _answer(victim, faces, precision)
 
 
 def query_gradient(
@@ -40,10 +48,65 @@ def query_gradient(
         faces: (faces, 3, 224, 224), in [0, 1]; what they were computed from is left alone.
         loss: Of what gradient.
         precision: `fp32` or `bf16`.
+
+    Raises:
+        AttackError: The victim gives something else than a logit for each identity, or no gradient.
     """
     leaf = faces.detach().requires_grad_()
     with torch.enable_grad():
+        logits = _answer(victim, leaf, precision)
+        lowered, found = loss(logits).sum(), None
+        if lowered.requires_grad:
+            (found,) = torch.autograd.grad(lowered, leaf, allow_unused=True)
+    if found is None:
+        raise AttackError(NO_GRADIENT)
+    return logits.detach(), found
+
+
+def _answer(victim: Victim, faces: Faces, precision: str) -> Logits:
+    """The victim's logits, as float32.
+
+    Raises:
+        AttackError: They are something else, or the victim writes to the faces.
+    """
+    try:
         with autocast(precision, device_of(victim).type):
-            logits: Logits = victim(leaf).float()
-        (gradient,) = torch.autograd.grad(loss(logits).sum(), leaf)
-    return logits.detach(), gradient
+            logits = victim(faces)
+    except RuntimeError as error:
+        if "in-place" not in str(error):
+            raise
+        raise AttackError(
+            "the victim writes to the faces that it is given: let it work on a copy"
+        ) from error
+    expected = (len(faces), len(victim.identities))
+    if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
+        got = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise AttackError(f"the victim should give {expected} logits, got {got}")
+    return logits.float()
+
+
+def ask_frames(
+    victim: Victim,
+    faces: Faces,
+    frames: Frames,
+    photos: Int64[Tensor, " photos"],
+    *,
+    placement: Placement,
+    batch: int,
+) -> Float[Tensor, "frames photos classes"]:
+    """Logits of photos wearing each of some frames.
+
+    Args:
+        victim: In evaluation mode.
+        faces: All photos, in [0, 1].
+        frames: In [0, 1].
+        photos: Which of them wear the frames.
+        placement: Where frames sit on all photos.
+        batch: Faces shown at once.
+    """
+    found = []
+    for some in photos.split(max(1, batch // len(frames))):
+        each = frames.repeat_interleave(len(some), 0)
+        worn = placement.wear(faces, each, some.repeat(len(frames)))
+        found.append(query_logits(victim, worn).unflatten(0, (len(frames), len(some))))
+    return torch.cat(found, 1)

@@ -20,10 +20,20 @@ Reason: TypeAlias = Literal[
     "used up the eyeglasses",
     "used up its steps",
     "used up its frames",
+    "used up its queries",
     "interrupted",
     "not finite",
 ]
 """Why an attack's loop ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BestAfter:
+    """The best frame that an attack had after so many queries."""
+
+    queries: int
+    frame: Frames
+    """(1, 3, 64, 176), in [0, 1]."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -51,11 +61,17 @@ class AttackResult:
 
     history: list[dict[str, float]] = field(default_factory=list)
     """Figures of each step, the mean class probability among them. Of AGN also the
-    discriminator's objective, the recogniser's, and the discriminator's training loss."""
+    discriminator's objective, the recogniser's, and the discriminator's training loss; of attacks
+    that only ask, the best probability so far, and the queries."""
+
+    queries: int | None = None
+    """Faces that the victim was asked about; None where nobody counted."""
+
+    best_after: Sequence[BestAfter] = ()
+    """Where queries were counted: the best frame after more and more of them, the last one last."""
 
     generator: Generator | None = None
-    """The fine-tuned copy as it was when it drew the frames, in evaluation mode, where there is
-    one."""
+    """What drew the frames, in evaluation mode, where there is one: a fine-tuned copy."""
 
     latents: Latents | None = None
     """What it drew them from, (frames, 25)."""

@@ -1,9 +1,14 @@
-"""A campaign's universal attacks: success over the number of frames to choose from."""
+"""A campaign's curves: success over the number of frames to choose from, and over queries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from agns.campaign.records import JobRecord
+from agns.campaign.summary import by_subject, mean_rate
+from agns.evaluation.score import AttackScore
+from agns.evaluation.statistics import mean_interval
 from agns.evaluation.universal_report import UniversalReport
 
 
@@ -63,3 +68,53 @@ def summarize_universal(records: Sequence[JobRecord]) -> list[CurvePoint]:
                     )
                 )
     return points
+
+
+@dataclass(frozen=True, slots=True)
+class QueriesSummary:
+    """What all attacks of one kind had reached after so many queries."""
+
+    recognizer: str
+    goal: str
+    attack: str
+    queries: int
+    subjects: int
+    held_out_success: float
+    """By the best frame so far; without a frame, as long as an attack has none."""
+    held_out_interval: tuple[float, float]
+    benign_success: float
+    """Of benign frames on the same photos."""
+
+
+def summarize_queries(records: Sequence[JobRecord], *, seed: int = 0) -> list[QueriesSummary]:
+    """Some for each recogniser, goal and attack whose queries were counted, in the plan's order."""
+    groups: dict[tuple[str, str, str], list[AttackScore]] = {}
+    for job, result in ((one.job, one.result) for one in records):
+        if isinstance(result, AttackScore) and result.queries is not None:
+            groups.setdefault((job.recognizer, job.goal, job.attack), []).append(result)
+    most = {name: max(one.queries or 0 for one in group) for name, group in groups.items()}
+    found = []
+    for name, group in groups.items():
+        top = max(count for other, count in most.items() if other[:2] == name[:2])
+        told = {most[name], *(top >> halvings for halvings in range(7))}
+        # An attack that does not ask has no curve, but one point.
+        for queries in sorted(one for one in told if min(1, most[name]) <= one <= most[name]):
+            rates = by_subject((one.subject, _rate_after(one, queries)) for one in group)
+            benign = by_subject((one.subject, one.controls["benign"].success_rate) for one in group)
+            draws = torch.Generator().manual_seed(seed)
+            found.append(
+                QueriesSummary(
+                    *name,
+                    queries=queries,
+                    subjects=len(rates),
+                    held_out_success=mean_rate(rates),
+                    held_out_interval=mean_interval(list(rates.values()), draws=draws),
+                    benign_success=mean_rate(benign),
+                )
+            )
+    return found
+
+
+def _rate_after(score: AttackScore, queries: int) -> float | None:
+    reached = [one.held_out for one in score.by_queries if one.queries <= queries]
+    return (reached[-1] if reached else score.held_out_without_frame).success_rate

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from agns.campaign.curves import QueriesSummary
 from agns.campaign.summary import AttackSummary, TransferSummary
 from agns.evaluation.lettering import legible
 from agns.evaluation.plots import save_figure
@@ -65,11 +67,7 @@ def draw_stealth(path: Path, attacks: Sequence[AttackSummary]) -> None:
         path: A PNG file.
         attacks: The campaign's summaries.
     """
-    groups: dict[tuple[str, str], list[AttackSummary]] = {}
-    for one in attacks:
-        groups.setdefault((one.recognizer, one.goal), []).append(one)
-    names = list(dict.fromkeys(one.attack for one in attacks))
-    colors = {name: _COLORS[place % len(_COLORS)] for place, name in enumerate(names)}
+    groups, colors = _grouped(attacks)
     figure = Figure(figsize=(8.6, 3.1 * len(groups) + 0.4), layout="constrained")
     panels = figure.subplots(len(groups), 2, squeeze=False, sharey=True)
     for (left, right), ((recognizer, goal), group) in zip(panels, groups.items(), strict=True):
@@ -81,6 +79,56 @@ def draw_stealth(path: Path, attacks: Sequence[AttackSummary]) -> None:
         left.set_xlabel("discriminator's belief", fontsize=8)
         right.set_xlabel("distance to the nearest real frame", fontsize=8)
         right.invert_xaxis()
+    _name_attacks(figure, colors)
+    save_figure(figure, path)
+
+
+def draw_queries(path: Path, points: Sequence[QueriesSummary]) -> None:
+    """Draw success over queries with its interval, a line for each attack.
+
+    Args:
+        path: A PNG file.
+        points: The campaign's summaries.
+    """
+    groups, colors = _grouped(points)
+    figure = Figure(figsize=(7.6, 3.1 * len(groups) + 0.4), layout="constrained")
+    panels = figure.subplots(len(groups), 1, squeeze=False)[:, 0]
+    for axis, ((recognizer, goal), group) in zip(panels, groups.items(), strict=True):
+        for attack in dict.fromkeys(one.attack for one in group):
+            own = [one for one in group if one.attack == attack]
+            queries, color = [one.queries for one in own], colors[attack]
+            rates = [one.held_out_success for one in own]
+            if queries == [0]:
+                axis.axhline(rates[0], color=color, linestyle="--")
+                continue
+            low, high = zip(*(one.held_out_interval for one in own), strict=True)
+            axis.fill_between(queries, low, high, color=color, alpha=0.15, linewidth=0)
+            axis.plot(queries, rates, "o-", color=color, markersize=4)
+        axis.set_xscale("log")
+        axis.set_ylim(-0.05, 1.05)
+        axis.grid(alpha=0.3)
+        axis.set_ylabel(f"{recognizer}, {goal}\nheld-out success", fontsize=8, parse_math=False)
+    panels[-1].set_xlabel("queries", fontsize=8)
+    _name_attacks(figure, colors)
+    save_figure(figure, path)
+
+
+_Summary = TypeVar("_Summary", AttackSummary, QueriesSummary)
+
+
+def _grouped(
+    summaries: Sequence[_Summary],
+) -> tuple[dict[tuple[str, str], list[_Summary]], dict[str, str]]:
+    """Summaries by recogniser and goal, and each attack's colour."""
+    groups: dict[tuple[str, str], list[_Summary]] = {}
+    for one in summaries:
+        groups.setdefault((one.recognizer, one.goal), []).append(one)
+    names = dict.fromkeys(one.attack for one in summaries)
+    return groups, {name: _COLORS[place % len(_COLORS)] for place, name in enumerate(names)}
+
+
+def _name_attacks(figure: Figure, colors: Mapping[str, str]) -> None:
+    """Say below a figure which colour is which attack's."""
     marks = [
         Line2D([], [], color=color, marker="o", linestyle="", label=name)
         for name, color in colors.items()
@@ -88,7 +136,6 @@ def draw_stealth(path: Path, attacks: Sequence[AttackSummary]) -> None:
     legend = figure.legend(handles=marks, loc="outside lower center", ncols=len(marks), fontsize=8)
     for text in legend.get_texts():
         text.set_parse_math(False)
-    save_figure(figure, path)
 
 
 def _draw_front(

@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from agns.campaign.curves import CurvePoint
-from agns.campaign.plots import draw_intervals, draw_stealth, draw_transfer
+from agns.campaign.curves import CurvePoint, QueriesSummary
+from agns.campaign.plots import draw_intervals, draw_queries, draw_stealth, draw_transfer
 from agns.campaign.records import JobRecord
 from agns.campaign.results import Results
 from agns.campaign.summary import AttackSummary, PointSummary, TransferSummary
@@ -53,6 +53,20 @@ def report_sections(out: Path, results: Results) -> list[Section]:
                     "false reject, when impersonating a false accept as the target."
                 ],
                 table=point_table(results.points),
+            )
+        )
+    if results.by_queries:
+        draw_queries(out / "queries.png", results.by_queries)
+        caption = "Success over queries, with intervals; dashed where the victim is not asked."
+        sections.append(
+            Section(
+                title="Success against queries",
+                words=[
+                    "A query is one face. After so many, the best frame that an attack had found "
+                    "is scored on held-out photos; queries of scoring do not count."
+                ],
+                table=queries_table(results.by_queries),
+                pictures=[Picture(path=out / "queries.png", caption=caption)],
             )
         )
     if results.curves:
@@ -154,6 +168,23 @@ def point_table(points: Sequence[PointSummary]) -> Table:
             one.recognizer, one.goal, one.attack, f"{one.false_accept_rate:g}", str(one.subjects),
             _share(one.held_out_success), _interval(one.held_out_interval),
             _share(one.recognized_success, 0), _share(one.benign_success), _share(one.bare_success),
+        )
+        for one in points
+    ]  # fmt: skip
+    return Table(head=head, rows=rows, texts=3)
+
+
+def queries_table(points: Sequence[QueriesSummary]) -> Table:
+    """A row for each recogniser, goal, attack and number of queries."""
+    head = (
+        "recogniser", "goal", "attack", "queries", "subjects", "held out", "95 % interval",
+        "benign frames",
+    )  # fmt: skip
+    rows = [
+        (
+            one.recognizer, one.goal, one.attack, str(one.queries), str(one.subjects),
+            _share(one.held_out_success), _interval(one.held_out_interval),
+            _share(one.benign_success),
         )
         for one in points
     ]  # fmt: skip

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from agns.campaign.curves import CurvePoint, summarize_universal
+from agns.campaign.curves import CurvePoint, QueriesSummary, summarize_queries, summarize_universal
 from agns.campaign.ledger import Begun
 from agns.campaign.parts import LedgerContent, join_records, join_transfers, read_ledgers
 from agns.campaign.records import JobRecord, TransferRecord, result_as_json
@@ -53,6 +53,11 @@ class Results:
         return summarize_points(self.records)
 
     @functools.cached_property
+    def by_queries(self) -> list[QueriesSummary]:
+        """Success of attacks whose queries were counted, after more and more of them."""
+        return summarize_queries(self.records)
+
+    @functools.cached_property
     def transfers(self) -> list[TransferSummary]:
         """Success of frames on recognisers that they were not made against."""
         return summarize_transfers(self.transferred)
@@ -74,6 +79,7 @@ class Results:
             "weaknesses": self.weaknesses,
             "lines": [asdict(one) for one in self.attacks],
             "operating_points": [asdict(one) for one in self.points],
+            "by_queries": [asdict(one) for one in self.by_queries],
             "transfers": [asdict(one) for one in self.transfers],
             "curves": [asdict(one) for one in self.curves],
             "doubts": {name: list(some) for name, some in self.warnings.items()},

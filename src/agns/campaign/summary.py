@@ -86,7 +86,7 @@ def summarize_attacks(
         base = first.setdefault((recognizer, goal), held)
         if not results:
             continue
-        met = _by_subject((one.subject, float(one.reached_stop_value)) for one in results)
+        met = by_subject((one.subject, float(one.reached_stop_value)) for one in results)
         draws = torch.Generator().manual_seed(seed)
         shared = [subject for subject in held if subject in base]
         differences = [_mean_of(held[name]) - _mean_of(base[name]) for name in shared]
@@ -103,11 +103,11 @@ def summarize_attacks(
                 met_stop_value=sum(one.reached_stop_value for one in results),
                 met_interval=mean_interval(list(met.values()), draws=draws),
                 published=published.get((recognizer, goal, attack)),
-                craft_success=_mean(_rates(results, lambda one: one.craft)),
-                held_out_success=_mean(held),
+                craft_success=mean_rate(_rates(results, lambda one: one.craft)),
+                held_out_success=mean_rate(held),
                 held_out_interval=mean_interval(list(held.values()), draws=draws),
-                recognized_success=_mean(recognized) if recognized else None,
-                benign_success=_mean(_rates(results, lambda one: one.controls["benign"])),
+                recognized_success=mean_rate(recognized) if recognized else None,
+                benign_success=mean_rate(_rates(results, lambda one: one.controls["benign"])),
                 discriminator_score=median(one.stealth.discriminator_score for one in results),
                 nearest_real=median(one.stealth.nearest_real for one in results),
                 seconds=median(one.seconds for one in results),
@@ -156,14 +156,14 @@ def summarize_points(records: Sequence[JobRecord], *, seed: int = 0) -> list[Poi
     found = []
     for (recognizer, goal, attack, rate), group in groups.items():
         parts = {
-            "held_out": _by_subject((name, one.held_out.success_rate) for name, one in group),
-            "recognized": _by_subject(
+            "held_out": by_subject((name, one.held_out.success_rate) for name, one in group),
+            "recognized": by_subject(
                 (name, one.held_out.recognized.success_rate) for name, one in group
             ),
-            "benign": _by_subject(
+            "benign": by_subject(
                 (name, one.controls["benign"].success_rate) for name, one in group
             ),
-            "bare": _by_subject(
+            "bare": by_subject(
                 (name, one.held_out_without_frame.success_rate) for name, one in group
             ),
         }
@@ -176,11 +176,11 @@ def summarize_points(records: Sequence[JobRecord], *, seed: int = 0) -> list[Poi
                 attack=attack,
                 false_accept_rate=rate,
                 subjects=len(held),
-                held_out_success=_mean(held),
+                held_out_success=mean_rate(held),
                 held_out_interval=mean_interval(list(held.values()), draws=draws),
-                recognized_success=_mean(parts["recognized"]) if parts["recognized"] else None,
-                benign_success=_mean(parts["benign"]),
-                bare_success=_mean(parts["bare"]),
+                recognized_success=mean_rate(parts["recognized"]) if parts["recognized"] else None,
+                benign_success=mean_rate(parts["benign"]),
+                bare_success=mean_rate(parts["bare"]),
             )
         )
     return found
@@ -222,7 +222,7 @@ def summarize_transfers(
     found = []
     for (goal, attack, made_against, scored_on), group in groups.items():
         rates = {
-            name: _by_subject(
+            name: by_subject(
                 (one.job.subject, getattr(one.score, name).success_rate) for one in group
             )
             for name in ("digital", "photographed", "benign", "bare")
@@ -236,7 +236,7 @@ def summarize_transfers(
                 scored_on=scored_on,
                 subjects=len(rates["digital"]),
                 digital_interval=mean_interval(list(rates["digital"].values()), draws=draws),
-                **{name: _mean(some) for name, some in rates.items()},
+                **{name: mean_rate(some) for name, some in rates.items()},
             )
         )
     return found
@@ -244,10 +244,10 @@ def summarize_transfers(
 
 def _rates(results: Sequence[AttackScore], part: Callable[[AttackScore], Success | None]) -> _Rates:
     parts = ((one.subject, part(one)) for one in results)
-    return _by_subject((name, one.success_rate) for name, one in parts if one is not None)
+    return by_subject((name, one.success_rate) for name, one in parts if one is not None)
 
 
-def _by_subject(rates: Iterable[tuple[str, float | None]]) -> dict[str, list[float]]:
+def by_subject(rates: Iterable[tuple[str, float | None]]) -> dict[str, list[float]]:
     """Each subject's success rates, where it has photos."""
     found: dict[str, list[float]] = {}
     for subject, rate in rates:
@@ -256,7 +256,8 @@ def _by_subject(rates: Iterable[tuple[str, float | None]]) -> dict[str, list[flo
     return found
 
 
-def _mean(subjects: _Rates) -> float:
+def mean_rate(subjects: _Rates) -> float:
+    """A subject counts by the mean of its own rates."""
     return _mean_of([_mean_of(rates) for rates in subjects.values()])
 
 

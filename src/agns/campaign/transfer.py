@@ -117,7 +117,7 @@ def score_frame(
             f"{setup.recognizer_name} or the attack has seen every photo of {result.subject}"
         )
     own, everybody = subject.subset(torch.tensor(places)), torch.arange(len(places))
-    photos, victim = own.faces(everybody), setup.victim
+    photos, victim = own.faces(everybody), setup.judge
     plain = _judged(victim, photos)
     recognized = taken_for(plain, class_of(victim, result.subject), task_of(victim))
     worn = FIXED.wear(photos, frame, everybody)

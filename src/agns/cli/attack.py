@@ -69,13 +69,14 @@ class AttackCommand(SettingsCommand):
 
 
 def _named_method(args: list[str]) -> str:
-    """What `--method` says in a command line that is not read yet."""
+    """What `--method` says in a command line that is not read yet; the last one counts."""
+    method = "agn"
     for place, word in enumerate(args):
         if word == "--method" and place + 1 < len(args):
-            return args[place + 1]
-        if word.startswith("--method="):
-            return word.removeprefix("--method=")
-    return "agn"
+            method = args[place + 1]
+        elif word.startswith("--method="):
+            method = word.removeprefix("--method=")
+    return method
 
 
 def _options_of_all() -> set[str]:
@@ -94,7 +95,8 @@ def _usual(name: str, *, physical: bool) -> "Attack":
 
     usual = find_attack(name)
     if physical and isinstance(usual, AGN):
-        return PHYSICAL
+        names = ("jitter", "brightness", "samples")
+        return dataclasses.replace(usual, **{name: getattr(PHYSICAL, name) for name in names})
     if physical and isinstance(usual, PixelDescent):
         return dataclasses.replace(usual, jitter=PHYSICAL.jitter, brightness=PHYSICAL.brightness)
     return usual
@@ -120,9 +122,10 @@ def attack(
         typer.Option(
             metavar="NAME",
             help="agn, a generative net. To compare with, a frame's own pixels, which need not "
-            "look like eyeglasses: ccs16, ccs16-bounded, ccs16-physical, pgd, pixels; or the best "
-            "of 300 frames that nobody crafted: benign, untrained-generator, noise, solid. Other "
-            "libraries' attacks: art-apgd, art-square, foolbox-pgd. Or your own: "
+            "look like eyeglasses: ccs16, ccs16-bounded, ccs16-physical, pgd, pixels. Without a "
+            "gradient: cmaes and square, which only ask, and transfer, which follows surrogates. "
+            "The best of 300 frames that nobody crafted: benign, untrained-generator, noise, "
+            "solid. Other libraries' attacks: art-apgd, art-square, foolbox-pgd. Or your own: "
             "package.module:Class. Before --help it shows that method's settings.",
         ),
     ] = "agn",
@@ -196,7 +199,10 @@ def attack(
         raise ConfigError("name who wears the eyeglasses with --subject")
     own = _usual(method, physical=physical)
     assert dataclasses.is_dataclass(own)
-    own = dataclasses.replace(own, **given_settings(type(own)))
+    try:
+        own = dataclasses.replace(own, **given_settings(type(own)))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{method} refuses its settings: {error}") from error
     check_results_directory(out)
     victim = load_victim(recognizer, device, defence=defence)
     cut = None if physical else attacked_crop(victim, center_crop)

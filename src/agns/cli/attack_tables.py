@@ -14,8 +14,9 @@ def show_score(score: "AttackScore", out: Path) -> None:
     from agns.evaluation.metrics import success_cells
 
     assert score.craft is not None  # Only a score made in Python may lack it.
+    asked = "" if score.queries is None else f"{score.queries} queries, "
     say(
-        f"Stopped after {score.iterations} iterations, {score.seconds:.1f} s: "
+        f"Stopped after {score.iterations} iterations, {asked}{score.seconds:.1f} s: "
         f"{score.stopped_because}. The best frame's mean probability on the craft photos is "
         f"{score.craft.mean_probability:.3f}; the stop value is {score.stop_value:g}."
     )

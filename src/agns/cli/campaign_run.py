@@ -21,6 +21,8 @@ from agns.cli.given import given
 from agns.cli.loading import in_turn, open_for_campaign
 from agns.data.workers import begin_quietly, interrupts_held_back
 from agns.errors import ConfigError
+from agns.loading import load_victim
+from agns.models.description import SUFFIXES
 from agns.models.sharing import locate_weights
 from agns.object_reference import names_code
 from agns.storage import file_digest
@@ -40,6 +42,8 @@ def examine(
     elif names_code(victim.file):
         # What the user's own code makes, nobody can tell before it runs.
         weights = victim.file
+    elif Path(victim.file).suffix in SUFFIXES:
+        weights = str(load_victim(victim.file).metadata["digest"])
     else:
         weights = file_digest(locate_weights(Path(victim.file)))
     entered = ledger.weights().get(victim.name)

@@ -1,5 +1,6 @@
 """`agns enrol`: people enrolled in a gallery, and thresholds from everybody else."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -51,8 +52,8 @@ def enrol(
     from agns.data.faces import composed, unknown_identity
     from agns.data.splits import craft_held_out_split
     from agns.errors import ConfigError
-    from agns.loading import load_embedder
     from agns.models.gallery import Gallery
+    from agns.models.opening import load_embedder
 
     prepare()
     if out.is_dir() or out.suffix != ".safetensors":
@@ -91,7 +92,7 @@ def enrol(
             places = [everybody.places_of(one) for one in everybody.identities if one not in names]
             apart = everybody.subset(torch.cat(places) if places else torch.zeros(0).long())
         else:
-            apart = open_faces(FaceOptions(root=others, skip_unreadable=skip_unreadable))
+            apart = open_faces(replace(options, root=others))
         with bar("Comparing other people") as progress:
             gallery = gallery.calibrate(
                 apart, at=false_accepts,
@@ -102,6 +103,11 @@ def enrol(
         gallery.record = {**gallery.record, "center_crop": center_crop}
     gallery.write(out, source=embedder)
     say(f"Enrolled {len(names)} people with {len(enrolled)} photos: {out}")
+    if len(enrolled) < templates * len(names):
+        say(
+            f"Warning: somebody has fewer than {2 * templates} photos and is enrolled with half of "
+            f"them, while thresholds are of people enrolled with {templates}."
+        )
     if gallery.points:
         point = gallery.points[0]
         say(f"Thresholds from {point.comparisons:,} comparisons of {point.people} other people:")

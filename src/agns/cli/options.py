@@ -38,7 +38,8 @@ RecognizerOption: TypeAlias = Annotated[
         "--recognizer",
         metavar="FILE",
         help="Recogniser to use: a file, a folder of save_pretrained, owner/name on the Hugging "
-        "Face hub, or package.module:function.  [default: the one that comes with agns]",
+        "Face hub, a description (.yaml), or package.module:function.  "
+        "[default: the one that comes with agns]",
     ),
 ]
 EmbedderOption: TypeAlias = Annotated[
@@ -46,8 +47,8 @@ EmbedderOption: TypeAlias = Annotated[
     typer.Option(
         "--embedder",
         metavar="NAME",
-        help="Embedding: dlib, which comes with agns[dlib]; the file of a backbone; or "
-        "package.module:function.",
+        help="Embedding: dlib, which comes with agns[dlib]; the file of a backbone; a description "
+        "(.yaml); or package.module:function.",
     ),
 ]
 DefenceOption: TypeAlias = Annotated[

@@ -12,7 +12,9 @@ import inspect
 import itertools
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_type_hints
+
+from agns.errors import ConfigError
 
 
 class Field(NamedTuple):
@@ -39,10 +41,11 @@ def read_fields(module: str, name: str) -> list[Field]:
         if dataclasses.is_dataclass(one)
         for own, (_, text) in _source(one.__module__).body_of(one.__name__).items()
     }
+    hints = hints_of(kind)
     return [
         Field(
             field.name,
-            field.type,
+            hints[field.name],
             field.default
             if field.default_factory is dataclasses.MISSING
             else field.default_factory(),
@@ -50,6 +53,21 @@ def read_fields(module: str, name: str) -> list[Field]:
         )
         for field in dataclasses.fields(kind)
     ]
+
+
+def hints_of(kind: type) -> dict[str, object]:
+    """The types of a class's fields, be they written as text or not.
+
+    Raises:
+        ConfigError: One cannot be told when the class runs.
+    """
+    try:
+        return get_type_hints(kind, include_extras=True)
+    except NameError as error:
+        raise ConfigError(
+            f"the types of the settings of {kind.__module__}:{kind.__qualname__} need imports that "
+            f"are made for type checkers alone: {error}"
+        ) from error
 
 
 def fields_in_source(module: str, name: str) -> list[Field]:

@@ -113,6 +113,14 @@ class SettingsCommand(Command):
         if self.made != self.settings:
             old = {field.name for one in self.made for field in one.fields()}
             self.params = [one for one in self.params if one.name not in old]
+            taken = {one.name for one in self.params}
+            for one in self.settings:
+                for field in one.fields():
+                    if field.name in taken:
+                        raise ConfigError(
+                            f"{one.source} has a setting {field.name}, which is an option of the "
+                            "command itself: give it another name"
+                        )
             self.params += _options(self.settings)
             self.made = self.settings
         return super().make_context(*arguments, **named)

@@ -24,7 +24,7 @@ def verify(
 ) -> None:
     """Say how well an embedding tells whether two photos show one person."""
     from agns.evaluation.verification import measure_embedder
-    from agns.loading import load_embedder
+    from agns.models.opening import load_embedder
 
     prepare()
     network = load_embedder(embedder)

@@ -14,6 +14,7 @@ from agns.data.faces import FaceSet
 from agns.data.twins import were_seen
 from agns.evaluation.controls import CONTROLS, control_frames, logits_wearing
 from agns.evaluation.stealth import StealthScale
+from agns.models.black_box import answering
 from agns.models.dcgan import Discriminator, Generator
 from agns.models.record import photos_enrolled, photos_seen
 from agns.models.victim import Victim, freeze
@@ -50,6 +51,11 @@ class AttackSetup:
         """The recogniser in evaluation mode, laid out for speed."""
         return freeze(self.recognizer)
 
+    @property
+    def judge(self) -> Victim:
+        """Whom scoring asks: the victim, but no black box, whose count is of the attack alone."""
+        return answering(self.victim)
+
     @functools.cached_property
     def scale(self) -> StealthScale:
         """How benign frames score, the same for every attack."""
@@ -83,7 +89,7 @@ class AttackSetup:
             rng = torch.Generator().manual_seed(seed)
             frames = control_frames(self.glasses, count=count, rng=rng)
             known[key] = {
-                name: logits_wearing(self.victim, faces, frames[name], placement=placement)
+                name: logits_wearing(self.judge, faces, frames[name], placement=placement)
                 for name in names
             }
             while len(known) > _KEPT:

@@ -4,28 +4,36 @@ import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import get_args
 
 import torch
 from torch import Tensor
 
+from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import Nets, frames_of, photos_of, shipped_nets
 from agns.attack.goals import Goal, name_goal, resolve_goal, taken_for
 from agns.attack.methods import name_of, palette_of
-from agns.attack.result import AttackResult
+from agns.attack.query import query_logits
+from agns.attack.result import AttackResult, BestAfter, Reason
 from agns.data.faces import FaceSet
 from agns.data.simulation.drawn_frames import RealFrames
-from agns.data.twins import count_saved_anew, find_twins, were_seen
+from agns.data.twins import count_saved_anew, find_twins
 from agns.errors import AttackError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.controls import logits_wearing
 from agns.evaluation.metrics import measure_split
-from agns.evaluation.sanity import are_probabilities, find_warnings
-from agns.evaluation.score import AttackScore, PointScore, ScoredPhotos
+from agns.evaluation.sanity import (
+    are_probabilities,
+    find_seen,
+    find_unchecked,
+    find_warnings,
+)
+from agns.evaluation.score import AttackScore, PointScore, QueryPoint, ScoredPhotos
 from agns.images import check_images
 from agns.models.gallery import Gallery
 from agns.models.layout import device_of
-from agns.models.record import photos_enrolled
 from agns.models.victim import Victim
 from agns.storage import versions
 from agns.types import CANVAS, Chosen, Faces, Logits
@@ -70,12 +78,10 @@ def recognize_photos(victim: Victim, photos: Faces | FaceSet, placement: Placeme
     if len(faces) == 0:
         raise AttackError("scoring needs at least one photo")
     with torch.no_grad():
-        logits = torch.cat([victim(some) for some in faces.split(64)])
-    expected = (len(faces), len(victim.identities))
-    if tuple(logits.shape) != expected or not bool(logits.isfinite().all()):
-        raise AttackError(
-            f"the victim should give {expected} finite logits, got {tuple(logits.shape)}"
-        )
+        # Copies: a victim may write to what it is given.
+        logits = torch.cat([query_logits(victim, some.clone()) for some in faces.split(64)])
+    if not bool(logits.isfinite().all()):
+        raise AttackError("the victim's logits are not all finite")
     return Side(photos=photos, faces=faces, placement=placement, logits=logits)
 
 
@@ -124,13 +130,13 @@ def evaluate(
         discriminator=discriminator.eval(),
         recognizer=victim,
         recognizer_name=type(victim).__name__,
-        metadata=getattr(victim, "record", {}),
+        metadata=getattr(victim, "record", None) or {},
         glasses=glasses if isinstance(glasses, Tensor) else glasses[torch.arange(len(glasses))],
     )
-    scored = recognize_photos(setup.victim, held_out, placement)
+    scored = recognize_photos(setup.judge, held_out, placement)
     return score_attack(
         setup, result, resolve_goal(goal, victim),
-        held_out=scored, craft=None if craft is None else recognize_photos(setup.victim, craft),
+        held_out=scored, craft=None if craft is None else recognize_photos(setup.judge, craft),
         seed=seed, control_frames=control_frames,
         saved_anew=count_saved_anew(held_out, find_twins(held_out))
         if isinstance(held_out, FaceSet) else 0,
@@ -166,11 +172,23 @@ def score_attack(
         physical: Whether frames are warped onto a worn one.
         config: Settings to be told beside the attack's own.
     """
-    victim, frame = setup.victim, result.frames[:1]
-    wearing = logits_wearing(victim, held_out.faces, frame, placement=held_out.placement)
+    victim, frame = setup.judge, result.frames[:1]
+    check_images(frame, size=FRAME_SIZE)
+    if result.stopped_because not in get_args(Reason):
+        raise AttackError(
+            f"an attack ends because it {', '.join(get_args(Reason))}, "
+            f"got {result.stopped_because!r}"
+        )
+    wears = partial(logits_wearing, victim, held_out.faces, placement=held_out.placement)
+    wearing = wears(frame)
     recognized = held_out.recognized(goal)
     success = measure_split(goal, wearing, recognized)
     bare = measure_split(goal, held_out.logits, recognized)
+
+    def point_at(one: BestAfter) -> QueryPoint:
+        held = measure_split(goal, wears(one.frame), recognized)
+        return QueryPoint(queries=one.queries, held_out=held)
+
     on_craft = None
     known = recognized
     if craft is not None:
@@ -208,11 +226,19 @@ def score_attack(
         benign_stealth=scale.ranges,
         photos={name: list(photos.photos) for name, photos in sets.items()},
         craft_digests=list(digests["craft"]),
+        queries=result.queries,
+        by_queries=[point_at(one) for one in result.best_after],
         held_out_digests=list(digests.get("held_out", ())),
         saved_anew=saved_anew,
         craft_photos_seen_in_training=sum(own in setup.photos_seen for own in digests["craft"]),
         warnings=[
-            *_seen_before(sides["held_out"], set(digests["craft"]), setup),
+            *find_seen(
+                held_out.photos,
+                setup.metadata,
+                crafted=set(digests["craft"]),
+                craft=None if craft is None else craft.faces,
+            ),
+            *find_unchecked(setup.metadata),
             *([PROBABILITIES] if are_probabilities(held_out.logits) else []),
             *find_warnings(
                 result,
@@ -278,23 +304,3 @@ def _at_points(
             )
         )
     return scores
-
-
-def _seen_before(
-    held_out: Faces | FaceSet | None, crafted: set[str], setup: AttackSetup
-) -> list[str]:
-    if not isinstance(held_out, FaceSet):
-        return []
-    told = []
-    enrolled = photos_enrolled(setup.metadata)
-    for seen, who in (
-        (frozenset(crafted), "The frame was made on"),
-        (setup.photos_seen - enrolled, "The recogniser was trained on"),
-        (enrolled, "The gallery's people are enrolled with"),
-    ):
-        if count := int(were_seen(held_out, seen).sum()) if seen else 0:
-            told.append(
-                f"{who} {count} of the {len(held_out)} photos scored on: split them with "
-                "`FaceSet.split`, and `seen`, the digests that a recogniser's file lists."
-            )
-    return told

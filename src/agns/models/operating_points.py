@@ -149,7 +149,14 @@ def calibrate(
     points = []
     for rate in rates:
         accepted = int(rate * len(apart) + 1e-9)
+        if accepted < len(apart):
+            # Of equal distances, all are refused: a rate is never exceeded.
+            accepted = int(torch.searchsorted(apart, apart[accepted]))
         if accepted < CARRIED:
+            if rate == at:
+                raise DataError(
+                    f"too many of these comparisons are equally near for a rate of {at:g}"
+                )
             continue
         points.append(
             OperatingPoint(

@@ -8,8 +8,9 @@ Convention:
 """
 
 import copy
-from collections.abc import Sequence
-from typing import Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal, Protocol, TypeAlias, TypeVar, get_args, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -51,9 +52,28 @@ above 0, whatever the others are.
 
 
 def task_of(victim: "Victim") -> Task:
-    """A victim's `task`; closed-set where it has none."""
+    """A victim's `task`; closed-set where it has none.
+
+    Raises:
+        ConfigError: It is none of these.
+    """
     task: Task = getattr(victim, "task", "closed-set")
+    if task not in get_args(Task):
+        raise ConfigError(f"a victim's task is {', '.join(get_args(Task))}, got {task!r}")
     return task
+
+
+def check_identities(victim: "Victim") -> None:
+    """Refuse a victim whose identities are no names, each another.
+
+    Raises:
+        ConfigError: It has fewer than two, one comes twice, or they are no sequence of names.
+    """
+    names = victim.identities
+    if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"a victim's identities are a tuple of names, got {names!r:.80}")
+    if len(set(names)) < len(names) or not names:
+        raise ConfigError("a victim's identities are names, each another, and at least one")
 
 
 @runtime_checkable
@@ -92,6 +112,9 @@ class Classifier(nn.Module):
             sense.
     """
 
+    record: Mapping[str, object] = MappingProxyType({})
+    """Where the network comes from and what it was trained on, as JSON values, as far as known."""
+
     def __init__(
         self,
         network: nn.Module,
@@ -112,6 +135,9 @@ class Classifier(nn.Module):
         if len(set(self.identities)) < max(2, len(self.identities)):
             raise ConfigError("a victim needs at least two identities, each of another name")
         self.network = network
+        # What the network was trained on, where it says so.
+        if known := getattr(network, "record", None):
+            self.record = known
         self.preprocessing = Preprocessing(
             size=size, low=low, high=high, mean=mean, deviation=deviation, bgr=bgr, chip=chip
         )

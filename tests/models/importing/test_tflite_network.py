@@ -234,7 +234,9 @@ def test_what_cannot_be_read_is_told_in_words(tmp_path: Path) -> None:
     path, shape = tmp_path / "refused.tflite", (1, 2, 2, 3)
     w = Writer(*shape)
     w.add("COS", [w.given], shape)
-    assert refused(w, path).startswith("F: COS 't1': of operations, agns reads CONV_2D, ")
+    assert refused(w, path).startswith(
+        "F: COS 't1' is not read; of operations, agns reads CONV_2D, "
+    )
     w = Writer(*shape)
     w.add("MUL", [w.given, w.constant(np.ones(3, np.int8))], shape, "MulOptions")
     assert "F: 't1' is quantised or sparse" in refused(w, path)

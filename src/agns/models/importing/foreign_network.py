@@ -8,22 +8,23 @@ A file may be made for batches of one size. Where it sets sizes, its batch is re
 photos together are compared with the same one by one.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import contextlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from agns.errors import ImageContractError, WeightsError
+from agns.models.importing.foreign_step import Refused, Step, Value, leading_to, within
 
-MOST_STEPS = 20_000
-MOST_NUMBERS = 1 << 27
-"""In one value, for the batch that a file is made for."""
+_MOST_WORK = 1 << 40
+"""Multiplications for the batch that a file is made for."""
 
-MOST_WORK = 1 << 40
-"""Multiplications for that batch."""
+_MOST_HELD = 1 << 29
+"""Numbers in all values that are needed at once, for the same batch, beside the file's own."""
 
 _KNOWN_INTEGERS, _KNOWN_FLOATS = 4096, 64
 """Values of so many numbers are computed while a file is read, as sizes may depend on them."""
@@ -36,84 +37,6 @@ _ROUNDING = 1e-4
 
 _MISFITS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What operations raise on values that do not fit them."""
-
-Value: TypeAlias = Tensor | None
-"""None where an operation is not given one of its inputs."""
-
-Run: TypeAlias = Callable[..., Tensor | Sequence[Tensor]]
-
-
-class Refused(Exception):
-    """Why an operation cannot be run; where it stands is added by who reads the file."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One operation of a file."""
-
-    what: str
-    """Its kind and name, for messages."""
-
-    run: Run
-    inputs: tuple[str, ...]
-    """Names of values; empty for one that is left out."""
-
-    outputs: tuple[str, ...]
-    reshapes: bool = False
-    """Whether the second input holds the sizes that the first is given."""
-
-    work: Callable[..., int] = lambda *_: 1
-    """From the inputs: multiplications for each number that comes out."""
-
-
-def within(sizes: Iterable[int]) -> tuple[int, ...]:
-    """Sizes of a value that is about to be made.
-
-    Raises:
-        Refused: One is negative, or they are too large together.
-    """
-    found = tuple(int(size) for size in sizes)
-    count = 1
-    for size in found:
-        if size < 0:
-            raise Refused(f"a size is {size}")
-        count *= size
-    if count > MOST_NUMBERS:
-        raise Refused(f"a value of {found} is larger than anything that a face network needs")
-    return found
-
-
-def integers(value: Tensor) -> list[int]:
-    """Sizes, axes or places in a value of integers.
-
-    Raises:
-        Refused: They come of photos, or are too many.
-    """
-    if value.is_meta or value.is_floating_point():
-        raise Refused("sizes, axes and places should be integers that no photo changes")
-    return [int(number) for number in value.flatten().tolist()]
-
-
-def leading_to(
-    answer: str, wiring: Sequence[tuple[Sequence[str], Sequence[str]]], path: Path
-) -> list[int]:
-    """Which of a file's operations, (inputs, outputs) each, an answer needs.
-
-    Raises:
-        WeightsError: Two write the same value, or there are too many.
-    """
-    if len(wiring) > MOST_STEPS:
-        raise WeightsError(f"{path} has {len(wiring)} operations, more than {MOST_STEPS}")
-    made = [name for _, outputs in wiring for name in outputs if name]
-    if len(set(made)) < len(made):
-        raise WeightsError(f"{path} is damaged: two of its operations make the same value")
-    needed, kept = {answer}, []
-    for number in reversed(range(len(wiring))):
-        inputs, outputs = wiring[number]
-        if needed & set(outputs):
-            needed.update(inputs)
-            kept.append(number)
-    return kept[::-1]
 
 
 class ForeignNetwork(nn.Module):
@@ -147,6 +70,8 @@ class ForeignNetwork(nn.Module):
         self._path, self._given, self._answer = path, given, answer
         self._channels_last, self._singly = channels_last, False
         self._batch = shape[0]
+        self.checked = ""
+        """How its answers compare with those of the file's own runtime, where that was tried."""
         self.size: tuple[int, int] = (shape[1], shape[2]) if channels_last else (shape[2], shape[3])
         """Height and width in pixels of the pictures that it takes."""
         self._steps, constants = _arranged(path, steps, constants, given, shape, answer)
@@ -174,9 +99,16 @@ class ForeignNetwork(nn.Module):
         if pictures.ndim != 4 or tuple(pictures.shape[1:]) != (3, *self.size):
             wanted = f"(batch, 3, {self.size[0]}, {self.size[1]})"
             raise ImageContractError(f"expected pictures {wanted}, got {tuple(pictures.shape)}")
-        if self._singly and len(pictures) > 1:
+        count = len(pictures)
+        if self._singly and count > 1:
             return torch.cat([self._run(picture) for picture in pictures.split(1)])
-        return self._run(pictures)
+        try:
+            return self._run(pictures)
+        except Refused as error:
+            if count == 1:
+                raise WeightsError(f"{self._path}: {error}") from error
+        # Values of so many photos are larger than any may be.
+        return torch.cat([self(half) for half in pictures.split(-(-count // 2))])
 
     def _run(self, pictures: Tensor) -> Tensor:
         values: dict[str, Value] = {"": None, **self._integers}
@@ -200,7 +132,11 @@ class ForeignNetwork(nn.Module):
         generator = torch.Generator().manual_seed(0)
         pictures = 2 * torch.rand(count, 3, *self.size, generator=generator) - 1
         with torch.no_grad():
-            answers = self._run(pictures[: self._batch])
+            try:
+                answers = self._run(pictures[: self._batch])
+            except (Refused, *_MISFITS) as error:
+                why = " ".join(str(error).split())[:300]
+                raise WeightsError(f"{self._path} does not compute: {why}") from error
             if not bool(answers.isfinite().all()):
                 raise WeightsError(f"{self._path} answers with numbers that are not finite")
             try:
@@ -242,18 +178,23 @@ def _arranged(
         traced[given] = torch.empty(within(shape), device="meta")
     except Refused as error:
         raise WeightsError(f"{path}: {error}") from error
-    kept, work = [], 0
-    for step in (steps[number] for number in needed):
+    kept, work, held = [], 0, math.prod(shape)
+    chosen = [steps[number] for number in needed]
+    for step, ended in zip(chosen, _ends(chosen, answer), strict=True):
         if unmade := [name for name in step.inputs if name not in traced]:
             raise refuse(step, f"it needs {unmade[0]!r}, which nothing made before")
         try:
             with torch.no_grad():
+                _bound(step, traced)
                 made = _applied(step, traced)
                 for value in made:
                     within(value.shape)
                     work += value.numel() * step.work(*(traced[name] for name in step.inputs))
-            if work > MOST_WORK:
+            if work > _MOST_WORK:
                 raise Refused(f"up to here a photo costs {work:,} multiplications")
+            held += sum(value.numel() for value in made)
+            if held > _MOST_HELD:
+                raise Refused(f"up to here {held:,} numbers have to be kept at once")
             if all(name in fixed for name in step.inputs):
                 with torch.no_grad():
                     made = _applied(step, fixed)
@@ -264,6 +205,9 @@ def _arranged(
             # Also what PyTorch has no sizes for, and sizes that depend on a photo's content.
             raise refuse(step, error) from error
         traced |= zip(step.outputs, map(_traced, made), strict=False)
+        # Those that need no picture stay while the file is read.
+        gone = (traced.get(name) for name in ended if name not in fixed)
+        held -= sum(value.numel() for value in gone if value is not None)
     found = traced.get(answer)
     if found is None or answer in fixed:
         raise WeightsError(f"{path}: the answer {answer!r} does not come from the pictures")
@@ -271,6 +215,21 @@ def _arranged(
         got = tuple(found.shape)
         raise WeightsError(f"{path}: {answer!r} should hold numbers for each photo, and is {got}")
     return kept, {name: value for name, value in fixed.items() if value is not None}
+
+
+def _bound(step: Step, traced: Mapping[str, Value]) -> None:
+    """Refuse a step that makes much of few numbers, before it does."""
+    given = {name: traced[name] for name in step.inputs}
+    if any(value is not None and value.is_meta for value in given.values()):
+        return
+    unreal = {
+        name: value.to("meta") if value is not None and value.is_floating_point() else value
+        for name, value in given.items()
+    }
+    with contextlib.suppress(*_MISFITS):
+        # What needs the numbers themselves makes no more of them.
+        for made in _applied(step, unreal):
+            within(made.shape)
 
 
 def _traced(value: Value) -> Value:
@@ -284,7 +243,7 @@ def _traced(value: Value) -> Value:
 def _applied(step: Step, values: Mapping[str, Value]) -> Sequence[Tensor]:
     given = [values[name] for name in step.inputs]
     places = {value.device for value in given if value is not None}
-    if len(places) > 1:
+    if len(places) > 1 and not step.reads:
         # Numbers that were sizes lie on the processor.
         place = next(one for one in places if one.type != "cpu")
         given = [

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from agns.errors import WeightsError
-from agns.models.importing.foreign_network import MOST_STEPS, ForeignNetwork, Step, leading_to
+from agns.models.importing.foreign_network import ForeignNetwork
+from agns.models.importing.foreign_step import MOST_STEPS, Step, leading_to
 from agns.models.importing.tflite_operations import OPERATIONS
 
 if TYPE_CHECKING:
@@ -98,7 +99,9 @@ class _Reader:
             what = f"{kind} {self.title(int(outputs[0]))}"
             if kind not in OPERATIONS:
                 known = ", ".join(OPERATIONS)
-                raise WeightsError(f"{self.path}: {what}: of operations, agns reads {known}")
+                raise WeightsError(
+                    f"{self.path}: {what} is not read; of operations, agns reads {known}"
+                )
             for name in inputs:
                 value = self.constant(int(name)) if name and name not in constants else None
                 if value is not None:
@@ -115,7 +118,7 @@ class _Reader:
                 raise WeightsError(f"{self.path}: {what}: {error}") from error
             steps[outputs[0]] = Step(
                 what=what, run=run, inputs=inputs, outputs=outputs,
-                reshapes=kind == "RESHAPE", work=operation.work,
+                reshapes=kind == "RESHAPE", reads=kind == "PADV2", work=operation.work,
             )  # fmt: skip
             _join_slope(steps, outputs[0], constants)
         shape = self.shape(given)

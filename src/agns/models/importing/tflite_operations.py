@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agns.models.importing.foreign_network import Refused, Run, Value, integers, within
+from agns.models.importing.foreign_step import Refused, Run, Value, integers, within
 from agns.models.importing.windows import Border, convolved, full_border, pooled
 
 _Function: TypeAlias = Callable[..., Tensor]
@@ -204,7 +204,7 @@ def _gather(options: Any) -> Run:
     def run(x: Tensor, places: Tensor) -> Tensor:
         at = _axis(axis, x) % x.ndim
         made = x.index_select(at, places.reshape(-1).to(x.device))
-        return made.reshape(*x.shape[:at], *places.shape, *x.shape[at + 1 :])
+        return made.reshape([*x.shape[:at], *places.shape, *x.shape[at + 1 :]])
 
     return run
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agns.models.importing.foreign_network import Refused, within
+from agns.models.importing.foreign_step import Refused, within
 
 Border: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 """Pixels added above and below, left and right."""

@@ -1,0 +1,160 @@
+"""A small network through torch.export.save, against itself."""
+
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from agns.errors import WeightsError
+from agns.models.importing.exported_network import read_exported
+
+# torch.export uses what PyTorch warns of.
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+
+
+class Net(nn.Module):
+    """What face networks have, overwriting included, and a layer of attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU(inplace=True)
+        )
+        self.depthwise = nn.Conv2d(8, 8, 3, padding=1, groups=8)
+        self.prelu, self.norm = nn.PReLU(8), nn.LayerNorm(8)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.embed, self.drop = nn.Linear(72, 5), nn.Dropout()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        beside = self.prelu(self.depthwise(x))
+        x = x.clone()
+        x += beside
+        x = F.relu6(x) * torch.sigmoid(x.mean((2, 3), keepdim=True))
+        pooled = F.adaptive_avg_pool2d(x, 1).view(x.size(0), -1)
+        tokens = self.norm(x.flatten(2).transpose(1, 2))
+        tokens = tokens + self.attention(tokens, tokens, tokens, need_weights=False)[0]
+        first, second = tokens.chunk(2, dim=2)
+        tokens = torch.cat([second, first], 2).reshape(x.shape[0], -1)
+        return F.normalize(self.embed(self.drop(tokens)) + F.pad(pooled, (0, -3)))
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Module:
+    network = Net().eval()
+    generator = torch.Generator().manual_seed(0)
+    for tensor in network.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand(tensor.shape, generator=generator) - 0.3)
+    network.get_buffer("stem.1.running_var").abs_().add_(0.1)
+    return network
+
+
+@pytest.fixture(scope="module")
+def exported(net: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Files for any batch, for one photo, and of the operations that others are made of."""
+    folder = tmp_path_factory.mktemp("exported")
+
+    def file(name: str) -> Path:
+        path = folder / f"{name}.pt2"
+        if not path.exists():
+            batch = {0: torch.export.Dim("batch", min=1, max=64)} if name == "any" else None
+            example = torch.zeros(2 if name == "any" else 1, 3, 6, 6)
+            program = torch.export.export(net, (example,), dynamic_shapes=(batch,))
+            if name == "decomposed":
+                program = program.run_decompositions()
+            torch.export.save(program, path)
+        return path
+
+    return file
+
+
+@pytest.mark.parametrize("name", ["any", "one", "decomposed"])
+def test_a_network_answers_as_it_did_before_it_was_exported(
+    name: str, net: nn.Module, exported: Callable[[str], Path], generator: torch.Generator
+) -> None:
+    network = read_exported(exported(name))
+    pictures = torch.rand(4, 3, 6, 6, generator=generator, requires_grad=True)
+    kept = pictures.detach().clone()
+    answers, expected = network(pictures), net(pictures)
+    torch.testing.assert_close(answers, expected, atol=1e-6, rtol=0)
+    assert torch.equal(pictures, kept)
+    (gradient,) = torch.autograd.grad(answers.pow(3).sum(), pictures)
+    (theirs,) = torch.autograd.grad(expected.pow(3).sum(), pictures)
+    torch.testing.assert_close(gradient, theirs, atol=1e-6, rtol=1e-4)
+
+
+def changed(path: Path, to: Path, name: str, change: Callable[[bytes], bytes]) -> Path:
+    """A copy with another content of one record."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(to, "w") as new:
+        for one in old.namelist():
+            content = old.read(one)
+            new.writestr(one, change(content) if one.endswith(name) else content)
+    return to
+
+
+class Trap:
+    def __reduce__(self) -> tuple[object, ...]:
+        return exec, ("raise AssertionError('it was unpickled')",)
+
+
+def trap(_: bytes) -> bytes:
+    return pickle.dumps(Trap())
+
+
+def test_no_pickle_in_the_file_is_opened(exported: Callable[[str], Path], tmp_path: Path) -> None:
+    path = changed(exported("one"), tmp_path / "trap.pt2", "sample_inputs/model.pt", trap)
+    assert read_exported(path).size == (6, 6)
+
+    def marked(content: bytes) -> bytes:
+        config = json.loads(content)
+        config["config"]["embed.weight"]["use_pickle"] = True
+        return json.dumps(config).encode()
+
+    path = changed(exported("one"), tmp_path / "weight.pt2", "weights_config.json", marked)
+    with pytest.raises(WeightsError, match=r"keeps 'embed\.weight' as a pickle"):
+        read_exported(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("torch.ops.aten.sigmoid.default", "torch.load", "torch.load 'sigmoid': it is not read; "),
+        ("torch.ops.aten.sigmoid.default", "torch.ops.aten.from_file.default", "of operations, "),
+        ('"as_int": 6}', '"as_int": 4000000000}', "larger than anything that a face network needs"),
+        ('"parameter_name": "embed.bias"', '"parameter_name": "no"', "is damaged: it lacks 'no'"),
+        ("{", "[", "is damaged: "),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_told_in_words(
+    old: str, new: str, told: str, exported: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = changed(
+        exported("one"), tmp_path / "changed.pt2", "models/model.json",
+        lambda content: content.decode().replace(old, new).encode(),
+    )  # fmt: skip
+    with pytest.raises(WeightsError, match=told):
+        read_exported(path)
+
+
+def test_damage_ends_in_a_sentence(exported: Callable[[str], Path], tmp_path: Path) -> None:
+    content = exported("one").read_bytes()
+    path = tmp_path / "damaged.pt2"
+    for length in (0, 100, len(content) // 2, len(content) - 30):
+        path.write_bytes(content[:length])
+        # The example of an input is an archive too, whose end may be taken for the file's.
+        with pytest.raises(WeightsError, match=r"is damaged: |holds 0 networks"):
+            read_exported(path)
+    empty = io.BytesIO()
+    with zipfile.ZipFile(empty, "w") as archive:
+        archive.writestr("a", b"")
+    path.write_bytes(empty.getvalue())
+    with pytest.raises(WeightsError, match=r"holds 0 networks of torch\.export"):
+        read_exported(path)
