@@ -30,6 +30,7 @@ FLOORS = {
     "evaluation": 6,
     "interop": 6,
     "campaign": 7,
+    "survey": 7,
     "loading": 8,
     "cli": 9,
     "__main__": 9,

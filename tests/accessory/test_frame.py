@@ -12,6 +12,7 @@ from agns.accessory.frame import (
     FRAME_SIZE,
     crop,
     frame_mask,
+    outlines,
     place,
     silhouette,
 )
@@ -114,3 +115,14 @@ def test_place_refuses_frames_of_another_size() -> None:
 def test_crop_refuses_canvases_of_another_size() -> None:
     with pytest.raises(ImageContractError, match=r"\(batch, 3, 224, 224\), got \(1, 3, 96, 96\)"):
         crop(torch.zeros(1, 3, 96, 96))
+
+
+def test_outlines_enclose_the_silhouette_and_lenses_are_holes_whichever_rule_fills() -> None:
+    outer, right, left = outlines()
+    areas = [
+        float((x * y.roll(-1) - y * x.roll(-1)).sum() / 2)
+        for x, y in (one.unbind(1) for one in (outer, right, left))
+    ]
+    assert areas[1] == pytest.approx(areas[2])
+    assert areas[0] * areas[1] < 0
+    assert abs(sum(areas)) == pytest.approx(float(silhouette().sum()), rel=0.01)

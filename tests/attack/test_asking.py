@@ -32,8 +32,8 @@ pytest.importorskip("cmaes")
 DODGE = Dodge(subject=1, stop=1e-6)
 GOALS: tuple[Goal, ...] = (DODGE, Impersonate(subject=0, target=2, stop=1 - 1e-6))
 METHODS_THAT_ASK: Mapping[str, FrameAttack] = {
-    "cmaes": CMAES(queries=240, population=6, photos=2, rows=1, columns=2),
-    "square": Square(queries=240, photos=2),
+    "cmaes": CMAES(queries=240, population=6, first_photos=2, rows=1, columns=2),
+    "square": Square(queries=240, first_photos=2),
 }
 Nets = tuple[Generator, Discriminator]
 
@@ -164,7 +164,7 @@ def test_decisions_alone_lower_the_share_of_photos_that_resist(
     margin = logits[:, own] - logits.scatter(1, torch.full((40, 1), own), -torch.inf).amax(1)
     near = faces[margin.masked_fill(margin <= 0, torch.inf).argsort()[:6]]
     goal = Dodge(subject=own)
-    found = CMAES(queries=300, population=6, photos=6, columns=2, decisions_only=True).run(
+    found = CMAES(queries=300, population=6, first_photos=6, columns=2, decisions_only=True).run(
         victim, near, goal, nets=gan
     )
     assert found.probability * 6 == pytest.approx(round(found.probability * 6))
@@ -283,8 +283,8 @@ def test_each_is_a_method_by_its_name(name: str) -> None:
     ("make", "settings"),
     [
         (CMAES, {"queries": 0}), (CMAES, {"population": 1}), (CMAES, {"columns": 0}),
-        (CMAES, {"reach": 0.0}), (CMAES, {"spread": float("nan")}), (CMAES, {"photos": 0}),
-        (Square, {"area": 0.0}), (Square, {"photos": 0}), (Square, {"batch": 0}),
+        (CMAES, {"reach": 0.0}), (CMAES, {"spread": float("nan")}), (CMAES, {"first_photos": 0}),
+        (Square, {"area": 0.0}), (Square, {"first_photos": 0}), (Square, {"batch": 0}),
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(

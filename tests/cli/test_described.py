@@ -10,7 +10,8 @@ from tests.cli.conftest import Run
 from torch import nn
 
 from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_folder
-from agns.loading import load, load_faces
+from agns.loading import load_faces
+from agns.models.opening import load
 from agns.storage import read_json
 
 onnx = pytest.importorskip("onnx")

@@ -52,7 +52,7 @@ def test_attacks_that_ask_can_be_made_on_it_and_others_say_why_not(
     url: str, photos: torch.Tensor
 ) -> None:
     victim, goal = HttpVictim(url), agns.Dodge("Bob", stop=1e-6)
-    found = Square(queries=20, photos=1).run(victim, photos, goal)
+    found = Square(queries=20, first_photos=1).run(victim, photos, goal)
     assert found.queries is not None
     assert 18 < found.queries <= 20
     with pytest.raises(AttackError, match="gives no gradient, which this attack follows"):

@@ -13,9 +13,10 @@ import agns
 from agns.campaign.plan import PlanVictim
 from agns.cli.loading import known_identities
 from agns.errors import ConfigError, WeightsError
-from agns.loading import load_embedder, load_victim
+from agns.loading import load_victim
 from agns.models.importing.onnx_network import read_onnx
 from agns.models.importing.tflite_network import read_tflite
+from agns.models.opening import load_embedder
 from agns.models.preprocessing import Preprocessing
 from agns.storage import file_digest
 

@@ -72,20 +72,33 @@ def _inside(
     return (spans & (x < crossing)).sum(-1) % 2 == 1
 
 
+def outlines() -> tuple[Float[Tensor, "outer 2"], Float[Tensor, "lens 2"], Float[Tensor, "lens 2"]]:
+    """The frame's outer outline and those of the lenses right and left of the nose, as polygons.
+
+    Returns:
+        Vertices (x, y) in pixels of the canvas, the centre of the top-left pixel at (0, 0). Those
+        of lenses go round the other way, so that they are holes by either rule of filling.
+    """
+    half = torch.tensor(_OUTLINE, dtype=torch.float64)
+    mirrored = half[1:-1].flip(0) * half.new_tensor([-1, 1])
+    outer = _spline(torch.cat([half, mirrored]))
+    right = _spline(torch.tensor(_LENS, dtype=torch.float64)).flip(0)
+    left = right.flip(0) * right.new_tensor([-1, 1])
+    middle = outer.new_tensor([_NOSE_LINE, 0])
+    return outer + middle, right + middle, left + middle
+
+
 @functools.cache
 def _drawn() -> Mask:
     """The silhouette, drawn once."""
-    outline = torch.tensor(_OUTLINE, dtype=torch.float64)
-    mirrored = outline[1:-1].flip(0) * outline.new_tensor([-1, 1])
-    outer = _spline(torch.cat([outline, mirrored]))
-    lens = _spline(torch.tensor(_LENS, dtype=torch.float64))
+    outer, lens, _ = outlines()
     rows, columns = torch.meshgrid(
         torch.arange(*FRAME_ROWS, dtype=torch.float64),
         torch.arange(*FRAME_COLUMNS, dtype=torch.float64),
         indexing="ij",
     )
-    # Measured from the nose line without a sign: one lens then serves for both.
-    points = torch.stack([(columns - _NOSE_LINE).abs(), rows], -1)
+    # Measured to the right of the nose line without a sign: one lens then serves for both.
+    points = torch.stack([_NOSE_LINE + (columns - _NOSE_LINE).abs(), rows], -1)
     drawn = (_inside(points, outer) & ~_inside(points, lens)).to(torch.float32)
     return functional.pad(drawn, _margins())
 

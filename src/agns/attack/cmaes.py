@@ -72,7 +72,7 @@ class CMAES(FrameAttack):
     population: Batch | None = None
     """Frames of a generation; None for 4 + 3 log(numbers searched), as is usual."""
 
-    photos: Count = 1
+    first_photos: Count = 1
     """Photos, drawn at random, on which the frames of a generation are compared. The best of them
     is tried on the others as long as it does better there than the best of all."""
 
@@ -124,7 +124,7 @@ class CMAES(FrameAttack):
             points = [search.ask() for _ in range(search.population_size)]
             drawn = space.draw(torch.tensor(np.stack(points), dtype=torch.float32))
             order = torch.randperm(len(faces), generator=rng)
-            logits = asking.ask(drawn, order[: self.photos])
+            logits = asking.ask(drawn, order[: self.first_photos])
             losses: Tensor = asking.loss(logits).mean(1)
             search.tell(list(zip(points, losses.tolist(), strict=True)))
             best = int(losses.argmin())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from agns.accessory.frame import place
 from agns.attack.goals import Goal
+from agns.errors import ConfigError
 from agns.images import write_image
 from agns.models.dcgan import Generator
 from agns.storage import save_tensors, write_json
@@ -112,3 +113,15 @@ def save_result(result: AttackResult, out: Path) -> None:
         save_tensors(out / "latents.safetensors", {"latents": result.latents}, {})
         result.generator.write(out / "generator.safetensors")
     write_json(out / "history.json", {"steps": result.history})
+
+
+def frame_file(path: Path) -> Path:
+    """The best frame of an attack's directory, or the file itself where it is one.
+
+    Raises:
+        ConfigError: There is neither.
+    """
+    found = path / "frame.png" if path.is_dir() else path
+    if not found.is_file():
+        raise ConfigError(f"{path} is no picture of a frame, nor a directory with a frame.png")
+    return found

@@ -47,7 +47,7 @@ class Square(FrameAttack):
     area: Part = 0.3
     """Share of the frame's canvas that the first squares cover."""
 
-    photos: Count = 4
+    first_photos: Count = 4
     """Photos, drawn at random, on which a square is tried first."""
 
     batch: Count = 64
@@ -83,7 +83,7 @@ class Square(FrameAttack):
         def step() -> None:
             nonlocal tried
             order = torch.randperm(len(faces), generator=rng)
-            logits = asking.ask(tried, order[: self.photos])[0]
+            logits = asking.ask(tried, order[: self.first_photos])[0]
             asking.try_on(tried, order, logits)
             assert asking.frame is not None
             side = self.side(asking.box.queries / self.queries)

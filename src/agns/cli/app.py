@@ -16,6 +16,7 @@ from agns.cli import (
     glasses,
     models,
     recognize,
+    survey,
     survive,
     train,
     universal,
@@ -44,6 +45,7 @@ app.command("attack", cls=attack.AttackCommand)(attack.attack)
 app.command("universal", cls=with_settings(*universal.SETTINGS))(universal.universal)
 app.command("survive")(survive.survive)
 app.command("end-to-end")(end_to_end.end_to_end)
+app.add_typer(survey.app, name="survey")
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")

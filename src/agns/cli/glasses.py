@@ -1,7 +1,7 @@
 """`agns glasses`: eyeglasses generated, drawn and cropped."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -114,3 +114,65 @@ def crop(
         tell_left_out(source, list_folder(source).left_out)
     skipped = f"; {seen - written} did not decode and were skipped" if seen > written else ""
     say(f"Wrote {written} crops to {destination}{skipped}")
+
+
+@app.command("print")
+def print_(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The PDF file.")],
+    frame: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FRAME",
+            help="Directory with the results of an attack, or a 64x176 picture.  "
+            "[default: with --marks, a grey frame]",
+        ),
+    ] = None,
+    width: Annotated[
+        float, typer.Option(help="Millimetres across the frame, from temple to temple.")
+    ] = 140.0,
+    paper: Annotated[Literal["a4", "letter"], typer.Option(help="What it is printed on.")] = "a4",
+    marks: Annotated[
+        bool, typer.Option("--marks", help="Put the seven green marks on the frame.")
+    ] = False,
+    palette: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Colours of the patches, one r,g,b a line.  [default: an assumed printer's]",
+        ),
+    ] = None,
+) -> None:
+    """Write a frame as a PDF at true scale, to print on paper, cut out and wear.
+
+    Beside it are crop marks, the outline to cut, a mirrored copy, a line of 50 mm and colour
+    patches.
+    """
+    from agns.accessory.frame import crop
+    from agns.accessory.marks import marked_frame
+    from agns.accessory.printability import palette_at
+    from agns.attack.result import frame_file
+    from agns.errors import ConfigError
+    from agns.evaluation.print_sheet import PrintSheet, write_print_sheet
+    from agns.images import read_image
+    from agns.storage import file_digest
+
+    if out.suffix.lower() != ".pdf":
+        raise ConfigError(f"a sheet's name ends in .pdf, got {out}")
+    if frame is not None:
+        file = frame_file(frame)
+        picture, name, digest = read_image(file, size=(64, 176)), str(file), file_digest(file)
+    elif marks:
+        picture, name, digest = crop(marked_frame()[0])[0], "the marked frame", None
+    else:
+        raise ConfigError("name a frame, or give --marks to print the grey frame with marks")
+    sheet = PrintSheet(
+        frame=picture,
+        name=name,
+        digest=digest,
+        palette=palette_at(None if palette is None else str(palette)),
+        width=width,
+        paper=paper,
+        marks=marks,
+    )
+    write_print_sheet(out, sheet)
+    say(f"Wrote {name}, {width:g} mm wide, to {out}: print it at 100 %")

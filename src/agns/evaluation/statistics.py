@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from statistics import NormalDist
 
 import torch
+from jaxtyping import Float64
+from torch import Tensor
 
 from agns.evaluation.metrics import Z95, wilson_interval
 
@@ -40,9 +42,21 @@ def mean_interval(
     if float(means.max() - means.min()) == 0:
         return wilson_interval(float(means.sum()), count)
     chosen = torch.randint(count, (samples, count), generator=draws)
-    outside = NormalDist().cdf(-math.sqrt(count / (count - 1)) * _student(count - 1))
+    return expanded_percentiles(means[chosen].mean(1), clusters=count)
+
+
+def expanded_percentiles(
+    resampled: Float64[Tensor, " samples"], *, clusters: int
+) -> tuple[float, float]:
+    """A 95 % interval of resampled values, its percentiles further out for few clusters.
+
+    Args:
+        resampled: A value for each resampling.
+        clusters: How many were resampled, at least 2.
+    """
+    outside = NormalDist().cdf(-math.sqrt(clusters / (clusters - 1)) * _student(clusters - 1))
     ends = torch.tensor([outside, 1 - outside], dtype=torch.float64)
-    low, high = means[chosen].mean(1).quantile(ends).tolist()
+    low, high = resampled.quantile(ends).tolist()
     return low, high
 
 

@@ -45,7 +45,9 @@ def read_exported(path: Path, size: int | None = None) -> ForeignNetwork:
         zipfile.BadZipFile, ArithmeticError, AttributeError, LookupError, NotImplementedError,
         RecursionError, RuntimeError, TypeError, ValueError, Refused,
     ) as error:  # fmt: skip
-        why = f"it lacks {error}" if isinstance(error, KeyError) else error
+        # PyTorch's errors may go on with where they were raised.
+        why = " ".join(str(error).split())[:200]
+        why = f"it lacks {why}" if isinstance(error, KeyError) else why
         raise WeightsError(f"{path} is damaged: {why}") from error
 
 
