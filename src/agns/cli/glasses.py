@@ -45,15 +45,30 @@ def draw(
     canvas: Annotated[
         bool, typer.Option("--canvas", help="Write 224x224 canvases, not 64x176 crops.")
     ] = False,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write one picture of all of them.")
+    ] = None,
+    set_version: Annotated[
+        int | None,
+        typer.Option(help="Version of the drawn set; 1 is of plain frames only.  [default: 2]"),
+    ] = None,
     seed: SeedOption = 0,
 ) -> None:
     """Write frames drawn with procedural textures: what the generator learns from."""
     from agns.accessory.frame import place
     from agns.data.simulation.drawn_frames import draw_frames
-    from agns.images import from_pixels, write_image
+    from agns.data.simulation.textures.stock import VERSION
+    from agns.images import check_picture_name, from_pixels, tile, write_image
 
+    if sheet is not None:
+        check_picture_name(sheet)
+    version = VERSION if set_version is None else set_version
     with bar("Drawing eyeglasses") as progress:
-        frames = draw_frames(count, seed=seed, workers=workers(), progress=progress)
+        frames = draw_frames(
+            count, seed=seed, version=version, workers=workers(), progress=progress
+        )
+    if sheet is not None:
+        write_image(sheet, tile(from_pixels(frames), columns=5))
     with bar("Writing pictures") as progress:
         for index in range(count):
             frame = from_pixels(frames[index : index + 1])
