@@ -1,20 +1,24 @@
-"""The frames that pass for real ones, as a set: near a plane through them, and not far out.
+"""The frames that pass for real ones, as a set: near a plane through them, not far out, not rough.
 
 Real frames are described by their principal directions: a frame is their mean and a sum of
 directions, each by as many standard deviations as its coefficient says. Frames that lie further
-out than real ones do, or further from the plane that the directions span, are not in the set.
-Both bounds come from real frames that the directions were not fitted to.
+out than real ones do, or further from the plane that the directions span, or that vary more from
+pixel to pixel, are not in the set. The bounds come from real frames that the directions were not
+fitted to.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
+from torch.nn import functional
 
 from agns.accessory.frame import FRAME_SIZE, frame_mask
+from agns.accessory.total_variation import total_variation
 from agns.errors import ConfigError, DataError
 from agns.images import from_pixels
 from agns.storage import load_tensors, save_tensors
@@ -31,7 +35,8 @@ DIRECTIONS = 200
 class NaturalSet:
     """Frames between and about real ones; see `NaturalSet.fit`.
 
-    `values` below are a frame's numbers on the silhouette alone, some 10,000.
+    `values` below are a frame's numbers on the silhouette alone, some 10,000. With a frame, all that
+    lie between it and the mean frame are in the set.
     """
 
     mean: Float[Tensor, " values"]
@@ -44,6 +49,8 @@ class NaturalSet:
     """Largest length of a frame's coefficients."""
     residual_bound: float
     """Largest root mean square distance from the plane, in [0, 1]."""
+    variation_bound: float
+    """Largest total variation."""
 
     @classmethod
     def fit(
@@ -82,22 +89,25 @@ class NaturalSet:
         spanned = (vectors[:, order].T.float() @ centred) / lengths[:, None].float()
         unbounded = cls(
             mean=mean,
-            directions=torch.nn.functional.normalize(spanned, dim=1),
+            directions=functional.normalize(spanned, dim=1),
             deviations=(lengths / (len(frames) - 1) ** 0.5).float(),
-            bound=float("inf"),
-            residual_bound=float("inf"),
+            bound=math.inf,
+            residual_bound=math.inf,
+            variation_bound=math.inf,
         )
         others = from_pixels(calibration)
-        out, off = unbounded.length(others), unbounded.residual(others)
-        # Both bounds at one quantile, which leaves so many frames within both.
-        ranks = torch.maximum(_ranks(out), _ranks(off))
+        out = torch.stack(
+            [unbounded.length(others), unbounded.residual(others), total_variation(others)]
+        )
+        # All bounds at one quantile, which leaves so many frames within all.
+        ranks = out.argsort(1).argsort(1).amax(0)
         place = int(ranks.sort().values[max(0, round(inside * len(others)) - 1)])
-        return cls(
-            mean=unbounded.mean,
-            directions=unbounded.directions,
-            deviations=unbounded.deviations,
-            bound=float(out.sort().values[place]),
-            residual_bound=float(off.sort().values[place]),
+        bound, residual_bound, variation_bound = out.sort(1).values[:, place].tolist()
+        return replace(
+            unbounded,
+            bound=bound,
+            residual_bound=residual_bound,
+            variation_bound=variation_bound,
         )
 
     def coefficients(self, frames: Frames) -> Float[Tensor, "frames directions"]:
@@ -109,30 +119,7 @@ class NaturalSet:
 
         Values are held to [0, 1]; black off the silhouette. Differentiable.
         """
-        values = self.mean + (coefficients * self.deviations) @ self.directions
-        mask = frame_mask().bool()
-        canvas = values.new_zeros(len(values), 3, *FRAME_SIZE)
-        canvas[:, :, mask] = values.clamp(0, 1).reshape(len(values), 3, -1)
-        return canvas
-
-    def within(
-        self, coefficients: Float[Tensor, "frames directions"], share: float = 1.0
-    ) -> Float[Tensor, "frames directions"]:
-        """Coefficients shortened to `share` of the bound where they are longer; differentiable."""
-        lengths = coefficients.norm(dim=1, keepdim=True)
-        return coefficients * (share * self.bound / lengths.clamp_min(1e-9)).clamp_max(1)
-
-    def project(self, frames: Frames, share: float = 1.0) -> Frames:
-        """The nearest frames on the plane, drawn towards the mean as far as the bound asks.
-
-        Args:
-            frames: (frames, 3, 64, 176), in [0, 1].
-            share: Of the bound, above 0: less than 1 stays nearer to the mean.
-
-        Returns:
-            Frames in [0, 1]; differentiable.
-        """
-        return self.frames(self.within(self.coefficients(frames), share))
+        return _canvas((self.mean + (coefficients * self.deviations) @ self.directions).clamp(0, 1))
 
     def length(self, frames: Frames) -> Float[Tensor, " frames"]:
         """How far out frames lie: the length of their coefficients."""
@@ -144,9 +131,42 @@ class NaturalSet:
         on_plane = (centred @ self.directions.T) @ self.directions
         return (centred - on_plane).square().mean(1).sqrt()
 
+    def room(self, frames: Frames) -> Float[Tensor, " frames"]:
+        """How many times as far from the mean a frame might lie and be in the set; differentiable.
+
+        Below 1 it is outside. Total variation is convex, so that less than this is sure to do.
+        """
+        plain = total_variation(_canvas(self.mean[None]))
+        rough = total_variation(frames) - plain
+        rooms = [
+            self.bound / self.length(frames).clamp_min(1e-9),
+            self.residual_bound / self.residual(frames).clamp_min(1e-9),
+            torch.where(
+                rough > 0, (self.variation_bound - plain) / rough.clamp_min(1e-9), torch.inf
+            ),
+        ]
+        return torch.stack(rooms).amin(0)
+
     def contains(self, frames: Frames) -> Bool[Tensor, " frames"]:
-        """Whether frames lie within both bounds."""
-        return (self.length(frames) <= self.bound) & (self.residual(frames) <= self.residual_bound)
+        """Whether frames lie within all bounds, but for rounding to bytes."""
+        return self.room(frames) >= 1 - 1e-3
+
+    def draw_in(self, frames: Frames, share: float = 1.0) -> Frames:
+        """Frames drawn towards the mean as far as the bounds ask, and others as they are.
+
+        Args:
+            frames: (frames, 3, 64, 176), in [0, 1].
+            share: Of the bounds, above 0: less than 1 stays nearer to the mean.
+
+        Returns:
+            Frames in [0, 1]; differentiable.
+        """
+        kept = (share * self.room(frames)).clamp_max(1)[:, None]
+        return _canvas(self.mean + kept * (_values(frames) - self.mean))
+
+    def project(self, frames: Frames) -> Frames:
+        """The nearest frames on the plane, drawn in; differentiable."""
+        return self.draw_in(self.frames(self.coefficients(frames)))
 
     def write(self, path: Path, record: Mapping[str, str]) -> None:
         """Write the set as safetensors, half as many bits a number; `record` says what of."""
@@ -156,7 +176,7 @@ class NaturalSet:
                 "mean": self.mean.half(),
                 "directions": self.directions.half(),
                 "deviations": self.deviations,
-                "bounds": torch.tensor([self.bound, self.residual_bound]),
+                "bounds": torch.tensor([self.bound, self.residual_bound, self.variation_bound]),
             },
             dict(record),
         )
@@ -172,19 +192,24 @@ class NaturalSet:
         values = 3 * int(frame_mask().sum())
         count = len(tensors.get("deviations", ()))
         shapes = {"mean": (values,), "directions": (count, values), "deviations": (count,),
-                  "bounds": (2,)}  # fmt: skip
+                  "bounds": (3,)}  # fmt: skip
         if count == 0 or {name: tuple(one.shape) for name, one in tensors.items()} != shapes:
             raise DataError(f"{path} holds no natural set of frames")
         kept = {name: one.float() for name, one in tensors.items()}
         if not all(bool(one.isfinite().all()) for one in kept.values()):
             raise DataError(f"{path} holds numbers that are not finite")
-        bound, residual_bound = kept.pop("bounds").tolist()
-        return cls(**kept, bound=bound, residual_bound=residual_bound)
+        bound, residual_bound, variation_bound = kept.pop("bounds").tolist()
+        return cls(
+            **kept, bound=bound, residual_bound=residual_bound, variation_bound=variation_bound
+        )
 
 
 def _values(frames: Frames) -> Float[Tensor, "frames values"]:
     return frames[:, :, frame_mask().bool()].flatten(1)
 
 
-def _ranks(values: Float[Tensor, " frames"]) -> Tensor:
-    return values.argsort().argsort()
+def _canvas(values: Float[Tensor, "frames values"]) -> Frames:
+    mask = frame_mask().bool()
+    canvas = values.new_zeros(len(values), 3, *FRAME_SIZE)
+    canvas[:, :, mask] = values.unflatten(1, (3, -1))
+    return canvas

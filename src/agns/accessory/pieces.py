@@ -36,9 +36,7 @@ class Pieces:
         """Take frames apart: pixels of like colour that touch are one piece."""
         mask = frame_mask().bool()
         places = torch.stack([_places(frame[:, mask].T) for frame in frames])
-        return cls(
-            frames=frames, places=places, colours=_means(frames[:, :, mask].mT, places)
-        )
+        return cls(frames=frames, places=places, colours=_means(frames[:, :, mask].mT, places))
 
     @property
     def counts(self) -> Int64[Tensor, " frames"]:
