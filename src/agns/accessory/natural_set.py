@@ -35,8 +35,8 @@ DIRECTIONS = 200
 class NaturalSet:
     """Frames between and about real ones; see `NaturalSet.fit`.
 
-    `values` below are a frame's numbers on the silhouette alone, some 10,000. With a frame, all that
-    lie between it and the mean frame are in the set.
+    `values` below are a frame's numbers on the silhouette alone, some 10,000. With a frame, all
+    that lie between it and the mean frame are in the set.
     """
 
     mean: Float[Tensor, " values"]

@@ -1,4 +1,4 @@
-"""The trained weights that come with the package."""
+"""The trained weights, and the natural set, that come with the package."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import Literal, TypeAlias
 
 from agns.errors import WeightsError
 
-Shipped: TypeAlias = Literal["generator", "discriminator", "of10_synthetic"]
+Shipped: TypeAlias = Literal["generator", "discriminator", "of10_synthetic", "natural_set"]
 
 
 def shipped_weights(name: Shipped) -> Path:
-    """The file of a network that comes with the package; its card lies beside it as Markdown.
+    """What comes with the package; its card lies beside it as Markdown.
 
     Raises:
         WeightsError: The installation lacks it.

@@ -1,0 +1,223 @@
+"""Descent over the numbers that natural frames are made of, several frames side by side."""
+
+import functools
+import time
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Protocol
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.nn import functional
+
+from agns.accessory.natural_set import NaturalSet
+from agns.accessory.placement import Placement
+from agns.attack.attack import FrameAttack, Nets, frames_of
+from agns.attack.goals import Goal, log_odds
+from agns.attack.query import ask_frames, query_gradient
+from agns.attack.result import AttackResult, Reason
+from agns.attack.search import draw_photos
+from agns.data.simulation.drawn_frames import RealFrames
+from agns.errors import AttackError
+from agns.images import from_pixels
+from agns.models.shipped import shipped_weights
+from agns.models.victim import Victim
+from agns.settings import Count, Range, Rate, check_settings
+from agns.types import Faces, Frames, Logits, Progress
+
+
+class Draft(Protocol):
+    """Frames in the making: numbers, and how frames are made of them."""
+
+    numbers: Tensor
+    """Those of the frames that the descent begins with, (candidates, ...)."""
+
+    def frames(self, numbers: Tensor) -> Frames:
+        """The frames of such numbers, in [0, 1]; differentiable."""
+        ...
+
+    def held(self, numbers: Tensor, share: float) -> Tensor:
+        """Numbers that a step has led too far, led back: `share` is how much of the bounds holds."""
+        ...
+
+    def chosen(self, which: Int64[Tensor, " chosen"]) -> "Draft":
+        """Some of the candidates; `numbers` as they were in the beginning."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Descent(FrameAttack):
+    """Descent over the numbers that frames of the natural set are made of."""
+
+    steps: Count = 100
+    """Steps at most."""
+
+    rate: Rate = 0.3
+    """Adam's learning rate."""
+
+    candidates: Count = 8
+    """Frames that descend side by side. Half of them, the worse, leave after each fifth of the
+    steps."""
+
+    batch: Count = 16
+    """Faces wearing a frame in a step."""
+
+    first_share: Annotated[float, Range("(0, 1]")] = 0.4
+    """How far out frames may be at first, against the set's bounds; from 60 % of the steps on, all
+    of it. The first frame that does what is wanted is the most usual one."""
+
+    jitter: Annotated[float, Range("[0, 10)")] = 0.0
+    """By how many pixels (standard deviation) the steps move the frame's corners at random."""
+
+    brightness: Annotated[float, Range("[0, 1)")] = 0.0
+    """By what share at most the steps make a photo and the frame on it brighter or darker."""
+
+    check_every: Count = 10
+    """Steps after which all candidates are tried on all photos."""
+
+    real_frames: Count = 32
+    """Real frames that are drawn; the candidates are made of some."""
+
+    natural_set: str | None = None
+    """File of the natural set; None for the one that comes with agns."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    @abstractmethod
+    def begin(self, natural: NaturalSet, real: Frames) -> Draft:
+        """The frames that the descent begins with.
+
+        Args:
+            natural: The set that frames stay in.
+            real: Real frames, `real_frames` of them, in [0, 1].
+        """
+
+    def find(
+        self,
+        victim: Victim,
+        faces: Faces,
+        goal: Goal,
+        *,
+        frames: RealFrames | None,
+        nets: Nets | None,
+        placement: Placement,
+        rng: torch.Generator,
+        progress: Progress,
+    ) -> AttackResult:
+        """As `FrameAttack.find`: until a candidate reaches the stop value on all photos.
+
+        The result has the candidates that are left, best first, as they were when they did best.
+        """
+        started = time.perf_counter()
+        natural, glasses = natural_set_at(self.natural_set), frames_of(frames)
+        if len(glasses) == 0:
+            raise AttackError("there is no real frame to begin with")
+        placement = replace(placement, jitter=self.jitter, brightness=self.brightness)
+        places = torch.randint(len(glasses), (self.real_frames,), generator=rng)
+        draft = self.begin(natural, from_pixels(glasses[places]))
+        numbers = draft.numbers.clone().requires_grad_()
+        optimizer = torch.optim.Adam([numbers], lr=self.rate)
+        best, failures = draft.frames(numbers).detach(), torch.full((len(numbers),), torch.inf)
+        history: list[dict[str, float]] = []
+        reason: Reason = "used up its steps"
+        everywhere, step = torch.arange(len(faces)), 0
+        try:
+            while True:
+                share = min(
+                    1.0, self.first_share + (1 - self.first_share) * step / (0.6 * self.steps)
+                )
+                drawn = natural.draw_in(draft.frames(numbers), share)
+                if step % self.check_every == 0 or step == self.steps:
+                    now = _failures(victim, faces, drawn.detach(), goal, placement, everywhere)
+                    if not bool(now.isfinite().all()):
+                        if step == 0:
+                            raise AttackError(
+                                "the attack cannot begin: the recogniser's logits are not finite"
+                            )
+                        reason = "not finite"
+                        break
+                    better = now < failures
+                    best[better], failures[better] = drawn.detach()[better], now[better]
+                    if bool((failures <= goal.max_failure).any()):
+                        reason = "reached the stop value"
+                        break
+                    if step == self.steps:
+                        break
+                    kept = max(1, self.candidates >> (5 * step // self.steps))
+                    if kept < len(numbers):
+                        left = now.argsort(stable=True)[:kept]
+                        draft, best, failures = draft.chosen(left), best[left], failures[left]
+                        numbers = numbers.detach()[left].requires_grad_()
+                        optimizer = torch.optim.Adam([numbers], lr=self.rate)
+                        drawn = natural.draw_in(draft.frames(numbers), share)
+                each = -(-self.batch // len(numbers))
+                photos = torch.cat(
+                    [draw_photos(torch.ones(len(faces)), each, rng) for _ in numbers]
+                )
+                worn = placement.wear(faces, drawn.repeat_interleave(each, 0), photos, draws=rng)
+                own = goal.on(photos)
+                logits, at_faces = query_gradient(victim, worn, partial(_loss, goal=own))
+                (numbers.grad,) = torch.autograd.grad(worn, numbers, at_faces)
+                if not bool(numbers.grad.isfinite().all()):
+                    reason = "not finite"
+                    break
+                optimizer.step()
+                step += 1
+                with torch.no_grad():
+                    numbers.copy_(draft.held(numbers, share))
+                history.append({"probability": float(own.class_probability(logits).mean())})
+                told = goal.probability(min(1.0, float(failures.min())))
+                progress(step, self.steps, {**history[-1], "best": told})
+        except KeyboardInterrupt:
+            if not bool(failures.isfinite().any()):
+                raise
+            reason = "interrupted"
+        order = failures.argsort(stable=True)
+        least = float(failures[order[0]])
+        return AttackResult(
+            frames=best[order],
+            probability=goal.probability(least),
+            met=least <= goal.max_failure,
+            iterations=step,
+            seconds=time.perf_counter() - started,
+            stopped_because=reason,
+            history=history,
+        )
+
+
+def natural_set_at(path: str | None) -> NaturalSet:
+    """The natural set in a file, or that of agns.
+
+    Raises:
+        ConfigError: There is no such file.
+        DataError: It holds none.
+    """
+    return _shipped() if path is None else NaturalSet.read(Path(path))
+
+
+@functools.cache
+def _shipped() -> NaturalSet:
+    return NaturalSet.read(shipped_weights("natural_set"))
+
+
+def _loss(logits: Logits, *, goal: Goal) -> Float[Tensor, " batch"]:
+    # The goal's cross-entropy, from logits: where it is far, probabilities round to 0.
+    return -functional.logsigmoid(log_odds(logits, goal))
+
+
+def _failures(
+    victim: Victim,
+    faces: Faces,
+    frames: Frames,
+    goal: Goal,
+    placement: Placement,
+    photos: Int64[Tensor, " photos"],
+) -> Float[Tensor, " frames"]:
+    """Each frame's mean failure probability over photos."""
+    logits = ask_frames(victim, faces, frames, photos, placement=placement, batch=64)
+    own = goal.on(photos.repeat(len(frames)))
+    return own.failure_probability(logits.flatten(0, 1)).unflatten(0, (len(frames), -1)).mean(1)
