@@ -186,8 +186,11 @@ class NaturalSet:
         """Read a set that `write` wrote.
 
         Raises:
+            ConfigError: There is no such file.
             DataError: The file holds no natural set.
         """
+        if not path.is_file():
+            raise ConfigError(f"there is no natural set {path}")
         tensors, _ = load_tensors(path)
         values = 3 * int(frame_mask().sum())
         count = len(tensors.get("deviations", ()))

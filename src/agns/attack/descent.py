@@ -6,7 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -29,6 +29,7 @@ from agns.settings import Count, Range, Rate, check_settings
 from agns.types import Faces, Frames, Logits, Progress
 
 
+@runtime_checkable
 class Draft(Protocol):
     """Frames in the making: numbers, and how frames are made of them."""
 
@@ -40,7 +41,7 @@ class Draft(Protocol):
         ...
 
     def held(self, numbers: Tensor, share: float) -> Tensor:
-        """Numbers that a step has led too far, led back: `share` is how much of the bounds holds."""
+        """Numbers that a step has led too far, led back to a share of the bounds."""
         ...
 
     def chosen(self, which: Int64[Tensor, " chosen"]) -> "Draft":
