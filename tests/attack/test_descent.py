@@ -130,4 +130,4 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
 
 
 def test_the_natural_set_that_comes_along_serves_where_none_is_named() -> None:
-    assert len(descent.natural_set_at(None).deviations) == 200
+    assert len(descent.natural_set_at(None).deviations) == 160

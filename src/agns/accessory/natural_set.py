@@ -27,7 +27,7 @@ from agns.types import Frames
 INSIDE = 0.95
 """Share of real frames that lie in the set."""
 
-DIRECTIONS = 200
+DIRECTIONS = 160
 """Principal directions by default."""
 
 

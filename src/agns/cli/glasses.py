@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 import typer
 
 from agns.cli.console import bar, prepare, say, workers
-from agns.cli.face_options import tell_left_out
-from agns.cli.options import GeneratorOption, SeedOption, SkipOption
+from agns.cli.face_options import open_glasses, tell_left_out
+from agns.cli.options import GeneratorOption, GlassesOption, SeedOption, SkipOption
 
-app = typer.Typer(help="Generate, draw or crop eyeglass frames.", no_args_is_help=True)
+app = typer.Typer(help="Generate, draw, crop, fit or print eyeglass frames.", no_args_is_help=True)
 
 
 @app.command("generate")
@@ -114,6 +114,47 @@ def crop(
         tell_left_out(source, list_folder(source).left_out)
     skipped = f"; {seen - written} did not decode and were skipped" if seen > written else ""
     say(f"Wrote {written} crops to {destination}{skipped}")
+
+
+@app.command("fit")
+def fit(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The .safetensors file.")],
+    glasses: GlassesOption = None,
+    directions: Annotated[
+        int | None,
+        typer.Option(help="Principal directions of real frames.  [default: 160]", min=1),
+    ] = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Fit the set of natural frames, which some attacks stay in, to real ones.
+
+    95 of 100 real frames that it is not fitted to lie in it. Of a folder a third, chosen by the
+    seed, is kept for that.
+    """
+    import torch
+
+    from agns.accessory.natural_set import DIRECTIONS, NaturalSet
+    from agns.data.simulation.drawn_frames import PARTS, draw_frames
+    from agns.errors import ConfigError
+
+    if out.suffix != ".safetensors":
+        raise ConfigError(f"a natural set's name ends in .safetensors, got {out}")
+    prepare()
+    if glasses is None:
+        with bar("Drawing eyeglasses") as progress:
+            fitted = draw_frames(3000, workers=workers(), progress=progress)
+            kept = draw_frames(
+                2000, start=PARTS["calibration"].start, workers=workers(), progress=progress
+            )
+    else:
+        real = open_glasses(glasses)
+        order = torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))
+        fitted, kept = real[order[len(real) // 3 :]], real[order[: len(real) // 3]]
+    natural = NaturalSet.fit(fitted, kept, directions=directions or DIRECTIONS)
+    source = "drawn by agns" if glasses is None else str(glasses)
+    natural.write(out, {"frames": source, "fitted": str(len(fitted)), "kept": str(len(kept))})
+    count = len(natural.deviations)
+    say(f"Wrote {count} directions of {len(fitted)} frames, and bounds of {len(kept)}, to {out}")
 
 
 @app.command("print")
