@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from agns.attack.cmaes import CMAES
     from agns.attack.goals import Dodge, Impersonate
     from agns.attack.pixel_descent import CCS16, PGD
+    from agns.attack.recolor import Recolor
     from agns.attack.result import AttackResult
+    from agns.attack.span import Span
     from agns.attack.square import Square
     from agns.attack.transfer import Transfer
     from agns.data.faces import FaceSet
@@ -47,6 +49,8 @@ _ROOMS = {
     "Impersonate": "attack.goals",
     "PGD": "attack.pixel_descent",
     "Recognizer": "models.recognizer",
+    "Recolor": "attack.recolor",
+    "Span": "attack.span",
     "Square": "attack.square",
     "Transfer": "attack.transfer",
     "Victim": "models.victim",
@@ -75,6 +79,8 @@ __all__ = [
     "Gallery",
     "Impersonate",
     "Recognizer",
+    "Recolor",
+    "Span",
     "Square",
     "Transfer",
     "Victim",
