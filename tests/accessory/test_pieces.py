@@ -35,7 +35,7 @@ def halves() -> Frames:
 def test_pixels_of_one_colour_that_touch_are_one_piece() -> None:
     pieces = Pieces.of(halves())
     assert pieces.counts.tolist() == [3]
-    found = {tuple(colour) for colour in pieces.colours[0].round(decimals=3).tolist()}
+    found = {tuple(colour) for colour in pieces.colors[0].round(decimals=3).tolist()}
     assert found == {(1.0, 0.0, 0.0), (0.0, 0.0, 1.0)}
 
 
@@ -52,16 +52,16 @@ def test_a_bold_frame_has_more_pieces_than_a_plain_one() -> None:
 
 
 def test_pieces_of_their_own_colours_are_the_frame(pieces: Pieces, real: Frames) -> None:
-    assert torch.allclose(pieces.painted(pieces.colours, light()), real, atol=1e-6)
+    assert torch.allclose(pieces.painted(pieces.colors, light()), real, atol=1e-6)
 
 
 def test_a_painted_piece_has_its_colour_and_others_keep_theirs() -> None:
     pieces = Pieces.of(halves())
     green = torch.tensor([0.0, 1, 0])
     square = int(torch.bincount(pieces.places[0]).argmin())
-    colours = pieces.colours.clone()
-    colours[0, square] = green
-    painted = pieces.painted(colours, light())
+    colors = pieces.colors.clone()
+    colors[0, square] = green
+    painted = pieces.painted(colors, light())
     assert torch.allclose(painted[0, :, 5, 112], green, atol=1e-6)
     changed = (painted - halves()).abs().amax((0, 1)) > 0
     # Edges stay as soft as they were within one pixel.
@@ -70,11 +70,11 @@ def test_a_painted_piece_has_its_colour_and_others_keep_theirs() -> None:
 
 
 def test_frames_follow_the_colours(pieces: Pieces) -> None:
-    colours = pieces.colours.clone().requires_grad_()
-    painted = pieces.painted(colours, light())
+    colors = pieces.colors.clone().requires_grad_()
+    painted = pieces.painted(colors, light())
     painted.sum().backward()
-    assert colours.grad is not None
-    for own, count in zip(colours.grad, pieces.counts.tolist(), strict=True):
+    assert colors.grad is not None
+    for own, count in zip(colors.grad, pieces.counts.tolist(), strict=True):
         assert bool((own[:count].sum(1) > 0).all())
         assert not bool(own[count:].any())
 
@@ -82,4 +82,4 @@ def test_frames_follow_the_colours(pieces: Pieces) -> None:
 def test_some_frames_pieces_are_as_among_all(pieces: Pieces) -> None:
     some = pieces.subset(torch.tensor([4, 1]))
     assert torch.equal(some.places, pieces.places[[4, 1]])
-    assert torch.equal(some.painted(some.colours, light()), some.frames)
+    assert torch.equal(some.painted(some.colors, light()), some.frames)

@@ -28,7 +28,7 @@ class Pieces:
     """As they were, (frames, 3, 64, 176), in [0, 1]."""
     places: Int64[Tensor, "frames pixels"]
     """The piece of each pixel on the silhouette, row by row, counted from 0."""
-    colours: Float[Tensor, "frames pieces 3"]
+    colors: Float[Tensor, "frames pieces 3"]
     """Each piece's mean colour; 0 where a frame has fewer pieces than others."""
 
     @classmethod
@@ -36,7 +36,7 @@ class Pieces:
         """Take frames apart: pixels of like colour that touch are one piece."""
         mask = frame_mask().bool()
         places = torch.stack([_places(frame[:, mask].T) for frame in frames])
-        return cls(frames=frames, places=places, colours=_means(frames[:, :, mask].mT, places))
+        return cls(frames=frames, places=places, colors=_means(frames[:, :, mask].mT, places))
 
     @property
     def counts(self) -> Int64[Tensor, " frames"]:
@@ -46,16 +46,16 @@ class Pieces:
     def subset(self, chosen: Int64[Tensor, " chosen"]) -> "Pieces":
         """Those of some frames."""
         return Pieces(
-            frames=self.frames[chosen], places=self.places[chosen], colours=self.colours[chosen]
+            frames=self.frames[chosen], places=self.places[chosen], colors=self.colors[chosen]
         )
 
     def painted(
-        self, colours: Float[Tensor, "frames pieces 3"], light: Float[Tensor, " pixels"]
+        self, colors: Float[Tensor, "frames pieces 3"], light: Float[Tensor, " pixels"]
     ) -> Frames:
-        """The frames with pieces of other colours, in the same light, with edges as soft.
+        """The frames with pieces of other colors, in the same light, with edges as soft.
 
         Args:
-            colours: In [0, 1].
+            colors: In [0, 1].
             light: How bright each pixel is where the colour is the same, 1 in the mean.
 
         Returns:
@@ -63,7 +63,7 @@ class Pieces:
         """
         mask = frame_mask().bool()
         each = self.places[..., None].expand(-1, -1, 3)
-        change = (colours - self.colours).gather(1, each) * light[:, None]
+        change = (colors - self.colors).gather(1, each) * light[:, None]
         canvas = change.new_zeros(len(change), 3, *mask.shape)
         canvas[:, :, mask] = change.mT
         return (self.frames + _softened(canvas)).clamp(0, 1) * mask
@@ -73,7 +73,7 @@ def _places(pixels: Float[Tensor, "pixels 3"]) -> Int64[Tensor, " pixels"]:
     """Which piece each pixel of a frame belongs to."""
     mask = frame_mask().bool()
     kinds = torch.full(mask.shape, -1)
-    kinds[mask] = _sorted_by_colour(pixels)
+    kinds[mask] = _sorted_by_color(pixels)
     pieces = torch.where(mask, torch.arange(mask.numel()).reshape(mask.shape), -1)
     # The highest number among like neighbours spreads over each piece.
     while True:
@@ -98,7 +98,7 @@ def _places(pixels: Float[Tensor, "pixels 3"]) -> Int64[Tensor, " pixels"]:
         pieces = into
 
 
-def _sorted_by_colour(pixels: Float[Tensor, "pixels 3"]) -> Int64[Tensor, " pixels"]:
+def _sorted_by_color(pixels: Float[Tensor, "pixels 3"]) -> Int64[Tensor, " pixels"]:
     """k-means from colours far apart; nothing is drawn."""
     centres = pixels.mean(0, keepdim=True)
     for _ in range(COLORS - 1):

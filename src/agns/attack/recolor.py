@@ -30,11 +30,11 @@ class Recolor(Descent):
         """The boldest frames as they are."""
         usual = real[natural.contains(real)]
         bold = total_variation(usual if len(usual) else real).argsort(descending=True)
-        return _Colours.of(real[bold[: self.candidates]], self.colors, natural)
+        return _Colors.of(real[bold[: self.candidates]], self.colors, natural)
 
 
 @dataclass(frozen=True, slots=True)
-class _Colours:
+class _Colors:
     pieces: Pieces
     palette: Float[Tensor, "candidates colors 3"]
     light: Float[Tensor, " pixels"]
@@ -42,16 +42,16 @@ class _Colours:
     """The highest says which colour a piece has."""
 
     @classmethod
-    def of(cls, real: Frames, colors: int, natural: NaturalSet) -> "_Colours":
+    def of(cls, real: Frames, colors: int, natural: NaturalSet) -> "_Colors":
         pieces = Pieces.of(real)
-        sizes = torch.zeros(pieces.colours.shape[:2])
+        sizes = torch.zeros(pieces.colors.shape[:2])
         sizes.scatter_add_(1, pieces.places, torch.ones(pieces.places.shape))
         palette = [
             _far_apart(own[size > 0], int(size.argmax()), colors)
-            for own, size in zip(pieces.colours, sizes, strict=True)
+            for own, size in zip(pieces.colors, sizes, strict=True)
         ]
         light = natural.mean.unflatten(0, (3, -1)).mean(0)
-        numbers = -3 * torch.cdist(pieces.colours, torch.stack(palette))
+        numbers = -3 * torch.cdist(pieces.colors, torch.stack(palette))
         return cls(pieces, torch.stack(palette), light / light.mean(), numbers)
 
     def frames(self, numbers: Float[Tensor, "candidates pieces colors"]) -> Frames:
@@ -66,18 +66,18 @@ class _Colours:
     ) -> Float[Tensor, "candidates pieces colors"]:
         return numbers
 
-    def chosen(self, which: Int64[Tensor, " chosen"]) -> "_Colours":
-        return _Colours(
+    def chosen(self, which: Int64[Tensor, " chosen"]) -> "_Colors":
+        return _Colors(
             self.pieces.subset(which), self.palette[which], self.light, self.numbers[which]
         )
 
 
 def _far_apart(
-    colours: Float[Tensor, "pieces 3"], first: int, count: int
+    colors: Float[Tensor, "pieces 3"], first: int, count: int
 ) -> Float[Tensor, "colors 3"]:
-    """That many of the colours, the first one and those farthest from the ones before."""
-    found = colours[first, None]
+    """That many of the colors, the first one and those farthest from the ones before."""
+    found = colors[first, None]
     while len(found) < count:
-        farthest = torch.cdist(colours, found).amin(1).argmax()
-        found = torch.cat([found, colours[farthest, None]])
+        farthest = torch.cdist(colors, found).amin(1).argmax()
+        found = torch.cat([found, colors[farthest, None]])
     return found
