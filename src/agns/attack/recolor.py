@@ -9,7 +9,6 @@ from torch.nn import functional
 
 from agns.accessory.natural_set import NaturalSet
 from agns.accessory.pieces import Pieces
-from agns.accessory.total_variation import total_variation
 from agns.attack.descent import Descent, Draft
 from agns.settings import Batch
 from agns.types import Frames
@@ -28,9 +27,10 @@ class Recolor(Descent):
 
     def begin(self, natural: NaturalSet, real: Frames) -> Draft:
         """The boldest frames as they are."""
-        usual = real[natural.contains(real)]
-        bold = total_variation(usual if len(usual) else real).argsort(descending=True)
-        return _Colors.of(real[bold[: self.candidates]], self.colors, natural)
+        inside = natural.contains(real)
+        usual = real[inside] if bool(inside.any()) else real
+        bold = natural.length(usual).argsort(descending=True)
+        return _Colors.of(usual[bold[: self.candidates]], self.colors, natural)
 
 
 @dataclass(frozen=True, slots=True)
