@@ -142,9 +142,9 @@ def fit(
     prepare()
     if glasses is None:
         with bar("Drawing eyeglasses") as progress:
-            fitted = draw_frames(3000, workers=workers(), progress=progress)
+            fitted = draw_frames(2000, workers=workers(), progress=progress)
             kept = draw_frames(
-                2000, start=PARTS["calibration"].start, workers=workers(), progress=progress
+                1500, start=PARTS["calibration"].start, workers=workers(), progress=progress
             )
     else:
         real = open_glasses(glasses)
