@@ -94,7 +94,8 @@ def _places(pixels: Float[Tensor, "pixels 3"]) -> Int64[Tensor, " pixels"]:
             larger = torch.where(better, beside, larger)
             into = torch.where(better, pieces.roll(way, (0, 1)), into)
         if bool((into == pieces).all()):
-            return pieces[mask].unique(return_inverse=True)[1]
+            counted: Tensor = pieces[mask].unique(return_inverse=True)[1]
+            return counted
         pieces = into
 
 

@@ -33,8 +33,10 @@ from agns.types import Faces, Frames, Logits, Progress
 class Draft(Protocol):
     """Frames in the making: numbers, and how frames are made of them."""
 
-    numbers: Tensor
-    """Those of the frames that the descent begins with, (candidates, ...)."""
+    @property
+    def numbers(self) -> Tensor:
+        """Those of the frames that the descent begins with, (candidates, ...)."""
+        ...
 
     def frames(self, numbers: Tensor) -> Frames:
         """The frames of such numbers, in [0, 1]; differentiable."""
@@ -221,4 +223,5 @@ def _failures(
     """Each frame's mean failure probability over photos."""
     logits = ask_frames(victim, faces, frames, photos, placement=placement, batch=64)
     own = goal.on(photos.repeat(len(frames)))
-    return own.failure_probability(logits.flatten(0, 1)).unflatten(0, (len(frames), -1)).mean(1)
+    each = own.failure_probability(logits.flatten(0, 1))
+    return each.reshape(len(frames), -1).mean(1)

@@ -33,7 +33,7 @@ class _Coefficients:
     def held(
         self, numbers: Float[Tensor, "candidates directions"], share: float
     ) -> Float[Tensor, "candidates directions"]:
-        lengths = numbers.norm(dim=1, keepdim=True)
+        lengths: Tensor = numbers.norm(dim=1, keepdim=True)
         return numbers * (share * self.natural.bound / lengths.clamp_min(1e-9)).clamp_max(1)
 
     def chosen(self, which: Int64[Tensor, " chosen"]) -> "_Coefficients":
