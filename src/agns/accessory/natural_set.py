@@ -112,8 +112,8 @@ class NaturalSet:
 
     def coefficients(self, frames: Frames) -> Float[Tensor, "frames directions"]:
         """How many standard deviations a frame lies out along each direction; differentiable."""
-        along: Tensor = (_values(frames) - self.mean) @ self.directions.T
-        return along / self.deviations
+        along: Tensor = (_values(frames) - self.mean) @ self.directions.T / self.deviations
+        return along
 
     def frames(self, coefficients: Float[Tensor, "frames directions"]) -> Frames:
         """The frames on the plane that have these coefficients, (frames, 3, 64, 176).
