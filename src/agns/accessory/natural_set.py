@@ -112,8 +112,7 @@ class NaturalSet:
 
     def coefficients(self, frames: Frames) -> Float[Tensor, "frames directions"]:
         """How many standard deviations a frame lies out along each direction; differentiable."""
-        along: Tensor = (_values(frames) - self.mean) @ self.directions.T / self.deviations
-        return along
+        return (_values(frames) - self.mean) @ self.directions.T / self.deviations
 
     def frames(self, coefficients: Float[Tensor, "frames directions"]) -> Frames:
         """The frames on the plane that have these coefficients, (frames, 3, 64, 176).
@@ -124,7 +123,8 @@ class NaturalSet:
 
     def length(self, frames: Frames) -> Float[Tensor, " frames"]:
         """How far out frames lie: the length of their coefficients."""
-        return self.coefficients(frames).norm(dim=1)
+        lengths: Tensor = self.coefficients(frames).norm(dim=1)
+        return lengths
 
     def residual(self, frames: Frames) -> Float[Tensor, " frames"]:
         """Root mean square distance of frames from the plane, in [0, 1]."""
