@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from agns.attack.cmaes import CMAES
     from agns.attack.goals import Dodge, Impersonate
     from agns.attack.pixel_descent import CCS16, PGD
-    from agns.attack.recolor import Recolor
     from agns.attack.result import AttackResult
     from agns.attack.span import Span
     from agns.attack.square import Square
@@ -49,7 +48,6 @@ _ROOMS = {
     "Impersonate": "attack.goals",
     "PGD": "attack.pixel_descent",
     "Recognizer": "models.recognizer",
-    "Recolor": "attack.recolor",
     "Span": "attack.span",
     "Square": "attack.square",
     "Transfer": "attack.transfer",
@@ -79,7 +77,6 @@ __all__ = [
     "Gallery",
     "Impersonate",
     "Recognizer",
-    "Recolor",
     "Span",
     "Square",
     "Transfer",

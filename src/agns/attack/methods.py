@@ -10,7 +10,6 @@ from agns.attack.cmaes import CMAES
 from agns.attack.library_attack import LibraryAttack
 from agns.attack.pixel_descent import CCS16, CCS16_BOUNDED, CCS16_PHYSICAL, PGD, PixelDescent
 from agns.attack.pixels import FreePixels
-from agns.attack.recolor import Recolor
 from agns.attack.span import Span
 from agns.attack.square import Square
 from agns.attack.transfer import Transfer
@@ -21,7 +20,6 @@ from agns.object_reference import is_reference, load_object
 METHODS: Mapping[str, FrameAttack] = {
     "agn": AGN(),
     "agn-paper": AGN.paper(),
-    "recolor": Recolor(),
     "span": Span(),
     "ccs16": CCS16(),
     "ccs16-bounded": CCS16_BOUNDED,
@@ -90,7 +88,7 @@ def name_of(attack: Attack) -> str:
             return name
     by_type = {AGN: "agn", FreePixels: "pixels", PGD: "pgd", PixelDescent: "pixel-descent",
                CCS16: "pixel-descent", CMAES: "cmaes", Square: "square",
-               Transfer: "transfer", Recolor: "recolor", Span: "span"}  # fmt: skip
+               Transfer: "transfer", Span: "span"}  # fmt: skip
     if type(attack) in by_type:
         return by_type[type(attack)]
     return f"{type(attack).__module__}:{type(attack).__qualname__}"

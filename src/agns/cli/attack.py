@@ -122,7 +122,7 @@ def attack(
         str,
         typer.Option(
             metavar="NAME",
-            help="agn, a generative net. Frames that stay among real ones: span, recolor. To "
+            help="agn, a generative net. A frame that stays among real ones: span. To "
             "compare with, a frame's own pixels, which need not "
             "look like eyeglasses: ccs16, ccs16-bounded, ccs16-physical, pgd, pixels. Without a "
             "gradient: cmaes and square, which only ask, and transfer, which follows surrogates. "
