@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def nets(generator: torch.Generator) -> Nets:
-    made, judge = build_gan(generator=generator)
+    made, judge = build_gan(rng=generator)
     return made.eval(), judge.eval()
 
 
@@ -99,6 +99,52 @@ def test_faces_may_be_a_tensor_and_people_classes(nets: Nets, generator: torch.G
         agns.evaluate(result, victim, faces[:0])
 
 
+MISTAKEN = """
+import agns, torch
+
+victim = agns.Classifier(torch.nn.Flatten(), ("Ann", "Bob"))
+faces, dodge, pgd = torch.rand(2, 3, 224, 224), agns.Dodge("Ann"), agns.PGD(steps=1)
+found = agns.AttackResult.__new__(agns.AttackResult)
+for mistaken in (
+    lambda: pgd.run(victim, faces, "Ann"),
+    lambda: pgd.run(torch.nn.Linear(2, 2), faces, dodge),
+    lambda: agns.evaluate(found, torch.nn.Linear(2, 2), faces, goal=dodge),
+    lambda: pgd.run(victim, faces, dodge, seed=None),
+    lambda: agns.Classifier(torch.nn.Flatten(), range(2)),
+    lambda: agns.Classifier(torch.nn.Flatten(), ("Ann", "Bob"), size="112"),
+    lambda: agns.load("mine:victim"),
+):
+    try:
+        mistaken()
+    except agns.AgnsError as error:
+        print(error)
+"""
+
+
+def test_what_is_no_goal_victim_or_seed_is_told_in_a_sentence() -> None:
+    # In a process of its own, where nothing checks types before agns does.
+    done = subprocess.run(
+        [sys.executable, "-c", MISTAKEN], capture_output=True, text=True, check=True
+    )
+    wanted = [
+        "a goal is agns.Dodge(subject) or agns.Impersonate(target), got 'Ann'",
+        "Linear has none: put a network into agns.Classifier(network, names)",
+        "Linear has none: put a network into agns.Classifier(network, names)",
+        "a seed is a whole number, got None",
+        "identities are names, one for each class, got range(0, 2)",
+        "size must be a whole number of pixels, at least 1, got '112'",
+        "mine:victim names a function of yours: call it, what it makes is a victim",
+    ]
+    told = done.stdout.splitlines()
+    assert len(told) == len(wanted)
+    assert all(line.endswith(end) for line, end in zip(told, wanted, strict=True)), told
+
+
+def test_who_impersonates_whom_is_named() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        agns.Impersonate("Ann", "Bob")
+
+
 def test_photos_that_the_victim_was_trained_on_are_told(folder: Path, tmp_path: Path) -> None:
     ann = agns.load_faces(folder).of("Synthetic_000")
     with pytest.raises(ConfigError, match="of 2 people: choose one"):
@@ -115,7 +161,7 @@ def test_photos_that_the_victim_was_trained_on_are_told(folder: Path, tmp_path: 
         frames=torch.full((1, 3, 64, 176), 0.5), probability=0.5, met=True, iterations=0,
         seconds=0, stopped_because=Reason.__args__[0], goal=agns.Dodge(0),
     )  # fmt: skip
-    made, judge = build_gan(generator=torch.Generator().manual_seed(0))
+    made, judge = build_gan(rng=torch.Generator().manual_seed(0))
     score = agns.evaluate(
         result, victim, ann, frames=draw_frames(32), control_frames=1,
         nets=(made.eval(), judge.eval()),
@@ -199,7 +245,7 @@ def test_another_victims_classes_may_stand_in_another_order(nets: Nets) -> None:
 def test_scoring_leaves_nets_alone_and_refuses_what_is_no_face_or_no_logit(
     tmp_path: Path, generator: torch.Generator
 ) -> None:
-    nets = build_gan(generator=generator)
+    nets = build_gan(rng=generator)
     before = [value.clone() for net in nets for value in net.state_dict().values()]
     faces, frames = torch.full((2, 3, 224, 224), 0.5), draw_frames(32)
     given = {"frames": frames, "nets": nets, "control_frames": 1}

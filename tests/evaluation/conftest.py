@@ -55,7 +55,7 @@ def build_tiny_recognizer(names: tuple[str, ...], draws: torch.Generator) -> Rec
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FAMILIES, "tiny", family)
-        return build_recognizer("tiny", names, generator=draws).eval()
+        return build_recognizer("tiny", names, rng=draws).eval()
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +79,7 @@ def recognizer(crowd: FaceSet) -> Recognizer:
 def gan(glasses: Pixels) -> tuple[Generator, Discriminator]:
     """Untrained, with the running statistics of one batch, so that frames vary."""
     draws = torch.Generator().manual_seed(0)
-    return accustom(build_narrow_gan(generator=draws), glasses, draws)
+    return accustom(build_narrow_gan(rng=draws), glasses, draws)
 
 
 # Of a package it would last to the end of all tests, as these folders are no packages.

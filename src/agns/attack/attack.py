@@ -13,7 +13,7 @@ from agns.attack.result import AttackResult
 from agns.data.cache import digest
 from agns.data.faces import FaceSet
 from agns.data.simulation.drawn_frames import DrawnFrames, RealFrames
-from agns.errors import AttackError, ImageContractError
+from agns.errors import AttackError, ConfigError, ImageContractError
 from agns.images import check_images, to_pixels
 from agns.models.black_box import BlackBox
 from agns.models.dcgan import Discriminator, Generator
@@ -91,6 +91,8 @@ class FrameAttack(ABC):
         check_images(photos, size=(CANVAS, CANVAS))
         if len(photos) == 0:
             raise AttackError("an attack needs at least one photo of the subject")
+        if not isinstance(seed, int):
+            raise ConfigError(f"a seed is a whole number, got {seed!r}")
         frozen = freeze(victim)
         before = frozen.queries if isinstance(frozen, BlackBox) else None
         result = self.find(

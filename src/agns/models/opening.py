@@ -41,6 +41,8 @@ def load(source: Path | str | None = None) -> "Recognizer | Gallery | Classifier
         if isinstance(made, Classifier):
             return made
         raise ConfigError(f"{source} describes an embedding: enrol people by `agns enrol` first")
+    if names_code(source):
+        raise ConfigError(f"{source} names a function of yours: call it, what it makes is a victim")
     path = _weights(source)
     if bare := ask_description(path):
         raise bare

@@ -60,10 +60,10 @@ class Preprocessing(nn.Module):
         chip: Chip | str | None = None,
     ) -> None:
         super().__init__()
-        if size < 1 or not low < high:
-            raise ConfigError(
-                f"size must be at least 1 and low below high, got {size}, {low} and {high}"
-            )
+        if not isinstance(size, int) or size < 1:
+            raise ConfigError(f"size must be a whole number of pixels, at least 1, got {size!r}")
+        if not low < high:
+            raise ConfigError(f"low must lie below high, got {low} and {high}")
         self.size, self.low, self.high, self.bgr = size, low, high, bgr
         self.register_buffer("mean", _per_channel(mean, "mean"))
         self.register_buffer("deviation", _per_channel(deviation, "deviation"))

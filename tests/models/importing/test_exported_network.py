@@ -34,7 +34,10 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
-        beside = self.prelu(self.depthwise(x))
+        # As ArcFace's networks have it, and numbers made within.
+        with torch.autocast("cpu", enabled=False):
+            ramp = torch.arange(1, 9, device=x.device).view(8, 1, 1).to(x)
+            beside = self.prelu(self.depthwise(x)) * ramp / 8
         x = x.clone()
         x += beside
         x = F.relu6(x) * torch.sigmoid(x.mean((2, 3), keepdim=True))
@@ -129,6 +132,8 @@ def test_no_pickle_in_the_file_is_opened(exported: Callable[[str], Path], tmp_pa
         ("torch.ops.aten.sigmoid.default", "torch.load", "torch.load 'sigmoid': it is not read; "),
         ("torch.ops.aten.sigmoid.default", "torch.ops.aten.from_file.default", "of operations, "),
         ('"as_int": 6}', '"as_int": 4000000000}', "larger than anything that a face network needs"),
+        ('"as_int": 9}', '"as_int": 4000000000}', "arange': it makes more than"),
+        ("wrap_with_autocast", "cond", "order.cond: an argument of kind as_graph is not read"),
         ('"parameter_name": "embed.bias"', '"parameter_name": "no"', "is damaged: it lacks 'no'"),
         ('"as_int": 6}', f'"as_int": {1 << 70}}}', "is damaged: |is larger than anything"),
         ("{", "[", "is damaged: "),

@@ -1,7 +1,9 @@
 """Calls of PyTorch's operations in a file of `torch.export.save`: of those that compute alone."""
 
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -40,13 +42,32 @@ _OPERATIONS = {
 }  # fmt: skip
 """Of `torch.ops.aten`, also with the underscore of those that overwrite."""
 
+_MOST_MADE = 1 << 24
+"""Numbers of a tensor that an operation makes of sizes alone."""
+
+
+def _numbers(*span: float) -> float:
+    start, end, step = (0, *span, 1) if len(span) == 1 else (*span, 1)[:3]
+    return abs((end - start) / step)
+
+
+_MADE: dict[str, Callable[..., float]] = {
+    "arange": _numbers,
+    **dict.fromkeys(("full", "ones", "zeros"), lambda sizes, *_: math.prod(sizes)),
+    **dict.fromkeys(("new_full", "new_ones", "new_zeros"), lambda _, sizes, *__: math.prod(sizes)),
+    "scalar_tensor": lambda _: 1,
+}
+"""Operations that make a tensor of given sizes, and how many numbers each makes."""
+
+_OPERATIONS |= set(_MADE)
+
 _ARITHMETIC = {
     f"_operator.{name}": getattr(operator, name) for name in ("add", "sub", "mul", "floordiv")
 }
 """Of sizes."""
 
 _PLAIN = ("as_none", "as_int", "as_ints", "as_float", "as_floats", "as_string", "as_bool")
-_IGNORED = ("as_device", "as_layout", "as_memory_format")
+_IGNORED = ("as_layout", "as_memory_format")
 """Arguments as they are, and such as change no number."""
 
 
@@ -67,6 +88,63 @@ _WORK: dict[str, Callable[..., int]] = {
     "max_pool2d": _window, "max_pool2d_with_indices": _window, "avg_pool2d": _window,
     "adaptive_avg_pool2d": _window, "_adaptive_avg_pool2d": _window,
 }  # fmt: skip
+
+
+_WRAPPERS = {
+    f"torch.ops.higher_order.wrap_with_{what}" for what in ("autocast", "set_grad_enabled")
+}
+"""Operations around other ones, which all run in 32 bits here, and have gradients."""
+
+
+def flattened(nodes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Operations in their order, with those that stand within `_WRAPPERS` in place of these."""
+    flat = []
+    for node in nodes:
+        if node["target"] not in _WRAPPERS:
+            flat.append(node)
+            continue
+        arguments = [one["arg"] for one in node["inputs"]]
+        (inner,) = (one["as_graph"] for one in arguments if "as_graph" in one)
+        graph = inner["graph"]
+        taken = [_name(one) for one in arguments if "as_tensor" in one]
+        names = dict(zip(map(_name, graph["inputs"]), taken, strict=True))
+        renamed = partial(_renamed, names, f"{inner['name']}.")
+        for one in flattened(graph["nodes"]):
+            inputs = [{**own, "arg": renamed(own["arg"])} for own in one["inputs"]]
+            flat.append({**one, "inputs": inputs, "outputs": [*map(renamed, one["outputs"])]})
+        for made, outer in zip(graph["outputs"], _outputs(node), strict=True):
+            argument = {"name": "self", "arg": renamed(made), "kind": 1}
+            flat.append(
+                {"target": "torch.ops.aten.alias.default", "inputs": [argument], "outputs": [outer]}
+            )
+    return flat
+
+
+def _outputs(node: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What an operation gives, one by one."""
+    found = []
+    for output in node["outputs"]:
+        several = output.get("as_tensors")
+        found += [output] if several is None else [{"as_tensor": one} for one in several]
+    return found
+
+
+def _name(argument: Mapping[str, Any]) -> str:
+    return str(argument["as_tensor"]["name"])
+
+
+def _renamed(names: Mapping[str, str], prefix: str, argument: Mapping[str, Any]) -> dict[str, Any]:
+    """An argument of an inner graph, whose values get names of their own."""
+
+    def anew(about: Any) -> Any:
+        if isinstance(about, list):
+            return [anew(one) for one in about]
+        if not isinstance(about, dict):
+            return about
+        told = {key: about[key] for key in ("name", "as_name") if key in about}
+        return {**about, **{key: names.get(own, prefix + own) for key, own in told.items()}}
+
+    return {kind: anew(about) for kind, about in argument.items()}
 
 
 def current(name: str, renamed: Mapping[str, str]) -> str:
@@ -143,6 +221,9 @@ class Call:
                 raise Refused(f"numbers of kind {about} are not read")
             wide = torch.float32 if TYPES[about].is_floating_point else TYPES[about]
             return lambda values: wide
+        if kind == "as_device":
+            # Where the values are, and not where the network was exported.
+            return lambda values: next((o.device for o in values if isinstance(o, Tensor)), "cpu")
         if kind in _PLAIN:
             # Infinity is a word.
             plain = float(about) if kind == "as_float" else None if kind == "as_none" else about
@@ -183,6 +264,8 @@ class Call:
         def run(*values: Value) -> Tensor | Sequence[Tensor]:
             given = {key: argument(values) for key, argument in arguments.items()}
             first = [given.pop(key) for key in positional if key in given]
+            if name in _MADE and _MADE[name](*first) > _MOST_MADE:
+                raise Refused(f"it makes more than {_MOST_MADE} numbers")
             made = function(*first, **given)
             if isinstance(made, int):
                 return torch.tensor(made)
