@@ -110,7 +110,7 @@ def test_generated_frames_lie_in_the_set(natural: NaturalSet) -> None:
     from agns.attack.attack import shipped_nets
 
     with torch.no_grad():
-        made = shipped_nets()[0](sample_latents(64, generator=torch.Generator().manual_seed(0)))
+        made = shipped_nets()[0](sample_latents(64, rng=torch.Generator().manual_seed(0)))
     assert float(natural.contains(made).float().mean()) > 0.8
 
 

@@ -72,15 +72,15 @@ def test_an_installation_without_weights_says_so(
 
 def test_fresh_real_frames_lie_in_the_natural_set_and_noise_does_not() -> None:
     natural = NaturalSet.read(shipped_weights("natural_set"))
-    generator = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     fresh = from_pixels(draw_frames(400, start=PARTS["judges"].start))
     # 95 % by its making; of 400, two standard errors are 2 %.
     assert 0.93 <= float(natural.contains(fresh).float().mean()) <= 0.97
     with torch.no_grad():
         drawer = Generator.read(shipped_weights("generator"))
-        benign = drawer(sample_latents(64, generator=generator))
+        benign = drawer(sample_latents(64, rng=rng))
     assert float(natural.contains(benign).float().mean()) >= 0.95
-    coarse = torch.rand(16, 3, 16, 44, generator=generator).round()
+    coarse = torch.rand(16, 3, 16, 44, generator=rng).round()
     confetti = coarse.repeat_interleave(4, 2).repeat_interleave(4, 3)
-    noise = torch.rand(16, 3, 64, 176, generator=generator)
+    noise = torch.rand(16, 3, 64, 176, generator=rng)
     assert not bool(natural.contains(torch.cat([noise, confetti])).any())

@@ -158,10 +158,8 @@ class Descent(FrameAttack):
                         optimizer = torch.optim.Adam([numbers], lr=self.rate)
                         drawn = natural.draw_in(draft.frames(numbers), share)
                 each = -(-self.batch // len(numbers))
-                photos = torch.cat(
-                    [draw_photos(torch.ones(len(faces)), each, rng) for _ in numbers]
-                )
-                worn = placement.wear(faces, drawn.repeat_interleave(each, 0), photos, draws=rng)
+                photos = torch.cat([draw_photos(len(faces), each, rng) for _ in numbers])
+                worn = placement.wear(faces, drawn.repeat_interleave(each, 0), photos, rng=rng)
                 own = goal.on(photos)
                 logits, at_faces = query_gradient(victim, worn, partial(_loss, goal=own))
                 (numbers.grad,) = torch.autograd.grad(worn, numbers, at_faces)
