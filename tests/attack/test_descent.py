@@ -35,7 +35,7 @@ def natural_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(params=[Span, Recolor], ids=["span", "recolor"])
 def attack(request: pytest.FixtureRequest, natural_file: str) -> Descent:
     kind: type[Descent] = request.param
-    return kind(steps=12, candidates=2, batch=4, real_frames=6, natural_set=natural_file)
+    return kind(steps=6, candidates=2, batch=4, real_frames=4, natural_set=natural_file)
 
 
 @pytest.mark.parametrize("goal", GOALS, ids=lambda goal: goal.name)
@@ -48,8 +48,8 @@ def test_the_best_frame_is_natural_and_does_what_the_result_says(
     worn = FIXED.wear(photos, found.frames[:1], torch.arange(6))
     probability = float(frozen(worn).softmax(1)[:, goal.index].mean())
     assert probability == pytest.approx(found.probability, abs=1e-5)
-    assert (found.iterations, found.stopped_because) == (12, "used up its steps")
-    first = attack.run(frozen, photos, goal, frames=glasses, seed=0).history[0]["probability"]
+    assert (found.iterations, found.stopped_because) == (6, "used up its steps")
+    first = found.history[0]["probability"]
     assert (found.probability < first) == (goal.name == "dodge")
 
 
@@ -66,7 +66,8 @@ def test_the_same_seed_finds_the_same_frame(
     attack: Descent, frozen: Recognizer, photos: Faces, glasses: Glasses
 ) -> None:
     one, again, other = (
-        attack.run(frozen, photos, GOALS[0], frames=glasses, seed=seed).frames for seed in (3, 3, 4)
+        replace(attack, steps=2).run(frozen, photos, GOALS[0], frames=glasses, seed=seed).frames
+        for seed in (3, 3, 4)
     )
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
@@ -76,7 +77,7 @@ def test_frames_are_sought_where_they_are_worn(
     attack: Descent, frozen: Recognizer, photos: Faces, glasses: Glasses
 ) -> None:
     low = Placement(homographies=torch.tensor([[[1.0, 0, 0], [0, 1, 60], [0, 0, 1]]] * 6))
-    moving = replace(attack, jitter=1.0, brightness=0.1)
+    moving = replace(attack, steps=2, jitter=1.0, brightness=0.1)
     found = moving.run(frozen, photos, GOALS[1], frames=glasses, placement=low)
     worn = low.wear(photos, found.frames[:1], torch.arange(6))
     probability = float(frozen(worn).softmax(1)[:, 1].mean())
