@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import math
 import numbers
+import operator
 import types
 from typing import (
     TYPE_CHECKING,
@@ -157,3 +158,19 @@ def check_settings(settings: "DataclassInstance") -> None:
                 *first, last = map(str, get_args(kind.plain))
                 words = f"{', '.join(first)} or {last}" if first else last
                 raise ConfigError(f"{field.name} must be {words}, got {one!r}")
+
+
+def whole(value: object, what: str, least: int = 0, most: int = 2**64 - 1) -> int:
+    """A whole number that somebody gave, be it NumPy's.
+
+    Raises:
+        ConfigError: It is none, or out of its range.
+    """
+    try:
+        number = -1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = -1
+    if not least <= number <= most:
+        upto = "" if most == 2**64 - 1 else f" and at most {most}"
+        raise ConfigError(f"{what} must be a whole number, at least {least}{upto}, got {value!r}")
+    return number
