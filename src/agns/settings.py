@@ -166,11 +166,10 @@ def whole(value: object, what: str, least: int = 0, most: int = 2**64 - 1) -> in
     Raises:
         ConfigError: It is none, or out of its range.
     """
-    try:
-        number = -1 if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = -1
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise ConfigError(f"{what} must be a whole number, got {value!r:.80}")
+    number = operator.index(value)
     if not least <= number <= most:
-        upto = "" if most == 2**64 - 1 else f" and at most {most}"
-        raise ConfigError(f"{what} must be a whole number, at least {least}{upto}, got {value!r}")
+        bound = f"at least {least}" if number < least else f"at most {most}"
+        raise ConfigError(f"{what} must be {bound}, got {number}")
     return number
