@@ -155,7 +155,7 @@ def test_an_embedding_is_described_too(tmp_path: Path) -> None:
         ({"network": "face.onnx", "chip": "oval"}, "line 3: there is no chip 'oval'"),
         ({"network": "face.onnx", "chip": "[[1, 0, 0]]"}, "line 3: chip should "),
         ({"network": "face.onnx", "mean": "[1, 2]"}, "line 3: mean should "),
-        ({"network": "face.onnx", "low": 2}, "low must lie below high"),
+        ({"network": "face.onnx", "low": 2}, "low must be a number below high"),
         ({"network": "face.onnx", "unit": "true"}, "line 3: unit: it is for embeddings"),
         ({"network": "face.onnx", "embedding": "true"}, "either identities"),
         ({"network": "face.onnx", "identities": "[a, a, b, c, d]"}, "each of another name"),

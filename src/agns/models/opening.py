@@ -36,6 +36,8 @@ def load(source: Path | str | None = None) -> "Recognizer | Gallery | Classifier
     from agns.models.victim import Classifier
     from agns.storage import read_metadata
 
+    if not isinstance(source, str | Path | None):
+        raise ConfigError(f"a recogniser is loaded by its path or name, got {source!r:.80}")
     if source is not None and Path(source).suffix in SUFFIXES:
         made = read_description(Path(source))
         if isinstance(made, Classifier):

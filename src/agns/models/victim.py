@@ -8,7 +8,7 @@ Convention:
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, Protocol, TypeAlias, TypeVar, get_args, runtime_checkable
 
@@ -136,9 +136,12 @@ class Classifier(nn.Module):
         super().__init__()
         if isinstance(identities, str):
             raise ConfigError("identities are a sequence of names, got one name")
-        if not all(isinstance(name, str) for name in identities):
+        names = tuple(identities) if isinstance(identities, Iterable) else identities
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
             raise ConfigError(f"identities are names, one for each class, got {identities!r:.80}")
-        self.identities = tuple(map(composed, identities))
+        if not callable(network):
+            raise ConfigError(f"network must be a module that takes faces, got {network!r:.80}")
+        self.identities = tuple(map(composed, names))
         if len(set(self.identities)) < max(2, len(self.identities)):
             raise ConfigError("a victim needs at least two identities, each of another name")
         self.network = network

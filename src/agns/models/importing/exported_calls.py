@@ -1,15 +1,13 @@
 """Calls of PyTorch's operations in a file of `torch.export.save`: of those that compute alone."""
 
-import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from agns.models.importing.foreign_step import Refused, Step, Value, integers
+from agns.models.importing.foreign_step import MOST_STEPS, Refused, Step, Value, integers
 
 TYPES = {
     1: torch.uint8, 3: torch.int16, 4: torch.int32, 5: torch.int64, 6: torch.float16,
@@ -43,23 +41,19 @@ _OPERATIONS = {
 """Of `torch.ops.aten`, also with the underscore of those that overwrite."""
 
 _MOST_MADE = 1 << 24
-"""Numbers of a tensor that an operation makes of sizes alone."""
+"""Numbers of a tensor that an operation makes of sizes and integers alone."""
 
+_MADE = {
+    "arange", "full", "ones", "zeros", "scalar_tensor", "new_full", "new_ones", "new_zeros",
+}  # fmt: skip
+"""Operations that make a tensor of given sizes."""
 
-def _numbers(*span: float) -> float:
-    start, end, step = (0, *span, 1) if len(span) == 1 else (*span, 1)[:3]
-    return abs((end - start) / step)
+_OPERATIONS |= _MADE
 
-
-_MADE: dict[str, Callable[..., float]] = {
-    "arange": _numbers,
-    **dict.fromkeys(("full", "ones", "zeros"), lambda sizes, *_: math.prod(sizes)),
-    **dict.fromkeys(("new_full", "new_ones", "new_zeros"), lambda _, sizes, *__: math.prod(sizes)),
-    "scalar_tensor": lambda _: 1,
-}
-"""Operations that make a tensor of given sizes, and how many numbers each makes."""
-
-_OPERATIONS |= set(_MADE)
+_SEVERAL = {
+    "chunk", "split", "split_with_sizes", "unbind", "unsafe_split", "unsafe_split_with_sizes",
+}  # fmt: skip
+"""Operations that give several tensors."""
 
 _ARITHMETIC = {
     f"_operator.{name}": getattr(operator, name) for name in ("add", "sub", "mul", "floordiv")
@@ -67,6 +61,7 @@ _ARITHMETIC = {
 """Of sizes."""
 
 _PLAIN = ("as_none", "as_int", "as_ints", "as_float", "as_floats", "as_string", "as_bool")
+CPU = torch.device("cpu")
 _IGNORED = ("as_layout", "as_memory_format")
 """Arguments as they are, and such as change no number."""
 
@@ -90,61 +85,20 @@ _WORK: dict[str, Callable[..., int]] = {
 }  # fmt: skip
 
 
-_WRAPPERS = {
-    f"torch.ops.higher_order.wrap_with_{what}" for what in ("autocast", "set_grad_enabled")
-}
-"""Operations around other ones, which all run in 32 bits here, and have gradients."""
+def _large(given: object) -> bool:
+    """Whether an argument is or holds numbers with fractions, whose number is bounded elsewhere."""
+    if isinstance(given, list | tuple):
+        return any(map(_large, given))
+    return isinstance(given, Tensor) and (given.is_floating_point() or given.is_meta)
 
 
-def flattened(nodes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Operations in their order, with those that stand within `_WRAPPERS` in place of these."""
-    flat = []
-    for node in nodes:
-        if node["target"] not in _WRAPPERS:
-            flat.append(node)
-            continue
-        arguments = [one["arg"] for one in node["inputs"]]
-        (inner,) = (one["as_graph"] for one in arguments if "as_graph" in one)
-        graph = inner["graph"]
-        taken = [_name(one) for one in arguments if "as_tensor" in one]
-        names = dict(zip(map(_name, graph["inputs"]), taken, strict=True))
-        renamed = partial(_renamed, names, f"{inner['name']}.")
-        for one in flattened(graph["nodes"]):
-            inputs = [{**own, "arg": renamed(own["arg"])} for own in one["inputs"]]
-            flat.append({**one, "inputs": inputs, "outputs": [*map(renamed, one["outputs"])]})
-        for made, outer in zip(graph["outputs"], _outputs(node), strict=True):
-            argument = {"name": "self", "arg": renamed(made), "kind": 1}
-            flat.append(
-                {"target": "torch.ops.aten.alias.default", "inputs": [argument], "outputs": [outer]}
-            )
-    return flat
-
-
-def _outputs(node: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What an operation gives, one by one."""
-    found = []
-    for output in node["outputs"]:
-        several = output.get("as_tensors")
-        found += [output] if several is None else [{"as_tensor": one} for one in several]
-    return found
-
-
-def _name(argument: Mapping[str, Any]) -> str:
-    return str(argument["as_tensor"]["name"])
-
-
-def _renamed(names: Mapping[str, str], prefix: str, argument: Mapping[str, Any]) -> dict[str, Any]:
-    """An argument of an inner graph, whose values get names of their own."""
-
-    def anew(about: Any) -> Any:
-        if isinstance(about, list):
-            return [anew(one) for one in about]
-        if not isinstance(about, dict):
-            return about
-        told = {key: about[key] for key in ("name", "as_name") if key in about}
-        return {**about, **{key: names.get(own, prefix + own) for key, own in told.items()}}
-
-    return {kind: anew(about) for kind, about in argument.items()}
+def _unreal(given: Any) -> Any:
+    """An argument whose tensors have sizes alone."""
+    if isinstance(given, list | tuple):
+        return [_unreal(one) for one in given]
+    if isinstance(given, torch.device):
+        return torch.device("meta")
+    return given.to("meta") if isinstance(given, Tensor) else given
 
 
 def current(name: str, renamed: Mapping[str, str]) -> str:
@@ -223,7 +177,7 @@ class Call:
             return lambda values: wide
         if kind == "as_device":
             # Where the values are, and not where the network was exported.
-            return lambda values: next((o.device for o in values if isinstance(o, Tensor)), "cpu")
+            return lambda values: next((o.device for o in values if isinstance(o, Tensor)), CPU)
         if kind in _PLAIN:
             # Infinity is a word.
             plain = float(about) if kind == "as_float" else None if kind == "as_none" else about
@@ -255,17 +209,28 @@ class Call:
                 what=what, inputs=(self.inputs[0], own), outputs=tuple(self.outputs), reshapes=True,
                 run=lambda x, sizes: set_sizes(x, integers(sizes)),
             )  # fmt: skip
-        function = getattr(
-            getattr(torch.ops.aten, "reshape" if name in ("view", "_unsafe_view") else name),
-            self.overload,
-        )
+        kinds = getattr(torch.ops.aten, "reshape" if name in ("view", "_unsafe_view") else name)
+        # No other attribute of it; and none that writes to what it is given.
+        if self.overload not in kinds.overloads():
+            raise Refused(f"there is no {name}.{self.overload[:40]}")
+        function = getattr(kinds, self.overload)
+        if function._schema.is_mutable:
+            raise Refused("it overwrites what it is given")
         positional = self.positional
 
         def run(*values: Value) -> Tensor | Sequence[Tensor]:
             given = {key: argument(values) for key, argument in arguments.items()}
             first = [given.pop(key) for key in positional if key in given]
-            if name in _MADE and _MADE[name](*first) > _MOST_MADE:
-                raise Refused(f"it makes more than {_MOST_MADE} numbers")
+            long = max(first[0].shape, default=0) if isinstance(first[0], Tensor) else 0
+            if name in _SEVERAL and long > MOST_STEPS:
+                raise Refused("it makes too many tensors")
+            if not any(_large(one) for one in (*first, *given.values())):
+                place = {"device": "meta"} if name in _MADE else {}
+                apart = {key: _unreal(one) for key, one in given.items()} | place
+                sizes = function(*map(_unreal, first), **apart)
+                for one in sizes if isinstance(sizes, list | tuple) else [sizes]:
+                    if isinstance(one, Tensor) and one.numel() > _MOST_MADE:
+                        raise Refused(f"it makes more than {_MOST_MADE} numbers")
             made = function(*first, **given)
             if isinstance(made, int):
                 return torch.tensor(made)

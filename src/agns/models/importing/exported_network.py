@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from agns.errors import WeightsError
-from agns.models.importing.exported_calls import TYPES, Call, current, flattened
+from agns.models.importing.exported_calls import TYPES, Call, current
+from agns.models.importing.exported_graphs import flattened
 from agns.models.importing.foreign_network import ForeignNetwork
 from agns.models.importing.foreign_step import MOST_STEPS, Refused, Step, leading_to
 
@@ -45,7 +46,7 @@ def read_exported(path: Path, size: int | None = None) -> ForeignNetwork:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
     except (
         zipfile.BadZipFile, ArithmeticError, AttributeError, LookupError, NotImplementedError,
-        RecursionError, RuntimeError, TypeError, ValueError,
+        MemoryError, RecursionError, RuntimeError, StopIteration, TypeError, ValueError,
     ) as error:  # fmt: skip
         # PyTorch's errors may go on with where they were raised.
         why = " ".join(str(error).split())[:200]
