@@ -1,4 +1,4 @@
-"""The trained weights, and the natural set, that come with the package."""
+"""The trained weights, the natural set and the judges that come with the package."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -6,7 +6,9 @@ from typing import Literal, TypeAlias
 
 from agns.errors import WeightsError
 
-Shipped: TypeAlias = Literal["generator", "discriminator", "of10_synthetic", "natural_set"]
+Shipped: TypeAlias = Literal[
+    "generator", "discriminator", "of10_synthetic", "natural_set", "judges"
+]
 
 
 def shipped_weights(name: Shipped) -> Path:
