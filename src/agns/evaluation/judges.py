@@ -61,6 +61,22 @@ class Appearance:
         """Whether the sealed judge, where there is one, and all three comparisons let it pass."""
         return self.worst <= USUAL and (self.sealed is None or self.sealed >= 0)
 
+    @property
+    def reason(self) -> str:
+        """Which judges do not let it pass, in words; empty where all do."""
+        found = [
+            f"{share:.1%} of real frames {what}"
+            for share, what in (
+                (self.patches, "have patches nearer to other real frames'"),
+                (self.whole, "lie nearer to another real one"),
+                (self.variation, "are smoother"),
+            )
+            if share > USUAL
+        ]
+        if self.sealed is not None and self.sealed < 0:
+            found.append("the sealed judge takes it for an attack's")
+        return " and ".join(found)
+
 
 class Judges:
     """Judges of frames by real ones.
@@ -140,6 +156,11 @@ def _read() -> tuple[SealedJudge, Reference]:
 def _shipped(neighbours: Glasses) -> Judges:
     sealed, reference = _read()
     return Judges(neighbours, reference, sealed)
+
+
+def shipped_judge() -> SealedJudge:
+    """The sealed judge that comes with agns, for the drawn frames."""
+    return _read()[0]
 
 
 def two_sample_test(
