@@ -114,12 +114,27 @@ class NaturalSet:
         """How many standard deviations a frame lies out along each direction; differentiable."""
         return (_values(frames) - self.mean) @ self.directions.T / self.deviations
 
-    def frames(self, coefficients: Float[Tensor, "frames directions"]) -> Frames:
+    def frames(
+        self,
+        coefficients: Float[Tensor, "frames directions"],
+        detail: Float[Tensor, "frames values"] | None = None,
+    ) -> Frames:
         """The frames on the plane that have these coefficients, (frames, 3, 64, 176).
 
         Values are held to [0, 1]; black off the silhouette. Differentiable.
+
+        Args:
+            coefficients: In standard deviations.
+            detail: What is added off the plane; of what lies on it nothing is.
         """
-        return _canvas((self.mean + (coefficients * self.deviations) @ self.directions).clamp(0, 1))
+        values = self.mean + (coefficients * self.deviations) @ self.directions
+        if detail is not None:
+            values = values + self.off_plane(detail)
+        return _canvas(values.clamp(0, 1))
+
+    def off_plane(self, values: Float[Tensor, "frames values"]) -> Float[Tensor, "frames values"]:
+        """What of values is orthogonal to the directions."""
+        return values - (values @ self.directions.T) @ self.directions
 
     def length(self, frames: Frames) -> Float[Tensor, " frames"]:
         """How far out frames lie: the length of their coefficients."""
@@ -128,9 +143,7 @@ class NaturalSet:
 
     def residual(self, frames: Frames) -> Float[Tensor, " frames"]:
         """Root mean square distance of frames from the plane, in [0, 1]."""
-        centred = _values(frames) - self.mean
-        on_plane = (centred @ self.directions.T) @ self.directions
-        return (centred - on_plane).square().mean(1).sqrt()
+        return self.off_plane(_values(frames) - self.mean).square().mean(1).sqrt()
 
     def room(self, frames: Frames) -> Float[Tensor, " frames"]:
         """How many times as far from the mean a frame might lie and be in the set; differentiable.
@@ -165,9 +178,23 @@ class NaturalSet:
         kept = (share * self.room(frames)).clamp_max(1)[:, None]
         return _canvas(self.mean + kept * (_values(frames) - self.mean))
 
-    def project(self, frames: Frames) -> Frames:
-        """The nearest frames on the plane, drawn in; differentiable."""
-        return self.draw_in(self.frames(self.coefficients(frames)))
+    def project(self, frames: Frames, *, off_plane: float = 0.0) -> Frames:
+        """Bring frames in: what lies on the plane and what lies off it apart; differentiable.
+
+        Args:
+            frames: (frames, 3, 64, 176), in [0, 1].
+            off_plane: How far frames may lie off the plane, against the set's bound, in [0, 1]; 0
+                brings them onto it.
+        """
+        coefficients = self.coefficients(frames)
+        lengths = coefficients.norm(dim=1, keepdim=True)
+        coefficients = coefficients * (self.bound / lengths.clamp_min(1e-9)).clamp_max(1)
+        if off_plane == 0:
+            return self.draw_in(self.frames(coefficients))
+        detail = self.off_plane(_values(frames) - self.mean)
+        off = detail.square().mean(1, keepdim=True).add(1e-12).sqrt()
+        detail = detail * (off_plane * self.residual_bound / off).clamp_max(1)
+        return self.draw_in(self.frames(coefficients, detail))
 
     def write(self, path: Path, record: Mapping[str, str]) -> None:
         """Write the set as safetensors, half as many bits a number; `record` says what of."""

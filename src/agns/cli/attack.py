@@ -90,15 +90,15 @@ def _options_of_all() -> set[str]:
 def _usual(name: str, *, physical: bool) -> "Attack":
     """An attack with the settings that it has where none is given."""
     from agns.attack.agn import AGN, PHYSICAL
-    from agns.attack.descent import Descent
     from agns.attack.methods import find_attack
     from agns.attack.pixel_descent import PixelDescent
+    from agns.attack.span import Span
 
     usual = find_attack(name)
     if physical and isinstance(usual, AGN):
         names = ("jitter", "brightness", "samples")
         return dataclasses.replace(usual, **{name: getattr(PHYSICAL, name) for name in names})
-    if physical and isinstance(usual, PixelDescent | Descent):
+    if physical and isinstance(usual, PixelDescent | Span):
         return dataclasses.replace(usual, jitter=PHYSICAL.jitter, brightness=PHYSICAL.brightness)
     return usual
 

@@ -9,12 +9,9 @@ import torch
 
 from agns.accessory.natural_set import NaturalSet
 from agns.accessory.placement import FIXED, Placement
-from agns.attack import descent
 from agns.attack.attack import FrameAttack
-from agns.attack.descent import Descent
 from agns.attack.goals import Dodge, Goal, Impersonate
-from agns.attack.recolor import Recolor
-from agns.attack.span import Span
+from agns.attack.span import Span, natural_set_at
 from agns.data.simulation.drawn_frames import draw_frames
 from agns.errors import AttackError, ConfigError, DataError
 from agns.models.recognizer import Recognizer
@@ -32,15 +29,17 @@ def natural_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-@pytest.fixture(params=[Span, Recolor], ids=["span", "recolor"])
-def attack(request: pytest.FixtureRequest, natural_file: str) -> Descent:
-    kind: type[Descent] = request.param
-    return kind(steps=6, candidates=2, batch=4, real_frames=4, natural_set=natural_file)
+@pytest.fixture(params=[0.0, 0.4], ids=["on the plane", "off the plane"])
+def attack(request: pytest.FixtureRequest, natural_file: str) -> Span:
+    return Span(
+        steps=6, candidates=2, batch=4, real_frames=4, natural_set=natural_file,
+        off_plane=request.param,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("goal", GOALS, ids=lambda goal: goal.name)
 def test_the_best_frame_is_natural_and_does_what_the_result_says(
-    attack: Descent, goal: Goal, frozen: Recognizer, photos: Faces, glasses: Glasses
+    attack: Span, goal: Goal, frozen: Recognizer, photos: Faces, glasses: Glasses
 ) -> None:
     found = attack.run(frozen, photos, goal, frames=glasses)
     natural = NaturalSet.read(Path(str(attack.natural_set)))
@@ -54,7 +53,7 @@ def test_the_best_frame_is_natural_and_does_what_the_result_says(
 
 
 def test_the_first_success_ends_it_near_the_mean_frame(
-    attack: Descent, frozen: Recognizer, photos: Faces, glasses: Glasses
+    attack: Span, frozen: Recognizer, photos: Faces, glasses: Glasses
 ) -> None:
     found = attack.run(frozen, photos, Dodge(subject=0, stop=0.999), frames=glasses)
     assert (found.met, found.iterations) == (True, 0)
@@ -63,7 +62,7 @@ def test_the_first_success_ends_it_near_the_mean_frame(
 
 
 def test_the_same_seed_finds_the_same_frame(
-    attack: Descent, frozen: Recognizer, photos: Faces, glasses: Glasses
+    attack: Span, frozen: Recognizer, photos: Faces, glasses: Glasses
 ) -> None:
     one, again, other = (
         replace(attack, steps=2).run(frozen, photos, GOALS[0], frames=glasses, seed=seed).frames
@@ -74,7 +73,7 @@ def test_the_same_seed_finds_the_same_frame(
 
 
 def test_frames_are_sought_where_they_are_worn(
-    attack: Descent, frozen: Recognizer, photos: Faces, glasses: Glasses
+    attack: Span, frozen: Recognizer, photos: Faces, glasses: Glasses
 ) -> None:
     low = Placement(homographies=torch.tensor([[[1.0, 0, 0], [0, 1, 60], [0, 0, 1]]] * 6))
     moving = replace(attack, steps=2, jitter=1.0, brightness=0.1)
@@ -92,7 +91,7 @@ def test_worse_candidates_leave(
 
 
 def test_an_interrupted_search_keeps_its_best_frame(
-    attack: Descent, frozen: Recognizer, photos: Faces, glasses: Glasses
+    attack: Span, frozen: Recognizer, photos: Faces, glasses: Glasses
 ) -> None:
     def interrupt(done: int, total: int, told: object) -> None:
         raise KeyboardInterrupt
@@ -114,7 +113,7 @@ def test_without_finite_logits_or_real_frames_it_does_not_begin(
 
 
 def test_another_natural_set_is_refused_where_there_is_none(
-    attack: Descent, frozen: Recognizer, photos: Faces, glasses: Glasses, tmp_path: Path
+    attack: Span, frozen: Recognizer, photos: Faces, glasses: Glasses, tmp_path: Path
 ) -> None:
     path = tmp_path / "set.safetensors"
     with pytest.raises(ConfigError, match="there is no natural set"):
@@ -131,4 +130,4 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
 
 
 def test_the_natural_set_that_comes_along_serves_where_none_is_named() -> None:
-    assert len(descent.natural_set_at(None).deviations) == 160
+    assert len(natural_set_at(None).deviations) == 160
