@@ -9,9 +9,9 @@ import torch
 
 from agns.accessory.natural_set import NaturalSet
 from agns.accessory.placement import FIXED, Placement
-from agns.attack.attack import FrameAttack
+from agns.attack.attack import FrameAttack, natural_set_at
 from agns.attack.goals import Dodge, Goal, Impersonate
-from agns.attack.span import Span, natural_set_at
+from agns.attack.span import Span
 from agns.data.simulation.drawn_frames import draw_frames
 from agns.errors import AttackError, ConfigError, DataError
 from agns.models.recognizer import Recognizer

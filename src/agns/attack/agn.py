@@ -6,6 +6,7 @@ Read beside algorithm 1 of Sharif et al. 2019 (section 4.3).
 import copy
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, TypeVar
@@ -17,7 +18,13 @@ from torch.nn import functional
 from agns.accessory.placement import Placement
 from agns.accessory.printability import check_palette, palette_at
 from agns.accessory.total_variation import total_variation
-from agns.attack.attack import FrameAttack, Nets, frames_of, shipped_nets
+from agns.attack.attack import (
+    FrameAttack,
+    Nets,
+    frames_of,
+    natural_set_at,
+    shipped_nets,
+)
 from agns.attack.goals import Goal, Objective
 from agns.attack.gradients import Length, add_nps_gradient, add_tv_gradient, keep_in_range
 from agns.attack.query import query_gradient
@@ -32,7 +39,7 @@ from agns.models.layout import device_of, lay_channels_last
 from agns.models.victim import Victim
 from agns.settings import Count, Range, Share, Weight, check_settings
 from agns.training.precision import autocast, resolve_precision
-from agns.types import Faces, Progress
+from agns.types import Faces, Frames, Latents, Progress
 
 _Network = TypeVar("_Network", Generator, Discriminator)
 
@@ -65,6 +72,16 @@ class AGN(FrameAttack):
     palette: str | None = None
     """File of the colours that the printer reproduces, with an `nps_weight`; None for
     `agns.accessory.printability.assumed_palette`."""
+
+    natural: bool = True
+    """Whether frames are brought into the natural set as they are drawn, in the steps and in the
+    samples; not so in the paper. Without it they turn into noise."""
+
+    off_plane: Share = 0.4
+    """How far they may lie off the plane of the set's directions, against its bound."""
+
+    natural_set: str | None = None
+    """File of the natural set; None for the one that comes with agns."""
 
     saturation_margin: Annotated[float, Range("[0, 0.5)")] = 0.05
     """How near to 0 or 1 a frame's values are pushed back, at half the gradient; 0 for never, as in
@@ -124,6 +141,7 @@ class AGN(FrameAttack):
             joined_length="shorter",
             tv_weight=0,
             tv_limit_growth=0,
+            natural=False,
             saturation_margin=0,
             generator_rate=5e-5,
             min_fake_score=0,
@@ -158,6 +176,7 @@ class AGN(FrameAttack):
                 f"a batch of {self.batch} needs as many real frames, got {len(glasses)}"
             )
         palette = palette_at(self.palette)
+        held = self._held()
         placement = replace(placement, jitter=self.jitter, brightness=self.brightness)
         started = time.perf_counter()
         generator, discriminator = shipped_nets() if nets is None else nets
@@ -176,7 +195,7 @@ class AGN(FrameAttack):
 
         def sample(beat: float) -> Candidates | None:
             return search_frames(
-                generator, victim, faces, goal,
+                lambda latents: held(generator(latents)), victim, faces, goal,
                 count=self.samples, placement=placement, rng=rng, rank=rank, beat=beat,
                 order=resistance.argsort(descending=True, stable=True), precision=self.precision,
             )  # fmt: skip
@@ -194,7 +213,8 @@ class AGN(FrameAttack):
         try:
             while not best.met and step < steps:
                 with autocast(self.precision, device):
-                    drawn = generator(sample_latents(self.batch, rng=rng))
+                    raw = generator(sample_latents(self.batch, rng=rng))
+                drawn = held(raw)
                 if not drawn.isfinite().all():
                     raise FloatingPointError("the generator's frames are not finite")
                 real = from_pixels(glasses[order[step * self.batch : (step + 1) * self.batch]])
@@ -264,6 +284,16 @@ class AGN(FrameAttack):
             stopped_because=reason,
             history=history,
         )
+
+    def draw(self, generator: Generator, latents: Latents) -> Frames:
+        """Frames of a generator that this attack has fine-tuned, as they were in its samples."""
+        return self._held()(generator(latents))
+
+    def _held(self) -> Callable[[Frames], Frames]:
+        """Brings frames into the natural set, where they are to stay in it."""
+        if not self.natural:
+            return lambda frames: frames
+        return partial(natural_set_at(self.natural_set).project, off_plane=self.off_plane)
 
     def _adam(self, network: nn.Module, rate: float) -> torch.optim.Adam:
         return torch.optim.Adam(

@@ -1,10 +1,8 @@
 """A search among natural frames: descent over what they are made of, several side by side."""
 
-import functools
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import torch
@@ -14,7 +12,7 @@ from torch.nn import functional
 
 from agns.accessory.natural_set import NaturalSet
 from agns.accessory.placement import Placement
-from agns.attack.attack import FrameAttack, Nets, frames_of
+from agns.attack.attack import FrameAttack, Nets, frames_of, natural_set_at
 from agns.attack.goals import Goal, log_odds
 from agns.attack.query import ask_frames, query_gradient
 from agns.attack.result import AttackResult, Reason
@@ -22,7 +20,6 @@ from agns.attack.search import draw_photos
 from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError
 from agns.images import from_pixels
-from agns.models.shipped import shipped_weights
 from agns.models.victim import Victim
 from agns.settings import Count, Range, Rate, Share, check_settings
 from agns.types import Faces, Frames, Logits, Progress
@@ -195,21 +192,6 @@ class Span(FrameAttack):
             ],
             1,
         )
-
-
-def natural_set_at(path: str | None) -> NaturalSet:
-    """The natural set in a file, or that of agns.
-
-    Raises:
-        ConfigError: There is no such file.
-        DataError: It holds none.
-    """
-    return _shipped() if path is None else NaturalSet.read(Path(path))
-
-
-@functools.cache
-def _shipped() -> NaturalSet:
-    return NaturalSet.read(shipped_weights("natural_set"))
 
 
 def _loss(logits: Logits, *, goal: Goal) -> Float[Tensor, " batch"]:
