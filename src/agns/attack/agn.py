@@ -17,7 +17,6 @@ from torch.nn import functional
 
 from agns.accessory.placement import Placement
 from agns.accessory.printability import check_palette, palette_at
-from agns.accessory.total_variation import total_variation
 from agns.attack.attack import (
     FrameAttack,
     Nets,
@@ -26,7 +25,7 @@ from agns.attack.attack import (
     shipped_nets,
 )
 from agns.attack.goals import Goal, Objective
-from agns.attack.gradients import Length, add_nps_gradient, add_tv_gradient, keep_in_range
+from agns.attack.gradients import Length, add_nps_gradient, keep_in_range
 from agns.attack.query import query_gradient
 from agns.attack.result import AttackResult, Reason
 from agns.attack.search import Candidates, draw_photos, search_frames, typicality
@@ -57,17 +56,9 @@ class AGN(FrameAttack):
     joined_length: Length = "real"
     """How long the two gradients are when joined; see `agns.attack.gradients.Length`."""
 
-    tv_weight: Weight = 1.0
-    """Weight of total variation against the joined gradient, in frames that vary much: from
-    80 % of what three quarters of benign generated ones stay below, in full from 120 %; 0 leaves
-    it out, as in the paper."""
-
-    tv_limit_growth: Weight = 0.005
-    """By what share of itself that limit grows with each step: hard attacks may grow rougher."""
-
     nps_weight: Weight = 0.0
-    """Weight of non-printability (Sharif et al. 2016) against the gradient joined and smoothed, in
-    all frames; 0 leaves it out, as in the paper."""
+    """Weight of non-printability (Sharif et al. 2016) against the joined gradient; 0 leaves it
+    out, as in the paper."""
 
     palette: str | None = None
     """File of the colours that the printer reproduces, with an `nps_weight`; None for
@@ -92,10 +83,6 @@ class AGN(FrameAttack):
 
     discriminator_rate: Weight = 2e-5
     """Adam's learning rate for the discriminator."""
-
-    tuned_layers: Annotated[int, Range("[1, 5]")] = 5
-    """How many of the generator's five layers learn, counted from the latent. The last ones paint
-    single pixels; without them frames stay nearer to real ones, and success takes longer."""
 
     weight_decay: Weight = 1e-5
     """L2 weight decay of both."""
@@ -139,8 +126,6 @@ class AGN(FrameAttack):
         """
         return cls(
             joined_length="shorter",
-            tv_weight=0,
-            tv_limit_growth=0,
             natural=False,
             saturation_margin=0,
             generator_rate=5e-5,
@@ -180,14 +165,9 @@ class AGN(FrameAttack):
         placement = replace(placement, jitter=self.jitter, brightness=self.brightness)
         started = time.perf_counter()
         generator, discriminator = shipped_nets() if nets is None else nets
-        with torch.no_grad():
-            benign = copy.deepcopy(generator).eval()(sample_latents(200, rng=rng))
-        tv_limit = max(1e-3, float(total_variation(benign).quantile(0.75)))
         rank = typicality(generator, discriminator, glasses, self.batch, rng)
         generator, discriminator = self._tunable(generator), self._tunable(discriminator)
         device = device_of(generator).type
-        for layer in generator.layers()[self.tuned_layers :]:
-            layer.requires_grad_(requires_grad=False)
         generator_optimizer = self._adam(generator, self.generator_rate)
         discriminator_optimizer = self._adam(discriminator, self.discriminator_rate)
         # Per photo, the failure probability of late: samples are tried on those that resist first.
@@ -253,10 +233,9 @@ class AGN(FrameAttack):
                     leaf, fake_logits, fooling, kappa=self.kappa, length=self.joined_length
                 )
                 generator_optimizer.zero_grad()
-                limit = tv_limit * (1 + step * self.tv_limit_growth)
-                gradient = add_tv_gradient(gradient, drawn, limit, self.tv_weight)
                 gradient = add_nps_gradient(gradient, drawn, palette, self.nps_weight)
-                drawn.backward(keep_in_range(gradient, drawn.detach(), self.saturation_margin))
+                (gradient,) = torch.autograd.grad(drawn, raw, gradient)
+                raw.backward(keep_in_range(gradient, raw.detach(), self.saturation_margin))
                 generator_optimizer.step()
                 step += 1
                 history.append(losses)
