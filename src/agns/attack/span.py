@@ -57,7 +57,7 @@ class Span(FrameAttack):
     """How far out frames may be at first, against the set's bounds; from 60 % of the steps on, all
     of it. The first frame that does what is wanted is the most usual one."""
 
-    off_plane: Share = 0.4
+    off_plane: Share = 0.25
     """How far frames may lie off the plane, against the set's bound; 0 keeps them on it. Real
     frames have detail there; what is sought there looks like noise where it is all of the bound."""
 

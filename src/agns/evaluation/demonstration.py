@@ -154,7 +154,6 @@ def demonstrate(
 
 
 def _attack_section(report: AttackScore, folder: Path) -> Section:
-    scale = report.benign_stealth["discriminator_score"]
     rows = [
         ("crafted frame, craft photos", report.craft),
         ("crafted frame, held-out photos", report.held_out),
@@ -169,9 +168,7 @@ def _attack_section(report: AttackScore, folder: Path) -> Section:
         words=[
             f"Stopped after {report.iterations} iterations and {report.seconds:.0f} s: "
             f"{report.stopped_because}.",
-            "Looking like eyeglasses: the discriminator, as it was before the attack, gives the "
-            f"frame {report.stealth.discriminator_score:.3f}; the middle 90 % of frames that the "
-            f"generator draws without an attack get {scale.low:.3f} to {scale.high:.3f}.",
+            _looks(report),
         ],
         warnings=report.warnings,
         table=Table(
@@ -185,4 +182,15 @@ def _attack_section(report: AttackScore, folder: Path) -> Section:
             ),
             Picture(path=folder / "history.png", caption="The attack, step by step."),
         ],
+    )
+
+
+def _looks(report: AttackScore) -> str:
+    seen = report.stealth.appearance
+    if seen is None:
+        return ""
+    said = "The frame passes for eyeglasses" if seen.passes else "The frame is no usual one"
+    return (
+        f"{said}, say judges that no attack has seen: of real frames {seen.patches:.0%} look more "
+        f"usual by patches, {seen.whole:.0%} as a whole, {seen.variation:.0%} by total variation."
     )
