@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 
@@ -114,7 +114,7 @@ class Judges:
         """How frames in [0, 1], (frames, 3, 64, 176), look, one by one."""
         sealed = None if self.sealed is None else self.sealed(frames) - self.sealed.threshold
         shares = [
-            (torch.searchsorted(real, own) / len(real)).tolist()
+            (torch.searchsorted(real, own).double() / len(real)).tolist()
             for real, own in zip(self._reference, self.distances(frames), strict=True)
         ]
         return [
@@ -136,7 +136,7 @@ class Judges:
         return Reference(torch.cat(patches), whole, total_variation(frames))
 
 
-def compared(neighbours: Glasses, frames: Glasses) -> Reference:
+def compared(neighbours: Glasses, frames: UInt8[Tensor, "others 3 64 176"]) -> Reference:
     """What real frames come to, sorted.
 
     Args:
