@@ -51,7 +51,7 @@ def test_the_discriminator_believes_real_frames_most() -> None:
     generator = Generator.read(shipped_weights("generator"))
     discriminator = Discriminator.read(shipped_weights("discriminator"))
     random = torch.Generator().manual_seed(0)
-    real = from_pixels(draw_frames(64, version=1))  # what the networks have learnt from
+    real = from_pixels(draw_frames(64))
     noise = torch.rand(32, 3, 64, 176, generator=random)
     with torch.no_grad():
         drawn = generator(sample_latents(32, rng=random))
