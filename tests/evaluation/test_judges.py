@@ -149,7 +149,7 @@ def test_a_classifier_tells_noise_from_real_frames_and_not_real_ones_from_each_o
 
 
 def test_judges_that_are_written_are_read_the_same(tmp_path: Path, real: Pixels) -> None:
-    judge, reference = SealedJudge().eval(), compared(real[:5], real[5:9])
+    judge, reference = SealedJudge().half().float().eval(), compared(real[:5], real[5:9])
     judge.threshold.fill_(0.7)
     path = tmp_path / "judges.safetensors"
     write_judges(path, judge, reference)

@@ -62,8 +62,11 @@ class Reference(NamedTuple):
 
 
 def write_judges(path: Path, judge: SealedJudge, reference: Reference) -> None:
-    """Write both as one file of safetensors."""
-    weights = {f"judge.{name}": one for name, one in judge.state_dict().items()}
+    """Write both as one file of safetensors, the judge's weights with half as many bits."""
+    weights = {
+        f"judge.{name}": one if name == "threshold" else one.half()
+        for name, one in judge.state_dict().items()
+    }
     own = {f"real.{name}": one for name, one in reference._asdict().items()}
     save_tensors(path, weights | own, {"kind": "judges"})
 
@@ -78,7 +81,7 @@ def read_judges(path: Path) -> tuple[SealedJudge, Reference]:
     judge = SealedJudge()
     try:
         judge.load_state_dict(
-            {name[6:]: one for name, one in tensors.items() if name.startswith("judge.")}
+            {name[6:]: one.float() for name, one in tensors.items() if name.startswith("judge.")}
         )
         reference = Reference(*(tensors[f"real.{name}"] for name in Reference._fields))
     except (RuntimeError, KeyError) as error:
