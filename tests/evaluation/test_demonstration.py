@@ -82,9 +82,7 @@ def test_an_interrupted_demonstration_ends_with_the_attack_in_work_and_says_what
         yield press
 
     def run() -> None:
-        demonstrate(
-            setup, tmp_path, pressed, attack=QUICK, photos=2, tried=2, tell=told.append
-        )
+        demonstrate(setup, tmp_path, pressed, attack=QUICK, photos=2, tried=2, tell=told.append)
 
     told: list[str] = []
     with pytest.raises(KeyboardInterrupt):
