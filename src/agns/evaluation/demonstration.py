@@ -24,7 +24,7 @@ from agns.storage import versions
 from agns.training.recognizer_scores import classify
 from agns.types import Progress, silent
 
-SHOWN = ("Synthetic_003", "Synthetic_009", "Synthetic_000")
+SHOWN = ("Synthetic_003", "Synthetic_003", "Synthetic_001")
 """Who dodges, and who impersonates whom: natural frames that do it are found soon. For most of the
 ten people they are not; see `results/natural.md`."""
 
