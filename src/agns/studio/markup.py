@@ -36,6 +36,11 @@ def picture(
     )
 
 
+def escaped(text: str) -> str:
+    """Text in HTML."""
+    return html.escape(text)
+
+
 def row(parts: Sequence[str], *, kind: str = "row") -> str:
     """Parts beside each other, as many as fit."""
     return f'<div class="{kind}">{"".join(parts)}</div>'

@@ -1,0 +1,223 @@
+"""The tab Attack: what is asked, how far it is, and what it is worth."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+
+from agns.accessory.printability import palette_at
+from agns.attack.methods import METHODS, palette_of
+from agns.cli.attack import usual_attack
+from agns.data.faces import unknown_identity
+from agns.errors import AgnsError, ConfigError
+from agns.evaluation.attack_spec import build_goal
+from agns.models.victim import Victim
+from agns.studio import markup
+from agns.studio.attack_request import AttackRequest
+from agns.studio.recognizer_choice import RecognizerChoice
+from agns.studio.run_view import show_run, title_of
+from agns.studio.runs import Run
+from agns.studio.settings_form import component, fields_of, given
+from agns.studio.workspace import Workspace
+
+NOTHING = markup.words("Begin an attack, or choose one that was begun before.")
+
+REMEMBER = """(run) => {
+  history.replaceState(null, "", run ? "?run=" + encodeURIComponent(run) : location.pathname);
+  return run;
+}"""
+"""Keeps the run in the page's address, so that loading the page again finds it."""
+
+QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
+"""For what only reads some files."""
+
+
+class RunPanel:
+    """A run on the page: what is seen of it, and what follows it.
+
+    Args:
+        workspace: Whose runs.
+        stop: The button that interrupts it.
+    """
+
+    def __init__(self, workspace: Workspace, stop: gr.Button, *, view_id: str) -> None:
+        self._runs = workspace.runs
+        self.name = gr.State("")
+        self.view = gr.HTML(NOTHING, elem_classes="studio", elem_id=view_id)
+        self._timer = gr.Timer(1, active=False)
+        self.outputs = [self.name, self.view, self._timer, stop]
+        self._timer.tick(self.show, self.name, self.outputs, **QUIET)
+        stop.click(self._stop, self.name, None, **QUIET)
+
+    def show(self, name: str | None) -> tuple[Any, ...]:
+        """The state of `outputs` for a run, or for none."""
+        try:
+            html, goes_on = show_run(self._runs, self._runs.find(name)) if name else (NOTHING, False)
+        except AgnsError as error:
+            name, html, goes_on = "", markup.refusal(str(error)), False
+        return name or "", html, gr.Timer(active=goes_on), gr.Button(interactive=goes_on)
+
+    def refuse(self, error: AgnsError) -> tuple[Any, ...]:
+        """The same where something was refused: the run that is shown goes on."""
+        return gr.skip(), markup.refusal(str(error)), gr.Timer(active=False), gr.skip()
+
+    def _stop(self, name: str) -> None:
+        if name:
+            self._runs.stop(self._runs.find(name))
+
+
+def explained(method: str) -> str:
+    """The first paragraph of a method's documentation."""
+    text = (type(METHODS[method]).__doc__ or "").split("\n\n")[0]
+    return " ".join(text.replace("`", "").split())
+
+
+def check(request: AttackRequest, victim: Victim, subjects: Sequence[str]) -> None:
+    """Refuse what the attack's process would refuse, before there is one.
+
+    Raises:
+        AgnsError: As `agns attack` does.
+    """
+    attack, spec = request.attack(), request.spec()
+    if not request.subject:
+        raise ConfigError("name who wears the eyeglasses")
+    palette_at(palette_of(attack))
+    build_goal(spec, victim)
+    if not request.physical and spec.subject not in subjects:
+        raise unknown_identity(spec.subject, subjects, "these faces")
+
+
+def listed(runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """Runs to choose from, by their titles."""
+    found = []
+    for run in runs:
+        try:
+            found.append((title_of(run), run.name))
+        except AgnsError:
+            # Its request is damaged; what it left is still in its folder.
+            continue
+    return found
+
+
+def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Blocks) -> None:
+    """Put the tab's parts on the page that is being made."""
+    known = list(workspace.open(None).recognizer.identities)
+    subjects = workspace.subjects(workspace.open(None).recognizer)
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=300):
+            goal = gr.Radio(
+                [("Dodge", "dodge"), ("Impersonate", "impersonate")], value="dodge", label="Goal"
+            )
+            subject = gr.Dropdown(
+                subjects, value=next(iter(subjects), None), label="Subject",
+                info="Who wears the eyeglasses.", allow_custom_value=True,
+            )  # fmt: skip
+            target = gr.Dropdown(
+                known, value=None, label="Target", info="Whom to be taken for.", visible=False,
+                allow_custom_value=True,
+            )  # fmt: skip
+            method = gr.Dropdown(
+                list(METHODS), value="agn", label="Method", info=explained("agn")
+            )
+            with gr.Row():
+                seed, craft, stop_value = numbers()
+            below = gr.Column()
+            with gr.Row():
+                begin = gr.Button("Start", variant="primary", min_width=120)
+                stop = gr.Button("Stop", interactive=False, min_width=120)
+            before = gr.Dropdown(
+                listed(workspace.runs.all()), value=None, label="Attacks begun before",
+                info="On this page, on another one, or on one that was closed.",
+            )  # fmt: skip
+        with gr.Column(scale=3, min_width=300):
+            panel = RunPanel(workspace, stop, view_id="attack-view")
+
+    def ask(method: str, read: Callable[[Sequence[Any]], dict[str, object]], values: Sequence[Any]
+            ) -> tuple[Any, ...]:  # fmt: skip
+        choice, uploaded, aim, wearer, whom, *figures = values
+        try:
+            source = workspace.source(choice, uploaded)
+            request = AttackRequest(
+                goal=aim, subject=wearer or "", target=whom or None if aim == "impersonate" else None,
+                method=method, settings=read(figures[3:]), recognizer=source,
+                faces=workspace.faces_folder, glasses=workspace.glasses_folder,
+                **read_numbers(figures[:3]),
+            )  # fmt: skip
+            victim = workspace.open(source).recognizer
+            check(request, victim, workspace.subjects(victim))
+            run = workspace.runs.begin(request)
+        except AgnsError as error:
+            return *panel.refuse(error), gr.skip()
+        return *panel.show(run.name), _choices(workspace, run.name)
+
+    def settings(method: str) -> None:
+        fields = fields_of(usual_attack(method, physical=False))
+        with gr.Accordion(f"Settings of {method}: {len(fields)}", open=False):
+            parts = [component(field) for field in fields]
+        begin.click(
+            lambda *values: ask(method, lambda own: given(fields, own), values),
+            [recognizer.choice, recognizer.uploaded, goal, subject, target, seed, craft, stop_value,
+             *parts],
+            [*panel.outputs, before], **QUIET,
+        ).then(None, panel.name, None, js=REMEMBER)  # fmt: skip
+
+    with below:
+        gr.render(inputs=method)(settings)
+    goal.change(lambda aim: gr.Dropdown(visible=aim == "impersonate"), goal, target, **QUIET)
+    method.change(lambda name: gr.Dropdown(info=explained(name)), method, method, **QUIET)
+    recognizer.choice.change(
+        lambda *chosen: _people(workspace, *chosen), [recognizer.choice, recognizer.uploaded],
+        [subject, target], **QUIET,
+    )  # fmt: skip
+    before.input(panel.show, before, panel.outputs, **QUIET).then(
+        None, panel.name, None, js=REMEMBER
+    )
+    blocks.load(
+        lambda request: _found_again(workspace, panel, request), None, [*panel.outputs, before],
+        **QUIET,
+    )  # fmt: skip
+
+
+def numbers() -> tuple[gr.Number, gr.Number, gr.Number]:
+    """Inputs for the seed, the number of craft photos, and the stop value."""
+    return (
+        gr.Number(0, precision=0, label="Seed", info="Of every draw.", min_width=90),
+        gr.Number(16, precision=0, label="Craft photos", info="At most.", min_width=90),
+        gr.Number(None, label="Stop value", info="Empty: the goal's.", min_width=90),
+    )
+
+
+def read_numbers(values: Sequence[Any]) -> dict[str, Any]:
+    """What these inputs hold, as `AttackRequest` takes it.
+
+    Raises:
+        ConfigError: One is empty or negative.
+    """
+    seed, craft, stop = values
+    if seed is None or not 0 <= seed < 2**63:
+        raise ConfigError("the seed is a whole number from 0 on")
+    if craft is None:
+        raise ConfigError("say how many photos to craft on at most")
+    return {"seed": int(seed), "craft": int(craft), "stop": stop}
+
+
+def _people(workspace: Workspace, choice: str, uploaded: str | None) -> tuple[Any, Any]:
+    try:
+        victim = workspace.open(workspace.source(choice, uploaded)).recognizer
+    except AgnsError:
+        return gr.skip(), gr.skip()
+    subjects = workspace.subjects(victim)
+    return (
+        gr.Dropdown(choices=subjects, value=next(iter(subjects), None)),
+        gr.Dropdown(choices=list(victim.identities), value=None),
+    )
+
+
+def _choices(workspace: Workspace, value: str | None) -> Any:
+    return gr.Dropdown(choices=listed(workspace.runs.all()), value=value or None)
+
+
+def _found_again(workspace: Workspace, panel: RunPanel, request: gr.Request) -> tuple[Any, ...]:
+    """The run that the page's address names."""
+    name = str(request.query_params.get("run", ""))
+    return *panel.show(name), _choices(workspace, name)

@@ -1,0 +1,31 @@
+"""The page: its head, and the tabs."""
+
+import gradio as gr
+
+from agns.studio.attack_tab import attack_tab
+from agns.studio.recognizer_choice import RecognizerChoice
+from agns.studio.workspace import Workspace
+
+HEAD = """<h1>agns studio</h1>
+<p class="lead">How far can eyeglasses fool a face recogniser that you are allowed to test?</p>"""
+
+
+def build_page(workspace: Workspace) -> gr.Blocks:
+    """The page with its five tabs; nothing in it comes from another machine."""
+    with gr.Blocks(
+        title="agns studio", analytics_enabled=False, delete_cache=(600, 3600)
+    ) as blocks:
+        gr.HTML(HEAD, elem_classes="studio")
+        recognizer = RecognizerChoice(workspace)
+        with gr.Tabs():
+            with gr.Tab("Recognise"):
+                gr.HTML("<p>…</p>")
+            with gr.Tab("Eyeglasses"):
+                gr.HTML("<p>…</p>")
+            with gr.Tab("Attack", id="attack"):
+                attack_tab(workspace, recognizer, blocks)
+            with gr.Tab("Physical"):
+                gr.HTML("<p>…</p>")
+            with gr.Tab("Campaigns"):
+                gr.HTML("<p>…</p>")
+    return blocks
