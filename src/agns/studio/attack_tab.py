@@ -172,18 +172,21 @@ def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Bl
     before.input(panel.show, before, panel.outputs, **QUIET).then(
         None, panel.name, None, js=REMEMBER
     )
-    blocks.load(
-        lambda request: _found_again(workspace, panel, request), None, [*panel.outputs, before],
-        **QUIET,
-    )  # fmt: skip
+
+    def found_again(request: gr.Request) -> tuple[Any, ...]:
+        """The run that the page's address names."""
+        name = str(request.query_params.get("run", ""))
+        return *panel.show(name), _choices(workspace, name)
+
+    blocks.load(found_again, None, [*panel.outputs, before], **QUIET)
 
 
-def numbers() -> tuple[gr.Number, gr.Number, gr.Number]:
+def numbers() -> tuple[gr.Number, gr.Number, gr.Textbox]:
     """Inputs for the seed, the number of craft photos, and the stop value."""
     return (
         gr.Number(0, precision=0, label="Seed", info="Of every draw.", min_width=90),
         gr.Number(16, precision=0, label="Craft photos", info="At most.", min_width=90),
-        gr.Number(None, label="Stop value", info="Empty: the goal's.", min_width=90),
+        gr.Textbox("", label="Stop value", placeholder="the goal's", info="Of the mean.", min_width=90),
     )
 
 
@@ -191,14 +194,18 @@ def read_numbers(values: Sequence[Any]) -> dict[str, Any]:
     """What these inputs hold, as `AttackRequest` takes it.
 
     Raises:
-        ConfigError: One is empty or negative.
+        ConfigError: One is none, or negative.
     """
     seed, craft, stop = values
     if seed is None or not 0 <= seed < 2**63:
         raise ConfigError("the seed is a whole number from 0 on")
     if craft is None:
         raise ConfigError("say how many photos to craft on at most")
-    return {"seed": int(seed), "craft": int(craft), "stop": stop}
+    try:
+        figure = float(stop) if str(stop or "").strip() else None
+    except ValueError:
+        raise ConfigError(f"the stop value is a number, got {stop!r}") from None
+    return {"seed": int(seed), "craft": int(craft), "stop": figure}
 
 
 def _people(workspace: Workspace, choice: str, uploaded: str | None) -> tuple[Any, Any]:
@@ -215,9 +222,3 @@ def _people(workspace: Workspace, choice: str, uploaded: str | None) -> tuple[An
 
 def _choices(workspace: Workspace, value: str | None) -> Any:
     return gr.Dropdown(choices=listed(workspace.runs.all()), value=value or None)
-
-
-def _found_again(workspace: Workspace, panel: RunPanel, request: gr.Request) -> tuple[Any, ...]:
-    """The run that the page's address names."""
-    name = str(request.query_params.get("run", ""))
-    return *panel.show(name), _choices(workspace, name)

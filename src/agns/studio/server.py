@@ -114,6 +114,14 @@ def application(workspace: Workspace, *, host: str) -> Any:
         primary_hue="teal", neutral_hue="slate", font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"], spacing_size="lg", radius_size="md",
         text_size="md",
+    ).set(
+        # Light enough or dark enough to be read: 4.5 to 1 at least.
+        button_primary_background_fill="#0f766e", button_primary_background_fill_hover="#115e59",
+        button_primary_background_fill_dark="#0f766e", button_primary_text_color="#ffffff",
+        button_primary_background_fill_hover_dark="#115e59",
+        block_info_text_color="#5a6b6d", block_info_text_color_dark="#9fb1b3",
+        block_label_text_color="#1c2a2b", block_title_text_color="#1c2a2b",
+        block_title_text_color_dark="#e6eeee", block_title_text_weight="600",
     )  # fmt: skip
     blocks = build_page(workspace)
     blocks.queue(api_open=False, default_concurrency_limit=4, max_size=64)

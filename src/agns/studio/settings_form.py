@@ -1,6 +1,5 @@
 """The settings of an attack as fields of a form: names, ranges and explanations of its class."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, get_args, get_origin
@@ -45,11 +44,11 @@ def component(field: Field) -> gr.components.Component:
         whole = kind.plain is int
         ends = (kind.range.low, kind.range.high) if kind.range else (-math.inf, math.inf)
         closed = kind.range is not None and kind.range.text.endswith("]") and kind.range.text[0] == "["
-        number = value if isinstance(value, int | float) else None
-        if closed and ends[1] <= 100 and number is not None:
+        if closed and ends[1] <= 100 and isinstance(value, int | float):
             step = 1 if whole else 0.01
-            return gr.Slider(*ends, value=number, step=step, label=label, info=info)
-        return gr.Number(number, precision=0 if whole else None, label=label, info=info)
+            return gr.Slider(*ends, value=value, step=step, label=label, info=info)
+        if isinstance(value, int | float):
+            return gr.Number(value, precision=0 if whole else None, label=label, info=info)
     return gr.Textbox("" if value is None else str(value), label=label, info=info)
 
 
@@ -71,11 +70,20 @@ def given(fields: Sequence[Field], values: Sequence[object]) -> dict[str, object
             read = float(value)
         elif value == "" and kind.optional:
             read = None
+        elif isinstance(value, str) and kind.plain in (int, float):
+            read = _number(field.name, kind.plain, value)
         if read is None and not kind.optional:
             raise ConfigError(f"{field.name} is empty: give a number")
         if read != field.default:
             found[field.name] = read
     return found
+
+
+def _number(name: str, plain: object, text: str) -> float:
+    try:
+        return int(text) if plain is int else float(text)
+    except ValueError:
+        raise ConfigError(f"{name} takes a number, got {text!r}") from None
 
 
 def _many(name: str, plain: object, text: str) -> tuple[object, ...]:
@@ -86,13 +94,3 @@ def _many(name: str, plain: object, text: str) -> tuple[object, ...]:
     except ValueError:
         what = "whole numbers" if plain is int else "numbers"
         raise ConfigError(f"{name} takes {what} with commas, got {text!r}") from None
-
-
-def changed(usual: "Attack", settings: dict[str, object]) -> "Attack":
-    """The attack with other settings; what its class refuses is one sentence.
-
-    Raises:
-        ConfigError: As the class does.
-    """
-    assert dataclasses.is_dataclass(usual)
-    return dataclasses.replace(usual, **settings)
