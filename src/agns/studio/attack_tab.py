@@ -106,15 +106,16 @@ def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Bl
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             goal = gr.Radio(
-                [("Dodge", "dodge"), ("Impersonate", "impersonate")], value="dodge", label="Goal"
+                [("Dodge", "dodge"), ("Impersonate", "impersonate")], value="dodge", label="Goal",
+                interactive=True,
             )
             subject = gr.Dropdown(
                 subjects, value=next(iter(subjects), None), label="Subject",
-                info="Who wears the eyeglasses.", allow_custom_value=True,
+                info="Who wears the eyeglasses.", allow_custom_value=True, interactive=True,
             )  # fmt: skip
             target = gr.Dropdown(
                 known, value=None, label="Target", info="Whom to be taken for.", visible=False,
-                allow_custom_value=True,
+                allow_custom_value=True, interactive=True,
             )  # fmt: skip
             method = gr.Dropdown(
                 list(METHODS), value="agn", label="Method", info=explained("agn")
@@ -184,9 +185,12 @@ def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Bl
 def numbers() -> tuple[gr.Number, gr.Number, gr.Textbox]:
     """Inputs for the seed, the number of craft photos, and the stop value."""
     return (
-        gr.Number(0, precision=0, label="Seed", info="Of every draw.", min_width=90),
-        gr.Number(16, precision=0, label="Craft photos", info="At most.", min_width=90),
-        gr.Textbox("", label="Stop value", placeholder="the goal's", info="Of the mean.", min_width=90),
+        gr.Number(0, precision=0, label="Seed", info="Of every draw.", min_width=90,
+                  interactive=True),
+        gr.Number(16, precision=0, label="Craft photos", info="At most.", min_width=90,
+                  interactive=True),
+        gr.Textbox("", label="Stop value", placeholder="the goal's", info="Of the mean.",
+                   min_width=90, interactive=True),
     )
 
 
