@@ -7,11 +7,12 @@ import contextlib
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agns.cli.interrupts import interruptible
+from agns.cli.recognize import likeliest
 from agns.errors import AgnsError
 from agns.storage import write_json
 from agns.studio.attack_request import AttackRequest
@@ -34,9 +35,9 @@ MOST_POINTS = 300
 class Telling:
     """Tells pages how far a run is, by files in its folder."""
 
-    def __init__(self, folder: Path, identities: Sequence[str]) -> None:
+    def __init__(self, folder: Path, recognizer: "Victim") -> None:
         self._folder = folder
-        self._identities = identities
+        self._recognizer = recognizer
         self._told = 0.0
         self._shown: tuple[torch.Tensor, torch.Tensor] | None = None
         self._content: dict[str, object] = {}
@@ -54,7 +55,7 @@ class Telling:
         from torch import nn
 
         def keep(module: object, given: "tuple[torch.Tensor, ...]", said: "torch.Tensor") -> None:
-            self._shown = given[0][0].detach(), said[0].detach()
+            self._shown = given[0][0].detach(), said[0].detach().float()
 
         # What is no network cannot be watched; then there are curves alone.
         handle = victim.register_forward_hook(keep) if isinstance(victim, nn.Module) else None
@@ -88,11 +89,7 @@ class Telling:
 
         face, logits = self._shown
         write_image(self._folder / "live.png", face.clamp(0, 1), quick=True)
-        values, places = logits.softmax(0).topk(min(3, len(logits)))
-        self._content["shown"] = [
-            [self._identities[place], value]
-            for place, value in zip(places.tolist(), values.tolist(), strict=True)
-        ]
+        self._content["shown"] = likeliest(self._recognizer, logits, 4)
 
     def _write(self) -> None:
         self._told = time.monotonic()
@@ -116,7 +113,7 @@ def work(folder: Path) -> None:
     request = AttackRequest.read(folder / "request.json")
     set_up_process()
     victim = load_victim(request.recognizer, "auto")
-    telling = Telling(folder, victim.recognizer.identities)
+    telling = Telling(folder, victim.recognizer)
     attack, spec = request.attack(), request.spec()
     palette_at(palette_of(attack))
     build_goal(spec, victim.recognizer)

@@ -42,7 +42,7 @@ class RunPanel:
 
     def __init__(self, workspace: Workspace, stop: gr.Button, *, view_id: str) -> None:
         self._runs = workspace.runs
-        self.name = gr.State("")
+        self.name = gr.Textbox("", visible=False)
         self.view = gr.HTML(NOTHING, elem_classes="studio", elem_id=view_id)
         self._timer = gr.Timer(1, active=False)
         self.outputs = [self.name, self.view, self._timer, stop]
@@ -52,7 +52,9 @@ class RunPanel:
     def show(self, name: str | None) -> tuple[Any, ...]:
         """The state of `outputs` for a run, or for none."""
         try:
-            html, goes_on = show_run(self._runs, self._runs.find(name)) if name else (NOTHING, False)
+            html, goes_on = (
+                show_run(self._runs, self._runs.find(name)) if name else (NOTHING, False)
+            )
         except AgnsError as error:
             name, html, goes_on = "", markup.refusal(str(error)), False
         return name or "", html, gr.Timer(active=goes_on), gr.Button(interactive=goes_on)
@@ -106,7 +108,9 @@ def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Bl
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             goal = gr.Radio(
-                [("Dodge", "dodge"), ("Impersonate", "impersonate")], value="dodge", label="Goal",
+                [("Dodge", "dodge"), ("Impersonate", "impersonate")],
+                value="dodge",
+                label="Goal",
                 interactive=True,
             )
             subject = gr.Dropdown(
@@ -117,9 +121,7 @@ def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Bl
                 known, value=None, label="Target", info="Whom to be taken for.", visible=False,
                 allow_custom_value=True, interactive=True,
             )  # fmt: skip
-            method = gr.Dropdown(
-                list(METHODS), value="agn", label="Method", info=explained("agn")
-            )
+            method = gr.Dropdown(list(METHODS), value="agn", label="Method", info=explained("agn"))
             with gr.Row():
                 seed, craft, stop_value = numbers()
             below = gr.Column()
@@ -185,12 +187,20 @@ def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Bl
 def numbers() -> tuple[gr.Number, gr.Number, gr.Textbox]:
     """Inputs for the seed, the number of craft photos, and the stop value."""
     return (
-        gr.Number(0, precision=0, label="Seed", info="Of every draw.", min_width=90,
-                  interactive=True),
-        gr.Number(16, precision=0, label="Craft photos", info="At most.", min_width=90,
-                  interactive=True),
-        gr.Textbox("", label="Stop value", placeholder="the goal's", info="Of the mean.",
-                   min_width=90, interactive=True),
+        gr.Number(
+            0, precision=0, label="Seed", info="Of every draw.", min_width=90, interactive=True
+        ),
+        gr.Number(
+            16, precision=0, label="Craft photos", info="At most.", min_width=90, interactive=True
+        ),
+        gr.Textbox(
+            "",
+            label="Stop value",
+            placeholder="the goal's",
+            info="Of the mean.",
+            min_width=90,
+            interactive=True,
+        ),
     )
 
 

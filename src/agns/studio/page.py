@@ -3,6 +3,7 @@
 import gradio as gr
 
 from agns.studio.attack_tab import attack_tab
+from agns.studio.recognise_tab import recognise_tab
 from agns.studio.recognizer_choice import RecognizerChoice
 from agns.studio.workspace import Workspace
 
@@ -19,7 +20,7 @@ def build_page(workspace: Workspace) -> gr.Blocks:
         recognizer = RecognizerChoice(workspace)
         with gr.Tabs():
             with gr.Tab("Recognise"):
-                gr.HTML("<p>…</p>")
+                recognise_tab(workspace, recognizer)
             with gr.Tab("Eyeglasses"):
                 gr.HTML("<p>…</p>")
             with gr.Tab("Attack", id="attack"):

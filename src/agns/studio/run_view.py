@@ -52,7 +52,9 @@ def _live(run: Run) -> str:
     done, total = (int(str(progress.get(name) or 0)) for name in ("done", "total"))
     counted = f", step {done} of {total}" if total else ""
     bar = f'value="{done}" max="{total}"' if total else ""
-    parts = [f'<p role="status">{phase}{counted}.</p><progress aria-label="{phase}" {bar}></progress>']
+    parts = [
+        f'<p role="status">{phase}{counted}.</p><progress aria-label="{phase}" {bar}></progress>'
+    ]
     shown = progress.get("shown")
     beside = []
     if isinstance(shown, list) and (run.folder / "live.png").is_file():
@@ -60,8 +62,10 @@ def _live(run: Run) -> str:
         face = read_image(run.folder / "live.png")
         beside.append(
             markup.picture(
-                face, "The face that the recogniser was shown last, wearing the current frame",
-                caption="What the recogniser was shown last", scale=1.25,
+                face,
+                "The face that the recogniser was shown last, wearing the current frame",
+                caption="What the recogniser was shown last",
+                scale=1.25,
             )  # fmt: skip
         )
         beside.append(

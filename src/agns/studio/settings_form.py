@@ -38,18 +38,26 @@ def component(field: Field) -> gr.components.Component:
         return gr.Textbox(shown, label=label, info=f"{info} With commas between.",
                           interactive=True)  # fmt: skip
     if get_origin(kind.plain) is Literal:
-        return gr.Dropdown(list(get_args(kind.plain)), value=value, label=label, info=info, interactive=True)
+        return gr.Dropdown(
+            list(get_args(kind.plain)), value=value, label=label, info=info, interactive=True
+        )
     if kind.plain is bool:
         return gr.Checkbox(bool(value), label=label, info=info, interactive=True)
     if kind.plain in (int, float):
         whole = kind.plain is int
         ends = (kind.range.low, kind.range.high) if kind.range else (-math.inf, math.inf)
-        closed = kind.range is not None and kind.range.text.endswith("]") and kind.range.text[0] == "["
+        closed = (
+            kind.range is not None and kind.range.text.endswith("]") and kind.range.text[0] == "["
+        )
         if closed and ends[1] <= 100 and isinstance(value, int | float):
             step = 1 if whole else 0.01
-            return gr.Slider(*ends, value=value, step=step, label=label, info=info, interactive=True)
+            return gr.Slider(
+                *ends, value=value, step=step, label=label, info=info, interactive=True
+            )
         if isinstance(value, int | float):
-            return gr.Number(value, precision=0 if whole else None, label=label, info=info, interactive=True)
+            return gr.Number(
+                value, precision=0 if whole else None, label=label, info=info, interactive=True
+            )
     return gr.Textbox("" if value is None else str(value), label=label, info=info, interactive=True)
 
 

@@ -94,9 +94,7 @@ def _read_face(file: Path, crop: int | None) -> Face:
     if not len(found):
         raise FaceNotFound(f"there is no face to be found in {file}")
     aligned = transform_points(found[0], alignment(found[0]))
-    return Face(
-        name=file.name, image=align(image, found[0], POSES["canonical"]), landmarks=aligned
-    )
+    return Face(name=file.name, image=align(image, found[0], POSES["canonical"]), landmarks=aligned)
 
 
 def check_size(file: Path, most: int) -> None:
