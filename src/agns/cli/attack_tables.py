@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 from agns.cli.console import say, show
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agns.evaluation.report import Table
     from agns.evaluation.score import AttackScore
+    from agns.evaluation.stealth import BenignRange, Stealth
 
 
 def how_it_ended(score: "AttackScore") -> str:
@@ -56,18 +59,27 @@ def score_tables(score: "AttackScore") -> "list[Table]":
         others = [name.replace("_", " ") for name in score.controls]
         points_head = ("false accepts", "success", "95 % interval", *others, "no frame")
         tables.append(Table(head=points_head, rows=points, texts=0))
-    looks = [
+    printed = bool(score.config.get("nps_weight"))
+    return [*tables, looks_table(score.stealth, score.benign_stealth, printed=printed)]
+
+
+def looks_table(
+    stealth: "Stealth", benign: "Mapping[str, BenignRange]", *, printed: bool
+) -> "Table":
+    """How much a frame looks like eyeglasses, beside benign ones; with `printed`, on paper too."""
+    from agns.evaluation.report import Table
+
+    rows = [
         (
             name.replace("_", " "),
-            f"{getattr(score.stealth, name):.3f}",
+            f"{getattr(stealth, name):.3f}",
             f"{spread.low:.3f} to {spread.high:.3f}",
         )
-        for name, spread in score.benign_stealth.items()
+        for name, spread in benign.items()
         # Whose frames are not to be printed need not know how they would print.
-        if name != "non_printability" or score.config.get("nps_weight")
+        if name != "non_printability" or printed
     ]
-    looks_head = ("looks like eyeglasses?", "this frame", "benign, middle 90 %")
-    return [*tables, Table(head=looks_head, rows=looks)]
+    return Table(head=("looks like eyeglasses?", "this frame", "benign, middle 90 %"), rows=rows)
 
 
 def show_score(score: "AttackScore", out: Path) -> None:

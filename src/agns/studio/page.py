@@ -3,6 +3,7 @@
 import gradio as gr
 
 from agns.studio.attack_tab import attack_tab
+from agns.studio.eyeglasses_tab import eyeglasses_tab
 from agns.studio.recognise_tab import recognise_tab
 from agns.studio.recognizer_choice import RecognizerChoice
 from agns.studio.workspace import Workspace
@@ -22,7 +23,7 @@ def build_page(workspace: Workspace) -> gr.Blocks:
             with gr.Tab("Recognise"):
                 recognise_tab(workspace, recognizer)
             with gr.Tab("Eyeglasses"):
-                gr.HTML("<p>…</p>")
+                eyeglasses_tab(workspace, recognizer)
             with gr.Tab("Attack", id="attack"):
                 attack_tab(workspace, recognizer, blocks)
             with gr.Tab("Physical"):

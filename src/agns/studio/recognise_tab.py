@@ -32,6 +32,7 @@ def recognise_tab(workspace: Workspace, recognizer: RecognizerChoice) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             files = photos_input("Photos")
+            refused = gr.HTML(elem_classes="studio")
             drawn = gr.Button("Take three drawn faces")
             look = gr.Checkbox(
                 False, label="Show where it looks",
@@ -39,13 +40,12 @@ def recognise_tab(workspace: Workspace, recognizer: RecognizerChoice) -> None:
                 "the probability, the recogniser looks.",
             )  # fmt: skip
         with gr.Column(scale=4, min_width=300):
-            refused = gr.HTML(elem_classes="studio")
             view = gr.HTML(
                 markup.words("Choose photos of faces, or take drawn ones."),
                 elem_classes="studio", elem_id="recognise-view",
             )  # fmt: skip
 
-    def shown(choice: str, uploaded: str | None, kept: Sequence[Face], look: bool) -> str:
+    def shown(choice: str, uploaded: str | None, kept: Sequence[Face], where: bool) -> str:
         try:
             victim = workspace.open(workspace.source(choice, uploaded)).recognizer
             return "".join(_face(victim, face, look=look) for face in kept)
@@ -55,7 +55,7 @@ def recognise_tab(workspace: Workspace, recognizer: RecognizerChoice) -> None:
     asked = [recognizer.choice, recognizer.uploaded, faces, look]
     taken = take_photos(workspace, recognizer, files, faces, refused)
     taken.then(shown, asked, view)
-    drawn.click(lambda: [_draw(*one) for one in _DRAWN], None, faces).then(shown, asked, view)
+    drawn.click(lambda: [drawn_face(*one) for one in _DRAWN], None, faces).then(shown, asked, view)
     for changed in (look.input, recognizer.choice.change):
         changed(shown, asked, view)
 
@@ -95,7 +95,8 @@ def take_photos(
     )
 
 
-def _draw(identity: int, photo: int) -> Face:
+def drawn_face(identity: int, photo: int) -> Face:
+    """A face for whoever has none at hand."""
     pixels, landmarks = draw_photo(0, identity, photo)
     image = from_pixels(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])[0]
     points = torch.from_numpy(landmarks.copy()).float()

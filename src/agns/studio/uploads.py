@@ -14,8 +14,8 @@ from agns.data.landmark_finding import FINDERS, Finder, choose_finder, landmarke
 from agns.data.landmark_finding import load_landmarker as load
 from agns.data.landmarks import Landmarker
 from agns.errors import AgnsError, ConfigError, DataError, FaceNotFound
-from agns.geometry import transform_points
 from agns.file_kinds import SAFETENSORS, file_kind
+from agns.geometry import transform_points
 from agns.images import from_pixels, read_image
 from agns.types import CANVAS, Image, Points
 
