@@ -30,7 +30,7 @@ REACH = 2.0
 """How far a slider goes along its direction, either way: latents lie in [-1, 1]."""
 
 
-def eyeglasses_tab(workspace: Workspace, recognizer: RecognizerChoice) -> None:
+def eyeglasses_tab(workspace: Workspace, recognizer: RecognizerChoice, tab: gr.Tab) -> None:
     """Put the tab's parts on the page that is being made."""
     faces = gr.State([])
     with gr.Row(equal_height=False):
@@ -72,7 +72,8 @@ def eyeglasses_tab(workspace: Workspace, recognizer: RecognizerChoice) -> None:
     recognizer.choice.change(show, asked, tried)
     back.click(lambda: [0] * SLIDERS, None, sliders)
     take_photos(workspace, recognizer, files, faces, refused).then(show, asked, tried)
-    gr.on(None, show, asked, tried).then(walls, seed, wall)
+    # Not before somebody looks: real frames may have to be drawn.
+    tab.select(show, asked, tried).then(walls, seed, wall)
 
 
 def _seed(value: float | None) -> int:

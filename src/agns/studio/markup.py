@@ -64,7 +64,8 @@ def warnings(sentences: Sequence[str]) -> str:
 def refusal(sentence: str) -> str:
     """What went wrong, said at once by screen readers."""
     told = sentence[:1].upper() + sentence[1:]
-    return f'<p class="refusal" role="alert">{html.escape(told)}{"" if told[-1:] in ".?!" else "."}</p>'
+    end = "" if told.endswith((".", "?", "!")) else "."
+    return f'<p class="refusal" role="alert">{html.escape(told)}{end}</p>'
 
 
 def bars(choices: Sequence[tuple[str, float]], *, marked: str = "") -> str:

@@ -3,6 +3,7 @@
 import gradio as gr
 
 from agns.studio.attack_tab import attack_tab
+from agns.studio.campaigns_tab import campaigns_tab
 from agns.studio.eyeglasses_tab import eyeglasses_tab
 from agns.studio.recognise_tab import recognise_tab
 from agns.studio.recognizer_choice import RecognizerChoice
@@ -22,12 +23,12 @@ def build_page(workspace: Workspace) -> gr.Blocks:
         with gr.Tabs():
             with gr.Tab("Recognise"):
                 recognise_tab(workspace, recognizer)
-            with gr.Tab("Eyeglasses"):
-                eyeglasses_tab(workspace, recognizer)
+            with gr.Tab("Eyeglasses") as eyeglasses:
+                eyeglasses_tab(workspace, recognizer, eyeglasses)
             with gr.Tab("Attack", id="attack"):
                 attack_tab(workspace, recognizer, blocks)
             with gr.Tab("Physical"):
                 gr.HTML("<p>…</p>")
-            with gr.Tab("Campaigns"):
-                gr.HTML("<p>…</p>")
+            with gr.Tab("Campaigns") as campaigns:
+                campaigns_tab(workspace, campaigns)
     return blocks

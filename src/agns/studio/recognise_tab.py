@@ -35,7 +35,7 @@ def recognise_tab(workspace: Workspace, recognizer: RecognizerChoice) -> None:
             refused = gr.HTML(elem_classes="studio")
             drawn = gr.Button("Take three drawn faces")
             look = gr.Checkbox(
-                False, label="Show where it looks",
+                value=False, label="Show where it looks",
                 info="A grey square covers one part of the face after the other: where it lowers "
                 "the probability, the recogniser looks.",
             )  # fmt: skip
@@ -45,10 +45,10 @@ def recognise_tab(workspace: Workspace, recognizer: RecognizerChoice) -> None:
                 elem_classes="studio", elem_id="recognise-view",
             )  # fmt: skip
 
-    def shown(choice: str, uploaded: str | None, kept: Sequence[Face], where: bool) -> str:
+    def shown(choice: str, uploaded: str | None, kept: Sequence[Face], where: Any) -> str:
         try:
             victim = workspace.open(workspace.source(choice, uploaded)).recognizer
-            return "".join(_face(victim, face, look=look) for face in kept)
+            return "".join(_face(victim, face, look=bool(where)) for face in kept)
         except AgnsError as error:
             return markup.refusal(str(error))
 

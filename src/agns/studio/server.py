@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from agns.errors import AgnsError, ConfigError
+from agns.studio.campaigns import find_campaign, report_of
 from agns.studio.runs import pack
 from agns.studio.workspace import Workspace
 
@@ -109,7 +110,15 @@ def application(workspace: Workspace, *, host: str) -> Any:
             return PlainTextResponse(f"{error}\n", status_code=404)
         return FileResponse(path, filename=path.name, media_type="application/zip")
 
+    def reported(name: str) -> Any:
+        try:
+            path = report_of(find_campaign(workspace.root, name))
+        except AgnsError as error:
+            return PlainTextResponse(f"{error}\n", status_code=404)
+        return FileResponse(path, media_type="text/html")
+
     app.add_api_route("/runs/{name}.zip", packed)
+    app.add_api_route("/campaigns/{name}/report.html", reported)
     theme = gr.themes.Base(
         primary_hue="teal", neutral_hue="slate", font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"], spacing_size="lg", radius_size="md",

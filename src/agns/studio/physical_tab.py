@@ -1,0 +1,1 @@
+"""The tab Physical: photos of a worn marked frame, its marks, and frames laid over it."""
