@@ -139,16 +139,23 @@ def _photos(
     from agns.accessory.marks import marks_homography
     from agns.accessory.placement import FIXED, Placement
     from agns.cli.face_options import FaceOptions, open_subject
+    from agns.data.faces import faces_from_pixels
+    from agns.data.listing import list_folder
     from agns.data.marked_photos import load_marked_photos
+    from agns.images import read_image, to_pixels
 
     if request.photos is None:
         root = None if request.faces is None else Path(request.faces)
         return open_subject(FaceOptions(root=root, center_crop=crop), request.subject,
                             identities), FIXED  # fmt: skip
-    marked = load_marked_photos(Path(request.photos), request.subject)
     if request.marks is None:
+        marked = load_marked_photos(Path(request.photos), request.subject)
         return marked.faces, marked.placement
-    return marked.faces, Placement(homographies=marks_homography(torch.tensor(request.marks)))
+    paths = list_folder(Path(request.photos)).pictures
+    pixels = to_pixels(torch.stack([read_image(path) for path in paths]))
+    names = [path.name for path in paths]
+    faces = faces_from_pixels(pixels, torch.zeros(len(paths)).long(), (request.subject,), names)
+    return faces, Placement(homographies=marks_homography(torch.tensor(request.marks)))
 
 
 def main() -> None:

@@ -12,60 +12,13 @@ from agns.data.faces import unknown_identity
 from agns.errors import AgnsError, ConfigError
 from agns.evaluation.attack_spec import build_goal
 from agns.models.victim import Victim
-from agns.studio import markup
 from agns.studio.attack_request import AttackRequest
 from agns.studio.recognizer_choice import RecognizerChoice
-from agns.studio.run_view import show_run, title_of
+from agns.studio.run_panel import QUIET, REMEMBER, RunPanel
+from agns.studio.run_view import title_of
 from agns.studio.runs import Run
 from agns.studio.settings_form import component, fields_of, given
 from agns.studio.workspace import Workspace
-
-NOTHING = markup.words("Begin an attack, or choose one that was begun before.")
-
-REMEMBER = """(run) => {
-  history.replaceState(null, "", run ? "?run=" + encodeURIComponent(run) : location.pathname);
-  return run;
-}"""
-"""Keeps the run in the page's address, so that loading the page again finds it."""
-
-QUIET: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
-"""For what only reads some files."""
-
-
-class RunPanel:
-    """A run on the page: what is seen of it, and what follows it.
-
-    Args:
-        workspace: Whose runs.
-        stop: The button that interrupts it.
-    """
-
-    def __init__(self, workspace: Workspace, stop: gr.Button, *, view_id: str) -> None:
-        self._runs = workspace.runs
-        self.name = gr.Textbox("", visible=False)
-        self.view = gr.HTML(NOTHING, elem_classes="studio", elem_id=view_id)
-        self._timer = gr.Timer(1, active=False)
-        self.outputs = [self.name, self.view, self._timer, stop]
-        self._timer.tick(self.show, self.name, self.outputs, **QUIET)
-        stop.click(self._stop, self.name, None, **QUIET)
-
-    def show(self, name: str | None) -> tuple[Any, ...]:
-        """The state of `outputs` for a run, or for none."""
-        try:
-            html, goes_on = (
-                show_run(self._runs, self._runs.find(name)) if name else (NOTHING, False)
-            )
-        except AgnsError as error:
-            name, html, goes_on = "", markup.refusal(str(error)), False
-        return name or "", html, gr.Timer(active=goes_on), gr.Button(interactive=goes_on)
-
-    def refuse(self, error: AgnsError) -> tuple[Any, ...]:
-        """The same where something was refused: the run that is shown goes on."""
-        return gr.skip(), markup.refusal(str(error)), gr.Timer(active=False), gr.skip()
-
-    def _stop(self, name: str) -> None:
-        if name:
-            self._runs.stop(self._runs.find(name))
 
 
 def explained(method: str) -> str:
@@ -124,10 +77,10 @@ def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Bl
             method = gr.Dropdown(list(METHODS), value="agn", label="Method", info=explained("agn"))
             with gr.Row():
                 seed, craft, stop_value = numbers()
-            below = gr.Column()
             with gr.Row():
                 begin = gr.Button("Start", variant="primary", min_width=120)
                 stop = gr.Button("Stop", interactive=False, min_width=120)
+            below = gr.Column()
             before = gr.Dropdown(
                 listed(workspace.runs.all()), value=None, label="Attacks begun before",
                 info="On this page, on another one, or on one that was closed.",
@@ -141,8 +94,9 @@ def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Bl
         try:
             source = workspace.source(choice, uploaded)
             request = AttackRequest(
-                goal=aim, subject=wearer or "", target=whom or None if aim == "impersonate" else None,
-                method=method, settings=read(figures[3:]), recognizer=source,
+                goal=aim, subject=wearer or "",
+                target=whom or None if aim == "impersonate" else None, method=method,
+                settings=read(figures[3:]), recognizer=source,
                 faces=workspace.faces_folder, glasses=workspace.glasses_folder,
                 **read_numbers(figures[:3]),
             )  # fmt: skip

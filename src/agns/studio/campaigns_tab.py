@@ -28,7 +28,7 @@ def campaigns_tab(workspace: Workspace, tab: gr.Tab) -> None:
         first = gr.Dropdown([], label="Campaign", info="Of the folder that --runs names.",
                             min_width=260)  # fmt: skip
         second = gr.Dropdown([], label="A later one, to compare", min_width=260,
-                             info="Of the same plan, on another version of a recogniser.")  # fmt: skip
+                             info="Of the same plan, with another recogniser.")  # fmt: skip
     view = gr.HTML(elem_classes="studio", elem_id="campaigns-view")
     attacks = gr.HTML(elem_classes="studio", elem_id="campaigns-attacks")
 

@@ -108,9 +108,9 @@ def _tried(workspace: Workspace, victim: Victim, face: Face, frame: Image) -> st
         + markup.bars(before, marked=first) + "</div>",
         "<div>" + markup.picture(worn, "The same face wearing the frame", caption="Wearing it")
         + markup.bars(after, marked=first) + "</div>",
-        "<div>" + markup.picture(frame, "The frame", scale=1.5) + stealth.as_html() + "</div>",
+        "<div>" + markup.frame(frame, "The frame", caption="The frame") + "</div>",
     ]  # fmt: skip
-    return markup.row(parts)
+    return markup.row(parts) + stealth.as_html()
 
 
 def _walls(workspace: Workspace, seed: int) -> str:

@@ -5,6 +5,9 @@ import html
 import io
 from collections.abc import Sequence
 
+import torch
+
+from agns.accessory.frame import frame_mask
 from agns.images import to_picture
 from agns.types import Image
 
@@ -34,6 +37,12 @@ def picture(
         f'<img src="{address}" width="{width}" height="{height}" alt="{html.escape(words)}">'
         f"{drawn}</span>{below}</figure>"
     )
+
+
+def frame(image: Image, words: str, *, caption: str = "", scale: float = 1.5) -> str:
+    """A 64x176 frame on white; what lies off its silhouette is nothing, though it is black."""
+    shown = torch.lerp(torch.ones_like(image), image, frame_mask())
+    return picture(shown, words, caption=caption, scale=scale)
 
 
 def escaped(text: str) -> str:

@@ -5,6 +5,7 @@ import gradio as gr
 from agns.studio.attack_tab import attack_tab
 from agns.studio.campaigns_tab import campaigns_tab
 from agns.studio.eyeglasses_tab import eyeglasses_tab
+from agns.studio.physical_tab import physical_tab
 from agns.studio.recognise_tab import recognise_tab
 from agns.studio.recognizer_choice import RecognizerChoice
 from agns.studio.workspace import Workspace
@@ -27,8 +28,8 @@ def build_page(workspace: Workspace) -> gr.Blocks:
                 eyeglasses_tab(workspace, recognizer, eyeglasses)
             with gr.Tab("Attack", id="attack"):
                 attack_tab(workspace, recognizer, blocks)
-            with gr.Tab("Physical"):
-                gr.HTML("<p>…</p>")
+            with gr.Tab("Physical") as physical:
+                physical_tab(workspace, recognizer, physical)
             with gr.Tab("Campaigns") as campaigns:
                 campaigns_tab(workspace, campaigns)
     return blocks

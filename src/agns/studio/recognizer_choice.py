@@ -24,11 +24,11 @@ class RecognizerChoice:
         self.uploaded = gr.State(None, time_to_live=24 * 3600, delete_callback=_remove)
         with gr.Row(equal_height=True):
             self.choice = gr.Dropdown(
-                workspace.choices, value=SHIPPED, label="Recogniser", scale=4, min_width=280,
+                workspace.choices, value=SHIPPED, label="Recogniser", scale=5, min_width=260,
             )  # fmt: skip
             upload = gr.UploadButton(
-                "Upload a recogniser or gallery", file_types=[".safetensors"], scale=1,
-                min_width=240, elem_id="upload-recognizer",
+                "Upload another one", file_types=[".safetensors"], scale=1,
+                min_width=200, elem_id="upload-recognizer",
             )  # fmt: skip
         self.told = gr.HTML(self._describe(SHIPPED, None), elem_classes="studio")
         upload.upload(

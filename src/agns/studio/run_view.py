@@ -66,7 +66,7 @@ def _live(run: Run) -> str:
                 "The face that the recogniser was shown last, wearing the current frame",
                 caption="What the recogniser was shown last",
                 scale=1.25,
-            )  # fmt: skip
+            )
         )
         beside.append(
             "<div>" + markup.bars([(str(name), float(value)) for name, value in shown],
@@ -111,7 +111,7 @@ def _scored(run: Run, score: AttackScore) -> Sequence[str]:
     frame = read_image(run.result / "frame.png")
     parts.append(
         markup.row([
-            markup.picture(frame, "The best frame", caption="The best frame", scale=2),
+            markup.frame(frame, "The best frame", caption="The best frame", scale=2),
             "<div>" + "".join(table.as_html() for table in tables[1:]) + "</div>",
         ])
     )  # fmt: skip
