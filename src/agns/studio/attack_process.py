@@ -35,12 +35,12 @@ MOST_POINTS = 300
 class Telling:
     """Tells pages how far a run is, by files in its folder."""
 
-    def __init__(self, folder: Path, recognizer: "Victim") -> None:
+    def __init__(self, folder: Path, recognizer: "Victim", *, stop: float) -> None:
         self._folder = folder
         self._recognizer = recognizer
         self._told = 0.0
         self._shown: tuple[torch.Tensor, torch.Tensor] | None = None
-        self._content: dict[str, object] = {}
+        self._content: dict[str, object] = {"stop": stop}
         self._curve: list[list[float | None]] = []
         self._every = 1
 
@@ -113,10 +113,10 @@ def work(folder: Path) -> None:
     request = AttackRequest.read(folder / "request.json")
     set_up_process()
     victim = load_victim(request.recognizer, "auto")
-    telling = Telling(folder, victim.recognizer)
     attack, spec = request.attack(), request.spec()
     palette_at(palette_of(attack))
-    build_goal(spec, victim.recognizer)
+    goal = build_goal(spec, victim.recognizer)
+    telling = Telling(folder, victim.recognizer, stop=goal.stop)
     telling.phase("Reading photos" if request.faces or request.physical else "Drawing photos")
     crop = None if request.physical else attacked_crop(victim, None)
     faces, placement = _photos(request, victim.recognizer.identities, crop)

@@ -102,7 +102,7 @@ def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Bl
             )  # fmt: skip
             victim = workspace.open(source).recognizer
             check(request, victim, workspace.subjects(victim))
-            run = workspace.runs.begin(request)
+            run = workspace.begin(request, uploaded=uploaded)
         except AgnsError as error:
             return *panel.refuse(error), gr.skip()
         return *panel.show(run.name), _choices(workspace, run.name)
@@ -151,7 +151,7 @@ def numbers() -> tuple[gr.Number, gr.Number, gr.Textbox]:
             "",
             label="Stop value",
             placeholder="the goal's",
-            info="Of the mean.",
+            info="Of the probability.",
             min_width=90,
             interactive=True,
         ),

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,27 +177,30 @@ def _attack(workspace: Workspace, recognizer: RecognizerChoice, faces: gr.State)
         with gr.Column(scale=4, min_width=300):
             panel = RunPanel(workspace, stop, view_id="physical-run")
 
-    def ask(choice: str, uploaded: str | None, kept: Sequence[MarkedFace], who: str,
-            whom: str | None, seed: float | None, epochs: float | None) -> tuple[Any, ...]:  # fmt: skip
+    def ask(
+        choice: str, uploaded: str | None, kept: Sequence[MarkedFace], who: str,
+        whom: str | None, seed: float | None, epochs: float | None,
+    ) -> tuple[Any, ...]:  # fmt: skip
         try:
             if len(kept) < 2:
                 raise ConfigError("a physical attack needs two photos at least, one to score on")
             source = workspace.source(choice, uploaded)
-            folder = workspace.runs.new_folder()
-            photos = folder / "photos"
             by_hand = [face.marks.tolist() for face in kept]
             request = AttackRequest(
                 goal="impersonate" if whom else "dodge", subject=who or "", target=whom or None,
                 settings={"epochs": int(epochs)} if epochs and epochs != 1 else {},
                 seed=int(seed or 0), recognizer=source, glasses=workspace.glasses_folder,
-                photos=str(photos.resolve()),
-                marks=None if all(face.found for face in kept) else by_hand,
+                photos="photos", marks=None if all(face.found for face in kept) else by_hand,
             )  # fmt: skip
             for face in kept:
                 _ = face.placement
             check(request, workspace.open(source).recognizer, ())
+            workspace.runs.check_room()
+            folder = workspace.runs.new_folder()
+            photos = (folder / "photos").resolve()
             write_photos(kept, photos)
-            return panel.show(workspace.runs.begin(request, folder=folder).name)
+            request = replace(request, photos=str(photos))
+            return panel.show(workspace.begin(request, uploaded=uploaded, folder=folder).name)
         except AgnsError as error:
             return panel.refuse(error)
 

@@ -30,7 +30,6 @@ def title_of(run: Run) -> str:
 def show_run(runs: Runs, run: Run) -> tuple[str, bool]:
     """A run as HTML, and whether it goes on."""
     state, sentence = runs.state(run)
-    asked = run.request
     parts = [markup.heading(title_of(run))]
     if state == "running":
         return "".join([*parts, _live(run)]), True
@@ -42,7 +41,6 @@ def show_run(runs: Runs, run: Run) -> tuple[str, bool]:
         parts += _scored(run, score)
     except AgnsError as error:
         parts.append(markup.refusal(str(error)))
-    del asked
     return "".join([*parts, _repeat(run)]), False
 
 
@@ -87,11 +85,11 @@ def _curves(run: Run, progress: dict[str, object], total: int) -> str:
         return [(row[0], row[place]) for row in curve if row[place] is not None]
 
     who = (asked.target or asked.subject).replace("_", " ")
-    usual = 0.01 if asked.target is None else 0.924
+    stop = progress.get("stop")
     lines = [("this step", points(1)), ("best frame", points(2))]
     return markup.curves(
-        [line for line in lines if line[1]], steps=total, stop=asked.stop or usual,
-        title=f"The probability of {who} over the steps",
+        [line for line in lines if line[1]], steps=total,
+        stop=stop if isinstance(stop, float) else None, title=f"The probability of {who} over the steps",
     )  # fmt: skip
 
 
@@ -109,12 +107,8 @@ def _scored(run: Run, score: AttackScore) -> Sequence[str]:
         if (run.result / name).is_file()
     ]
     frame = read_image(run.result / "frame.png")
-    parts.append(
-        markup.row([
-            markup.frame(frame, "The best frame", caption="The best frame", scale=2),
-            "<div>" + "".join(table.as_html() for table in tables[1:]) + "</div>",
-        ])
-    )  # fmt: skip
+    parts.append(markup.frame(frame, "The best frame", caption="The best frame", scale=2))
+    parts += [table.as_html() for table in tables[1:]]
     return parts
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from agns.campaign.runs import is_running
-from agns.errors import AgnsError, ConfigError
+from agns.errors import ConfigError
 from agns.storage import read_json, write_json
 from agns.studio.attack_request import AttackRequest
 from agns.writing import replacing, write_text
@@ -117,10 +117,7 @@ class Runs:
         Raises:
             ConfigError: As many run as may at a time.
         """
-        if len(self.running()) >= MOST_RUNNING:
-            raise ConfigError(
-                f"{MOST_RUNNING} attacks are running: wait until one ends, or stop one"
-            )
+        self.check_room()
         run = Run(self.new_folder() if folder is None else folder)
         write_json(run.folder / "request.json", request)
         write_text(run.folder / "command.txt", f"{request.command('result')}\n")
@@ -136,6 +133,17 @@ class Runs:
         self._own[run.name] = process
         write_json(run.folder / "process.json", {"process": process.pid})
         return run
+
+    def check_room(self) -> None:
+        """Refuse one attack too many.
+
+        Raises:
+            ConfigError: As many run as may at a time.
+        """
+        if len(self.running()) >= MOST_RUNNING:
+            raise ConfigError(
+                f"{MOST_RUNNING} attacks are running: wait until one ends, or stop one"
+            )
 
     def new_folder(self) -> Path:
         """An empty folder for a run, whose name tells when it was begun."""
@@ -203,10 +211,3 @@ def pack(run: Run) -> Path:
                     archive.write(file, f"{run.name}/{file.relative_to(run.folder)}",
                                   zipfile.ZIP_DEFLATED)  # fmt: skip
     return path
-
-
-def sentence(error: Exception) -> str:
-    """What a page says of something that went wrong: one sentence."""
-    if isinstance(error, AgnsError):
-        return str(error)
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no words'}"

@@ -1,7 +1,8 @@
 """What every page of a server shares: recognisers, faces, eyeglasses and runs."""
 
 import functools
-from dataclasses import dataclass, field
+import shutil
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,8 @@ from agns.data.simulation.drawn_frames import draw_frames
 from agns.evaluation.stealth import StealthScale
 from agns.loading import LoadedVictim, load_victim
 from agns.models.victim import Victim, freeze
-from agns.studio.runs import Runs
+from agns.studio.attack_request import AttackRequest
+from agns.studio.runs import Run, Runs
 from agns.types import Glasses
 
 SHIPPED = "The recogniser that comes with agns"
@@ -57,6 +59,22 @@ class Workspace:
             AgnsError: As `agns.loading.load_victim`.
         """
         return _opened(source)
+
+    def begin(
+        self, request: AttackRequest, *, uploaded: str | None, folder: Path | None = None
+    ) -> Run:
+        """Begin an attack; an uploaded recogniser is kept with it, as its session may end.
+
+        Raises:
+            ConfigError: As many run as may at a time.
+        """
+        self.runs.check_room()
+        if uploaded is not None and request.recognizer == uploaded:
+            folder = self.runs.new_folder() if folder is None else folder
+            kept = (folder / "recognizer.safetensors").resolve()
+            shutil.copyfile(uploaded, kept)
+            request = replace(request, recognizer=str(kept))
+        return self.runs.begin(request, folder=folder)
 
     def subjects(self, victim: Victim) -> list[str]:
         """Whose photos there are: those in the face folder, or the drawn people."""
