@@ -46,7 +46,7 @@ def eyeglasses_tab(workspace: Workspace, recognizer: RecognizerChoice, tab: gr.T
                     for place in range(SLIDERS)
                 ]  # fmt: skip
             back = gr.Button("Directions back to 0")
-            files = photos_input("A face to try it on")
+            files = photos_input("A face to try it on", "eyeglasses-photos")
             refused = gr.HTML(elem_classes="studio")
         with gr.Column(scale=4, min_width=300):
             tried = gr.HTML(elem_classes="studio", elem_id="eyeglasses-view")

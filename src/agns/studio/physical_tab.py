@@ -48,7 +48,7 @@ def physical_tab(workspace: Workspace, recognizer: RecognizerChoice, tab: gr.Tab
     chosen = [recognizer.choice, recognizer.uploaded]
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
-            files = photos_input("Photos of the worn marked frame")
+            files = photos_input("Photos of the worn marked frame", "physical-photos")
             refused = gr.HTML(elem_classes="studio", elem_id="physical-refused")
             drawn = gr.Button("Take four drawn photos")
             photo = gr.Dropdown([], label="Photo", type="index", interactive=True)

@@ -31,7 +31,7 @@ def recognise_tab(workspace: Workspace, recognizer: RecognizerChoice) -> None:
     faces = gr.State([])
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
-            files = photos_input("Photos")
+            files = photos_input("Photos", "recognise-photos")
             refused = gr.HTML(elem_classes="studio")
             drawn = gr.Button("Take three drawn faces")
             look = gr.Checkbox(
@@ -60,11 +60,11 @@ def recognise_tab(workspace: Workspace, recognizer: RecognizerChoice) -> None:
         changed(shown, asked, view)
 
 
-def photos_input(label: str) -> gr.File:
+def photos_input(label: str, place: str) -> gr.File:
     """An input for photos."""
     return gr.File(
         label=f"{label}: at most {MOST_PHOTOS}, of {MOST_BYTES // 2**20} MB",
-        file_count="multiple", height=160,
+        file_count="multiple", height=160, elem_id=place,
     )  # fmt: skip
 
 

@@ -89,7 +89,8 @@ def _curves(run: Run, progress: dict[str, object], total: int) -> str:
     lines = [("this step", points(1)), ("best frame", points(2))]
     return markup.curves(
         [line for line in lines if line[1]], steps=total,
-        stop=stop if isinstance(stop, float) else None, title=f"The probability of {who} over the steps",
+        stop=stop if isinstance(stop, float) else None,
+        title=f"The probability of {who} over the steps",
     )  # fmt: skip
 
 
