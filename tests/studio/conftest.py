@@ -19,8 +19,6 @@ from agns.data.simulation.drawn_frames import draw_frames
 from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_folder
 from agns.images import from_pixels, write_image
 
-pytest.importorskip("gradio", reason="Gradio is not installed (the extra studio)")
-
 SCREENSHOTS = "AGNS_SCREENSHOTS"
 """Environment variable that names a folder for the documentation's pictures."""
 
@@ -71,6 +69,7 @@ class Visit:
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
+    pytest.importorskip("gradio", reason="Gradio is not installed (the extra studio)")
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     path = shutil.which("chromium")
     if path is None:

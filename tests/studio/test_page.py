@@ -129,12 +129,12 @@ def test_what_an_attack_refuses_is_one_sentence_beside_its_form(visit: Visits) -
     seen.open("Attack")
     seen.page.get_by_label("Stop value").fill("2")
     seen.page.get_by_role("button", name="Start").click()
-    seen.see("A stop value must lie in (0, 1), got 2.0.", "#attack-view [role=alert]")
+    seen.see("A stop value must lie in (0, 1), got 2.0.", "#attack-view-refused [role=alert]")
     seen.page.get_by_label("Stop value").fill("")
     seen.page.get_by_text("Settings of agn").click()
     seen.page.get_by_label("label smoothing").fill("7")
     seen.page.get_by_role("button", name="Start").click()
-    seen.see("label_smoothing must lie in (0.5, 1], got 7", "#attack-view [role=alert]")
+    seen.see("label_smoothing must lie in (0.5, 1], got 7", "#attack-view-refused [role=alert]")
 
 
 def test_marks_are_found_moved_and_a_frame_is_laid_over_them(
@@ -195,7 +195,7 @@ def test_two_pages_at_once_keep_apart_and_closed_ones_are_found_again(
     third = visit()
     third.open("Attack")
     third.page.get_by_role("button", name="Start").click()
-    third.see("2 attacks are running: wait until one ends, or stop one.")
+    third.see("2 attacks are running: wait until one ends, or stop one.", "#attack-view-refused")
     pages[0].page.wait_for_url("**/?run=attack-*")
     name = pages[0].page.url.partition("?")[2]
     pages[0].page.close()

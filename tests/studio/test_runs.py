@@ -5,7 +5,6 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from agns.images import read_image
 from agns.models.families import FAMILIES
 from agns.storage import read_json, write_json
 from agns.studio import runs as module
-from agns.studio.attack_process import main, work
+from agns.studio.attack_process import work
 from agns.studio.attack_request import AttackRequest
 from agns.studio.runs import Run, Runs, pack
 
@@ -65,7 +64,8 @@ def test_a_run_gives_the_frame_that_its_command_gives_and_tells_how_far_it_is(
 ) -> None:
     monkeypatch.setitem(FAMILIES, "tiny", TINY)
     asked = AttackRequest(
-        goal="dodge", subject="Synthetic_001", craft=2, seed=5, stop=1e-6,
+        goal="impersonate", subject="Synthetic_000", target="Synthetic_002", craft=2, seed=5,
+        stop=0.9999,
         settings={"samples": 4, "epochs": 1}, recognizer=str(weights.recognizer),
         faces=str(folder), glasses=str(shop),
     )  # fmt: skip
@@ -74,9 +74,9 @@ def test_a_run_gives_the_frame_that_its_command_gives_and_tells_how_far_it_is(
     told = json.loads((tmp_path / "progress.json").read_text(encoding="utf-8"))
     assert [row[0] for row in told["curve"]] == [1, 2]
     assert (told["phase"], told["done"], told["total"], told["stop"]) == (
-        "Scoring on held-out photos", 2, 2, 1e-6,
+        "Scoring on held-out photos", 2, 2, 0.9999,
     )  # fmt: skip
-    assert [name for name, _ in told["shown"]].count("Synthetic_001") == 1
+    assert [name for name, _ in told["shown"]].count("Synthetic_002") == 1
     assert read_image(tmp_path / "live.png").shape == (3, 224, 224)
     again = tmp_path / "again"
     assert call(*shlex.split(asked.command(str(again)))[1:]).code == 0

@@ -8,6 +8,9 @@ import pytest
 from agns.attack.agn import AGN
 from agns.attack.methods import METHODS
 from agns.errors import ConfigError
+
+pytest.importorskip("gradio", reason="Gradio is not installed (the extra studio)")
+
 from agns.studio.settings_form import component, fields_of, given
 
 

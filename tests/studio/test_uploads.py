@@ -55,5 +55,5 @@ def test_a_photo_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) 
 def test_weights_are_told_by_their_content(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(b"\x80\x04\x95 pickled")
-    with pytest.raises(DataError, match="is a pickle: .* file that agns wrote"):
+    with pytest.raises(DataError, match=r"is a pickle: .* file that agns wrote"):
         check_weights(path)

@@ -105,7 +105,7 @@ def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Bl
             run = workspace.begin(request, uploaded=uploaded)
         except AgnsError as error:
             return *panel.refuse(error), gr.skip()
-        return *panel.show(run.name), _choices(workspace, run.name)
+        return *panel.begun(run.name), _choices(workspace, run.name)
 
     def settings(method: str) -> None:
         fields = fields_of(usual_attack(method, physical=False))
@@ -115,7 +115,7 @@ def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Bl
             lambda *values: ask(method, lambda own: given(fields, own), values),
             [recognizer.choice, recognizer.uploaded, goal, subject, target, seed, craft, stop_value,
              *parts],
-            [*panel.outputs, before], **QUIET,
+            [panel.refused, *panel.outputs, before], **QUIET,
         ).then(None, panel.name, None, js=REMEMBER)  # fmt: skip
 
     with below:
@@ -123,7 +123,7 @@ def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Bl
     goal.change(lambda aim: gr.Dropdown(visible=aim == "impersonate"), goal, target, **QUIET)
     method.change(lambda name: gr.Dropdown(info=explained(name)), method, method, **QUIET)
     recognizer.choice.change(
-        lambda *chosen: _people(workspace, *chosen), [recognizer.choice, recognizer.uploaded],
+        lambda *chosen: people(workspace, *chosen), [recognizer.choice, recognizer.uploaded],
         [subject, target], **QUIET,
     )  # fmt: skip
     before.input(panel.show, before, panel.outputs, **QUIET).then(
@@ -176,15 +176,22 @@ def read_numbers(values: Sequence[Any]) -> dict[str, Any]:
     return {"seed": int(seed), "craft": int(craft), "stop": figure}
 
 
-def _people(workspace: Workspace, choice: str, uploaded: str | None) -> tuple[Any, Any]:
+def people(
+    workspace: Workspace, choice: str, uploaded: str | None, *, pictured: bool = False
+) -> tuple[Any, Any]:
+    """Inputs for a subject and a target, with those whom a recogniser and the faces offer.
+
+    With `pictured`, the subject's photos are there already, and whoever is known may be it.
+    """
     try:
         victim = workspace.open(workspace.source(choice, uploaded)).recognizer
     except AgnsError:
         return gr.skip(), gr.skip()
-    subjects = workspace.subjects(victim)
+    known = list(victim.identities)
+    subjects = known if pictured else workspace.subjects(victim)
     return (
         gr.Dropdown(choices=subjects, value=next(iter(subjects), None)),
-        gr.Dropdown(choices=list(victim.identities), value=None),
+        gr.Dropdown(choices=known, value=None),
     )
 
 

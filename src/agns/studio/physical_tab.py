@@ -22,7 +22,7 @@ from agns.models.dcgan import sample_latents
 from agns.models.victim import Victim
 from agns.studio import markup
 from agns.studio.attack_request import AttackRequest
-from agns.studio.attack_tab import check, listed
+from agns.studio.attack_tab import check, listed, people
 from agns.studio.marked_faces import (
     LARGER,
     MarkedFace,
@@ -200,13 +200,17 @@ def _attack(workspace: Workspace, recognizer: RecognizerChoice, faces: gr.State)
             photos = (folder / "photos").resolve()
             write_photos(kept, photos)
             request = replace(request, photos=str(photos))
-            return panel.show(workspace.begin(request, uploaded=uploaded, folder=folder).name)
+            return panel.begun(workspace.begin(request, uploaded=uploaded, folder=folder).name)
         except AgnsError as error:
             return panel.refuse(error)
 
     begin.click(
         ask, [recognizer.choice, recognizer.uploaded, faces, subject, target, seed, epochs],
-        panel.outputs, **QUIET,
+        [panel.refused, *panel.outputs], **QUIET,
+    )  # fmt: skip
+    recognizer.choice.change(
+        lambda *chosen: people(workspace, *chosen, pictured=True), [recognizer.choice, recognizer.uploaded],
+        [subject, target], **QUIET,
     )  # fmt: skip
 
 

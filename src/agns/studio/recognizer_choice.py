@@ -1,5 +1,6 @@
 """The recogniser that the whole page is about: chosen, or uploaded."""
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ class RecognizerChoice:
 
     def _take(self, path: str, choice: str, before: str | None) -> tuple[Any, ...]:
         """Keep an uploaded recogniser for this session, if it is one."""
-        kept = Path(tempfile.mkdtemp(prefix="agns-recognizer-")) / Path(path).name
+        # Where uploads are: it goes with the server at the latest.
+        kept = Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR"))) / Path(path).name
         try:
             with removed_after([path]) as (file,):
                 check_weights(file)

@@ -32,6 +32,7 @@ class RunPanel:
     def __init__(self, workspace: Workspace, stop: gr.Button, *, view_id: str) -> None:
         self._runs = workspace.runs
         self.name = gr.Textbox("", visible=False)
+        self.refused = gr.HTML(elem_classes="studio", elem_id=f"{view_id}-refused")
         self.view = gr.HTML(NOTHING, elem_classes="studio", elem_id=view_id)
         self._timer = gr.Timer(1, active=False)
         self.outputs = [self.name, self.view, self._timer, stop]
@@ -48,9 +49,13 @@ class RunPanel:
             name, html, goes_on = "", markup.refusal(str(error)), False
         return name or "", html, gr.Timer(active=goes_on), gr.Button(interactive=goes_on)
 
+    def begun(self, name: str) -> tuple[Any, ...]:
+        """The state of `refused` and `outputs` for a run that has just begun."""
+        return "", *self.show(name)
+
     def refuse(self, error: AgnsError) -> tuple[Any, ...]:
         """The same where something was refused: the run that is shown goes on."""
-        return gr.skip(), markup.refusal(str(error)), gr.Timer(active=False), gr.skip()
+        return markup.refusal(str(error)), *[gr.skip()] * len(self.outputs)
 
     def _stop(self, name: str) -> None:
         if name:
