@@ -1,6 +1,6 @@
 """The tab Attack: what is asked, how far it is, and what it is worth."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -8,6 +8,7 @@ import gradio as gr
 from agns.accessory.printability import palette_at
 from agns.attack.methods import METHODS, palette_of
 from agns.cli.attack import usual_attack
+from agns.cli.settings_fields import Field
 from agns.data.faces import unknown_identity
 from agns.errors import AgnsError, ConfigError
 from agns.evaluation.attack_spec import build_goal
@@ -88,15 +89,14 @@ def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Bl
         with gr.Column(scale=3, min_width=300):
             panel = RunPanel(workspace, stop, view_id="attack-view")
 
-    def ask(method: str, read: Callable[[Sequence[Any]], dict[str, object]], values: Sequence[Any]
-            ) -> tuple[Any, ...]:  # fmt: skip
+    def ask(method: str, fields: Sequence[Field], values: Sequence[Any]) -> tuple[Any, ...]:
         choice, uploaded, aim, wearer, whom, *figures = values
         try:
             source = workspace.source(choice, uploaded)
             request = AttackRequest(
                 goal=aim, subject=wearer or "",
                 target=whom or None if aim == "impersonate" else None, method=method,
-                settings=read(figures[3:]), recognizer=source,
+                settings=given(fields, figures[3:]), recognizer=source,
                 faces=workspace.faces_folder, glasses=workspace.glasses_folder,
                 **read_numbers(figures[:3]),
             )  # fmt: skip
@@ -112,7 +112,7 @@ def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Bl
         with gr.Accordion(f"Settings of {method}: {len(fields)}", open=False):
             parts = [component(field) for field in fields]
         begin.click(
-            lambda *values: ask(method, lambda own: given(fields, own), values),
+            lambda *values: ask(method, fields, values),
             [recognizer.choice, recognizer.uploaded, goal, subject, target, seed, craft, stop_value,
              *parts],
             [panel.refused, *panel.outputs, before], **QUIET,

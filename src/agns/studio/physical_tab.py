@@ -209,8 +209,8 @@ def _attack(workspace: Workspace, recognizer: RecognizerChoice, faces: gr.State)
         [panel.refused, *panel.outputs], **QUIET,
     )  # fmt: skip
     recognizer.choice.change(
-        lambda *chosen: people(workspace, *chosen, pictured=True), [recognizer.choice, recognizer.uploaded],
-        [subject, target], **QUIET,
+        lambda *chosen: people(workspace, *chosen, pictured=True),
+        [recognizer.choice, recognizer.uploaded], [subject, target], **QUIET,
     )  # fmt: skip
 
 
