@@ -28,7 +28,7 @@ def main_directions(
     latents = sample_latents(frames, generator=torch.Generator().manual_seed(seed))
     drawn = generator(latents).flatten(1)
     slopes = torch.linalg.lstsq(latents, drawn - drawn.mean(0)).solution
-    directions = torch.linalg.svd(slopes, full_matrices=False).U.T[:count]
+    directions: Tensor = torch.linalg.svd(slopes, full_matrices=False).U.T[:count]
     # The sign of a singular vector is arbitrary: the largest entry is to be positive.
-    largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
-    return directions * largest.sign()
+    signs: Tensor = directions.gather(1, directions.abs().argmax(1, keepdim=True)).sign()
+    return directions * signs

@@ -104,8 +104,8 @@ class AttackRequest:
         for name, value in options.items():
             if value is not None:
                 words += [name, str(value)]
-        for name, value in self.settings.items():
-            words += _option(name, value)
+        for name, setting in self.settings.items():
+            words += _option(name, setting)
         return shlex.join([*words, "--out", out])
 
 

@@ -80,7 +80,7 @@ def _compared(workspace: Workspace, name: str, other: str) -> str:
 
 def _attacks(workspace: Workspace) -> str:
     """The attacks that were begun on the page, as a table."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for run in workspace.runs.all()[:MOST_LISTED]:
         try:
             state, _ = run.ended()

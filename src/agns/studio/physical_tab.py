@@ -136,7 +136,8 @@ def _frame(workspace: Workspace, name: str) -> Image:
         return read_image(workspace.runs.find(name).result / "frame.png")
     latents = sample_latents(len(GENERATED), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        return shipped_nets()[0](latents)[GENERATED.index(name)]
+        generated: Image = shipped_nets()[0](latents)[GENERATED.index(name)]
+    return generated
 
 
 @torch.no_grad()

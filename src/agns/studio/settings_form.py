@@ -99,7 +99,7 @@ def _many(name: str, plain: object, text: str) -> tuple[object, ...]:
     parts = [part.strip() for part in text.split(",") if part.strip()]
     make = plain if plain in (int, float) else str
     try:
-        return tuple(make(part) for part in parts)  # type: ignore[operator]
+        return tuple(make(part) for part in parts)
     except ValueError:
         what = "whole numbers" if plain is int else "numbers"
         raise ConfigError(f"{name} takes {what} with commas, got {text!r}") from None
