@@ -88,7 +88,7 @@ def _curves(run: Run, progress: dict[str, object], total: int) -> str:
     stop = progress.get("stop")
     lines = [("this step", points(1)), ("best frame", points(2))]
     return markup.curves(
-        [line for line in lines if line[1]], steps=total,
+        [line for line in lines if line[1]], steps=max(total, int(curve[-1][0])),
         stop=stop if isinstance(stop, float) else None,
         title=f"The probability of {who} over the steps",
     )  # fmt: skip
