@@ -156,6 +156,7 @@ def picture(tmp_path: Path) -> Callable[[Visit, str], None]:
     folder = Path(os.environ.get(SCREENSHOTS, tmp_path))
 
     def take(visit: Visit, name: str) -> None:
-        visit.page.screenshot(path=folder / f"studio-{name}.png", full_page=True)
+        path = folder / f"studio-{name}.jpg"
+        visit.page.screenshot(path=path, type="jpeg", quality=82, full_page=True)
 
     return take
