@@ -22,7 +22,7 @@ from agns.images import from_pixels, write_image
 SCREENSHOTS = "AGNS_SCREENSHOTS"
 """Environment variable that names a folder for the documentation's pictures."""
 
-PATIENCE = 120_000
+PATIENCE = 300_000
 """Milliseconds that a page may take: other tests may take the machine meanwhile."""
 
 
