@@ -129,7 +129,7 @@ def _wall(workspace: Workspace, frames: Frames, name: str) -> str:
     scores = workspace.scale.scores(frames).tolist()
     return markup.row(
         [
-            markup.picture(frame, f"{name} {place}", caption=f"{place}: {score:.2f}")
+            markup.frame(frame, f"{name} {place}", caption=f"{place}: {score:.2f}")
             for place, (frame, score) in enumerate(zip(frames, scores, strict=True), 1)
         ],
         kind="wall",
