@@ -32,20 +32,20 @@ from agns.types import Progress
 
 
 def simulated(
-    faces: FaceSet, count: int, draws: torch.Generator, progress: Progress
+    faces: FaceSet, count: int, rng: torch.Generator, progress: Progress
 ) -> dict[str, float | None]:
     """How far the worst mark of each simulated photo is from where it should be."""
     frame, mask = marked_frame()
     errors: list[float] = []
     missed = 0
     for number in range(count):
-        turn, other, roll, blur, bright = torch.rand(5, generator=draws).tolist()
+        turn, other, roll, blur, bright = torch.rand(5, generator=rng).tolist()
         scene = Scene(
             yaw=50 * turn - 25, pitch=24 * other - 12, roll=40 * roll - 20, blur=blur, quality=60
         )
-        face = faces.faces(torch.randint(len(faces), (1,), generator=draws))
+        face = faces.faces(torch.randint(len(faces), (1,), generator=rng))
         worn = (wear(face, frame, mask) * (0.5 + bright)).clamp(0, 1)
-        photo = photograph(worn, scene, draws=draws)[0]
+        photo = photograph(worn, scene, rng=rng)[0]
         truth = transform_points(torch.tensor(MARKS), scene_homography(scene))
         try:
             errors.append(float((find_marks(photo).centres - truth).norm(dim=1).max()))
@@ -127,17 +127,17 @@ def main() -> None:
     if min(given.count, given.unmarked) < 1:
         parser.error("--count and --unmarked must be at least 1")
     prepare()
-    draws = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     figures: dict[str, object] = {"versions": versions()}
     with bar("Drawing faces") as progress:
         drawn = synthetic_faces(SyntheticConfig(identities=20, photos=10), progress=progress)
     with torch.no_grad(), bar("Photos of drawn faces") as progress:
-        figures["drawn"] = simulated(drawn, given.count, draws, progress)
+        figures["drawn"] = simulated(drawn, given.count, rng, progress)
     if given.faces is not None:
         faces = open_faces(FaceOptions(root=given.faces))
         with torch.no_grad(), bar("Photos of real faces") as progress:
-            figures["real"] = simulated(faces, given.count, draws, progress)
-        chosen = torch.randperm(len(faces), generator=draws)[: given.unmarked]
+            figures["real"] = simulated(faces, given.count, rng, progress)
+        chosen = torch.randperm(len(faces), generator=rng)[: given.unmarked]
         with torch.no_grad(), bar("Bare faces") as progress:
             figures["bare"] = made_up(faces.subset(chosen.sort().values), progress)
     if given.photos is not None:

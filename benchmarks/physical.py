@@ -43,7 +43,7 @@ def photograph(setup: AttackSetup, faces: FaceSet, subject: str, out: Path, most
         return
     write_wearer(
         out, faces, subject, seen=setup.photos_seen, most=most,
-        draws=torch.Generator().manual_seed(0),
+        rng=torch.Generator().manual_seed(0),
     )  # fmt: skip
 
 

@@ -122,14 +122,14 @@ def attack_gradient(victim: Recognizer, batch: int, half: bool) -> Callable[[], 
 
 def gan(device: torch.device) -> tuple[Generator, Discriminator]:
     """Untrained networks of eyeglasses."""
-    generator, discriminator = build_gan(generator=torch.Generator().manual_seed(0))
+    generator, discriminator = build_gan(rng=torch.Generator().manual_seed(0))
     return generator.to(device), discriminator.to(device)
 
 
 def gan_step(
     device: torch.device, batch: int, half: bool, channels_last: bool
 ) -> Callable[[], object]:
-    random = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     generator, discriminator = gan(device)
     if channels_last:
         lay_channels_last(generator), lay_channels_last(discriminator)
@@ -138,7 +138,7 @@ def gan_step(
 
     def step() -> None:
         with autocast(generator, half):
-            drawn = generator(sample_latents(batch, generator=random)).float()
+            drawn = generator(sample_latents(batch, rng=rng)).float()
             verdicts = discriminator(real).float(), discriminator(drawn.detach()).float()
         loss = functional.softplus(-verdicts[0]).mean() + functional.softplus(verdicts[1]).mean()
         optimizers[1].zero_grad()
@@ -160,11 +160,9 @@ def check(victim: Recognizer, half: bool) -> Callable[[], object]:
     faces, goal = torch.rand(16, 3, 224, 224), Dodge(subject=0, stop=0.9999)
 
     def step() -> object:
-        draws = torch.Generator().manual_seed(1)
+        rng = torch.Generator().manual_seed(1)
         with autocast(victim, half):
-            return search_frames(
-                generator, victim, faces, goal, count=32, placement=FIXED, rng=draws
-            )
+            return search_frames(generator, victim, faces, goal, count=32, placement=FIXED, rng=rng)
 
     return step
 
@@ -174,7 +172,7 @@ def iterations(victim: Recognizer, precision: str) -> Callable[[], object]:
     generator, discriminator = gan(device_of(victim))
     # Untrained, with statistics, so that frames vary.
     with torch.no_grad():
-        drawn = generator.train()(sample_latents(64, generator=torch.Generator().manual_seed(1)))
+        drawn = generator.train()(sample_latents(64, rng=torch.Generator().manual_seed(1)))
         discriminator.train()(drawn)
     faces, goal = torch.rand(16, 3, 224, 224), Dodge(subject=0, stop=1e-9)
     glasses = torch.randint(0, 256, (ITERATIONS * 16, 3, 64, 176), dtype=torch.uint8)
@@ -192,7 +190,7 @@ def draw(device: torch.device, half: bool) -> Callable[[], object]:
     """What a look draws."""
     generator, _ = gan(device)
     generator.eval()
-    latents = sample_latents(32, generator=torch.Generator().manual_seed(1))
+    latents = sample_latents(32, rng=torch.Generator().manual_seed(1))
 
     @torch.no_grad()
     def step() -> object:
@@ -240,7 +238,7 @@ def on(
 
 
 def steps_of(device: torch.device, *, big: bool) -> list[Step]:
-    random = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     steps: list[Step] = []
     for variant, half, last in (
         ("naive fp32", False, False),
@@ -252,7 +250,7 @@ def steps_of(device: torch.device, *, big: bool) -> list[Step]:
     sizes = [("of10", 10, 16), ("vgg143", 143, 4)] if big else [("of10", 10, 16)]
     for arch, classes, batch in sizes:
         names = tuple(f"identity {index}" for index in range(classes))
-        recognizer = build_recognizer(arch, names, generator=random).eval().to(device)
+        recognizer = build_recognizer(arch, names, rng=rng).eval().to(device)
         frozen, plain = freeze(recognizer), partial(naive, recognizer)
         three = (
             ("naive fp32", plain, False),

@@ -45,11 +45,11 @@ def read_mnist(folder: Path) -> tuple[Digits, Digits]:
     return _read_part(folder, "train"), _read_part(folder, "t10k")
 
 
-def read_small_digits(*, generator: torch.Generator) -> tuple[Digits, Digits]:
+def read_small_digits(*, rng: torch.Generator) -> tuple[Digits, Digits]:
     """Scikit-learn's 8x8 digits (UCI, Alpaydin & Kaynak 1998), drawn as 16x16 pixels.
 
     Args:
-        generator: Source of the split.
+        rng: Source of the split.
 
     Returns:
         For training, and for testing.
@@ -67,7 +67,7 @@ def read_small_digits(*, generator: torch.Generator) -> tuple[Digits, Digits]:
     small = load_digits()
     pictures = resize(torch.from_numpy(small.images).float()[:, None] / 16, (16, 16))
     labels = torch.from_numpy(small.target).long()
-    order = torch.randperm(len(pictures), generator=generator)
+    order = torch.randperm(len(pictures), generator=rng)
     training, testing = order[SMALL_TEST:], order[:SMALL_TEST]
     return (pictures[training], labels[training]), (pictures[testing], labels[testing])
 

@@ -39,19 +39,19 @@ JUDGES = ("network", "neighbours")
 
 def train(layers: Sequence[nn.Module], data: Digits, seed: int) -> nn.Module:
     """A classifier trained on pictures with noise on them."""
-    random = torch.Generator().manual_seed(seed)
-    network = draw_weights(nn.Sequential(*layers), generator=random)
+    rng = torch.Generator().manual_seed(seed)
+    network = draw_weights(nn.Sequential(*layers), rng=rng)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     for _ in range(600):
-        chosen = torch.randint(len(data[0]), (64,), generator=random)
-        noise = 0.2 * torch.randn(64, *data[0].shape[1:], generator=random)
+        chosen = torch.randint(len(data[0]), (64,), generator=rng)
+        noise = 0.2 * torch.randn(64, *data[0].shape[1:], generator=rng)
         optimizer.zero_grad()
         functional.cross_entropy(network(data[0][chosen] + noise), data[1][chosen]).backward()
         optimizer.step()
     return network.requires_grad_(requires_grad=False)
 
 
-def build_gan(side: int, random: torch.Generator) -> tuple[nn.Module, ...]:
+def build_gan(side: int, rng: torch.Generator) -> tuple[nn.Module, ...]:
     """Untrained generator and discriminator of pictures of `side` pixels, a multiple of 4."""
     size = 2 * side**2
     generator = nn.Sequential(
@@ -64,7 +64,7 @@ def build_gan(side: int, random: torch.Generator) -> tuple[nn.Module, ...]:
         nn.Conv2d(1, 16, 5, 2, 2), nn.LeakyReLU(0.2), nn.Conv2d(16, 32, 5, 2, 2), nn.LeakyReLU(0.2),
         nn.Flatten(), MinibatchDiscrimination(size, 16, 3), nn.Linear(size + 16, 1), nn.Flatten(0),
     )  # fmt: skip
-    return tuple(draw_gan_weights(net, generator=random) for net in (generator, discriminator))
+    return tuple(draw_gan_weights(net, rng=rng) for net in (generator, discriminator))
 
 
 def read_with(data: Digits, seed: int) -> list[Callable[[Tensor], Tensor]]:
@@ -92,7 +92,7 @@ def tell(rows: Tensor) -> dict[str, list[float]]:
 def run(given: argparse.Namespace) -> None:
     """The experiment, its figures, and a sheet of ten digits of each generator before and after."""
     random = torch.Generator().manual_seed(given.seed)
-    data, test = read_mnist(given.mnist) if given.mnist else read_small_digits(generator=random)
+    data, test = read_mnist(given.mnist) if given.mnist else read_small_digits(rng=random)
     given.out.mkdir(parents=True, exist_ok=True)
     readers = victim, *_ = read_with(data, given.seed)
     right = [float((read(test[0]).argmax(1) == test[1]).float().mean()) for read in readers]
@@ -101,10 +101,10 @@ def run(given: argparse.Namespace) -> None:
         random = torch.Generator().manual_seed(10 * given.seed + digit)
         goal, real = Dodge(subject=digit), data[0][data[1] == digit]
         networks = build_gan(real.shape[2], random)
-        latents = sample_latents(given.drawn, generator=random)
+        latents = sample_latents(given.drawn, rng=random)
         phases = (PRETRAINING, given.pretraining), (ATTACK, given.steps)
         for when, (config, steps) in zip(rows, phases, strict=True):
-            tune_on_drawings(*networks, victim, real, goal, config, steps=steps, random=random)
+            tune_on_drawings(*networks, victim, real, goal, config, steps=steps, rng=random)
             judge = judge if when == "after" else copy.deepcopy(networks[1])
             with torch.no_grad():
                 drawn = networks[0].eval()(latents)

@@ -23,7 +23,7 @@ SPEED = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "speed.py"
 @pytest.mark.parametrize("half", [False, True])
 def test_a_timed_attack_gradient_is_one_for_each_frame(half: bool) -> None:
     identities = tuple("abcdefghij")
-    victim = build_recognizer("of10", identities, generator=torch.Generator().manual_seed(0))
+    victim = build_recognizer("of10", identities, rng=torch.Generator().manual_seed(0))
     gradients = SPEED["attack_gradient"](freeze(victim), 2, half)()
     assert gradients.shape == (2, 3, 64, 176)
     assert bool((gradients.flatten(1).norm(dim=1) > 0).all())
@@ -32,7 +32,7 @@ def test_a_timed_attack_gradient_is_one_for_each_frame(half: bool) -> None:
 
 def test_a_timed_look_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agns.models.families.OpenFace", SmallOpenFace)
-    victim = freeze(build_recognizer("of", ("a", "b"), generator=torch.Generator().manual_seed(0)))
+    victim = freeze(build_recognizer("of", ("a", "b"), rng=torch.Generator().manual_seed(0)))
     found = SPEED["check"](victim, False)()
     assert found.frames.shape[1:] == (3, 64, 176)
 

@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def nets(generator: torch.Generator) -> Nets:
-    made, judge = build_gan(generator=generator)
+    made, judge = build_gan(rng=generator)
     return made.eval(), judge.eval()
 
 
@@ -115,7 +115,7 @@ def test_photos_that_the_victim_was_trained_on_are_told(folder: Path, tmp_path: 
         frames=torch.full((1, 3, 64, 176), 0.5), probability=0.5, met=True, iterations=0,
         seconds=0, stopped_because=Reason.__args__[0], goal=agns.Dodge(0),
     )  # fmt: skip
-    made, judge = build_gan(generator=torch.Generator().manual_seed(0))
+    made, judge = build_gan(rng=torch.Generator().manual_seed(0))
     score = agns.evaluate(
         result, victim, ann, frames=draw_frames(32), control_frames=1,
         nets=(made.eval(), judge.eval()),
@@ -199,7 +199,7 @@ def test_another_victims_classes_may_stand_in_another_order(nets: Nets) -> None:
 def test_scoring_leaves_nets_alone_and_refuses_what_is_no_face_or_no_logit(
     tmp_path: Path, generator: torch.Generator
 ) -> None:
-    nets = build_gan(generator=generator)
+    nets = build_gan(rng=generator)
     before = [value.clone() for net in nets for value in net.state_dict().values()]
     faces, frames = torch.full((2, 3, 224, 224), 0.5), draw_frames(32)
     given = {"frames": frames, "nets": nets, "control_frames": 1}

@@ -136,7 +136,7 @@ def test_disturbances_come_from_the_generator_alone(generator: torch.Generator) 
     photos = torch.arange(3)
     shaky = Placement(homographies=TURNS, jitter=1.5, brightness=0.2)
     first, again, other = (
-        shaky.wear(faces, frames, photos, draws=torch.Generator().manual_seed(seed))
+        shaky.wear(faces, frames, photos, rng=torch.Generator().manual_seed(seed))
         for seed in (1, 1, 2)
     )
     assert torch.equal(first, again)
@@ -153,7 +153,7 @@ def test_jitter_moves_the_frame_by_about_its_size() -> None:
     faces = torch.zeros(1, 3, 224, 224)
     marked = torch.zeros(1, 3, 64, 176)
     marked[..., 5:60, 2:174] = 1
-    worn = placement.wear(faces, marked, torch.zeros(count, dtype=torch.int64), draws=draws)
+    worn = placement.wear(faces, marked, torch.zeros(count, dtype=torch.int64), rng=draws)
     columns = torch.arange(224.0)
     centres = (worn[:, 0].sum(1) * columns).sum(1) / worn[:, 0].sum((1, 2))
     # Four corners that move independently take their middle along by half as much.
@@ -173,7 +173,7 @@ def landed(placement: Placement, count: int = 80) -> Tensor:
     points = []
     for end in ends.split(1):
         draws = torch.Generator().manual_seed(0)
-        worn = placement.wear(black, end, photos, draws=draws)[:, 0]
+        worn = placement.wear(black, end, photos, rng=draws)[:, 0]
         whole = worn.sum((1, 2))
         points.append(torch.stack([(worn * axis).sum((1, 2)) / whole for axis in (xs, ys)], -1))
     return torch.stack(points, 1)
@@ -213,7 +213,7 @@ def test_what_moves_whole_frames_moves_worn_ones_too(generator: torch.Generator)
     faces, frames = faces_and_frames(generator)
     worn = Placement(homographies=TURNS, shift=4, rotation=4)
     still, shaken = (
-        worn.wear(faces, frames, torch.arange(3), draws=draws)
+        worn.wear(faces, frames, torch.arange(3), rng=draws)
         for draws in (None, torch.Generator().manual_seed(0))
     )
     assert not torch.equal(still, shaken)
@@ -225,7 +225,7 @@ def test_brightness_scales_photo_and_frame_alike() -> None:
     draws = torch.Generator().manual_seed(0)
     photos = torch.zeros(50, dtype=torch.int64)
     grey = torch.full((1, 3, 224, 224), 0.5)
-    worn = placement.wear(grey, torch.full((1, 3, 64, 176), 0.5), photos, draws=draws)
+    worn = placement.wear(grey, torch.full((1, 3, 64, 176), 0.5), photos, rng=draws)
     levels = worn.amax((1, 2, 3))
     torch.testing.assert_close(levels, worn.amin((1, 2, 3)))
     assert 0.35 <= float(levels.min()) < 0.4

@@ -31,7 +31,7 @@ def measure_briefly(patch: pytest.MonkeyPatch) -> None:
 
     def fewer(count: int, *, generator: torch.Generator) -> Latents:
         # Whatever else is sampled is as many as asked for.
-        return sample_latents(32 if count in (64, 200) else count, generator=generator)
+        return sample_latents(32 if count in (64, 200) else count, rng=generator)
 
     for module in (agn, search):
         patch.setattr(module, "sample_latents", fewer)
@@ -59,7 +59,7 @@ def build_victim(generator: torch.Generator) -> Recognizer:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FAMILIES, "tiny", family)
-        return build_recognizer("tiny", ("Ann", "Bob", "Cy"), generator=generator)
+        return build_recognizer("tiny", ("Ann", "Bob", "Cy"), rng=generator)
 
 
 @pytest.fixture
@@ -129,8 +129,8 @@ def build_narrow_gan(*, generator: torch.Generator) -> tuple[Generator, Discrimi
     judge.compare = MinibatchDiscrimination(7040, 8, 3)
     judge.judge = nn.Linear(7040 + 8, 1)
     return (
-        draw_gan_weights(drawer, generator=generator),
-        draw_gan_weights(judge, generator=generator),
+        draw_gan_weights(drawer, rng=generator),
+        draw_gan_weights(judge, rng=generator),
     )
 
 
@@ -143,7 +143,7 @@ def accustom(
         for layer in network.modules():
             if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
                 layer.momentum = 1
-    networks[0].train()(sample_latents(32, generator=draws))
+    networks[0].train()(sample_latents(32, rng=draws))
     networks[1].train()(from_pixels(glasses))
     return networks[0].eval(), networks[1].eval()
 
@@ -160,7 +160,7 @@ def built(glasses: Pixels) -> tuple[Generator, Discriminator, torch.Tensor]:
 def whole_gan(glasses: Pixels) -> tuple[Generator, Discriminator]:
     """As `gan`, as large as those that are used, and not to be changed."""
     draws = torch.Generator().manual_seed(0)
-    return accustom(build_gan(generator=draws), glasses, draws)
+    return accustom(build_gan(rng=draws), glasses, draws)
 
 
 @pytest.fixture

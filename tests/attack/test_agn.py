@@ -150,7 +150,7 @@ def told(built: tuple[Generator, Discriminator, torch.Tensor], glasses: Glasses)
 
 @torch.no_grad()
 def drawn_by(generator: Generator) -> Frames:
-    return generator(sample_latents(8, generator=torch.Generator().manual_seed(9)))
+    return generator(sample_latents(8, rng=torch.Generator().manual_seed(9)))
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ def test_squares_are_on_the_frame_and_shrink(generator: torch.Generator) -> None
 def test_a_grid_of_one_latent_draws_what_it_draws_alone(
     gan: Nets, generator: torch.Generator
 ) -> None:
-    latents = sample_latents(4, generator=generator)
+    latents = sample_latents(4, rng=generator)
     with torch.no_grad():
         alone = gan[0](latents)
         same = gan[0].draw_across(latents[:, None, None].expand(-1, 2, 3, LATENT))

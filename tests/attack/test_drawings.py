@@ -34,20 +34,20 @@ def networks(generator: torch.Generator) -> tuple[nn.Module, nn.Module, nn.Modul
         nn.Sequential(nn.Flatten(), nn.Linear(36, 3)),
     )
     for network in made[:2]:
-        draw_gan_weights(network, generator=generator)
-    draw_weights(made[2], generator=generator)
+        draw_gan_weights(network, rng=generator)
+    draw_weights(made[2], rng=generator)
     return made
 
 
 def tune(networks: tuple[nn.Module, ...], config: AGN, *, subject: int = 0, real: int = 20) -> None:
     random = torch.Generator().manual_seed(1)
     pictures = torch.rand(real, 1, 6, 6, generator=random)
-    tune_on_drawings(*networks, pictures, Dodge(subject=subject), config, steps=20, random=random)
+    tune_on_drawings(*networks, pictures, Dodge(subject=subject), config, steps=20, rng=random)
 
 
 def probability(networks: tuple[nn.Module, ...]) -> float:
     generator, _, victim = networks
-    latents = sample_latents(50, generator=torch.Generator().manual_seed(2))
+    latents = sample_latents(50, rng=torch.Generator().manual_seed(2))
     return float(victim(generator(latents)).softmax(1)[:, 0].detach().mean())
 
 
@@ -77,7 +77,7 @@ def test_headroom_keeps_drawings_from_the_ends_of_their_range(
     for saturation_margin in (0.0, 0.45):
         tuned = copy.deepcopy(networks)
         tune(tuned, replace(CONFIG, saturation_margin=saturation_margin, generator_rate=0.1))
-        latents = sample_latents(50, generator=torch.Generator().manual_seed(2))
+        latents = sample_latents(50, rng=torch.Generator().manual_seed(2))
         extremes.append(float((tuned[0](latents).detach() - 0.5).abs().mean()))
     assert extremes[1] < extremes[0] - 0.05
 

@@ -26,7 +26,7 @@ HISTORY = [
 
 @pytest.fixture
 def outcome(gan: tuple[Generator, Discriminator], generator: torch.Generator) -> AttackResult:
-    latents = sample_latents(3, generator=generator)
+    latents = sample_latents(3, rng=generator)
     with torch.no_grad():
         frames = gan[0](latents)
     return AttackResult(

@@ -34,7 +34,7 @@ class Bench:
     def __init__(self, generator: Generator, victim: Recognizer, photos: Faces) -> None:
         self.known: dict[Goal, np.ndarray] = {}
         self.generator, self.victim, self.photos = generator, freeze(victim), photos
-        self.latents: Latents = sample_latents(COUNT, generator=draws())
+        self.latents: Latents = sample_latents(COUNT, rng=draws())
         self.images: list[int] = []
         with torch.no_grad():
             self.frames: Frames = generator(self.latents)
@@ -224,7 +224,7 @@ def test_what_scores_as_frames_do_without_an_attack_is_the_most_typical(
 ) -> None:
     looks_typical = typicality(*gan, glasses, 8, generator)
     with torch.no_grad():
-        drawn = gan[0](sample_latents(64, generator=generator))
+        drawn = gan[0](sample_latents(64, rng=generator))
         odd = torch.stack([torch.zeros(3, 64, 176), torch.ones(3, 64, 176)])
         typical, other = looks_typical(drawn).median(), looks_typical(odd)
     assert (other < typical).all()

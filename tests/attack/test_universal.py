@@ -133,7 +133,7 @@ def test_steps_make_each_photos_own_subject_less_likely(scene: Scene) -> None:
 
     @torch.no_grad()
     def own_probability(generator: Generator) -> float:
-        frames = generator(sample_latents(8, generator=torch.Generator().manual_seed(9)))
+        frames = generator(sample_latents(8, rng=torch.Generator().manual_seed(9)))
         places = torch.arange(6)
         worn = [FIXED.wear(scene.photos, frame[None], places) for frame in frames]
         return sum(float(goal.class_probability(frozen(some)).mean()) for some in worn) / 8

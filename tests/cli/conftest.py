@@ -177,9 +177,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Weights:
     with pytest.MonkeyPatch.context() as patch:
         # The module's own is not there yet.
         patch.setitem(FAMILIES, "tiny", TINY)
-        build_recognizer("tiny", names, generator=draws).write(made.recognizer)
+        build_recognizer("tiny", names, rng=draws).write(made.recognizer)
     for path, network in zip(
-        (made.generator, made.discriminator), build_gan(generator=draws), strict=True
+        (made.generator, made.discriminator), build_gan(rng=draws), strict=True
     ):
         network.write(path)
     return made

@@ -83,7 +83,7 @@ def test_a_sheet_shows_what_the_generator_makes_of_the_seeds_latents(
         "--count", 6, "--columns", 3, "--seed", 2,
     )  # fmt: skip
     assert (done.code, done.out) == (0, f"Wrote 6 frames to {out}\n")
-    latents = sample_latents(6, generator=torch.Generator().manual_seed(2))
+    latents = sample_latents(6, rng=torch.Generator().manual_seed(2))
     with torch.no_grad():
         frames = Generator.read(weights.generator)(latents)
     sheet = to_pixels(tile(frames, columns=3)[None])[0].permute(1, 2, 0)
@@ -264,7 +264,7 @@ def test_photos_that_the_recogniser_was_trained_on_are_not_photographed(
     faces = load_faces(folder, cache=tmp_path / "cache")
     own = faces.places_of("Synthetic_002")
     path = tmp_path / "seen.safetensors"
-    victim = build_recognizer("tiny", faces.identities, generator=torch.Generator().manual_seed(0))
+    victim = build_recognizer("tiny", faces.identities, rng=torch.Generator().manual_seed(0))
     victim.record = {"training_photos": [faces.digests[at] for at in own[:2]]}
     victim.write(path)
     common = ("--faces", folder, "--subject", "Synthetic_002", "--unseen-by", path)

@@ -276,7 +276,7 @@ def test_a_folder_from_a_mac_is_recognised(
 ) -> None:
     root, path = tmp_path / "faces", tmp_path / "victim.safetensors"
     shutil.copytree(folder / "Synthetic_001", root / "Jose\u0301")
-    build_recognizer("tiny", ("Ann", "Jos\u00e9"), generator=generator).write(path)
+    build_recognizer("tiny", ("Ann", "Jos\u00e9"), rng=generator).write(path)
     done = agns("recognize", root, "--recognizer", path, "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)[0]["photos"] == 4

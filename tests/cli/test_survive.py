@@ -143,7 +143,7 @@ def test_a_recogniser_that_was_trained_on_the_held_out_photos_is_refused(
     agns: Run, result: Path, folder: Path, tmp_path: Path
 ) -> None:
     faces = load_faces(folder, cache=tmp_path / "cache")
-    victim = build_recognizer("tiny", faces.identities, generator=torch.Generator().manual_seed(0))
+    victim = build_recognizer("tiny", faces.identities, rng=torch.Generator().manual_seed(0))
     victim.record = {"training_photos": faces.digests}
     victim.write(tmp_path / "seen.safetensors")
     done = agns("survive", result, "--recognizer", tmp_path / "seen.safetensors", "--faces", folder)

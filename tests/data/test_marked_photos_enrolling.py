@@ -24,7 +24,7 @@ from agns.types import Glasses
 def marked(tmp_path_factory: pytest.TempPathFactory) -> MarkedPhotos:
     folder = tmp_path_factory.mktemp("marked") / "Anna"
     faces = synthetic_faces(SyntheticConfig(identities=1, photos=4)).faces(torch.arange(4))
-    worn = photograph_wearers(faces, draws=torch.Generator().manual_seed(0), strength=0.3)
+    worn = photograph_wearers(faces, rng=torch.Generator().manual_seed(0), strength=0.3)
     for number, photo in enumerate(worn.photos):
         write_image(folder / f"{number}.png", photo)
     return load_marked_photos(folder, "Anna")

@@ -71,7 +71,7 @@ def test_a_recogniser_says_on_a_device_what_it_says_on_the_processor(
     arch: str, device: torch.device, people: FaceSet
 ) -> None:
     draws = torch.Generator().manual_seed(0)
-    recognizer = build_recognizer(arch, tuple("abcdefghij"), generator=draws).eval()
+    recognizer = build_recognizer(arch, tuple("abcdefghij"), rng=draws).eval()
     faces = people.faces(torch.arange(4))
     with torch.no_grad():
         here = recognizer(faces)
@@ -131,7 +131,7 @@ def test_the_discriminator_judges_on_a_device_as_on_the_processor(
 ) -> None:
     generator = Generator.read(shipped_weights("generator"))
     discriminator = Discriminator.read(shipped_weights("discriminator"))
-    latents = sample_latents(8, generator=torch.Generator().manual_seed(0))
+    latents = sample_latents(8, rng=torch.Generator().manual_seed(0))
     with torch.no_grad():
         here = discriminator.judge_among(generator(latents), from_pixels(glasses[:16]))
         there = discriminator.to(device).judge_among(

@@ -55,7 +55,7 @@ def build_tiny_recognizer(names: tuple[str, ...], draws: torch.Generator) -> Rec
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FAMILIES, "tiny", family)
-        return build_recognizer("tiny", names, generator=draws).eval()
+        return build_recognizer("tiny", names, rng=draws).eval()
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ def faces() -> FaceSet:
 
 @pytest.fixture
 def recognizer(generator: torch.Generator) -> Recognizer:
-    return build_recognizer("of", NAMES, generator=generator).eval()
+    return build_recognizer("of", NAMES, rng=generator).eval()
 
 
 SCORES = RecognizerScores(

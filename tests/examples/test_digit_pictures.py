@@ -94,7 +94,7 @@ def test_a_missing_file_is_named(folder: Path) -> None:
 
 
 def test_small_digits_are_all_there_once(generator: torch.Generator) -> None:
-    parts = read_small_digits(generator=generator)
+    parts = read_small_digits(rng=generator)
     assert [len(labels) for _, labels in parts] == [1437, 360]
     labels = torch.cat([labels for _, labels in parts])
     assert torch.equal(labels.bincount(), torch.from_numpy(load_digits().target).bincount())
@@ -109,4 +109,4 @@ def test_without_scikit_learn_a_sentence_says_how_to_get_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ConfigError, match="pip install scikit-learn"):
-        read_small_digits(generator=generator)
+        read_small_digits(rng=generator)

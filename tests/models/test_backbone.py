@@ -15,7 +15,7 @@ from agns.storage import load_tensors, save_tensors
 
 @pytest.fixture
 def backbone(generator: torch.Generator) -> Backbone:
-    made = draw_weights(Backbone("of", pooling="same"), generator=generator).eval()
+    made = draw_weights(Backbone("of", pooling="same"), rng=generator).eval()
     made.subtract(torch.rand(3, 1, 1, generator=generator))
     return made
 
@@ -38,7 +38,7 @@ def test_the_backbone_of_a_recognisers_file_is_its_own(
     tmp_path: Path, generator: torch.Generator
 ) -> None:
     path = tmp_path / "recognizer.safetensors"
-    recognizer = build_recognizer("of", ("Ann", "Bob"), generator=generator)
+    recognizer = build_recognizer("of", ("Ann", "Bob"), rng=generator)
     recognizer.write(path)
     loaded = load_start(path).network
     assert torch.equal(loaded.backbone.embed.weight, recognizer.backbone.embed.weight)
@@ -48,7 +48,7 @@ def test_the_backbone_of_a_recognisers_file_is_its_own(
 def test_a_recogniser_that_starts_from_a_backbone_sees_as_it_does(
     tmp_path: Path, backbone: Backbone, generator: torch.Generator
 ) -> None:
-    recognizer = build_recognizer("of", ("Ann", "Bob"), generator=generator, pooling="same").eval()
+    recognizer = build_recognizer("of", ("Ann", "Bob"), rng=generator, pooling="same").eval()
     head = {name: tensor.clone() for name, tensor in recognizer.head.state_dict().items()}
     Start(network=backbone, path=Path("it")).give(recognizer)
     faces = torch.rand(2, 3, 96, 96, generator=generator)
@@ -69,14 +69,14 @@ def known(tmp_path: Path, generator: torch.Generator) -> Start:
     """A start from a recogniser of four identities."""
     path = tmp_path / "known.safetensors"
     names = ("Ann", "Bob", "Cyd", "Dan")
-    build_recognizer("of", names, generator=generator).write(path)
+    build_recognizer("of", names, rng=generator).write(path)
     return load_start(path)
 
 
 def test_a_recogniser_that_knows_all_identities_gives_them_in_their_new_order(
     known: Start, generator: torch.Generator
 ) -> None:
-    recognizer = build_recognizer("of", ("Dan", "Bob"), generator=generator).eval()
+    recognizer = build_recognizer("of", ("Dan", "Bob"), rng=generator).eval()
     known.give(recognizer)
     faces = torch.rand(2, 3, 224, 224, generator=generator)
     assert isinstance(known.network, Recognizer)
@@ -86,10 +86,10 @@ def test_a_recogniser_that_knows_all_identities_gives_them_in_their_new_order(
 def test_a_head_stays_where_somebody_is_new_or_its_width_is_another(
     known: Start, generator: torch.Generator
 ) -> None:
-    stranger = build_recognizer("of", ("Dan", "Eve"), generator=generator)
+    stranger = build_recognizer("of", ("Dan", "Eve"), rng=generator)
     assert isinstance(known.network, Recognizer)
     known.network.identities = tuple(f"P{i}" for i in range(11))
-    wider = build_recognizer("of", known.network.identities, generator=generator)
+    wider = build_recognizer("of", known.network.identities, rng=generator)
     for recognizer in (stranger, wider):
         before = {name: value.clone() for name, value in recognizer.head.state_dict().items()}
         known.give(recognizer)
@@ -103,7 +103,7 @@ def test_a_head_stays_where_somebody_is_new_or_its_width_is_another(
 def test_a_backbone_of_another_form_is_refused(
     backbone: Backbone, generator: torch.Generator, changes: dict[str, str], complaint: str
 ) -> None:
-    recognizer = build_recognizer("of", ("Ann", "Bob"), generator=generator, pooling="same")
+    recognizer = build_recognizer("of", ("Ann", "Bob"), rng=generator, pooling="same")
     for name, value in changes.items():
         setattr(backbone, name, value)
     with pytest.raises(ConfigError, match=f"it holds a backbone with {complaint}"):
@@ -114,7 +114,7 @@ def test_a_backbone_of_another_form_is_refused(
 def test_an_average_of_another_shape_is_refused(
     generator: torch.Generator, shape: tuple[int, ...]
 ) -> None:
-    recognizer = build_recognizer("of", ("Ann", "Bob"), generator=generator)
+    recognizer = build_recognizer("of", ("Ann", "Bob"), rng=generator)
     with pytest.raises(WeightsError, match="an average face should be"):
         recognizer.subtract(torch.zeros(shape))
 

@@ -96,8 +96,8 @@ def test_batch_norm_uses_the_batch_while_training_and_its_statistics_afterwards(
 
 
 def test_the_generator_draws_what_its_layers_in_numpy_draw(generator: torch.Generator) -> None:
-    network = stretch(build_gan(generator=generator)[0], generator).double().eval()
-    latents = sample_latents(2, generator=generator).double()
+    network = stretch(build_gan(rng=generator)[0], generator).double().eval()
+    latents = sample_latents(2, rng=generator).double()
     dense, norm, _ = network.project
     x = latents.numpy() @ dense.weight.detach().numpy().T + dense.bias.detach().numpy()
     x = np.maximum(normalise(x, norm), 0).reshape(2, 160, 4, 11)
@@ -112,7 +112,7 @@ def test_the_generator_draws_what_its_layers_in_numpy_draw(generator: torch.Gene
 
 
 def test_the_discriminator_judges_as_its_layers_in_numpy_do(generator: torch.Generator) -> None:
-    network = stretch(build_gan(generator=generator)[1], generator).double().eval()
+    network = stretch(build_gan(rng=generator)[1], generator).double().eval()
     frames = torch.rand(3, 3, 64, 176, generator=generator, dtype=torch.float64)
 
     def leak(x: np.ndarray) -> np.ndarray:
@@ -153,7 +153,7 @@ def test_minibatch_discrimination_has_the_right_gradient(generator: torch.Genera
 def test_judging_among_companions_is_judging_one_batch_with_them(
     generator: torch.Generator,
 ) -> None:
-    network = stretch(build_gan(generator=generator)[1], generator).eval()
+    network = stretch(build_gan(rng=generator)[1], generator).eval()
     # Near each other, so that closeness has a say.
     frames = 0.5 + 0.02 * torch.rand(3, 3, 64, 176, generator=generator)
     companions = 0.5 + 0.02 * torch.rand(4, 3, 64, 176, generator=generator)
@@ -168,10 +168,10 @@ def test_judging_among_companions_is_judging_one_batch_with_them(
 
 
 def test_frames_lie_between_0_and_1(generator: torch.Generator) -> None:
-    network = build_gan(generator=generator)[0]
+    network = build_gan(rng=generator)[0]
     with torch.no_grad():
         network.draw[9].weight.mul_(1000)
-        frames = network(sample_latents(4, generator=generator))
+        frames = network(sample_latents(4, rng=generator))
     assert frames.min() == 0
     assert frames.max() == 1
 
@@ -183,7 +183,7 @@ def test_both_networks_have_the_papers_number_of_parameters() -> None:
 
 
 def test_latents_are_uniform_between_minus_1_and_1(generator: torch.Generator) -> None:
-    latents = sample_latents(4000, generator=generator)
+    latents = sample_latents(4000, rng=generator)
     assert latents.shape == (4000, 25)
     shares = np.histogram(latents.numpy(), bins=10, range=(-1, 1))[0] / latents.numel()
     np.testing.assert_allclose(shares, 0.1, atol=0.005)
@@ -191,9 +191,9 @@ def test_latents_are_uniform_between_minus_1_and_1(generator: torch.Generator) -
 
 def test_building_draws_all_weights_from_the_generator_given() -> None:
     torch.manual_seed(1)
-    first = build_gan(generator=torch.Generator().manual_seed(5))
+    first = build_gan(rng=torch.Generator().manual_seed(5))
     torch.manual_seed(2)
-    second = build_gan(generator=torch.Generator().manual_seed(5))
+    second = build_gan(rng=torch.Generator().manual_seed(5))
     for one, other in zip(first, second, strict=True):
         for name, tensor in one.state_dict().items():
             assert torch.equal(tensor, other.state_dict()[name]), name
@@ -203,7 +203,7 @@ def test_building_draws_all_weights_from_the_generator_given() -> None:
 def test_saved_networks_come_back_in_evaluation_mode(
     tmp_path: Path, generator: torch.Generator
 ) -> None:
-    networks = build_gan(generator=generator)
+    networks = build_gan(rng=generator)
     for network in networks:
         network.record = {"source": "drawn"}
         network.write(tmp_path / "weights.safetensors")

@@ -19,9 +19,9 @@ SEED = torch.Generator().manual_seed(0)
 
 def made(name: str) -> nn.Module:
     if name in ("generator", "discriminator"):
-        return build_gan(generator=SEED)[name == "discriminator"].eval()
+        return build_gan(rng=SEED)[name == "discriminator"].eval()
     names = tuple("abcdefghij")
-    return build_recognizer(name, names, generator=SEED).eval()
+    return build_recognizer(name, names, rng=SEED).eval()
 
 
 GIVEN: dict[str, Callable[[], Tensor]] = {

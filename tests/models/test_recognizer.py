@@ -33,7 +33,7 @@ def on_meta(arch: str, count: int) -> Recognizer:
 
 def settled(generator: torch.Generator, pooling: Pooling = "strided") -> Recognizer:
     """A small recogniser whose moving statistics are not those it was made with."""
-    recognizer = build_recognizer("of", NAMES, generator=generator, pooling=pooling)
+    recognizer = build_recognizer("of", NAMES, rng=generator, pooling=pooling)
     for name, tensor in recognizer.state_dict().items():
         if name.endswith("running_var"):
             tensor.uniform_(0.5, 2, generator=generator)
@@ -193,16 +193,16 @@ def test_a_vgg_head_begins_with_small_weights(
     small = replace(FAMILIES["vgg"], backbone=lambda *_: Vgg16(blocks=((2, 1),), width=400),
                     head=lambda classes: nn.Linear(400, classes))  # fmt: skip
     monkeypatch.setitem(FAMILIES, "vgg", small)
-    recognizer = build_recognizer("vgg", NAMES, generator=generator)
+    recognizer = build_recognizer("vgg", NAMES, rng=generator)
     assert float(recognizer.head.weight.detach().std()) == pytest.approx(0.01, rel=0.1)
 
 
 def test_weights_are_drawn_from_the_generator_given() -> None:
     torch.manual_seed(1)
-    first = build_recognizer("of", NAMES, generator=torch.Generator().manual_seed(5))
+    first = build_recognizer("of", NAMES, rng=torch.Generator().manual_seed(5))
     torch.manual_seed(2)
-    second = build_recognizer("of", NAMES, generator=torch.Generator().manual_seed(5))
-    other = build_recognizer("of", NAMES, generator=torch.Generator().manual_seed(6))
+    second = build_recognizer("of", NAMES, rng=torch.Generator().manual_seed(5))
+    other = build_recognizer("of", NAMES, rng=torch.Generator().manual_seed(6))
     for name, tensor in first.state_dict().items():
         assert torch.equal(tensor, second.state_dict()[name]), name
     assert not torch.equal(first.head[0].weight, other.head[0].weight)
@@ -267,7 +267,7 @@ def test_a_generator_is_not_taken_for_a_recogniser(
     tmp_path: Path, generator: torch.Generator
 ) -> None:
     path = tmp_path / "generator.safetensors"
-    build_gan(generator=generator)[0].write(path)
+    build_gan(rng=generator)[0].write(path)
     with pytest.raises(WeightsError, match=r"generator\.safetensors holds no recogniser"):
         Recognizer.read(path)
 
@@ -330,7 +330,7 @@ def test_an_unknown_identity_is_refused_with_the_known_ones(recognizer: Recogniz
 
 def test_a_new_openface_head_can_be_sure_of_every_identity() -> None:
     names = tuple("abcdefghij")
-    recognizer = build_recognizer("of10", names, generator=torch.Generator().manual_seed(0))
+    recognizer = build_recognizer("of10", names, rng=torch.Generator().manual_seed(0))
     last = recognizer.head[2]
     # Every corner of what the twelve tanh units can give.
     corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 12)
@@ -374,6 +374,6 @@ def test_a_compiled_recogniser_is_saved_like_any_other(
 
 
 def test_an_identity_is_known_by_either_form_of_its_name(generator: torch.Generator) -> None:
-    recognizer = build_recognizer("of", ("Ann", "Jose\u0301"), generator=generator)
+    recognizer = build_recognizer("of", ("Ann", "Jose\u0301"), rng=generator)
     assert recognizer.identities == ("Ann", "Jos\u00e9")
     assert class_of(recognizer, "Jose\u0301") == 1

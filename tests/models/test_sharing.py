@@ -24,7 +24,7 @@ networks = pytest.mark.parametrize("kind", NETWORKS, ids=lambda kind: kind.__nam
 
 @pytest.fixture(scope="module")
 def shared(recognizer: Recognizer) -> dict[type[Shareable], Shareable]:
-    generator, discriminator = build_gan(generator=torch.Generator().manual_seed(0))
+    generator, discriminator = build_gan(rng=torch.Generator().manual_seed(0))
     generator.record = discriminator.record = {"recipe": {"epochs": 3}, "seconds": 1.5}
     return {
         Recognizer: recognizer, Generator: generator.eval(), Discriminator: discriminator.eval()
@@ -37,7 +37,7 @@ def answer(network: Shareable) -> torch.Tensor:
     if isinstance(network, Recognizer):
         return network(torch.rand(2, 3, 96, 96, generator=random))
     if isinstance(network, Generator):
-        return network(sample_latents(2, generator=random))
+        return network(sample_latents(2, rng=random))
     assert isinstance(network, Discriminator)
     return network(torch.rand(2, 3, 64, 176, generator=random))
 

@@ -52,7 +52,7 @@ def test_the_discriminator_believes_real_frames_most() -> None:
     real = from_pixels(draw_frames(64))
     noise = torch.rand(32, 3, 64, 176, generator=random)
     with torch.no_grad():
-        drawn = generator(sample_latents(32, generator=random))
+        drawn = generator(sample_latents(32, rng=random))
         scores = [
             discriminator.judge_among(frames, real[32:]).sigmoid().mean()
             for frames in (real[:32], drawn, noise)

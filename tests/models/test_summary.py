@@ -44,7 +44,7 @@ def test_the_eyeglass_networks_have_no_classes(networks: dict[str, NetworkFigure
 def test_a_listed_recogniser_takes_faces_of_the_listed_size_and_range(
     networks: dict[str, NetworkFigures], generator: torch.Generator
 ) -> None:
-    recognizer = build_recognizer("of10", tuple("abcdefghij"), generator=generator).eval()
+    recognizer = build_recognizer("of10", tuple("abcdefghij"), rng=generator).eval()
     seen: list[torch.Tensor] = []
     recognizer.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     canvas = torch.zeros(1, 3, 224, 224)
@@ -57,7 +57,7 @@ def test_a_listed_recogniser_takes_faces_of_the_listed_size_and_range(
 def test_the_generator_takes_latents_of_the_listed_length_and_range(
     networks: dict[str, NetworkFigures], generator: torch.Generator
 ) -> None:
-    latents = sample_latents(2000, generator=generator)
+    latents = sample_latents(2000, rng=generator)
     low, high = networks["generator"]["input_range"]
     assert list(latents.shape[1:]) == networks["generator"]["input_size"]
     assert float(latents.min()) == pytest.approx(low, abs=1e-2)
@@ -67,7 +67,7 @@ def test_the_generator_takes_latents_of_the_listed_length_and_range(
 def test_the_discriminator_takes_frames_of_the_listed_size_and_range(
     networks: dict[str, NetworkFigures], generator: torch.Generator
 ) -> None:
-    discriminator = build_gan(generator=generator)[1].eval()
+    discriminator = build_gan(rng=generator)[1].eval()
     seen: list[torch.Tensor] = []
     discriminator.see.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     height, width = networks["discriminator"]["input_size"]

@@ -105,7 +105,7 @@ def test_folded_norms_leave_a_plain_network_that_describes_alike(
 def test_settled_norms_change_nothing_on_the_faces_they_settled_on(
     generator: torch.Generator,
 ) -> None:
-    network = draw_weights(small(), generator=generator).eval()
+    network = draw_weights(small(), rng=generator).eval()
     faces = torch.rand(16, 3, 20, 20, generator=generator)
     plain, expected = copy.deepcopy(network), network(faces)
     assert expected.std() > 0.01

@@ -126,7 +126,7 @@ def test_real_and_generated_frames_tell_where_they_are_from(drawn: torch.Tensor)
     names = [f"{place}.png" for place in range(len(shop))]
     for one in real_frames(shop, 5, names=names, seed=0):
         assert torch.equal(one.image, drawn[names.index(one.source)])
-    generator, _ = build_gan(generator=torch.Generator().manual_seed(0))
+    generator, _ = build_gan(rng=torch.Generator().manual_seed(0))
     made = generated_frames(generator.eval(), 3, seed=4)
     assert [one.kind for one in made] == ["generated"] * 3
     assert made[2].source == "generated from seed 4, frame 2"

@@ -92,14 +92,14 @@ def test_no_variation_at_zero_strength(variation: Vary, generator: torch.Generat
 
 
 def test_draws_are_uniform_between_their_ends(generator: torch.Generator) -> None:
-    draws = uniform(10_000, -3, 5, generator=generator)
+    draws = uniform(10_000, -3, 5, rng=generator)
     shares = torch.histc(draws, 8, -3, 5) / 10_000
     torch.testing.assert_close(shares, torch.full((8,), 1 / 8), atol=0.02, rtol=0)
 
 
 def test_flipping_mirrors_about_half_of_the_pictures(generator: torch.Generator) -> None:
     images = some(generator, count=60)
-    moved = move_randomly(images, **{**STILL, "flip": True}, generator=generator)
+    moved = move_randomly(images, **{**STILL, "flip": True}, rng=generator)
 
     def like(other: Images) -> Tensor:
         return (moved - other).abs().amax((1, 2, 3)) < 1e-4
@@ -114,7 +114,7 @@ def test_shifting_moves_pictures_either_way_no_further_than_asked(
 ) -> None:
     images = torch.zeros(60, 3, 41, 41)
     images[:, :, 20, 20] = 1
-    moved = move_randomly(images, **{**STILL, "shift": 0.2}, generator=generator)[:, 0]
+    moved = move_randomly(images, **{**STILL, "shift": 0.2}, rng=generator)[:, 0]
     light = moved.sum((1, 2))
     places = torch.arange(41.0)
     for axis in (1, 2):
@@ -129,7 +129,7 @@ def test_zooming_keeps_the_centre_and_changes_size_no_more_than_asked(
 ) -> None:
     images = torch.zeros(60, 3, 81, 81)
     images[..., 20:61, 20:61] = 1
-    moved = move_randomly(images, **{**STILL, "zoom": 0.3}, generator=generator)[:, 0]
+    moved = move_randomly(images, **{**STILL, "zoom": 0.3}, rng=generator)[:, 0]
     torch.testing.assert_close(moved, moved.flip(1, 2), atol=1e-3, rtol=0)
     sides = moved.sum((1, 2)).sqrt() / 41
     assert 0.68 < sides.min() < 0.8
@@ -141,7 +141,7 @@ def test_turning_keeps_a_disc_and_turns_a_bar_no_further_than_asked(
 ) -> None:
     images = torch.zeros(60, 3, 81, 81)
     images[:, :, 39:42, 41:78] = 1
-    moved = move_randomly(images, **{**STILL, "turn": 30}, generator=generator)[:, 0]
+    moved = move_randomly(images, **{**STILL, "turn": 30}, rng=generator)[:, 0]
     places = torch.arange(81.0) - 40
     light = moved.sum((1, 2))
     across = (moved.sum(1) * places).sum(1) / light
@@ -156,12 +156,12 @@ def test_turning_keeps_a_disc_and_turns_a_bar_no_further_than_asked(
 
 
 def test_what_comes_in_at_the_edges_is_black(generator: torch.Generator) -> None:
-    moved = move_randomly(torch.ones(30, 3, 20, 20), **{**STILL, "shift": 0.4}, generator=generator)
+    moved = move_randomly(torch.ones(30, 3, 20, 20), **{**STILL, "shift": 0.4}, rng=generator)
     assert moved.amin((1, 2, 3)).lt(0.01).sum() > 20
 
 
 def test_light_changes_no_more_than_asked(generator: torch.Generator) -> None:
-    lit = relight(torch.full((200, 3, 4, 4), 0.3), amount=0.3, generator=generator)
+    lit = relight(torch.full((200, 3, 4, 4), 0.3), amount=0.3, rng=generator)
     # On an even grey only brightness and balance act, and saturation at most on the latter.
     assert lit.max() <= 0.3 * 1.3 * (1 + 0.1 * (1 + 2 * 0.3)) + 1e-6
     assert lit.mean((1, 2, 3)).max() > 0.3 * 1.15
@@ -169,7 +169,7 @@ def test_light_changes_no_more_than_asked(generator: torch.Generator) -> None:
 
 
 def test_light_keeps_black_pictures_black(generator: torch.Generator) -> None:
-    assert not relight(torch.zeros(5, 3, 4, 4), amount=0.9, generator=generator).any()
+    assert not relight(torch.zeros(5, 3, 4, 4), amount=0.9, rng=generator).any()
 
 
 def changed(erased: Images, images: Images) -> Tensor:
@@ -181,7 +181,7 @@ def test_erasing_covers_the_chosen_share_of_pictures_and_no_other(
     generator: torch.Generator,
 ) -> None:
     images = torch.full((400, 3, 20, 20), -1.0)
-    touched = changed(erase(images, share=0.3, largest=0.5, generator=generator), images)
+    touched = changed(erase(images, share=0.3, largest=0.5, rng=generator), images)
     assert 80 < int(touched.any((1, 2)).sum()) < 160
 
 
@@ -189,7 +189,7 @@ def test_what_is_erased_is_one_even_rectangle_no_larger_than_asked(
     generator: torch.Generator,
 ) -> None:
     images = some(generator, count=60, height=40, width=60)
-    erased = erase(images, share=1, largest=0.4, generator=generator)
+    erased = erase(images, share=1, largest=0.4, rng=generator)
     for picture, touched in zip(erased, changed(erased, images), strict=True):
         rows, columns = touched.any(1).nonzero()[:, 0], touched.any(0).nonzero()[:, 0]
         # A side between two pixels may take in one more of them.
@@ -201,7 +201,7 @@ def test_what_is_erased_is_one_even_rectangle_no_larger_than_asked(
 
 
 def test_what_is_erased_becomes_any_colour(generator: torch.Generator) -> None:
-    erased = erase(torch.full((20, 3, 9, 9), -1.0), share=1, largest=0.5, generator=generator)
+    erased = erase(torch.full((20, 3, 9, 9), -1.0), share=1, largest=0.5, rng=generator)
     colours = erased.amax((2, 3))
     assert ((colours >= 0) & (colours <= 1)).all()
     assert (colours.amax(1) - colours.amin(1)).amax() > 0.2
@@ -212,7 +212,7 @@ def test_exactly_the_first_faces_wear_frames(
     generator: torch.Generator, glasses: Pixels, count: int
 ) -> None:
     faces = torch.rand(6, 3, 224, 224, generator=generator)
-    worn = wear_some(faces, glasses, free(6, glasses), count=count, generator=generator)
+    worn = wear_some(faces, glasses, free(6, glasses), count=count, rng=generator)
     assert changed(worn, faces).any((1, 2)).tolist() == [True] * count + [False] * (6 - count)
 
 
@@ -225,7 +225,7 @@ def test_each_wearer_wears_one_of_its_frames_and_is_bare_elsewhere(
     inside = silhouette() == 1
     chosen = set()
     for seed in range(6):
-        worn = wear_some(faces, glasses, choices, count=4, generator=seeded(seed))
+        worn = wear_some(faces, glasses, choices, count=4, rng=seeded(seed))
         assert torch.equal(worn[..., silhouette() == 0], faces[..., silhouette() == 0])
         for number, face in enumerate(worn):
             near = [
@@ -244,6 +244,6 @@ def test_frames_are_chosen_from_the_generator_given(
 ) -> None:
     faces = torch.rand(6, 3, 224, 224, generator=generator)
     choices = free(6, glasses)
-    first = wear_some(faces, glasses, choices, count=6, generator=seeded(1))
-    assert torch.equal(wear_some(faces, glasses, choices, count=6, generator=seeded(1)), first)
-    assert not torch.equal(wear_some(faces, glasses, choices, count=6, generator=seeded(2)), first)
+    first = wear_some(faces, glasses, choices, count=6, rng=seeded(1))
+    assert torch.equal(wear_some(faces, glasses, choices, count=6, rng=seeded(1)), first)
+    assert not torch.equal(wear_some(faces, glasses, choices, count=6, rng=seeded(2)), first)

@@ -74,7 +74,7 @@ def test_a_run_leaves_a_line_of_figures_for_each_epoch(whole: Path) -> None:
 def test_a_run_leaves_networks_that_load_and_say_how_they_were_made(
     whole: Path, generator: torch.Generator
 ) -> None:
-    frames = Generator.read(whole / "generator.safetensors")(sample_latents(2, generator=generator))
+    frames = Generator.read(whole / "generator.safetensors")(sample_latents(2, rng=generator))
     assert Discriminator.read(whole / "discriminator.safetensors")(frames).shape == (2,)
     metadata = load_tensors(whole / "generator.safetensors")[1]
     assert json.loads(metadata["source"]) == "drawn"
@@ -225,9 +225,9 @@ def watch(network: nn.Module) -> dict[nn.Module, list[Tensor]]:
 def test_settled_statistics_are_means_over_batches(
     glasses: Pixels, generator: torch.Generator
 ) -> None:
-    drawing, judging = build_gan(generator=generator)
+    drawing, judging = build_gan(rng=generator)
     given = {**watch(drawing), **watch(judging)}
-    settle_statistics(drawing, judging, glasses, batch=4, random=generator, rounds=3)
+    settle_statistics(drawing, judging, glasses, batch=4, rng=generator, rounds=3)
     assert {len(batches) for batches in given.values()} == {3, 6}
     for norm, batches in given.items():
         columns = [batch.transpose(0, 1).flatten(1) for batch in batches]
@@ -241,10 +241,10 @@ def test_settled_statistics_are_means_over_batches(
 def test_the_discriminator_settles_on_as_many_real_batches_as_generated_ones(
     glasses: Pixels, generator: torch.Generator
 ) -> None:
-    drawing, judging = build_gan(generator=generator)
+    drawing, judging = build_gan(rng=generator)
     seen: list[Tensor] = []
     judging.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    settle_statistics(drawing, judging, glasses, batch=3, random=generator, rounds=2)
+    settle_statistics(drawing, judging, glasses, batch=3, rng=generator, rounds=2)
     real = {frame.numpy().tobytes() for frame in from_pixels(glasses)}
     shares = [sum(frame.numpy().tobytes() in real for frame in batch) for batch in seen]
     assert sorted(shares) == [0, 0, 3, 3]
@@ -253,9 +253,9 @@ def test_the_discriminator_settles_on_as_many_real_batches_as_generated_ones(
 def test_settling_leaves_evaluation_mode_and_weights_as_they_were(
     glasses: Pixels, generator: torch.Generator
 ) -> None:
-    networks = build_gan(generator=generator)
+    networks = build_gan(rng=generator)
     before = [[p.detach().clone() for p in network.parameters()] for network in networks]
-    settle_statistics(*networks, glasses, batch=4, random=generator, rounds=2)
+    settle_statistics(*networks, glasses, batch=4, rng=generator, rounds=2)
     for network, weights in zip(networks, before, strict=True):
         assert not any(module.training for module in network.modules())
         assert all(map(torch.equal, network.parameters(), weights))

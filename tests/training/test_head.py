@@ -36,7 +36,7 @@ CPU = torch.device("cpu")
 
 def settled_backbone() -> Backbone:
     draws = torch.Generator().manual_seed(6)
-    network = draw_weights(SmallOpenFace(), generator=draws)
+    network = draw_weights(SmallOpenFace(), rng=draws)
     for name, tensor in network.state_dict().items():
         if name.endswith("running_var"):
             tensor.uniform_(0.5, 2, generator=draws)
@@ -61,9 +61,9 @@ def test_descriptors_are_those_of_each_photo_bare_and_with_its_frames_and_mirror
     faces: FaceSet, glasses: Pixels, start: Start
 ) -> None:
     draws = torch.Generator().manual_seed(0)
-    recognizer = build_recognizer("of", faces.identities, generator=draws).eval()
+    recognizer = build_recognizer("of", faces.identities, rng=draws).eval()
     start.give(recognizer)
-    data = build_training_data(faces, glasses, CONFIG, start=None, generator=draws)
+    data = build_training_data(faces, glasses, CONFIG, start=None, rng=draws)
     places = torch.tensor([3, 17])
     found = describe(recognizer, data, places)
     assert found.shape == (2, 6, 128)
@@ -83,10 +83,10 @@ def test_descriptors_are_those_of_each_photo_bare_and_with_its_frames_and_mirror
 
 
 def test_as_many_of_a_batch_as_asked_for_wear_a_frame(generator: torch.Generator) -> None:
-    views = choose_views(400, 6, 0.25, generator=generator)
+    views = choose_views(400, 6, 0.25, rng=generator)
     assert int((views >= 2).sum()) == 100
     assert set(views.tolist()) == set(range(6))
-    assert int(choose_views(40, 6, 0.0, generator=generator).max()) == 1
+    assert int(choose_views(40, 6, 0.0, rng=generator).max()) == 1
 
 
 def test_a_head_learns_while_its_backbone_stays(
@@ -140,14 +140,12 @@ def test_a_recogniser_takes_the_form_of_the_backbone_it_begins_with(
     port = Backbone("of", pooling="same", convention="tensorflow")
     port.backbone = SmallOpenFace(pooling="same", convention="tensorflow")
     port.subtract(torch.full((3, 1, 1), 0.25))
-    begun = begin_recognizer(
-        "of", ("Ann", "Bob"), replace(start, network=port), generator=generator
-    )
+    begun = begin_recognizer("of", ("Ann", "Bob"), replace(start, network=port), rng=generator)
     assert (begun.pooling, begun.convention) == ("same", "tensorflow")
     assert torch.equal(begun.average, port.average)
     assert torch.equal(begun.backbone.embed.weight, port.backbone.embed.weight)
     with pytest.raises(ConfigError, match="holds a backbone with family 'of', and vgg needs"):
-        begin_recognizer("vgg", ("Ann", "Bob"), start, generator=generator)
+        begin_recognizer("vgg", ("Ann", "Bob"), start, rng=generator)
 
 
 def test_photos_cut_otherwise_than_the_backbones_are_refused(

@@ -18,9 +18,7 @@ pytestmark = pytest.mark.usefixtures("small_openface")
 
 @pytest.fixture(scope="module")
 def recognizer(small_openface: None, faces: FaceSet) -> Recognizer:
-    return build_recognizer(
-        "of", faces.identities, generator=torch.Generator().manual_seed(3)
-    ).eval()
+    return build_recognizer("of", faces.identities, rng=torch.Generator().manual_seed(3)).eval()
 
 
 def judged(recognizer: Recognizer, images: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ def test_a_batch_holds_as_many_photos_of_each_of_its_identities(
     places = [torch.arange(start, start + count) for start, count in ((0, 3), (3, 9), (12, 5))]
     owner = {place: index for index, own in enumerate(places) for place in own.tolist()}
     for _ in range(8):
-        batch = draw_batch(places, 2, 4, generator=generator).tolist()
+        batch = draw_batch(places, 2, 4, rng=generator).tolist()
         counts = Counter(owner[place] for place in batch)
         assert sorted(counts.values()) == [4, 4]
         for index in counts:

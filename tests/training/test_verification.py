@@ -30,7 +30,7 @@ def many() -> FaceSet:
 
 
 def drawn(many: FaceSet, generator: torch.Generator, **options: int) -> Pairs:
-    return draw_pairs(many, many.identities, generator=generator, **options)
+    return draw_pairs(many, many.identities, rng=generator, **options)
 
 
 def test_half_of_each_folds_pairs_show_one_identity(
@@ -59,7 +59,7 @@ def test_no_pair_comes_twice_or_joins_a_photo_to_itself(
 def test_copies_of_one_picture_make_no_pair(many: FaceSet, generator: torch.Generator) -> None:
     copied = replace(many, digests=("same",) * len(many))
     with pytest.raises(DataError, match="no two different photos"):
-        draw_pairs(copied, copied.identities, generator=generator)
+        draw_pairs(copied, copied.identities, rng=generator)
     own = many.places_of("P03")
     digests = ["same" if place in own else digest for place, digest in enumerate(many.digests)]
     pairs = drawn(replace(many, digests=tuple(digests)), generator)
@@ -80,10 +80,10 @@ def test_no_identity_lies_in_two_folds(many: FaceSet, generator: torch.Generator
 def test_few_identities_make_fewer_folds_and_too_few_none(
     many: FaceSet, generator: torch.Generator
 ) -> None:
-    pairs = draw_pairs(many, many.identities[:5], generator=generator)
+    pairs = draw_pairs(many, many.identities[:5], rng=generator)
     assert pairs.fold.unique().tolist() == [0, 1]
     with pytest.raises(DataError, match="at least four identities"):
-        draw_pairs(many, many.identities[:3], generator=generator)
+        draw_pairs(many, many.identities[:3], rng=generator)
 
 
 def test_similarity_is_linear_in_the_squared_distance() -> None:

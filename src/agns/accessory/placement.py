@@ -62,7 +62,7 @@ class Placement:
         frames: Float[Tensor, "#batch 3 64 176"],
         photos: Int64[Tensor, " batch"],
         *,
-        draws: torch.Generator | None = None,
+        rng: torch.Generator | None = None,
     ) -> Float[Tensor, "batch 3 224 224"]:
         """Lay one frame over each of some photos.
 
@@ -70,7 +70,7 @@ class Placement:
             faces: All photos, in [0, 1], in the order of the homographies.
             frames: As many as `photos`, or a single one for all of them.
             photos: Which photo each frame is laid over.
-            draws: Disturbs placement and brightness at random (expectation over transformation,
+            rng: Disturbs placement and brightness at random (expectation over transformation,
                 Athalye et al. 2018), if given and there is anything to disturb.
 
         Returns:
@@ -78,19 +78,19 @@ class Placement:
         """
         chosen, canvases = faces[photos], place(frames)
         homographies = None if self.homographies is None else self.homographies[photos]
-        if draws is not None and max(self.jitter, self.shift, self.rotation) > 0:
+        if rng is not None and max(self.jitter, self.shift, self.rotation) > 0:
             eye = torch.eye(3, dtype=faces.dtype).expand(len(photos), 3, 3)
-            homographies = self._moved(eye if homographies is None else homographies, draws)
+            homographies = self._moved(eye if homographies is None else homographies, rng)
         if homographies is None:
             worn = wear(chosen, canvases, silhouette())
         else:
             worn = lay_over(chosen, canvases, homographies)
-        if draws is not None and self.brightness > 0:
-            share = 2 * torch.rand(len(photos), 1, 1, 1, generator=draws) - 1
+        if rng is not None and self.brightness > 0:
+            share = 2 * torch.rand(len(photos), 1, 1, 1, generator=rng) - 1
             worn = (worn * (1 + self.brightness * share).to(worn)).clamp(0, 1)
         return worn
 
-    def _moved(self, homographies: Homographies, draws: torch.Generator) -> Homographies:
+    def _moved(self, homographies: Homographies, rng: torch.Generator) -> Homographies:
         """Each homography with the frame turned and shifted, and its corners moved, at random."""
         (top, bottom), (left, right) = FRAME_ROWS, FRAME_COLUMNS
         corners = homographies.new_tensor(
@@ -98,13 +98,13 @@ class Placement:
         ).expand(len(homographies), 4, 2)
         moved, count = transform_points(corners, homographies), len(homographies)
         if self.rotation > 0:
-            angles = 2 * torch.rand(count, generator=draws) - 1
+            angles = 2 * torch.rand(count, generator=rng) - 1
             moved = _turned(moved, angles.to(moved) * math.radians(self.rotation))
         if self.shift > 0:
-            way = 2 * torch.rand(count, 1, 2, generator=draws) - 1
+            way = 2 * torch.rand(count, 1, 2, generator=rng) - 1
             moved = moved + self.shift * way.to(moved)
         if self.jitter > 0:
-            moved = moved + (self.jitter * torch.randn(count, 4, 2, generator=draws)).to(moved)
+            moved = moved + (self.jitter * torch.randn(count, 4, 2, generator=rng)).to(moved)
         return homography_from_points(corners, moved)
 
 

@@ -174,7 +174,7 @@ class AGN(FrameAttack):
         started = time.perf_counter()
         generator, discriminator = shipped_nets() if nets is None else nets
         with torch.no_grad():
-            benign = copy.deepcopy(generator).eval()(sample_latents(200, generator=rng))
+            benign = copy.deepcopy(generator).eval()(sample_latents(200, rng=rng))
         tv_limit = max(1e-3, float(total_variation(benign).quantile(0.75)))
         rank = typicality(generator, discriminator, glasses, self.batch, rng)
         generator, discriminator = self._tunable(generator), self._tunable(discriminator)
@@ -206,7 +206,7 @@ class AGN(FrameAttack):
         try:
             while not best.met and step < steps:
                 with autocast(self.precision, device):
-                    drawn = generator(sample_latents(self.batch, generator=rng))
+                    drawn = generator(sample_latents(self.batch, rng=rng))
                 if not drawn.isfinite().all():
                     raise FloatingPointError("the generator's frames are not finite")
                 real = from_pixels(glasses[order[step * self.batch : (step + 1) * self.batch]])
@@ -227,7 +227,7 @@ class AGN(FrameAttack):
                 weight = self.hard_photo_weight
                 odds = weight * resistance + (1 - weight) * resistance.mean()
                 photos = draw_photos(odds, self.batch, rng)
-                worn = placement.wear(faces, leaf, photos, draws=rng)
+                worn = placement.wear(faces, leaf, photos, rng=rng)
                 own = goal.on(photos)
                 loss = partial(own.loss, objective=self.objective)
                 logits, at_faces = query_gradient(victim, worn, loss, precision=self.precision)

@@ -109,9 +109,9 @@ def draw_uncrafted(kind: Kind, count: int, *, glasses: RealFrames, rng: torch.Ge
     if kind == "benign":
         return from_pixels(glasses[torch.randint(len(glasses), (count,), generator=rng)])
     if kind == "untrained_generator":
-        untrained, _ = build_gan(generator=rng)
+        untrained, _ = build_gan(rng=rng)
         # Batch statistics: an untrained generator has no others.
-        frames: Frames = untrained.train()(sample_latents(max(count, 2), generator=rng))
+        frames: Frames = untrained.train()(sample_latents(max(count, 2), rng=rng))
         return frames[:count]
     if kind == "solid":
         return torch.rand(count, 3, 1, 1, generator=rng).expand(-1, -1, *FRAME_SIZE)

@@ -9,7 +9,7 @@ def cluster(
     points: Float[Tensor, "points size"],
     count: int,
     *,
-    generator: torch.Generator,
+    rng: torch.Generator,
     attempts: int = 8,
     rounds: int = 100,
 ) -> Int64[Tensor, " points"]:
@@ -18,7 +18,7 @@ def cluster(
     Args:
         points: At least one.
         count: Groups wanted, at least 1; there are fewer where there are fewer different points.
-        generator: Source of the first centres.
+        rng: Source of the first centres.
         attempts: Fresh beginnings; the one whose points end nearest to their means counts.
         rounds: Most moves of the means in each.
 
@@ -28,7 +28,7 @@ def cluster(
     points = points.double()
     best, least = torch.zeros(len(points), dtype=torch.int64), torch.inf
     for _ in range(attempts):
-        groups, spread = _settle(points, first_centres(points, count, generator=generator), rounds)
+        groups, spread = _settle(points, first_centres(points, count, rng=rng), rounds)
         # Rounding alone must not decide between two attempts that found the same.
         if spread < least * (1 - 1e-9):
             best, least = groups, spread
@@ -36,18 +36,18 @@ def cluster(
 
 
 def first_centres(
-    points: Float[Tensor, "points size"], count: int, *, generator: torch.Generator
+    points: Float[Tensor, "points size"], count: int, *, rng: torch.Generator
 ) -> Float[Tensor, "centres size"]:
     """Draw centres among the points: each with odds of its squared distance to those drawn before.
 
     k-means++ (Arthur & Vassilvitskii 2007). No point is drawn twice, nor a copy of one.
     """
-    chosen = [int(torch.randint(len(points), (), generator=generator))]
+    chosen = [int(torch.randint(len(points), (), generator=rng))]
     while len(chosen) < count:
         odds = _squared_distances(points, points[chosen]).amin(1)
         if not (odds > 0).any():
             break
-        chosen.append(int(torch.multinomial(odds, 1, generator=generator)))
+        chosen.append(int(torch.multinomial(odds, 1, generator=rng)))
     return points[chosen]
 
 

@@ -23,7 +23,7 @@ def tune_on_drawings(
     config: AGN,
     *,
     steps: int,
-    random: torch.Generator,
+    rng: torch.Generator,
 ) -> None:
     """Take steps of the attack, in place, with nothing to stop at: all that is drawn is to count.
 
@@ -38,7 +38,7 @@ def tune_on_drawings(
         config: Its kappa, objective, joined_length, saturation_margin, rates, weight decay, batch,
             label_smoothing, min_fake_score and precision count; the others are about eyeglasses.
         steps: How many.
-        random: Source of every draw.
+        rng: Source of every draw.
 
     Raises:
         AttackError: There are no real pictures, or a step's drawings are no longer finite.
@@ -57,10 +57,10 @@ def tune_on_drawings(
     kind = device_of(generator).type
     for step in range(steps):
         with autocast(config.precision, kind):
-            drawn: Drawings = generator(sample_latents(config.batch, generator=random)).float()
+            drawn: Drawings = generator(sample_latents(config.batch, rng=rng)).float()
         if not drawn.isfinite().all():
             raise AttackError(f"what the generator draws is not finite in step {step + 1}")
-        seen = real[torch.randint(len(real), (config.batch,), generator=random)]
+        seen = real[torch.randint(len(real), (config.batch,), generator=rng)]
         train_discriminator(
             discriminator, judging, seen, drawn.detach(),
             label_smoothing=config.label_smoothing, min_fake_score=config.min_fake_score,

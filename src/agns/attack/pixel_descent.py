@@ -240,7 +240,7 @@ def frame_gradients(
 
     for photos in torch.arange(len(faces)).split(max(1, batch // len(frames))):
         each = leaf.repeat_interleave(len(photos), 0)
-        worn = placement.wear(faces, each, photos.repeat(len(frames)), draws=rng)
+        worn = placement.wear(faces, each, photos.repeat(len(frames)), rng=rng)
         worn = worn if vary is None else vary(worn)
         logits, at_faces = query_gradient(victim, worn, loss)
         gradient += torch.autograd.grad(worn, leaf, at_faces)[0]

@@ -91,7 +91,7 @@ def search_frames(
     Raises:
         FloatingPointError: A frame or a probability is not finite.
     """
-    latents = sample_latents(count, generator=rng)
+    latents = sample_latents(count, rng=rng)
     with torch.no_grad():
         frames = generator(latents)
     if not frames.isfinite().all():
@@ -225,6 +225,6 @@ def typicality(
     chosen = torch.randint(len(glasses), (companions,), generator=rng)
     real = from_pixels(glasses[chosen])
     with torch.no_grad():
-        benign = copy.deepcopy(generator).eval()(sample_latents(64, generator=rng))
+        benign = copy.deepcopy(generator).eval()(sample_latents(64, rng=rng))
     typical = judge.judge_among(benign, real).median()
     return lambda frames: -(judge.judge_among(frames, real) - typical).abs()

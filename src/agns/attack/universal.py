@@ -226,7 +226,7 @@ def group_subjects(
     describe = getattr(victim, "describe", victim)
     described = torch.cat([describe(some).flatten(1) for some in faces.split(64)])
     means = torch.stack([described[subjects == own].mean(0) for own in classes])
-    groups = cluster(means, count, generator=rng).tolist()
+    groups = cluster(means, count, rng=rng).tolist()
     return [
         tuple(own for own, its in zip(classes, groups, strict=True) if its == group)
         for group in range(max(groups) + 1)
@@ -237,7 +237,7 @@ def group_subjects(
 def draw_candidates(result: AttackResult, count: int, *, rng: torch.Generator) -> Frames:
     """The last sample's frames, best first, filled up with fresh ones of the same generator."""
     assert result.generator is not None
-    fresh = result.generator(sample_latents(count, generator=rng))
+    fresh = result.generator(sample_latents(count, rng=rng))
     return torch.cat([result.frames, fresh])[:count]
 
 

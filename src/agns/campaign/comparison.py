@@ -62,7 +62,7 @@ def compare(before: Results, after: Results, *, seed: int = 0) -> list[Compariso
         if not pairs:
             continue
         recognizer, goal, attack = group
-        draws = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(seed)
         found.append(
             Comparison(
                 recognizer=recognizer,
@@ -72,7 +72,7 @@ def compare(before: Results, after: Results, *, seed: int = 0) -> list[Compariso
                 before=sum(one for one, _ in pairs) / len(pairs),
                 after=sum(one for _, one in pairs) / len(pairs),
                 missing=len(own.keys() ^ other.keys()),
-                by_chance=paired_probability([new - old for old, new in pairs], draws=draws),
+                by_chance=paired_probability([new - old for old, new in pairs], rng=rng),
             )
         )
     if not found:

@@ -101,14 +101,14 @@ def summarize_queries(records: Sequence[JobRecord], *, seed: int = 0) -> list[Qu
         for queries in sorted(one for one in told if min(1, most[name]) <= one <= most[name]):
             rates = by_subject((one.subject, _rate_after(one, queries)) for one in group)
             benign = by_subject((one.subject, one.controls["benign"].success_rate) for one in group)
-            draws = torch.Generator().manual_seed(seed)
+            rng = torch.Generator().manual_seed(seed)
             found.append(
                 QueriesSummary(
                     *name,
                     queries=queries,
                     subjects=len(rates),
                     held_out_success=mean_rate(rates),
-                    held_out_interval=mean_interval(list(rates.values()), draws=draws),
+                    held_out_interval=mean_interval(list(rates.values()), rng=rng),
                     benign_success=mean_rate(benign),
                 )
             )

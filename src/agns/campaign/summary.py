@@ -87,7 +87,7 @@ def summarize_attacks(
         if not results:
             continue
         met = by_subject((one.subject, float(one.reached_stop_value)) for one in results)
-        draws = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(seed)
         shared = [subject for subject in held if subject in base]
         differences = [_mean_of(held[name]) - _mean_of(base[name]) for name in shared]
         recognized = _rates(results, lambda one: one.held_out.recognized)
@@ -101,20 +101,18 @@ def summarize_attacks(
                 failed=sum(one.state == "failed" for one in group),
                 subjects=len(held),
                 met_stop_value=sum(one.reached_stop_value for one in results),
-                met_interval=mean_interval(list(met.values()), draws=draws),
+                met_interval=mean_interval(list(met.values()), rng=rng),
                 published=published.get((recognizer, goal, attack)),
                 craft_success=mean_rate(_rates(results, lambda one: one.craft)),
                 held_out_success=mean_rate(held),
-                held_out_interval=mean_interval(list(held.values()), draws=draws),
+                held_out_interval=mean_interval(list(held.values()), rng=rng),
                 recognized_success=mean_rate(recognized) if recognized else None,
                 benign_success=mean_rate(_rates(results, lambda one: one.controls["benign"])),
                 discriminator_score=median(one.stealth.discriminator_score for one in results),
                 nearest_real=median(one.stealth.nearest_real for one in results),
                 seconds=median(one.seconds for one in results),
                 against_first=(
-                    None
-                    if base is held or not shared
-                    else paired_probability(differences, draws=draws)
+                    None if base is held or not shared else paired_probability(differences, rng=rng)
                 ),
             )
         )
@@ -167,7 +165,7 @@ def summarize_points(records: Sequence[JobRecord], *, seed: int = 0) -> list[Poi
                 (name, one.held_out_without_frame.success_rate) for name, one in group
             ),
         }
-        draws = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(seed)
         held = parts["held_out"]
         found.append(
             PointSummary(
@@ -177,7 +175,7 @@ def summarize_points(records: Sequence[JobRecord], *, seed: int = 0) -> list[Poi
                 false_accept_rate=rate,
                 subjects=len(held),
                 held_out_success=mean_rate(held),
-                held_out_interval=mean_interval(list(held.values()), draws=draws),
+                held_out_interval=mean_interval(list(held.values()), rng=rng),
                 recognized_success=mean_rate(parts["recognized"]) if parts["recognized"] else None,
                 benign_success=mean_rate(parts["benign"]),
                 bare_success=mean_rate(parts["bare"]),
@@ -227,7 +225,7 @@ def summarize_transfers(
             )
             for name in ("digital", "photographed", "benign", "bare")
         }
-        draws = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(seed)
         found.append(
             TransferSummary(
                 goal=goal,
@@ -235,7 +233,7 @@ def summarize_transfers(
                 made_against=made_against,
                 scored_on=scored_on,
                 subjects=len(rates["digital"]),
-                digital_interval=mean_interval(list(rates["digital"].values()), draws=draws),
+                digital_interval=mean_interval(list(rates["digital"].values()), rng=rng),
                 **{name: mean_rate(some) for name, some in rates.items()},
             )
         )

@@ -121,8 +121,8 @@ def score_frame(
     plain = _judged(victim, photos)
     recognized = taken_for(plain, class_of(victim, result.subject), task_of(victim))
     worn = FIXED.wear(photos, frame, everybody)
-    draws = torch.Generator().manual_seed(result.seed)
-    taken = torch.cat([_photographed(one[None], draws) for one in worn])
+    rng = torch.Generator().manual_seed(result.seed)
+    taken = torch.cat([_photographed(one[None], rng) for one in worn])
     benign = setup.control_logits(
         photos, FIXED, count=controls, seed=result.seed, names=("benign",)
     )["benign"]
@@ -138,6 +138,6 @@ def _judged(victim: Victim, faces: Faces) -> Logits:
     return torch.cat([victim(some) for some in faces.split(64)])
 
 
-def _photographed(worn: Faces, draws: torch.Generator) -> Faces:
-    scene = draw_scene(draws)
-    return align_photos(photograph(worn, scene, draws=draws), scene)
+def _photographed(worn: Faces, rng: torch.Generator) -> Faces:
+    scene = draw_scene(rng)
+    return align_photos(photograph(worn, scene, rng=rng), scene)

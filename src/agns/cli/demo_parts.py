@@ -89,8 +89,8 @@ class Demo:
 
     def pair(self) -> tuple[str, str]:
         """Two identities, by the seed."""
-        draws = torch.Generator().manual_seed(self.seed)
-        first, second = torch.randperm(len(self.known), generator=draws)[:2].tolist()
+        rng = torch.Generator().manual_seed(self.seed)
+        first, second = torch.randperm(len(self.known), generator=rng)[:2].tolist()
         return self.known[first], self.known[second]
 
     def photos(self, subject: str) -> FaceSet:
@@ -163,11 +163,11 @@ def _recognise(demo: Demo) -> Shown:
 
 def _generate(demo: Demo) -> Shown:
 
-    draws = torch.Generator().manual_seed(demo.seed)
+    rng = torch.Generator().manual_seed(demo.seed)
     generator = Generator.read(shipped_weights("generator"))
     discriminator = Discriminator.read(shipped_weights("discriminator")).eval()
     with torch.no_grad():
-        frames = generator(sample_latents(40, generator=draws))
+        frames = generator(sample_latents(40, rng=rng))
         real = from_pixels(open_glasses(None, count=64))
         believed = float(discriminator.judge_among(frames, real).sigmoid().median())
     sheet = demo.out / "generated.png"
@@ -199,7 +199,7 @@ def _physical(demo: Demo) -> Shown:
     with bar("Photographing") as progress:
         write_wearer(
             folder, demo.photos(subject), subject, seen=photos_seen(demo.victim.metadata), most=40,
-            strength=_STRENGTH, draws=torch.Generator().manual_seed(demo.seed), progress=progress,
+            strength=_STRENGTH, rng=torch.Generator().manual_seed(demo.seed), progress=progress,
         )  # fmt: skip
     marked = load_marked_photos(folder, subject, skip_unmarked=True)
     seen = _attack(demo, "physical", subject, target, marked.faces, PHYSICAL, marked.placement)

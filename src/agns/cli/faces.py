@@ -91,7 +91,7 @@ def photograph(
             subject,
             seen=photos_seen(victim.metadata),
             most=photos,
-            draws=torch.Generator().manual_seed(seed),
+            rng=torch.Generator().manual_seed(seed),
             strength=strength,
             progress=progress,
         )

@@ -31,9 +31,9 @@ def generate(
     check_picture_name(out)
     prepare()
     network = Generator.read(locate_weights(generator or shipped_weights("generator")))
-    draws = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        frames = network(sample_latents(count, generator=draws))
+        frames = network(sample_latents(count, rng=rng))
     write_image(out, tile(frames, columns=columns))
     say(f"Wrote {count} frames to {out}")
 

@@ -159,8 +159,8 @@ def write_enrolment(
             f"{len(chosen)} photos with {per_photo} frames each need {count} of them, and there "
             f"are {len(frames)} to train with: take fewer for each"
         )
-    draws = torch.Generator().manual_seed(seed)
-    drawn = torch.randperm(len(frames), generator=draws)[:count]
+    rng = torch.Generator().manual_seed(seed)
+    drawn = torch.randperm(len(frames), generator=rng)[:count]
     photos = marked.faces.faces(torch.arange(len(marked.faces)))
     rows = []
     for number, (place, frame) in enumerate(

@@ -154,8 +154,8 @@ def _shuffled(groups: list[list[int]], identity: str, seed: int) -> list[list[in
         )
     # Python's own hash differs from run to run.
     own = hashlib.sha256(f"{seed}\0{identity}".encode("utf-8", "surrogateescape")).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(own[:7]))
-    return [groups[index] for index in torch.randperm(len(groups), generator=generator).tolist()]
+    rng = torch.Generator().manual_seed(int.from_bytes(own[:7]))
+    return [groups[index] for index in torch.randperm(len(groups), generator=rng).tolist()]
 
 
 def _take(groups: list[list[int]], most: int) -> list[int]:

@@ -59,8 +59,8 @@ class AttackSetup:
     @functools.cached_property
     def scale(self) -> StealthScale:
         """How benign frames score, the same for every attack."""
-        draws = torch.Generator().manual_seed(0)
-        return StealthScale(self.generator, self.discriminator, self.glasses, draws=draws)
+        rng = torch.Generator().manual_seed(0)
+        return StealthScale(self.generator, self.discriminator, self.glasses, draws=rng)
 
     def control_logits(
         self,

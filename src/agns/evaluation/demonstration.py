@@ -75,8 +75,8 @@ def demonstrate(
         config = SyntheticConfig(identities=len(identities), photos=count, first_photo=80)
         return synthetic_faces(config, only=only, progress=progress)
 
-    draws = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(identities), generator=draws).tolist()
+    rng = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(identities), generator=rng).tolist()
     dodger, impersonator, target = (identities[index] for index in order[:3])
     with bar("Drawing faces") as progress:
         fresh = draw(tried, progress=progress)
@@ -85,7 +85,7 @@ def demonstrate(
     first = torch.cat([fresh.places_of(identity)[:2] for identity in identities])
     write_image(out / "faces.png", tile(fresh.faces(first), columns=10))
     with torch.no_grad():
-        frames = setup.generator(sample_latents(30, generator=draws))
+        frames = setup.generator(sample_latents(30, rng=rng))
     write_image(out / "generated.png", tile(frames, columns=5))
 
     reports, portraits = [], []

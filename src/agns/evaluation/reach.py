@@ -120,7 +120,7 @@ def measure_reach(dodged: Sequence[Bool[Tensor, " _"]], *, seed: int = 0) -> Rea
         photos=sum(map(len, counted)),
         success_rate=sum(shares) / len(shares),
         interval=mean_interval(
-            [[share] for share in shares], draws=torch.Generator().manual_seed(seed)
+            [[share] for share in shares], rng=torch.Generator().manual_seed(seed)
         ),
         subjects_dodging=sum(share > 0.5 for share in shares) / len(shares),
     )

@@ -19,7 +19,7 @@ _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571)
 
 
 def mean_interval(
-    clusters: Sequence[Sequence[float]], *, draws: torch.Generator, samples: int = 10_000
+    clusters: Sequence[Sequence[float]], *, rng: torch.Generator, samples: int = 10_000
 ) -> tuple[float, float]:
     """A 95 % interval of a mean share over clusters, by resampling whole clusters.
 
@@ -31,7 +31,7 @@ def mean_interval(
     Args:
         clusters: The shares of each subject, in [0, 1], at least one each; a subject counts by its
             mean.
-        draws: Source of the resampling.
+        rng: Source of the resampling.
         samples: How often.
 
     Returns:
@@ -41,7 +41,7 @@ def mean_interval(
     count = len(means)
     if float(means.max() - means.min()) == 0:
         return wilson_interval(float(means.sum()), count)
-    chosen = torch.randint(count, (samples, count), generator=draws)
+    chosen = torch.randint(count, (samples, count), generator=rng)
     return expanded_percentiles(means[chosen].mean(1), clusters=count)
 
 
@@ -74,7 +74,7 @@ def _student(freedom: int) -> float:
 
 
 def paired_probability(
-    differences: Sequence[float], *, draws: torch.Generator, samples: int = 20_000
+    differences: Sequence[float], *, rng: torch.Generator, samples: int = 20_000
 ) -> float:
     """How likely a mean difference this large is if each subject's might as well be the reverse.
 
@@ -82,7 +82,7 @@ def paired_probability(
 
     Args:
         differences: One for each subject, such as one attack's success less the other's.
-        draws: Source of the signs where there are more subjects.
+        rng: Source of the signs where there are more subjects.
         samples: How many draws of them then.
 
     Returns:
@@ -96,7 +96,7 @@ def paired_probability(
         )
         extra = 0
     else:
-        signs = 2.0 * torch.randint(2, (samples, len(values)), generator=draws).double() - 1
+        signs = 2.0 * torch.randint(2, (samples, len(values)), generator=rng).double() - 1
         # What was seen is one of the ways too.
         extra = 1
     means = (signs * values).mean(1).abs()

@@ -81,15 +81,15 @@ class StealthScale:
         discriminator: Discriminator,
         glasses: Glasses,
         *,
-        draws: torch.Generator,
+        rng: torch.Generator,
         benign: int = 200,
     ) -> None:
-        chosen = torch.randint(len(glasses), (32,), generator=draws)
+        chosen = torch.randint(len(glasses), (32,), generator=rng)
         self._discriminator = discriminator
         self._glasses = glasses
         self._companions = from_pixels(glasses[chosen])
         with torch.no_grad():
-            self.benign = generator(sample_latents(benign, generator=draws))
+            self.benign = generator(sample_latents(benign, rng=rng))
         self.benign_scores = self.scores(self.benign)
         self.benign_variations = total_variation(self.benign)
         self.benign_distances = distance_to_nearest(self.benign, glasses)

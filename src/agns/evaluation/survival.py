@@ -74,8 +74,8 @@ def measure_survival(
         scene = replace(PLAIN, **{axis: value})
 
         def judged(worn: Faces, scene: Scene = scene) -> Logits:
-            draws = torch.Generator().manual_seed(seed)
-            logits: Logits = recognizer(align_photos(photograph(worn, scene, draws=draws), scene))
+            rng = torch.Generator().manual_seed(seed)
+            logits: Logits = recognizer(align_photos(photograph(worn, scene, rng=rng), scene))
             return logits
 
         everybody = torch.arange(len(faces))

@@ -83,7 +83,7 @@ def measure_embedder(
         chosen,
         chosen.identities,
         per_fold=200,
-        generator=torch.Generator().manual_seed(seed),
+        rng=torch.Generator().manual_seed(seed),
     )
     apart = torch.cat([
         _between(one, other, embedder)

@@ -22,9 +22,9 @@ LATENT = 25
 """Length of a latent; its entries are uniform on [-1, 1]."""
 
 
-def sample_latents(count: int, *, generator: torch.Generator) -> Latents:
+def sample_latents(count: int, *, rng: torch.Generator) -> Latents:
     """Draw latents from U[-1, 1]^25 with a CPU generator."""
-    return 2 * torch.rand(count, LATENT, generator=generator) - 1
+    return 2 * torch.rand(count, LATENT, generator=rng) - 1
 
 
 class EyeglassNetwork(Shareable, tags=["eyeglasses"]):
@@ -277,9 +277,9 @@ def _halving(
     )
 
 
-def build_gan(*, generator: torch.Generator) -> tuple[Generator, Discriminator]:
-    """Both networks, their weights drawn from `generator` by `draw_gan_weights`."""
+def build_gan(*, rng: torch.Generator) -> tuple[Generator, Discriminator]:
+    """Both networks, their weights drawn from `rng` by `draw_gan_weights`."""
     return (
-        draw_gan_weights(Generator(), generator=generator),
-        draw_gan_weights(Discriminator(), generator=generator),
+        draw_gan_weights(Generator(), rng=rng),
+        draw_gan_weights(Discriminator(), rng=rng),
     )

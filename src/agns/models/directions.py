@@ -25,7 +25,7 @@ def main_directions(
     Returns:
         Of unit length, at right angles to each other.
     """
-    latents = sample_latents(frames, generator=torch.Generator().manual_seed(seed))
+    latents = sample_latents(frames, rng=torch.Generator().manual_seed(seed))
     drawn = generator(latents).flatten(1)
     slopes = torch.linalg.lstsq(latents, drawn - drawn.mean(0)).solution
     directions: Tensor = torch.linalg.svd(slopes, full_matrices=False).U.T[:count]

@@ -37,11 +37,11 @@ class DrawnDropout(nn.Dropout):
         return x * (mask.to(x) / (1 - self.p))
 
 
-def draw_dropout_from(network: nn.Module, generator: torch.Generator) -> None:
+def draw_dropout_from(network: nn.Module, rng: torch.Generator) -> None:
     """Let a network's dropouts draw their next masks from a CPU generator."""
     for layer in network.modules():
         if isinstance(layer, DrawnDropout):
-            layer.generator = generator
+            layer.generator = rng
 
 
 class L2Pool(nn.Module):

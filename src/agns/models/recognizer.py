@@ -150,11 +150,11 @@ def build_recognizer(
     arch: str,
     identities: tuple[str, ...],
     *,
-    generator: torch.Generator,
+    rng: torch.Generator,
     pooling: Pooling = "strided",
     convention: Convention = "torch",
 ) -> Recognizer:
-    """Make an untrained recogniser, its weights drawn from `generator`.
+    """Make an untrained recogniser, its weights drawn from `rng`.
 
     Convolutions are drawn after He et al. 2015. An OpenFace embedding has length 1, so its
     head's first layer gets weights of deviation 1, which bring the tanh units to work. Those stay
@@ -167,15 +167,15 @@ def build_recognizer(
         ConfigError: An unknown architecture, or another number of identities than it takes.
     """
     made = Recognizer(arch, identities, pooling=pooling, convention=convention)
-    recognizer = draw_weights(made, generator=generator)
+    recognizer = draw_weights(made, rng=rng)
     with torch.no_grad():
         if recognizer.contract == FAMILIES["of"].contract:
             layers = [layer for layer in recognizer.head.modules() if isinstance(layer, nn.Linear)]
             last = 1.5 * math.sqrt(12 / layers[1].in_features)
             for layer, deviation in zip(layers, (1.0, last), strict=True):
-                nn.init.normal_(layer.weight, 0, deviation, generator=generator)
+                nn.init.normal_(layer.weight, 0, deviation, generator=rng)
         elif recognizer.contract == FAMILIES["vgg"].contract:
             for weight in recognizer.head.parameters():
                 if weight.ndim == 2:
-                    nn.init.normal_(weight, 0, 0.01, generator=generator)
+                    nn.init.normal_(weight, 0, 0.01, generator=rng)
     return recognizer

@@ -83,7 +83,7 @@ def _seed(value: float | None) -> int:
 def _moved(seed: int, place: int, moved: Sequence[float]) -> Image:
     """A frame of the wall, moved along the generator's directions."""
     generator, _ = shipped_nets()
-    latents = sample_latents(FRAMES, generator=torch.Generator().manual_seed(seed))
+    latents = sample_latents(FRAMES, rng=torch.Generator().manual_seed(seed))
     directions = _directions()
     latent = latents[place] + torch.tensor(moved, dtype=torch.float32) @ directions
     with torch.no_grad():
@@ -116,7 +116,7 @@ def _tried(workspace: Workspace, victim: Victim, face: Face, frame: Image) -> st
 def _walls(workspace: Workspace, seed: int) -> str:
     generator, _ = shipped_nets()
     with torch.no_grad():
-        drawn = generator(sample_latents(FRAMES, generator=torch.Generator().manual_seed(seed)))
+        drawn = generator(sample_latents(FRAMES, rng=torch.Generator().manual_seed(seed)))
     real = from_pixels(workspace.real[:FRAMES])
     told = "The score is the discriminator's belief that a frame is real, from 0 to 1."
     return (

@@ -63,10 +63,8 @@ def mark(face: Face) -> MarkedFace:
 def drawn_wearer(identity: int = 1, *, photos: int = 4) -> list[MarkedFace]:
     """Somebody who does not exist, photographed with the marked frame, for who has no photos."""
     faces = [drawn_face(identity, 100 + number) for number in range(photos)]
-    draws = torch.Generator().manual_seed(0)
-    worn = photograph_wearers(
-        torch.stack([face.image for face in faces]), draws=draws, strength=0.5
-    )
+    rng = torch.Generator().manual_seed(0)
+    worn = photograph_wearers(torch.stack([face.image for face in faces]), rng=rng, strength=0.5)
     return [
         mark(replace(face, name=f"{number}, {face.name}", image=image, landmarks=None))
         for number, (face, image) in enumerate(zip(faces, worn.photos, strict=True), 1)

@@ -134,7 +134,7 @@ def _frame(workspace: Workspace, name: str) -> Image:
         return crop(marked_frame()[0])[0]
     if name not in GENERATED:
         return read_image(workspace.runs.find(name).result / "frame.png")
-    latents = sample_latents(len(GENERATED), generator=torch.Generator().manual_seed(0))
+    latents = sample_latents(len(GENERATED), rng=torch.Generator().manual_seed(0))
     with torch.no_grad():
         generated: Image = shipped_nets()[0](latents)[GENERATED.index(name)]
     return generated

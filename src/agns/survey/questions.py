@@ -152,7 +152,7 @@ def compose_survey(
     Raises:
         ConfigError: The frames are all of one kind, or two kinds have the same picture.
     """
-    draws = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     unlike = _unlike(candidates)
     kinds = sorted({one.kind for one in unlike})
     if len(kinds) < 2:
@@ -160,9 +160,9 @@ def compose_survey(
     chosen: list[Candidate] = []
     for kind in kinds:
         own = [one for one in unlike if one.kind == kind]
-        chosen += [own[at] for at in torch.randperm(len(own), generator=draws)[:count].tolist()]
-    order = torch.randperm(len(chosen), generator=draws).tolist()
-    names = torch.randperm(2**20, generator=draws)[: len(chosen)].tolist()
+        chosen += [own[at] for at in torch.randperm(len(own), generator=rng)[:count].tolist()]
+    order = torch.randperm(len(chosen), generator=rng).tolist()
+    names = torch.randperm(2**20, generator=rng)[: len(chosen)].tolist()
     questions = [
         Question(
             name=f"{name:05x}",
@@ -210,8 +210,8 @@ def real_frames(
         names: Of their pictures; None where they are drawn.
         seed: Of the choice.
     """
-    draws = torch.Generator().manual_seed(seed)
-    places = torch.randperm(len(frames), generator=draws)[:count]
+    rng = torch.Generator().manual_seed(seed)
+    places = torch.randperm(len(frames), generator=rng)[:count]
     return [
         Candidate(
             image=image,
@@ -225,7 +225,7 @@ def real_frames(
 @torch.no_grad()
 def generated_frames(generator: Generator, count: int, *, seed: int) -> list[Candidate]:
     """Frames that a generator draws from random latents."""
-    latents = sample_latents(count, generator=torch.Generator().manual_seed(seed))
+    latents = sample_latents(count, rng=torch.Generator().manual_seed(seed))
     return [
         Candidate(image=image, kind=GENERATED, source=f"generated from seed {seed}, frame {place}")
         for place, image in enumerate(generator(latents))

@@ -114,7 +114,7 @@ def score_survey(key: Key, people: Sequence[Answers], *, seed: int = 0) -> Surve
         if not bool(answered.any()):
             continue
         shares = (real[answered] / total[answered]).tolist()
-        draws = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(seed)
         scores.append(
             KindScore(
                 kind=kind,
@@ -123,7 +123,7 @@ def score_survey(key: Key, people: Sequence[Answers], *, seed: int = 0) -> Surve
                 answers=int(total.sum()),
                 marked_real=int(real.sum()),
                 share=sum(shares) / len(shares),
-                interval=mean_interval([[share] for share in shares], draws=draws),
+                interval=mean_interval([[share] for share in shares], rng=rng),
                 odds_ratio=_odds_ratio(counts[kind], counts.get(REAL), kind, seed=seed),
                 paper=PAPER.get(kind),
             )
@@ -201,8 +201,8 @@ def _odds_ratio(
     seen, spread = _log_odds_ratio(tables.sum(0))
     low, high = float(seen - Z95 * spread), float(seen + Z95 * spread)
     if people > 1:
-        draws = torch.Generator().manual_seed(seed)
-        chosen = torch.randint(people, (samples, people), generator=draws)
+        rng = torch.Generator().manual_seed(seed)
+        chosen = torch.randint(people, (samples, people), generator=rng)
         times = torch.zeros(samples, people, dtype=torch.float64)
         times.scatter_add_(1, chosen, torch.ones_like(times))
         resampled, _ = _log_odds_ratio(times @ tables)

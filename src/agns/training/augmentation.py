@@ -16,9 +16,9 @@ from agns.images import from_pixels
 from agns.types import Faces, Glasses, Images
 
 
-def uniform(count: int, low: float, high: float, *, generator: torch.Generator) -> Tensor:
+def uniform(count: int, low: float, high: float, *, rng: torch.Generator) -> Tensor:
     """`count` draws from U[low, high]."""
-    return low + (high - low) * torch.rand(count, generator=generator)
+    return low + (high - low) * torch.rand(count, generator=rng)
 
 
 def wear_some(
@@ -27,7 +27,7 @@ def wear_some(
     choices: Int64[Tensor, "batch choices"],
     *,
     count: int,
-    generator: torch.Generator,
+    rng: torch.Generator,
 ) -> Faces:
     """Put benign frames on the first `count` of a batch of faces in [0, 1].
 
@@ -35,7 +35,7 @@ def wear_some(
     """
     if count == 0:
         return faces
-    drawn = torch.randint(choices.shape[1], (count, 1), generator=generator)
+    drawn = torch.randint(choices.shape[1], (count, 1), generator=rng)
     worn = from_pixels(frames[choices[:count].gather(1, drawn)[:, 0]].to(faces.device))
     mask = silhouette().to(faces.device)
     return torch.cat([wear(faces[:count], place(worn), mask), faces[count:]])
@@ -48,7 +48,7 @@ def move_randomly(
     zoom: float,
     shift: float,
     flip: bool,
-    generator: torch.Generator,
+    rng: torch.Generator,
 ) -> Images:
     """Turn, zoom, shift and mirror each picture about its centre; black comes in at the edges.
 
@@ -56,13 +56,13 @@ def move_randomly(
     and `shift` as a share of the width; with `flip`, half of them are mirrored.
     """
     count, _, height, width = images.shape
-    angle = uniform(count, -turn, turn, generator=generator) * math.pi / 180
-    scale = 1 + uniform(count, -zoom, zoom, generator=generator)
+    angle = uniform(count, -turn, turn, rng=rng) * math.pi / 180
+    scale = 1 + uniform(count, -zoom, zoom, rng=rng)
     mirror = torch.ones(count)
     if flip:
-        mirror = 1 - 2 * (torch.rand(count, generator=generator) < 0.5).float()
-    across = uniform(count, -shift, shift, generator=generator) * width
-    down = uniform(count, -shift, shift, generator=generator) * width
+        mirror = 1 - 2 * (torch.rand(count, generator=rng) < 0.5).float()
+    across = uniform(count, -shift, shift, rng=rng) * width
+    down = uniform(count, -shift, shift, rng=rng) * width
     cos, sin = scale * angle.cos(), scale * angle.sin()
     x, y = (width - 1) / 2, (height - 1) / 2
     matrices = torch.zeros(count, 3, 3)
@@ -74,7 +74,7 @@ def move_randomly(
     return warp(images, matrices, (height, width)).clamp(0, 1)
 
 
-def relight(images: Images, *, amount: float, generator: torch.Generator) -> Images:
+def relight(images: Images, *, amount: float, rng: torch.Generator) -> Images:
     """Change brightness, contrast, saturation and colour balance of pictures in [0, 1] at random.
 
     Each changes by a share of `amount` at most.
@@ -82,10 +82,10 @@ def relight(images: Images, *, amount: float, generator: torch.Generator) -> Ima
     count = len(images)
 
     def factor(spread: float) -> Tensor:
-        drawn = 1 + uniform(count, -spread, spread, generator=generator)
+        drawn = 1 + uniform(count, -spread, spread, rng=rng)
         return drawn[:, None, None, None].to(images.device)
 
-    balance = 1 + amount / 3 * (2 * torch.rand(count, 3, 1, 1, generator=generator) - 1)
+    balance = 1 + amount / 3 * (2 * torch.rand(count, 3, 1, 1, generator=rng) - 1)
     lit = images * factor(amount) * balance.to(images.device)
     grey = lit.mean(1, keepdim=True)
     lit = torch.lerp(grey, lit, factor(amount))
@@ -93,16 +93,16 @@ def relight(images: Images, *, amount: float, generator: torch.Generator) -> Ima
     return torch.lerp(mean, lit, factor(amount)).clamp(0, 1)
 
 
-def erase(images: Images, *, share: float, largest: float, generator: torch.Generator) -> Images:
+def erase(images: Images, *, share: float, largest: float, rng: torch.Generator) -> Images:
     """Cover a random rectangle of a share of the pictures, in [0, 1], with one random colour.
 
     Its sides are up to `largest`, as a share of the picture's.
     """
     count, _, height, width = images.shape
-    chosen = torch.rand(count, generator=generator) < share
-    sides = uniform(2 * count, 0.1, largest, generator=generator).reshape(2, count)
-    corners = torch.rand(2, count, generator=generator) * (1 - sides)
-    colour = torch.rand(count, 3, 1, 1, generator=generator)
+    chosen = torch.rand(count, generator=rng) < share
+    sides = uniform(2 * count, 0.1, largest, rng=rng).reshape(2, count)
+    corners = torch.rand(2, count, generator=rng) * (1 - sides)
+    colour = torch.rand(count, 3, 1, 1, generator=rng)
     rows = torch.arange(height)[None] / height
     columns = torch.arange(width)[None] / width
     within_rows = (rows >= corners[0][:, None]) & (rows < (corners[0] + sides[0])[:, None])

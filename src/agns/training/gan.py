@@ -107,15 +107,15 @@ def train_gan(
     """
     if len(glasses) < config.batch:
         raise ConfigError(f"a batch of {config.batch} needs as many frames, got {len(glasses)}")
-    random = torch.Generator().manual_seed(config.seed)
-    generator, discriminator = build_gan(generator=random)
+    rng = torch.Generator().manual_seed(config.seed)
+    generator, discriminator = build_gan(rng=rng)
     if resume:
         glasses = frames_as_begun(out, glasses)
     else:
         record_frames(out, glasses)
     origin = {"source": source, "frames": len(glasses)}
     run = RunDirectory(out, asdict(config), resume=resume, origin=origin)
-    fixed = sample_latents(40, generator=random)
+    fixed = sample_latents(40, rng=rng)
     averaged = copy.deepcopy(generator).eval()
     for network in (generator, discriminator):
         lay_channels_last(network).train()
@@ -142,7 +142,7 @@ def train_gan(
         path = out / "checkpoint.safetensors"
         unpack(parts, tensors, path)
         try:
-            random.set_state(tensors["random"])
+            rng.set_state(tensors["random"])
         except (KeyError, RuntimeError, TypeError) as error:
             raise WeightsError(f"{path} holds no state of the draws: {error}") from error
         begin, step, seconds = int(counters["epoch"]), int(counters["step"]), counters["seconds"]
@@ -152,7 +152,7 @@ def train_gan(
 
     def keep(epoch: int, seconds: float, amid: Mapping[str, Tensor]) -> None:
         run.save_checkpoint(
-            {**pack(parts), "random": random.get_state(), **amid},
+            {**pack(parts), "random": rng.get_state(), **amid},
             {
                 "epoch": epoch, "step": step, "seconds": seconds,
                 **{f"sum_{name}": value for name, value in sums.items()},
@@ -162,15 +162,15 @@ def train_gan(
     for epoch in range(begin, config.epochs):
         started, before = time.perf_counter(), step
         if order is None:
-            order = torch.randperm(len(glasses), generator=random)[: steps * config.batch]
+            order = torch.randperm(len(glasses), generator=rng)[: steps * config.batch]
         for chosen in order.split(config.batch)[step - epoch * steps :]:
             noise = config.noise * (1 - step / total)
             real = from_pixels(glasses[chosen])
-            latents = sample_latents(config.batch, generator=random)
+            latents = sample_latents(config.batch, rng=rng)
             with autocast(config.precision):
                 drawn = generator(latents)
-                on_real = discriminator(_noisy(real, noise, random)).float()
-                on_drawn = discriminator(_noisy(drawn.detach(), noise, random)).float()
+                on_real = discriminator(_noisy(real, noise, rng)).float()
+                on_drawn = discriminator(_noisy(drawn.detach(), noise, rng)).float()
             told = torch.full_like(on_real, config.smoothing)
             discriminator_loss = functional.binary_cross_entropy_with_logits(
                 on_real, told
@@ -183,7 +183,7 @@ def train_gan(
 
             discriminator.requires_grad_(requires_grad=False)
             with autocast(config.precision):
-                verdicts = discriminator(_noisy(drawn, noise, random)).float()
+                verdicts = discriminator(_noisy(drawn, noise, rng)).float()
             generator_loss = functional.softplus(-verdicts).mean()
             optimizers["generator"].zero_grad()
             generator_loss.backward()
@@ -216,7 +216,7 @@ def train_gan(
         order, sums = None, dict.fromkeys(names, 0.0)
         keep(epoch + 1, seconds, {})
 
-    settle_statistics(averaged, discriminator, glasses, batch=config.batch, random=random)
+    settle_statistics(averaged, discriminator, glasses, batch=config.batch, rng=rng)
     draw_sheet(averaged, fixed, out / "samples.png")
     animate(out / "samples", out / "samples.gif")
     about = {"recipe": asdict(config), "source": source, "seconds": round(seconds, 1)}
@@ -226,10 +226,10 @@ def train_gan(
     return averaged, discriminator.eval()
 
 
-def _noisy(frames: Frames, deviation: float, generator: torch.Generator) -> Tensor:
+def _noisy(frames: Frames, deviation: float, rng: torch.Generator) -> Tensor:
     if deviation == 0:
         return frames
-    return frames + deviation * torch.randn(frames.shape, generator=generator)
+    return frames + deviation * torch.randn(frames.shape, generator=rng)
 
 
 @torch.no_grad()
@@ -239,7 +239,7 @@ def settle_statistics(
     glasses: Pixels,
     *,
     batch: int,
-    random: torch.Generator,
+    rng: torch.Generator,
     rounds: int = 100,
 ) -> None:
     """Measure both networks' batch statistics anew, now that the weights are final.
@@ -262,9 +262,9 @@ def settle_statistics(
     for network in networks:
         network.train()
     for _ in range(rounds):
-        chosen = torch.randint(len(glasses), (batch,), generator=random)
+        chosen = torch.randint(len(glasses), (batch,), generator=rng)
         discriminator(from_pixels(glasses[chosen]))
-        discriminator(generator(sample_latents(batch, generator=random)))
+        discriminator(generator(sample_latents(batch, rng=rng)))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     for network in networks:

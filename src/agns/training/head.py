@@ -46,9 +46,9 @@ def train_head(
     The recipe's sizes, averaging and erasing have no part in this. Progress is told of every batch
     of descriptors, then of every epoch, then of the tests. Errors are those of `train_recognizer`.
     """
-    draws = torch.Generator().manual_seed(config.seed)
-    recognizer = begin_recognizer(config.arch, faces.identities, start, generator=draws).eval()
-    data = build_training_data(faces, glasses, config, start=start, generator=draws)
+    rng = torch.Generator().manual_seed(config.seed)
+    recognizer = begin_recognizer(config.arch, faces.identities, start, rng=rng).eval()
+    data = build_training_data(faces, glasses, config, start=start, rng=rng)
     training = RecognizerRun(
         out=out, config=config, data=data, about=about, start=start, precision="32-true"
     )
@@ -74,9 +74,7 @@ def train_head(
         )
         losses = []
         for place, batch in enumerate(drawn.split(config.batch)):
-            seen = choose_views(
-                len(batch), described.shape[1], config.glasses_share, generator=generator
-            )
+            seen = choose_views(len(batch), described.shape[1], config.glasses_share, rng=generator)
             loss = functional.cross_entropy(head(described[batch, seen]), labels[batch])
             share = rate_share(epoch * steps + place, steps * config.epochs, config.warm_up)
             set_rate(optimizer, config.rate * share)
@@ -131,9 +129,7 @@ def describe(
             if choice:
                 own = data.frame_choices[batch, choice - 1 : choice]
                 # One frame leaves nothing to draw.
-                worn = wear_some(
-                    bare, data.glasses, own, count=len(bare), generator=torch.Generator()
-                )
+                worn = wear_some(bare, data.glasses, own, count=len(bare), rng=torch.Generator())
             views += [worn, worn.flip(3)]
         size = recognizer.contract.size
         stacked = resize(torch.stack(views, 1).flatten(0, 1), (size, size))
@@ -143,14 +139,14 @@ def describe(
 
 
 def choose_views(
-    count: int, views: int, glasses_share: float, *, generator: torch.Generator
+    count: int, views: int, glasses_share: float, *, rng: torch.Generator
 ) -> Int64[Tensor, " count"]:
     """For each photo of a batch, which of its descriptors to train on: the first two are bare."""
     wearing = round(glasses_share * count)
     return torch.cat(
         [
-            torch.randint(2, views, (wearing,), generator=generator),
-            torch.randint(2, (count - wearing,), generator=generator),
+            torch.randint(2, views, (wearing,), generator=rng),
+            torch.randint(2, (count - wearing,), generator=rng),
         ]
     )
 

@@ -100,8 +100,8 @@ def train_metric(
     if resume:
         faces, split = photos_as_begun(out, faces)
         glasses = frames_as_begun(out, glasses)
-    draws = torch.Generator().manual_seed(config.seed)
-    network = draw_weights(OpenFace(), generator=draws)
+    rng = torch.Generator().manual_seed(config.seed)
+    network = draw_weights(OpenFace(), rng=rng)
     split = split or split_photos(
         faces,
         held_fraction=config.held_fraction,
@@ -109,7 +109,7 @@ def train_metric(
         seed=config.seed,
     )
     own_glasses, unseen_glasses = split_glasses(glasses)
-    order = torch.randperm(len(faces.identities), generator=draws).tolist()
+    order = torch.randperm(len(faces.identities), generator=rng).tolist()
     names = [faces.identities[index] for index in order]
     count = max(4, round(config.verified_fraction * len(order)))
     verified, others = sorted(names[:count]), sorted(names[count:])
@@ -119,7 +119,7 @@ def train_metric(
         raise ConfigError(
             f"a step takes {config.identities} identities, and {len(trained)} are left to train on"
         )
-    pairs = draw_pairs(kept, verified, generator=draws)
+    pairs = draw_pairs(kept, verified, rng=rng)
     everyone = torch.cat(trained).sort().values
     data = TrainingData(
         kept, PhotoSplit(everyone, everyone[:0], everyone[:0]), own_glasses, unseen_glasses,
@@ -144,7 +144,7 @@ def train_metric(
         for place in range(len(trainer.losses), steps):
             joint = draw_batch(
                 trained, config.identities, config.photos,
-                generator=draws_at(config.seed, epoch, place),
+                rng=draws_at(config.seed, epoch, place),
             )  # fmt: skip
             # The first of a batch wear glasses, so that they must not all be of one identity.
             mixing = draws_at(config.seed, epoch, place, -1)
@@ -156,7 +156,7 @@ def train_metric(
                 data, shares[rank], SIZE,
                 wearing=wearing_in(joint, config.glasses_share, rank=rank, processes=processes),
                 erased_share=config.erased_share, device=fabric.device,
-                generator=draws_at(config.seed, epoch, place, rank),
+                rng=draws_at(config.seed, epoch, place, rank),
             )  # fmt: skip
             embeddings = gather_over_processes(trainer.forward(2 * images - 1).float())
             labels = kept.labels[torch.cat(shares)].to(fabric.device)

@@ -82,13 +82,13 @@ def train_recognizer(
     if resume:
         faces, split = photos_as_begun(out, faces)
         glasses = frames_as_begun(out, glasses)
-    draws = torch.Generator().manual_seed(config.seed)
-    recognizer = begin_recognizer(config.arch, faces.identities, start, generator=draws)
-    data = build_training_data(faces, glasses, config, start=start, generator=draws, split=split)
+    rng = torch.Generator().manual_seed(config.seed)
+    recognizer = begin_recognizer(config.arch, faces.identities, start, rng=rng)
+    data = build_training_data(faces, glasses, config, start=start, rng=rng, split=split)
     if config.norms:
         _vgg_of(recognizer).add_norms()
         if start is not None:
-            _settle_norms(recognizer, data, config, generator=draws)
+            _settle_norms(recognizer, data, config, rng=rng)
     training = RecognizerRun(
         out=out, config=config, data=data, about=about, start=start,
         precision=precision_of(fabric), processes=processes,
@@ -118,7 +118,7 @@ def train_recognizer(
                 data, batch, size or recognizer.contract.size,
                 wearing=wearing_in(joint, config.glasses_share, rank=rank, processes=processes),
                 erased_share=config.erased_share, device=fabric.device,
-                generator=draws_at(config.seed, epoch, place, rank),
+                rng=draws_at(config.seed, epoch, place, rank),
             )  # fmt: skip
             draw_dropout_from(recognizer, draws_at(config.seed, epoch, place, rank, 1))
             logits = trainer.forward(images, size=size)
@@ -147,10 +147,10 @@ def _settle_norms(
     data: TrainingData,
     config: RecognizerTraining,
     *,
-    generator: torch.Generator,
+    rng: torch.Generator,
 ) -> None:
     """Let norms that were put into what has learnt already change nothing to begin with."""
-    some = torch.randperm(len(data.split.training), generator=generator)[:64]
+    some = torch.randperm(len(data.split.training), generator=rng)[:64]
     size = config.size_in(0) or recognizer.contract.size
     faces = resize(data.faces.faces(data.split.training[some]), (size, size))
     with _vgg_of(recognizer).settling_norms():

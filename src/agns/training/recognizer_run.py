@@ -24,7 +24,7 @@ from agns.types import Progress, silent
 
 
 def begin_recognizer(
-    arch: str, identities: tuple[str, ...], start: Start | None, *, generator: torch.Generator
+    arch: str, identities: tuple[str, ...], start: Start | None, *, rng: torch.Generator
 ) -> Recognizer:
     """An untrained recogniser, in the form of the backbone to start from, and with its weights.
 
@@ -32,9 +32,9 @@ def begin_recognizer(
         ConfigError: The backbone is of another family.
     """
     if start is None:
-        return build_recognizer(arch, identities, generator=generator)
+        return build_recognizer(arch, identities, rng=rng)
     recognizer = build_recognizer(
-        arch, identities, generator=generator, pooling=start.network.pooling,
+        arch, identities, rng=rng, pooling=start.network.pooling,
         convention=start.network.convention,
     )  # fmt: skip
     start.give(recognizer)

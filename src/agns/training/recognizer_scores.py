@@ -74,7 +74,7 @@ def score_recognizer(
     `rounding`, which is most of the work; bare ones in full, so that everybody finds the same
     accuracy. Progress tells how often the photos were tried, without a frame first.
     """
-    generator = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     logits = classify(recognizer, test)
     progress(1, wearings + 1, {})
     right = logits.argmax(1) == test.labels
@@ -83,7 +83,7 @@ def score_recognizer(
     device = next(recognizer.parameters()).device
     for wearing in range(wearings):
         for chosen in torch.arange(len(test)).split(128):
-            frames = torch.randint(len(glasses), (len(chosen),), generator=generator)
+            frames = torch.randint(len(glasses), (len(chosen),), generator=rng)
             worn = wear(test.faces(chosen), place(from_pixels(glasses[frames])), silhouette())
             with rounding():
                 named = recognizer(worn.to(device)).argmax(1).cpu()

@@ -118,7 +118,7 @@ def build_training_data(
     config: RecognizerTraining,
     *,
     start: Start | None,
-    generator: torch.Generator,
+    rng: torch.Generator,
     split: PhotoSplit | None = None,
 ) -> TrainingData:
     """Split photos and frames, and choose the frames that each photo may wear.
@@ -144,7 +144,7 @@ def build_training_data(
                 f"{start.path} was trained on {seen} of the {len(split.test)} photos to test on: "
                 f"train it without these identities, or with the same --seed"
             )
-    choices = torch.randint(len(own), (len(faces), config.frames_per_photo), generator=generator)
+    choices = torch.randint(len(own), (len(faces), config.frames_per_photo), generator=rng)
     return TrainingData(faces, split, own, unseen, frame_choices=choices)
 
 
@@ -161,7 +161,7 @@ def augment(
     wearing: int,
     erased_share: float,
     device: torch.device,
-    generator: torch.Generator,
+    rng: torch.Generator,
 ) -> Images:
     """The photos at some places as training sees them, of `size` by `size` pixels.
 
@@ -169,13 +169,11 @@ def augment(
     and light.
     """
     faces = from_pixels(data.faces.pixels[batch].to(device))
-    worn = wear_some(
-        faces, data.glasses, data.frame_choices[batch], count=wearing, generator=generator
-    )
+    worn = wear_some(faces, data.glasses, data.frame_choices[batch], count=wearing, rng=rng)
     images = resize(worn, (size, size))
-    images = move_randomly(images, turn=12, zoom=0.12, shift=0.06, flip=True, generator=generator)
-    images = relight(images, amount=0.35, generator=generator)
-    return erase(images, share=erased_share, largest=0.4, generator=generator)
+    images = move_randomly(images, turn=12, zoom=0.12, shift=0.06, flip=True, rng=rng)
+    images = relight(images, amount=0.35, rng=rng)
+    return erase(images, share=erased_share, largest=0.4, rng=rng)
 
 
 @torch.no_grad()
@@ -188,14 +186,12 @@ def validate(
     `validation_accuracy` the share recognised without one.
     """
     device = next(recognizer.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed)
     losses, right = [], []
     for batch in data.split.validation.split(128):
         faces = data.faces.faces(batch).to(device)
         labels = data.faces.labels[batch].to(device)
-        worn = wear_some(
-            faces, data.glasses, data.frame_choices[batch], count=len(batch), generator=generator
-        )
+        worn = wear_some(faces, data.glasses, data.frame_choices[batch], count=len(batch), rng=rng)
         if size is not None:
             faces, worn = resize(faces, (size, size)), resize(worn, (size, size))
         bare = recognizer(faces, size=size)

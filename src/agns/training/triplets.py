@@ -98,17 +98,17 @@ def draw_batch(
     identities: int,
     photos: int,
     *,
-    generator: torch.Generator,
+    rng: torch.Generator,
 ) -> Int64[Tensor, " batch"]:
     """Places of `photos` photos of each of `identities` identities, drawn from those of each.
 
     An identity with fewer photos repeats some.
     """
     drawn = []
-    for index in torch.randperm(len(places), generator=generator)[:identities].tolist():
+    for index in torch.randperm(len(places), generator=rng)[:identities].tolist():
         own = places[index]
         order = torch.cat(
-            [torch.randperm(len(own), generator=generator) for _ in range(-(-photos // len(own)))]
+            [torch.randperm(len(own), generator=rng) for _ in range(-(-photos // len(own)))]
         )
         drawn.append(own[order[:photos]])
     return torch.cat(drawn)

@@ -57,7 +57,7 @@ def draw_pairs(
     *,
     folds: int = 10,
     per_fold: int = 600,
-    generator: torch.Generator,
+    rng: torch.Generator,
 ) -> Pairs:
     """Draw pairs of photos, half of one identity and half of two, none of one picture twice.
 
@@ -75,17 +75,17 @@ def draw_pairs(
             f"trained on, got {len(places)}"
         )
     pictures = _numbered(faces)
-    order = torch.randperm(len(places), generator=generator).tolist()
+    order = torch.randperm(len(places), generator=rng).tolist()
     count = min(folds, len(places) // 2)
     first, second, same, fold = [], [], [], []
     for number in range(count):
         members = [places[index] for index in order[number::count]]
-        equal = _distinct(pictures, torch.cat([_pairs_within(own, generator) for own in members]))
+        equal = _distinct(pictures, torch.cat([_pairs_within(own, rng) for own in members]))
         if len(equal) == 0:
             raise DataError("in one fold of identities no two different photos show one person")
         wanted = min(per_fold // 2, len(equal))
-        equal = equal[torch.randperm(len(equal), generator=generator)[:wanted]]
-        unequal = _distinct(pictures, _pairs_between(members, 4 * wanted, generator))[:wanted]
+        equal = equal[torch.randperm(len(equal), generator=rng)[:wanted]]
+        unequal = _distinct(pictures, _pairs_between(members, 4 * wanted, rng))[:wanted]
         equal = equal[: len(unequal)]
         for chosen, alike in ((equal, True), (unequal, False)):
             first.append(chosen[:, 0])
@@ -104,30 +104,28 @@ _MOST_PHOTOS = 60
 """Photos of one identity that pairs are drawn from: they make more than enough."""
 
 
-def _pairs_within(
-    own: Int64[Tensor, " photos"], generator: torch.Generator
-) -> Int64[Tensor, "pairs 2"]:
+def _pairs_within(own: Int64[Tensor, " photos"], rng: torch.Generator) -> Int64[Tensor, "pairs 2"]:
     """Pairs of one identity's photos."""
-    chosen = own[torch.randperm(len(own), generator=generator)[:_MOST_PHOTOS]]
+    chosen = own[torch.randperm(len(own), generator=rng)[:_MOST_PHOTOS]]
     return torch.combinations(chosen, 2)
 
 
 def _pairs_between(
-    members: Sequence[Int64[Tensor, " _"]], count: int, generator: torch.Generator
+    members: Sequence[Int64[Tensor, " _"]], count: int, rng: torch.Generator
 ) -> Int64[Tensor, "pairs 2"]:
     """At most `count` pairs of photos of two identities, no two alike, in random order."""
     sizes = torch.tensor([len(own) for own in members])
     joined, begins = torch.cat(list(members)), sizes.cumsum(0) - sizes
-    first = torch.randint(len(members), (count,), generator=generator)
+    first = torch.randint(len(members), (count,), generator=rng)
     # Any but the first, each as likely.
-    second = torch.randint(len(members) - 1, (count,), generator=generator)
+    second = torch.randint(len(members) - 1, (count,), generator=rng)
     second += second >= first
     sides = []
     for side in (torch.minimum(first, second), torch.maximum(first, second)):
-        within = (torch.rand(count, generator=generator) * sizes[side]).long()
+        within = (torch.rand(count, generator=rng) * sizes[side]).long()
         sides.append(joined[begins[side] + within])
     drawn = torch.stack(sides, 1).unique(dim=0)
-    mixed: Tensor = drawn[torch.randperm(len(drawn), generator=generator)]
+    mixed: Tensor = drawn[torch.randperm(len(drawn), generator=rng)]
     return mixed
 
 

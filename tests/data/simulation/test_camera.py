@@ -31,7 +31,7 @@ def smooth_faces(count: int = 1) -> Tensor:
 
 def test_a_plain_scene_leaves_a_face_nearly_as_it_is() -> None:
     face = smooth_faces()
-    photo = photograph(face, Scene(quality=100), draws=draws())
+    photo = photograph(face, Scene(quality=100), rng=draws())
     assert float((photo - face).abs().mean()) < 0.02
     assert float((photo - face).mean().abs()) < 0.002
 
@@ -73,7 +73,7 @@ def test_a_dot_is_photographed_where_the_homography_says() -> None:
     ys, xs = torch.meshgrid(torch.arange(224.0), torch.arange(224.0), indexing="ij")
     dot = torch.exp(-((xs - 60) ** 2 + (ys - 90) ** 2) / 18).expand(1, 3, 224, 224)
     scene = Scene(yaw=20, pitch=-10, roll=12, quality=100)
-    photo = photograph(dot, scene, draws=draws())[0].mean(0)
+    photo = photograph(dot, scene, rng=draws())[0].mean(0)
     bright = (photo - 0.2).clamp_min(0)
     centre = torch.stack([(bright * xs).sum(), (bright * ys).sum()]) / bright.sum()
     expected = transform_points(torch.tensor([[60.0, 90.0]]), scene_homography(scene))[0]
@@ -84,7 +84,7 @@ def test_little_light_is_dark_and_noisy_and_much_is_bright() -> None:
     grey = torch.full((1, 3, 224, 224), 0.4)
     levels, noises = [], []
     for light in (LIGHT_RANGE[0], FULL_LIGHT, LIGHT_RANGE[1]):
-        photo = photograph(grey, Scene(light=light, quality=100), draws=draws())
+        photo = photograph(grey, Scene(light=light, quality=100), rng=draws())
         levels.append(float(photo.mean()))
         noises.append(float(photo.std()) / levels[-1])
     assert levels[0] < 0.3 < levels[1] == pytest.approx(0.4, abs=0.005)
@@ -97,24 +97,24 @@ def test_blur_cast_and_compression_do_what_they_are_called() -> None:
     edge[..., 112:] = 0.8
 
     def slope(blur: float) -> float:
-        photo = photograph(edge, Scene(blur=blur), draws=draws())
+        photo = photograph(edge, Scene(blur=blur), rng=draws())
         return float((photo[..., 1:] - photo[..., :-1]).mean((1, 2)).amax())
 
     assert slope(0) > 1.5 * slope(1) > 1.5 * slope(2)
-    warm = photograph(smooth_faces(), Scene(cast=0.2), draws=draws()).mean((0, 2, 3))
-    cold = photograph(smooth_faces(), Scene(cast=-0.2), draws=draws()).mean((0, 2, 3))
+    warm = photograph(smooth_faces(), Scene(cast=0.2), rng=draws()).mean((0, 2, 3))
+    cold = photograph(smooth_faces(), Scene(cast=-0.2), rng=draws()).mean((0, 2, 3))
     assert warm[0] > 1.2 * cold[0]
     assert cold[2] > 1.2 * warm[2]
     fine = torch.rand(1, 3, 224, 224, generator=draws())
     kept = [
-        float(photograph(fine, Scene(quality=quality), draws=draws()).std()) for quality in (95, 10)
+        float(photograph(fine, Scene(quality=quality), rng=draws()).std()) for quality in (95, 10)
     ]
     assert kept[0] > 1.3 * kept[1]
 
 
 def test_photos_come_from_the_generator_alone() -> None:
     face = smooth_faces(2)
-    first, again, other = (photograph(face, Scene(), draws=draws(seed)) for seed in (1, 1, 2))
+    first, again, other = (photograph(face, Scene(), rng=draws(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -140,7 +140,7 @@ def test_every_axis_is_a_field_whose_values_are_allowed(name: str) -> None:
 
 def test_what_is_no_face_canvas_is_refused() -> None:
     with pytest.raises(ImageContractError, match="224x224"):
-        photograph(torch.zeros(1, 3, 96, 96), Scene(), draws=draws())
+        photograph(torch.zeros(1, 3, 96, 96), Scene(), rng=draws())
     with pytest.raises(ConfigError, match="strength"):
         draw_scene(draws(), strength=2)
 
@@ -149,6 +149,6 @@ def test_a_turned_head_is_aligned_back() -> None:
     ys, xs = torch.meshgrid(torch.arange(224.0), torch.arange(224.0), indexing="ij")
     face = (0.5 + 0.4 * torch.sin(xs / 15) * torch.cos(ys / 17)).expand(1, 3, 224, 224)
     scene = Scene(roll=15, quality=100)
-    back = align_photos(photograph(face.contiguous(), scene, draws=draws()), scene)
+    back = align_photos(photograph(face.contiguous(), scene, rng=draws()), scene)
     inner = (slice(None), slice(None), slice(40, 184), slice(40, 184))
     assert float((back - face)[inner].abs().mean()) < 0.02

@@ -24,7 +24,7 @@ def drawn() -> FaceSet:
 def wearers(count: int, *, seed: int = 0, strength: float = 1.0) -> WornPhotos:
     faces = drawn().faces(torch.arange(count))
     draws = torch.Generator().manual_seed(seed)
-    return photograph_wearers(faces, draws=draws, strength=strength)
+    return photograph_wearers(faces, rng=draws, strength=strength)
 
 
 def test_marks_are_found_where_the_truth_has_them() -> None:
@@ -63,7 +63,7 @@ def test_photos_know_what_they_are_of_so_that_none_is_crafted_and_scored_on(
     subject = faces.identities[0]
     written = write_wearer(
         tmp_path / "worn", copied, subject, seen={faces.digests[4]}, most=9,
-        draws=torch.Generator().manual_seed(0), strength=0.3,
+        rng=torch.Generator().manual_seed(0), strength=0.3,
     )  # fmt: skip
     assert written == 4
     marked = load_marked_photos(tmp_path / "worn", subject)

@@ -65,7 +65,7 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_head_on_dlib_is_saved_whole_and_read_back(tmp_path: Path) -> None:
-    recognizer = build_recognizer("dlib", ("Ann", "Bob"), generator=torch.Generator())
+    recognizer = build_recognizer("dlib", ("Ann", "Bob"), rng=torch.Generator())
     dlib_start().give(recognizer)
     path = tmp_path / "recognizer.safetensors"
     recognizer.eval().write(path)

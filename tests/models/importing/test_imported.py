@@ -12,7 +12,7 @@ from agns.models.openface import OpenFace
 
 
 def test_a_network_without_storage_gets_it_once_all_fits(generator: torch.Generator) -> None:
-    source = draw_weights(OpenFace(), generator=generator).eval()
+    source = draw_weights(OpenFace(), rng=generator).eval()
     tensors = {
         name: (tensor, name.upper())
         for name, tensor in source.state_dict().items()

@@ -204,7 +204,7 @@ def test_the_embedding_is_that_of_numpy(files: Files, backbone: Backbone) -> Non
 def test_a_recogniser_started_from_it_embeds_black_borders_alike(
     files: Files, backbone: Backbone
 ) -> None:
-    recognizer = build_recognizer("of10", tuple("abcdefghij"), generator=torch.Generator())
+    recognizer = build_recognizer("of10", tuple("abcdefghij"), rng=torch.Generator())
     Start(network=backbone, path=Path("file")).give(recognizer)
     seen: list[torch.Tensor] = []
     recognizer.backbone.register_forward_hook(lambda _, __, out: seen.append(out))

@@ -84,6 +84,6 @@ def test_misuse_is_told_before_anything_is_sent(
 
 def test_a_file_of_our_own_needs_no_import(tmp_path: Path, generator: torch.Generator) -> None:
     path = tmp_path / "recognizer.safetensors"
-    build_recognizer("of", ("Ann", "Bob"), generator=generator).write(path)
+    build_recognizer("of", ("Ann", "Bob"), rng=generator).write(path)
     with pytest.raises(ConfigError, match="is a weight file of agns already: use it as it is"):
         import_weights(path, "of")

@@ -86,7 +86,7 @@ AXES: dict[str, tuple[float, ...]] = {
 """What each field of a scene may be varied over, the others left as they are."""
 
 
-def draw_scene(draws: torch.Generator, *, strength: float = 1.0) -> Scene:
+def draw_scene(rng: torch.Generator, *, strength: float = 1.0) -> Scene:
     """Draw a scene as a casual photo might have it; `strength` scales departures from plain ones.
 
     Raises:
@@ -95,7 +95,7 @@ def draw_scene(draws: torch.Generator, *, strength: float = 1.0) -> Scene:
     if not 0 <= strength <= 1:
         raise ConfigError(f"strength must lie in [0, 1], got {strength}")
     yaw, pitch, roll, light, blur, cast, quality = (
-        2 * torch.rand(len(fields(Scene)), generator=draws, dtype=torch.float64) - 1
+        2 * torch.rand(len(fields(Scene)), generator=rng, dtype=torch.float64) - 1
     ).tolist()
     ratio = LIGHT_RANGE[1 if light > 0 else 0] / FULL_LIGHT
     return Scene(
@@ -135,8 +135,8 @@ def scene_homography(scene: Scene) -> Homographies:
     return scaled.float()
 
 
-def photograph(worn: Images, scene: Scene, *, draws: torch.Generator) -> Images:
-    """Photograph faces, with what they wear; `draws` is the source of the sensor's noise.
+def photograph(worn: Images, scene: Scene, *, rng: torch.Generator) -> Images:
+    """Photograph faces, with what they wear; `rng` is the source of the sensor's noise.
 
     Returns:
         As many photos of the canvas' size, in [0, 1], with JPEG's losses.
@@ -150,7 +150,7 @@ def photograph(worn: Images, scene: Scene, *, draws: torch.Generator) -> Images:
     wide = functional.pad(worn, (margin,) * 4, mode="replicate")
     shift = torch.tensor([[1.0, 0, -margin], [0, 1, -margin], [0, 0, 1]])
     seen = warp(wide, scene_homography(scene) @ shift, (CANVAS, CANVAS), mode="bicubic")
-    lit = _light(_blurred(seen.clamp(0, 1), scene.blur), scene, draws)
+    lit = _light(_blurred(seen.clamp(0, 1), scene.blur), scene, rng)
     return torch.stack([_jpeg(photo, round(scene.quality)) for photo in lit])
 
 
@@ -175,14 +175,14 @@ def _blurred(photos: Faces, sigma: float) -> Faces:
     return functional.conv2d(across, kernel.mT, groups=3)
 
 
-def _light(photos: Faces, scene: Scene, draws: torch.Generator) -> Faces:
+def _light(photos: Faces, scene: Scene, rng: torch.Generator) -> Faces:
     """Exposure, colour and noise."""
     ratio = scene.light / FULL_LIGHT
     # The camera's gain evens out most of the light; the noise grows by what it amplifies.
     exposure, gain = ratio**0.35, ratio**-0.65
     tint = photos.new_tensor([1 + scene.cast, 1, 1 - scene.cast])[:, None, None]
     exposed = photos * tint * exposure
-    noise = torch.randn(photos.shape, generator=draws)
+    noise = torch.randn(photos.shape, generator=rng)
     spread = (_READ_NOISE**2 * gain**2 + _SHOT_NOISE**2 * gain * exposed).sqrt()
     noisy: Faces = exposed + spread * noise
     return noisy.clamp(0, 1)

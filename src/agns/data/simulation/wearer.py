@@ -39,9 +39,7 @@ class WornPhotos:
     """How each was taken."""
 
 
-def photograph_wearers(
-    faces: Faces, *, draws: torch.Generator, strength: float = 1.0
-) -> WornPhotos:
+def photograph_wearers(faces: Faces, *, rng: torch.Generator, strength: float = 1.0) -> WornPhotos:
     """Put the marked frame on each aligned face, and photograph it in a scene of its own.
 
     No two frames sit quite alike: each is shifted by up to 2 pixels and turned by up to 2 degrees.
@@ -54,11 +52,11 @@ def photograph_wearers(
     layers = torch.cat([frame[0] * mask, mask[None]])[None]
     photos, homographies, scenes = [], [], []
     for face in faces.split(1):
-        scene = draw_scene(draws, strength=strength)
-        sits = _sitting(draws, strength)
+        scene = draw_scene(rng, strength=strength)
+        sits = _sitting(rng, strength)
         laid = warp(layers, sits, (CANVAS, CANVAS))
         worn = face * (1 - laid[:, 3:]) + laid[:, :3]
-        photos.append(align_photos(photograph(worn.clamp(0, 1), scene, draws=draws), scene))
+        photos.append(align_photos(photograph(worn.clamp(0, 1), scene, rng=rng), scene))
         taken = scene_homography(scene)
         moved = alignment(transform_points(POSES["canonical"].points, taken)) @ taken @ sits
         homographies.append(moved / moved[2, 2])
@@ -75,7 +73,7 @@ def write_wearer(
     *,
     seen: Container[str],
     most: int,
-    draws: torch.Generator,
+    rng: torch.Generator,
     strength: float = 1.0,
     progress: Progress = silent,
 ) -> int:
@@ -89,7 +87,7 @@ def write_wearer(
         subject: Who wears the marked frame.
         seen: Digests of photos to leave out: those that a recogniser was trained on.
         most: Photos at most, of which two must be left; as many as there are are written.
-        draws: As for `photograph_wearers`.
+        rng: As for `photograph_wearers`.
         strength: As for `photograph_wearers`.
         progress: Told after each photo.
 
@@ -110,9 +108,7 @@ def write_wearer(
         )
     rows = []
     for number, place in enumerate(places, 1):
-        taken = photograph_wearers(
-            faces.faces(torch.tensor([place])), draws=draws, strength=strength
-        )
+        taken = photograph_wearers(faces.faces(torch.tensor([place])), rng=rng, strength=strength)
         name = f"{number:03d}.png"
         rows.append(
             {
@@ -131,9 +127,9 @@ def write_wearer(
     return len(places)
 
 
-def _sitting(draws: torch.Generator, strength: float) -> Homographies:
+def _sitting(rng: torch.Generator, strength: float) -> Homographies:
     """How a frame sits: a small shift, and a small turn about the canvas' middle."""
-    across, down, turn = (strength * (2 * torch.rand(3, generator=draws) - 1)).tolist()
+    across, down, turn = (strength * (2 * torch.rand(3, generator=rng) - 1)).tolist()
     angle = torch.deg2rad(torch.tensor(2 * turn))
     cosine, sine = float(angle.cos()), float(angle.sin())
     middle = (CANVAS - 1) / 2

@@ -129,8 +129,8 @@ class ForeignNetwork(nn.Module):
             WeightsError: The file is for batches of several photos, and for no others.
         """
         count = max(self._batch + 1, _TRIED)
-        generator = torch.Generator().manual_seed(0)
-        pictures = 2 * torch.rand(count, 3, *self.size, generator=generator) - 1
+        rng = torch.Generator().manual_seed(0)
+        pictures = 2 * torch.rand(count, 3, *self.size, generator=rng) - 1
         with torch.no_grad():
             try:
                 answers = self._run(pictures[: self._batch])

@@ -62,7 +62,7 @@ def read_gan(content: MatFile, path: Path, arch: str) -> Imported:
     if generator.is_file():
         other = read_gan(load_mat(generator), generator, "generator").network
         assert isinstance(other, Generator)
-        latents = sample_latents(_FRAMES, generator=torch.Generator().manual_seed(_SEED))
+        latents = sample_latents(_FRAMES, rng=torch.Generator().manual_seed(_SEED))
         with torch.inference_mode():
             frames = torch.cat([frames, other(latents)])
         kind += " and gen.mat's"
@@ -108,9 +108,9 @@ def _filled(
         found[f"{layer}.weight"] = tensor_of(array, what, path), what
     own = network.state_dict()
     if isinstance(network, Discriminator):
-        draws = torch.Generator().manual_seed(_SEED)
+        rng = torch.Generator().manual_seed(_SEED)
         name = "compare.project.weight"
-        found[name] = 0.02 * torch.randn(own[name].shape, generator=draws), name
+        found[name] = 0.02 * torch.randn(own[name].shape, generator=rng), name
     for name, tensor in own.items():
         if name.endswith((".bias", "running_mean", "running_var")):
             found.setdefault(name, (torch.zeros_like(tensor), name))
@@ -162,7 +162,7 @@ def _measure(layers: Iterable[nn.Module], x: Tensor) -> Tensor:
 
 
 def _measure_generator(network: Generator) -> None:
-    latents = sample_latents(_LATENTS, generator=torch.Generator().manual_seed(_SEED))
+    latents = sample_latents(_LATENTS, rng=torch.Generator().manual_seed(_SEED))
     _measure(network.draw, _measure(network.project, latents).reshape(-1, 160, 4, 11))
 
 

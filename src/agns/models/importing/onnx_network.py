@@ -262,8 +262,8 @@ def _compare(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4
-    generator = torch.Generator().manual_seed(1)
-    pictures = 2 * torch.rand(shape[0], 3, *network.size, generator=generator) - 1
+    rng = torch.Generator().manual_seed(1)
+    pictures = 2 * torch.rand(shape[0], 3, *network.size, generator=rng) - 1
     with torch.no_grad():
         mine = network(pictures)
     fed = (pictures if shape[1] == 3 else pictures.permute(0, 2, 3, 1)).numpy()

@@ -108,7 +108,7 @@ def test_the_generator_draws_what_the_originals_layers_draw(
     write_mat(tmp_path / "batchnom_parameters_gen.mat", {"gen_batchnorm_params": structs(pairs)})
     imported = import_weights(path, "generator")
     assert "batchnom_parameters_gen.mat" in imported.kind
-    latents = sample_latents(2, generator=generator)
+    latents = sample_latents(2, rng=generator)
     with torch.no_grad():
         ours = imported.network(latents).numpy()
 
@@ -171,7 +171,7 @@ def test_without_moments_a_generator_is_given_those_of_many_latents(
     network = import_weights(path, "generator").network
     assert isinstance(network, Generator)
     assert not network.training
-    latents = sample_latents(24, generator=torch.Generator().manual_seed(0))
+    latents = sample_latents(24, rng=torch.Generator().manual_seed(0))
     with torch.no_grad():
         measured = network(latents)
         # In training mode it normalises by the batch's own statistics, as the original does.
