@@ -212,8 +212,7 @@ def judge(device: torch.device, half: bool) -> Callable[[], object]:
     def step() -> None:
         train_discriminator(
             discriminator, optimizer, real, leaf,
-            label_smoothing=config.label_smoothing, min_fake_score=config.min_fake_score,
-            precision=config.precision,
+            min_fake_score=config.min_fake_score, precision=config.precision,
         )  # fmt: skip
         with autocast(discriminator, half):
             verdicts = discriminator(leaf).float()

@@ -29,9 +29,9 @@ from agns.types import Faces, Latents, Pixels
 def measure_briefly(patch: pytest.MonkeyPatch) -> None:
     """Few generated frames to tell what is usual, in place of 264, which take longer than steps."""
 
-    def fewer(count: int, *, generator: torch.Generator) -> Latents:
+    def fewer(count: int, *, rng: torch.Generator) -> Latents:
         # Whatever else is sampled is as many as asked for.
-        return sample_latents(32 if count in (64, 200) else count, rng=generator)
+        return sample_latents(32 if count in (64, 200) else count, rng=rng)
 
     for module in (agn, search):
         patch.setattr(module, "sample_latents", fewer)
@@ -92,7 +92,7 @@ def photos(generator: torch.Generator) -> Faces:
     return draw_coarse_photos(generator)
 
 
-def build_narrow_gan(*, generator: torch.Generator) -> tuple[Generator, Discriminator]:
+def build_narrow_gan(*, rng: torch.Generator) -> tuple[Generator, Discriminator]:
     """As `build_gan`, with few channels within: layer for layer the same, and several times faster.
 
     Such networks cannot be read back from a file.
@@ -129,8 +129,8 @@ def build_narrow_gan(*, generator: torch.Generator) -> tuple[Generator, Discrimi
     judge.compare = MinibatchDiscrimination(7040, 8, 3)
     judge.judge = nn.Linear(7040 + 8, 1)
     return (
-        draw_gan_weights(drawer, rng=generator),
-        draw_gan_weights(judge, rng=generator),
+        draw_gan_weights(drawer, rng=rng),
+        draw_gan_weights(judge, rng=rng),
     )
 
 
@@ -152,7 +152,7 @@ def accustom(
 def built(glasses: Pixels) -> tuple[Generator, Discriminator, torch.Tensor]:
     """Untrained, with the statistics of one batch, and the state of what they were drawn from."""
     draws = torch.Generator().manual_seed(0)
-    networks = accustom(build_narrow_gan(generator=draws), glasses, draws)
+    networks = accustom(build_narrow_gan(rng=draws), glasses, draws)
     return *networks, draws.get_state()
 
 

@@ -60,7 +60,7 @@ def test_methods_are_named_by_what_they_do() -> None:
     assert name_of(replace(CCS16_PHYSICAL, tv_weight=0)) == "pixel-descent"
     assert name_of(CCS16(steps=10, momentum=0)) == "ccs16"
     assert name_of(replace(AGN.paper(), samples=48, kappa=0.5)) == "agn-paper"
-    assert name_of(AGN(warm_up=0)) == "agn"
+    assert name_of(AGN(batch=8)) == "agn"
     assert name_of(OwnPGD()) == "tests.attack.test_methods:OwnPGD"
 
 

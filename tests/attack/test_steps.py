@@ -49,7 +49,7 @@ def test_a_discriminator_learns_from_any_pictures_unless_it_leads(
     real, drawn = torch.rand(2, 5, 1, 9, 7, generator=generator)
     optimizer = torch.optim.SGD(discriminator.parameters(), lr=1e-3)
     before = discriminator.weights.clone()
-    told = {"label_smoothing": 0.9, "min_fake_score": min_fake_score, "precision": "fp32"}
+    told = {"min_fake_score": min_fake_score, "precision": "fp32"}
     first = train_discriminator(discriminator, optimizer, real, drawn, **told).loss
     again = train_discriminator(discriminator, optimizer, real, drawn, **told).loss
     assert torch.equal(before, discriminator.weights) is not learns
@@ -62,7 +62,7 @@ def test_one_that_sits_out_hands_over_what_it_would_judge_again(
     real, drawn = torch.rand(2, 5, 1, 9, 7, generator=generator)
     optimizer = torch.optim.SGD(discriminator.parameters(), lr=1e-3)
     leaf = drawn.requires_grad_()
-    told = {"label_smoothing": 0.9, "min_fake_score": 1.0, "precision": "fp32"}
+    told = {"min_fake_score": 1.0, "precision": "fp32"}
     fake_logits = train_discriminator(discriminator, optimizer, real, leaf, **told).fake_logits
     assert fake_logits is not None
     anew = discriminator(leaf)
@@ -77,6 +77,6 @@ def test_one_that_learns_hands_nothing_over_and_leaves_the_drawings_without_a_gr
     real, drawn = torch.rand(2, 5, 1, 9, 7, generator=generator)
     optimizer = torch.optim.SGD(discriminator.parameters(), lr=1e-3)
     leaf = drawn.requires_grad_()
-    told = {"label_smoothing": 0.9, "min_fake_score": 0.0, "precision": "fp32"}
+    told = {"min_fake_score": 0.0, "precision": "fp32"}
     assert train_discriminator(discriminator, optimizer, real, leaf, **told).fake_logits is None
     assert leaf.grad is None

@@ -121,7 +121,6 @@ def test_steps_make_each_photos_own_subject_less_likely(scene: Scene) -> None:
         batch=4,
         samples=4,
         generator_rate=1e-3,
-        warm_up=0,
         tv_weight=0,
         saturation_margin=0,
     )

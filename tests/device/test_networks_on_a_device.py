@@ -100,7 +100,7 @@ def test_an_attack_on_a_device_brings_the_probability_down(
     subject = class_of(victim, people.identities[0])
     photos = people.faces(people.places_of(people.identities[0])[:2])
     before = victim(photos).softmax(1)[:, subject].mean()
-    found = AGN(batch=4, samples=4, warm_up=0, precision=precision).run(
+    found = AGN(batch=4, samples=4, precision=precision).run(
         victim,
         photos,
         Dodge(subject=subject, stop=NEVER),

@@ -79,7 +79,7 @@ def recognizer(crowd: FaceSet) -> Recognizer:
 def gan(glasses: Pixels) -> tuple[Generator, Discriminator]:
     """Untrained, with the running statistics of one batch, so that frames vary."""
     draws = torch.Generator().manual_seed(0)
-    return accustom(build_narrow_gan(generator=draws), glasses, draws)
+    return accustom(build_narrow_gan(rng=draws), glasses, draws)
 
 
 # Of a package it would last to the end of all tests, as these folders are no packages.

@@ -19,7 +19,7 @@ BENIGN = 40
 
 @pytest.fixture(scope="module")
 def scale(gan: tuple[Generator, Discriminator], glasses: Pixels) -> StealthScale:
-    return StealthScale(*gan, glasses, draws=torch.Generator().manual_seed(0), benign=BENIGN)
+    return StealthScale(*gan, glasses, rng=torch.Generator().manual_seed(0), benign=BENIGN)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_the_same_draws_give_the_same_scale(
     gan: tuple[Generator, Discriminator], glasses: Pixels
 ) -> None:
     one, other = (
-        StealthScale(*gan, glasses, draws=torch.Generator().manual_seed(7), benign=8)
+        StealthScale(*gan, glasses, rng=torch.Generator().manual_seed(7), benign=8)
         for _ in range(2)
     )
     assert one.ranges == other.ranges

@@ -79,7 +79,7 @@ def test_a_generative_net_attacks_through_the_classifiers_preprocessing(
     generator: torch.Generator, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     glasses = draw_frames(4)
-    nets = accustom(build_narrow_gan(generator=generator), glasses, generator)
+    nets = accustom(build_narrow_gan(rng=generator), glasses, generator)
     measure_briefly(monkeypatch)
     monkeypatch.setattr(agn, "shipped_nets", lambda: nets)
     monkeypatch.setattr(agn, "frames_of", lambda frames: glasses)

@@ -42,16 +42,16 @@ def test_variations_come_from_the_generator_given(
 ) -> None:
     images = some(generator)
     torch.manual_seed(1)
-    first = variation(images, generator=seeded(3))
+    first = variation(images, rng=seeded(3))
     torch.manual_seed(2)
-    assert torch.equal(variation(images, generator=seeded(3)), first)
-    assert not torch.equal(variation(images, generator=seeded(4)), first)
+    assert torch.equal(variation(images, rng=seeded(3)), first)
+    assert not torch.equal(variation(images, rng=seeded(4)), first)
 
 
 @vary
 def test_variations_stay_between_0_and_1(variation: Vary, generator: torch.Generator) -> None:
     images = some(generator, count=40).round()
-    varied = variation(images, generator=generator)
+    varied = variation(images, rng=generator)
     assert varied.shape == images.shape
     assert varied.dtype == torch.float32
     assert varied.min() >= 0
@@ -63,7 +63,7 @@ def test_variations_differ_from_picture_to_picture(
     variation: Vary, generator: torch.Generator
 ) -> None:
     images = some(generator, count=1).expand(8, 3, 20, 30)
-    varied = variation(images, generator=generator)
+    varied = variation(images, rng=generator)
     assert len({picture.numpy().tobytes() for picture in varied}) > 3
 
 
@@ -73,7 +73,7 @@ def test_variations_leave_the_pictures_given_alone(
 ) -> None:
     images = some(generator)
     before = images.clone()
-    variation(images, generator=generator)
+    variation(images, rng=generator)
     assert torch.equal(images, before)
 
 
@@ -88,7 +88,7 @@ def test_variations_leave_the_pictures_given_alone(
 )
 def test_no_variation_at_zero_strength(variation: Vary, generator: torch.Generator) -> None:
     images = some(generator)
-    torch.testing.assert_close(variation(images, generator=generator), images, atol=1e-5, rtol=0)
+    torch.testing.assert_close(variation(images, rng=generator), images, atol=1e-5, rtol=0)
 
 
 def test_draws_are_uniform_between_their_ends(generator: torch.Generator) -> None:

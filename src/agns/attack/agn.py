@@ -73,9 +73,6 @@ class AGN(FrameAttack):
     generator_rate: Weight = 2e-3
     """Adam's learning rate for the generator; the paper's is 5e-5."""
 
-    warm_up: Annotated[int, Range("[0, inf)")] = 20
-    """Steps in which the generator's rate rises from 0: Adam's first steps are its roughest."""
-
     discriminator_rate: Weight = 2e-5
     """Adam's learning rate for the discriminator."""
 
@@ -88,13 +85,6 @@ class AGN(FrameAttack):
 
     batch: Annotated[int, Range("[2, inf)")] = 16
     """Generated frames in a step, each on one craft photo, and as many real ones."""
-
-    label_smoothing: Annotated[float, Range("(0.5, 1]")] = 0.9
-    """The discriminator's label for real frames; generated ones are 0."""
-
-    hard_photo_weight: Share = 0.8
-    """How much the steps turn to the photos that still resist; 0 draws photos evenly,
-    as in the paper."""
 
     min_fake_score: Share = 0.2
     """The discriminator sits a step out when its mean score of the generated frames is below
@@ -125,10 +115,10 @@ class AGN(FrameAttack):
     def paper(cls) -> "AGN":
         """Algorithm 1 with the paper's settings, and without the steps that agns adds to it.
 
-        What the paper leaves open (labels, the discriminator's rate, how often frames are sampled)
-        stays as by default. So does what is no setting here: both networks learn in each step, on
-        the same frames; photos are shared out among the frames; a sample is tried before the first
-        step; and of frames that reach the stop value the most typical one is taken.
+        What the paper leaves open (the discriminator's labels and rate, how often frames are
+        sampled) stays as by default. So does what is no setting here: both networks learn in each
+        step, on the same frames; photos are shared out among the frames; a sample is tried before
+        the first step; and of frames that reach the stop value the most typical one is taken.
         """
         return cls(
             joined_length="shorter",
@@ -136,8 +126,6 @@ class AGN(FrameAttack):
             tv_limit_growth=0,
             saturation_margin=0,
             generator_rate=5e-5,
-            warm_up=0,
-            hard_photo_weight=0,
             min_fake_score=0,
             precision="fp32",
         )
@@ -183,7 +171,7 @@ class AGN(FrameAttack):
             layer.requires_grad_(requires_grad=False)
         generator_optimizer = self._adam(generator, self.generator_rate)
         discriminator_optimizer = self._adam(discriminator, self.discriminator_rate)
-        # Per photo, the failure probability of late: photos that resist are drawn more often.
+        # Per photo, the failure probability of late: samples are tried on those that resist first.
         resistance = torch.ones(len(faces))
 
         def sample(beat: float) -> Candidates | None:
@@ -215,8 +203,7 @@ class AGN(FrameAttack):
                 leaf = drawn.detach().requires_grad_()
                 trained = train_discriminator(
                     discriminator, discriminator_optimizer, real, leaf,
-                    label_smoothing=self.label_smoothing, min_fake_score=self.min_fake_score,
-                    precision=self.precision,
+                    min_fake_score=self.min_fake_score, precision=self.precision,
                 )  # fmt: skip
 
                 # Then the generator: two gradients at its output, joined sample by sample.
@@ -224,9 +211,7 @@ class AGN(FrameAttack):
                 if fake_logits is None:
                     with autocast(self.precision, device):
                         fake_logits = discriminator(leaf).float()
-                weight = self.hard_photo_weight
-                odds = weight * resistance + (1 - weight) * resistance.mean()
-                photos = draw_photos(odds, self.batch, rng)
+                photos = draw_photos(len(faces), self.batch, rng)
                 worn = placement.wear(faces, leaf, photos, rng=rng)
                 own = goal.on(photos)
                 loss = partial(own.loss, objective=self.objective)
@@ -252,8 +237,6 @@ class AGN(FrameAttack):
                 gradient = add_tv_gradient(gradient, drawn, limit, self.tv_weight)
                 gradient = add_nps_gradient(gradient, drawn, palette, self.nps_weight)
                 drawn.backward(keep_in_range(gradient, drawn.detach(), self.saturation_margin))
-                for group in generator_optimizer.param_groups:
-                    group["lr"] = self.generator_rate * min(1, (step + 1) / max(1, self.warm_up))
                 generator_optimizer.step()
                 step += 1
                 history.append(losses)

@@ -36,7 +36,7 @@ def tune_on_drawings(
         real: Real pictures, in [0, 1], drawn from with repetition.
         goal: What the victim is to take drawings for.
         config: Its kappa, objective, joined_length, saturation_margin, rates, weight decay, batch,
-            label_smoothing, min_fake_score and precision count; the others are about eyeglasses.
+            min_fake_score and precision count; the others are about eyeglasses.
         steps: How many.
         rng: Source of every draw.
 
@@ -63,8 +63,7 @@ def tune_on_drawings(
         seen = real[torch.randint(len(real), (config.batch,), generator=rng)]
         train_discriminator(
             discriminator, judging, seen, drawn.detach(),
-            label_smoothing=config.label_smoothing, min_fake_score=config.min_fake_score,
-            precision=config.precision,
+            min_fake_score=config.min_fake_score, precision=config.precision,
         )  # fmt: skip
         leaf = drawn.detach().requires_grad_()
         with autocast(config.precision, kind):

@@ -39,9 +39,6 @@ gradient, and projected gradient descent (Madry et al. 2018)."""
 _START = 0.5
 """The grey that every pixel begins with: as far from black as from white."""
 
-_PHOTOS = 64
-"""Photos at once."""
-
 
 class FrameClassifier(nn.Module):
     """A victim as a classifier of frames: the mean of its logits over photos that wear a frame.
@@ -89,7 +86,7 @@ class FrameClassifier(nn.Module):
         return mean
 
     def _ask(self, frame: Frames) -> Logits:
-        photos = torch.arange(len(self._faces)).split(_PHOTOS)
+        photos = torch.arange(len(self._faces)).split(64)
         worn = (self._placement.wear(self._faces, frame, some) for some in photos)
         logits = torch.cat([self._victim[0](some) for some in worn])
         if frame.requires_grad and torch.is_grad_enabled() and not logits.requires_grad:
@@ -145,8 +142,9 @@ class LibraryAttack(FrameAttack):
             except (KeyboardInterrupt, QueryBudgetSpent) as end:
                 if attempt.best is None:
                     raise
-                broken_off = isinstance(end, KeyboardInterrupt)
-                reason = "interrupted" if broken_off else "used up its queries"
+                reason = (
+                    "interrupted" if isinstance(end, KeyboardInterrupt) else "used up its queries"
+                )
         assert attempt.best is not None
         return AttackResult(
             frames=torch.where(frame_mask() > 0, attempt.best, _START),
@@ -249,13 +247,11 @@ def _art_square(
 
     attack = SquareAttack(
         _art_classifier(classifier, goal),
-        loss=loss, eps=settings.bound, max_iter=settings.steps, p_init=_SQUARE, verbose=False,
+        loss=loss, eps=settings.bound, max_iter=settings.steps, verbose=False,
+        # Of ART's 0.8 the first squares would be higher than the frame.
+        p_init=0.3,
     )  # fmt: skip
     attack.generate(first.numpy(), np.array([_missed(goal)]))
-
-
-_SQUARE = 0.3
-"""The first squares' share of the frame; of ART's 0.8 they would be higher than the frame."""
 
 
 def _missed(goal: Goal) -> int:
@@ -273,8 +269,7 @@ def _art_classifier(classifier: FrameClassifier, goal: Goal) -> "PyTorchClassifi
     )  # fmt: skip
     # ART predicts only to leave frames alone that are misread at all; the stop value is for us to
     # tell, so that it hears that the goal is missed. Losses and gradients are not predictions.
-    missed = np.zeros((1, classifier.classes), dtype=np.float32)
-    missed[0, _missed(goal)] = 2
+    missed = 2 * np.eye(classifier.classes, dtype=np.float32)[[_missed(goal)]]
     made.predict = lambda x, **_: missed.repeat(len(x), 0)
     return made
 

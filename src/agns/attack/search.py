@@ -184,22 +184,22 @@ def _ranked(tried: Tried, rows: Int[Tensor, " some"]) -> Int[Tensor, " some"]:
     return rows[(tried[rows].nanmean(1) - stayed).argsort(stable=True)]
 
 
-def draw_photos(
-    odds: Float[Tensor, " photos"], count: int, rng: torch.Generator
-) -> Int[Tensor, " count"]:
-    """Draw photos by their odds, each as near to its expected number of times as can be.
+def draw_photos(photos: int, count: int, rng: torch.Generator) -> Int[Tensor, " count"]:
+    """Draw photos, each as near to equally often as can be.
 
-    One draw places a comb of `count` teeth on the odds laid end to end (systematic sampling):
-    even odds give every photo once when there are as many as are drawn.
+    One draw places a comb of `count` teeth on the photos laid end to end (systematic sampling):
+    every photo comes once when as many are drawn as there are.
 
     Args:
-        odds: At least 0, not all 0; need not sum to 1.
+        photos: How many there are, at least 1.
         count: Photos to draw.
         rng: Source of the draw.
+
+    Returns:
+        Their places.
     """
-    ends = odds.double().cumsum(0)
     teeth = (torch.arange(count) + torch.rand((), generator=rng)) / count
-    return torch.searchsorted(ends, teeth * ends[-1], right=True).clamp_max(len(odds) - 1)
+    return (teeth * photos).long().clamp_max(photos - 1)
 
 
 def typicality(

@@ -12,6 +12,10 @@ from agns.attack.gradients import Length, join_gradients
 from agns.training.precision import autocast
 from agns.types import Drawings
 
+REAL_LABEL = 0.9
+"""What the discriminator is told of real frames (one-sided label smoothing, as in training);
+generated ones are 0."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DiscriminatorStep:
@@ -31,7 +35,6 @@ def train_discriminator(
     real: Drawings,
     drawn: Drawings,
     *,
-    label_smoothing: float,
     min_fake_score: float,
     precision: str,
 ) -> DiscriminatorStep:
@@ -43,7 +46,6 @@ def train_discriminator(
         real: In [0, 1].
         drawn: What the generator drew, in [0, 1], cut off from it; the gradient is not computed
             here.
-        label_smoothing: Its label for real ones, in (0.5, 1].
         min_fake_score: It sits out when its mean score of what was drawn is below this, in [0, 1].
         precision: `fp32` or `bf16`.
     """
@@ -53,9 +55,8 @@ def train_discriminator(
         learns = float(on_drawn.detach().sigmoid().mean()) >= min_fake_score
         with torch.set_grad_enabled(learns):
             on_real = discriminator(real).float()
-    # Real ones are 1, smoothed; generated ones are 0.
     loss = functional.binary_cross_entropy_with_logits(
-        on_real, torch.full_like(on_real, label_smoothing)
+        on_real, torch.full_like(on_real, REAL_LABEL)
     ) + functional.binary_cross_entropy_with_logits(on_drawn, torch.zeros_like(on_drawn))
     if learns:
         optimizer.zero_grad()

@@ -186,8 +186,6 @@ FORMER_NAMES = {
     "loosening": "tv_limit_growth",
     "printability": "nps_weight",
     "headroom": "saturation_margin",
-    "smoothing": "label_smoothing",
-    "focus": "hard_photo_weight",
     "lead": "min_fake_score",
     "passes": "epochs",
 }

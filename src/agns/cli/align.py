@@ -76,9 +76,10 @@ def align(
     ] = None,
 ) -> None:
     """Find faces in photos and warp them to the pose that recognisers expect."""
-    from agns.data.aligned_folder import RECORD, AlignConfig, Choice, LandmarkSource, align_folder
+    from agns.data.aligned_folder import RECORD, AlignConfig, LandmarkSource, align_folder
     from agns.data.alignment_jobs import list_jobs
     from agns.data.landmark_finding import choose_finder, landmarker_model
+    from agns.data.landmarks import Choice
     from agns.errors import ConfigError, FaceNotFound
     from agns.file_kinds import ENDINGS
     from agns.images import IMAGE_SUFFIXES, check_picture_name

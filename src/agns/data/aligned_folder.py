@@ -11,9 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -29,14 +27,18 @@ from agns.data.alignment_jobs import (
 )
 from agns.data.cache import digest_if_readable
 from agns.data.landmark_finding import FINDERS, Finder, load_landmarker
-from agns.data.landmarks import Landmarker, read_landmarks, write_landmarks
+from agns.data.landmarks import (
+    Choice,
+    Landmarker,
+    chosen_faces,
+    read_landmarks,
+    write_landmarks,
+)
 from agns.data.workers import each_in_order
 from agns.errors import ConfigError, DataError, FaceNotFound, UnreadableImage
 from agns.images import read_image, write_image
 from agns.storage import file_digest, read_json, versions, write_json
 from agns.types import Image, Progress, silent
-
-Choice: TypeAlias = Literal["largest", "central", "all"]
 
 RECORD = "alignment.csv"
 SETTINGS = "alignment.json"
@@ -167,20 +169,6 @@ def align_picture(
     return len(faces), written
 
 
-def chosen_faces(
-    faces: Float[Tensor, "faces 68 2"], image: Image, choice: Choice
-) -> Float[Tensor, "chosen 68 2"]:
-    """Those of the faces found in a picture, the largest first, that are meant."""
-    if choice == "all":
-        return faces
-    if choice == "largest":
-        return faces[:1]
-    height, width = image.shape[1:]
-    middle = torch.tensor([width - 1, height - 1]) / 2
-    nearest = int((faces.mean(1) - middle).norm(dim=-1).argmin())
-    return faces[nearest : nearest + 1]
-
-
 def _find(
     photo: Path, name: str, image: Image, landmarks: LandmarkSource
 ) -> Float[Tensor, "faces 68 2"]:
@@ -257,10 +245,9 @@ def _done(
                 "aligned: name another folder, or move it away"
             )
         return None
-    there = [destination / name for name in row.pictures]
     if row.content == _content(job, landmarks):
         # The same photo, wherever it lies by now.
-        return row if all(path.is_file() for path in there) else None
+        return row if all((destination / name).is_file() for name in row.pictures) else None
     if os.path.realpath(row.photo) != os.path.realpath(job.photo):
         raise ConfigError(
             f"{destination / row.name}.png is {row.photo} aligned, not {job.photo}: name another "

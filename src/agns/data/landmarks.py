@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -12,6 +12,9 @@ from agns.data.alignment import LANDMARK_COUNT
 from agns.errors import ConfigError, DataError
 from agns.types import Image
 from agns.writing import write_text
+
+Choice: TypeAlias = Literal["largest", "central", "all"]
+"""Which of a photo's faces are meant."""
 
 _LARGEST = 2**16
 """Bytes of a file of landmarks at most: some 3,000 are usual."""
@@ -71,3 +74,17 @@ def read_landmarks(path: Path, *, first: int = 0) -> Float[Tensor, "68 2"]:
 def write_landmarks(path: Path, landmarks: Float[Tensor, "68 2"]) -> None:
     """Write 68 lines of x,y in pixels counted from 0, atomically."""
     write_text(path, "".join(f"{x:.3f},{y:.3f}\n" for x, y in landmarks.tolist()))
+
+
+def chosen_faces(
+    faces: Float[Tensor, "faces 68 2"], image: Image, choice: Choice
+) -> Float[Tensor, "chosen 68 2"]:
+    """Those of the faces found in a picture, the largest first, that are meant."""
+    if choice == "all":
+        return faces
+    if choice == "largest":
+        return faces[:1]
+    height, width = image.shape[1:]
+    middle = torch.tensor([width - 1, height - 1]) / 2
+    nearest = int((faces.mean(1) - middle).norm(dim=-1).argmin())
+    return faces[nearest : nearest + 1]

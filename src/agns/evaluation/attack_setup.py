@@ -60,7 +60,7 @@ class AttackSetup:
     def scale(self) -> StealthScale:
         """How benign frames score, the same for every attack."""
         rng = torch.Generator().manual_seed(0)
-        return StealthScale(self.generator, self.discriminator, self.glasses, draws=rng)
+        return StealthScale(self.generator, self.discriminator, self.glasses, rng=rng)
 
     def control_logits(
         self,

@@ -18,9 +18,8 @@ from torch import Tensor
 from agns.accessory.frame import place
 from agns.accessory.placement import lay_over
 from agns.attack.goals import Goal
-from agns.data.aligned_folder import Choice, chosen_faces
 from agns.data.alignment import align, alignment
-from agns.data.landmarks import Landmarker
+from agns.data.landmarks import Choice, Landmarker, chosen_faces
 from agns.evaluation.metrics import wilson_interval
 from agns.evaluation.plots import save_figure
 from agns.images import to_pixels

@@ -25,6 +25,7 @@ from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.controls import logits_wearing
 from agns.evaluation.metrics import measure_split
 from agns.evaluation.sanity import (
+    PROBABILITIES,
     are_probabilities,
     find_seen,
     find_unchecked,
@@ -40,10 +41,6 @@ from agns.types import CANVAS, Chosen, Faces, Logits
 
 REAL = 1000
 """Of the drawn set, how many frames the nearest real one is looked for among."""
-
-PROBABILITIES = (
-    "The recogniser gives probabilities, not logits, which objectives over logits misread."
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -123,6 +120,7 @@ def evaluate(
     goal = result.goal if goal is None else goal
     if goal is None:
         raise AttackError("the result does not say what its goal was: name it")
+    goal = resolve_goal(goal, victim)
     generator, discriminator = copy.deepcopy(shipped_nets() if nets is None else nets)
     glasses = frames_of(None)[torch.arange(REAL)] if frames is None else frames
     setup = AttackSetup(
@@ -135,7 +133,7 @@ def evaluate(
     )
     scored = recognize_photos(setup.judge, held_out, placement)
     return score_attack(
-        setup, result, resolve_goal(goal, victim),
+        setup, result, goal,
         held_out=scored, craft=None if craft is None else recognize_photos(setup.judge, craft),
         seed=seed, control_frames=control_frames,
         saved_anew=count_saved_anew(held_out, find_twins(held_out))
@@ -277,11 +275,7 @@ def settings_of(attack: object) -> dict[str, object]:
 
 
 def _at_points(
-    victim: Victim,
-    goal: Goal,
-    held_out: Side,
-    wearing: Tensor,
-    benign: Mapping[str, Tensor],
+    victim: Victim, goal: Goal, held_out: Side, wearing: Tensor, benign: Mapping[str, Tensor]
 ) -> list[PointScore]:
     """The same logits judged at each of a gallery's thresholds."""
     scores: list[PointScore] = []
@@ -290,17 +284,16 @@ def _at_points(
     for point in victim.points:
         moved = replace(held_out, logits=victim.logits_at(held_out.logits, point))
         recognized = moved.recognized(goal)
-        controls = {
-            name: measure_split(goal, victim.logits_at(logits, point), recognized)
-            for name, logits in benign.items()
-        }
         scores.append(
             PointScore(
                 false_accept_rate=point.false_accept_rate,
                 threshold=point.threshold,
                 held_out=measure_split(goal, victim.logits_at(wearing, point), recognized),
                 held_out_without_frame=measure_split(goal, moved.logits, recognized),
-                controls=controls,
+                controls={
+                    name: measure_split(goal, victim.logits_at(own, point), recognized)
+                    for name, own in benign.items()
+                },
             )
         )
     return scores

@@ -22,6 +22,10 @@ from agns.types import Faces, Logits
 CLEAN_ACCURACY = 0.8
 """Below this, figures over all photos say more of the recogniser than of the attack."""
 
+PROBABILITIES = (
+    "The recogniser gives probabilities, not logits, which objectives over logits misread."
+)
+
 _RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))
 
 

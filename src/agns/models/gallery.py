@@ -98,9 +98,7 @@ class Gallery(nn.Module):
         if threshold is not None and not threshold > 0:
             raise ConfigError(f"a threshold is a distance above 0, got {threshold}")
         self.embedder, self.rule = embedder, rule
-        self.task = (
-            ("closed-set" if threshold is None else "verification") if task is None else task
-        )
+        self.task = task or ("closed-set" if threshold is None else "verification")
         if threshold is None and self.task != "closed-set":
             raise ConfigError(f"{self.task} needs a threshold: give one, or calibrate the gallery")
         self.threshold = threshold
@@ -203,10 +201,7 @@ class Gallery(nn.Module):
         """
         both = sorted(set(self.identities) & set(people_of(others)))
         if both:
-            raise ConfigError(
-                f"thresholds come from people who are not enrolled, and {both[0]} is: leave "
-                f"{'them' if len(both) > 1 else 'that person'} out"
-            )
+            raise ConfigError(f"thresholds come from people who are not enrolled, and {both[0]} is")
         known = photos_enrolled(self.record)
         if known and (count := int(were_seen(others, known).sum())):
             raise ConfigError(
@@ -239,9 +234,8 @@ class Gallery(nn.Module):
             "slope": self.slope,
             "embedder": {"source": source, "digest": weights_digest(self.embedder)},
         }
-        tensors = {name: self.get_buffer(name) for name in ("templates", "owners")}
         metadata = {name: json.dumps(value) for name, value in {**self.record, **about}.items()}
-        save_tensors(path, tensors, {"format": FORMAT, **metadata})
+        save_tensors(path, dict(self.named_buffers(recurse=False)), {"format": FORMAT, **metadata})
 
     @classmethod
     def read(cls, path: Path, find: Callable[[str], Embedder]) -> "Gallery":

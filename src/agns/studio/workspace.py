@@ -107,7 +107,7 @@ class Workspace:
     @functools.cached_property
     def scale(self) -> StealthScale:
         """How benign frames score."""
-        return StealthScale(*self.nets, self.real, draws=torch.Generator().manual_seed(0))
+        return StealthScale(*self.nets, self.real, rng=torch.Generator().manual_seed(0))
 
 
 @functools.lru_cache(maxsize=3)
