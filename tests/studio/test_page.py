@@ -156,7 +156,9 @@ def test_marks_are_found_moved_and_a_frame_is_laid_over_them(
     seen.see("The photo; marks put by hand")
     seen.page.get_by_text("Print a frame").click()
     seen.page.get_by_role("button", name="Make the sheet").click()
-    seen.see("frame.pdf")
+    with seen.page.expect_download() as sheet:
+        seen.page.locator("#physical-sheet a[download]").click()
+    assert Path(sheet.value.path()).read_bytes().startswith(b"%PDF")
     seen.page.get_by_text("Attack on these photos").click()
     seen.pick("Who it is", "Synthetic_001")
     seen.page.get_by_role("button", name="Attack", exact=True).click()

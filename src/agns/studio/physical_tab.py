@@ -226,7 +226,8 @@ def _sheet(workspace: Workspace, frame: gr.Dropdown) -> None:
                                  info="To be worn in photos.", min_width=240)  # fmt: skip
         make = gr.Button("Make the sheet")
         refused = gr.HTML(elem_classes="studio")
-        sheet = gr.File(label="The sheet", interactive=False, visible=False, height=90)
+        sheet = gr.File(label="The sheet", interactive=False, visible=False, height=90,
+                        elem_id="physical-sheet")  # fmt: skip
 
     def write(name: str, width: float | None, paper: Any, marked: Any) -> tuple[Any, str]:
         try:
