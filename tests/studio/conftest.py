@@ -44,14 +44,8 @@ class Visit:
     outside: list[str]
 
     def open(self, tab: str) -> None:
-        """Turn to a tab, which a narrow page has behind a button."""
-        found = self.page.get_by_role("tab", name=tab)
-        self.page.get_by_role("tab").first.wait_for()
-        if found.count() and found.first.is_visible():
-            found.first.click()
-            return
-        self.page.locator(".overflow-menu > button").first.click()
-        self.page.locator(".overflow-dropdown button", has_text=tab).click()
+        """Turn to a tab."""
+        self.page.get_by_role("tab", name=tab).locator("visible=true").first.click()
 
     def see(self, words: str, within: str = "body") -> None:
         """Wait until some words can be read."""

@@ -13,7 +13,7 @@ from agns.types import CANVAS, Image
 
 
 def occlusion_map(
-    victim: Victim, face: Image, goal: Goal, *, side: int = 48, step: int = 16, batch: int = 32
+    victim: Victim, face: Image, goal: Goal, *, side: int = 48, step: int = 22, batch: int = 32
 ) -> Float[Tensor, "224 224"]:
     """How much a class's probability falls where a grey square covers the face.
 

@@ -4,6 +4,7 @@ It does what `agns attack` does, by the same functions, and tells how far it is 
 """
 
 import contextlib
+import signal
 import sys
 import time
 import traceback
@@ -165,6 +166,8 @@ def main() -> None:
     def end(state: str, sentence: str = "") -> None:
         write_json(folder / "ended.json", {"state": state, "sentence": sentence})
 
+    # The page's button sends it, also where the server was begun in the background, ignoring it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         interruptible(lambda: work(folder))
     except AgnsError as error:

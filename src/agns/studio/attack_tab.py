@@ -102,7 +102,7 @@ def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Bl
             )  # fmt: skip
             victim = workspace.open(source).recognizer
             check(request, victim, workspace.subjects(victim))
-            run = workspace.begin(request, uploaded=uploaded)
+            run = workspace.begin(request)
         except AgnsError as error:
             return *panel.refuse(error), gr.skip()
         return *panel.begun(run.name), _choices(workspace, run.name)

@@ -85,7 +85,7 @@ def bars(choices: Sequence[tuple[str, float]], *, marked: str = "") -> str:
         shown = html.escape(name.replace("_", " "))
         lines.append(
             f"<li{kind}><span>{shown}</span><b>{value:.3f}</b>"
-            f'<i style="width:{100 * min(1, max(0, value)):.1f}%"></i></li>'
+            f'<i style="--share:{100 * min(1, max(0, value)):.1f}%"></i></li>'
         )
     return f'<ol class="bars">{"".join(lines)}</ol>'
 

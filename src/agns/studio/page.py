@@ -21,7 +21,7 @@ def build_page(workspace: Workspace) -> gr.Blocks:
     ) as blocks:
         gr.HTML(HEAD, elem_classes="studio")
         recognizer = RecognizerChoice(workspace)
-        with gr.Tabs():
+        with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Recognise"):
                 recognise_tab(workspace, recognizer)
             with gr.Tab("Eyeglasses") as eyeglasses:

@@ -201,7 +201,7 @@ def _attack(workspace: Workspace, recognizer: RecognizerChoice, faces: gr.State)
             photos = (folder / "photos").resolve()
             write_photos(kept, photos)
             request = replace(request, photos=str(photos))
-            return panel.begun(workspace.begin(request, uploaded=uploaded, folder=folder).name)
+            return panel.begun(workspace.begin(request, folder=folder).name)
         except AgnsError as error:
             return panel.refuse(error)
 

@@ -64,7 +64,7 @@ def photos_input(label: str, place: str) -> gr.File:
     """An input for photos."""
     return gr.File(
         label=f"{label}: at most {MOST_PHOTOS}, of {MOST_BYTES // 2**20} MB",
-        file_count="multiple", height=160, elem_id=place,
+        file_count="multiple", height=190, elem_id=place,
     )  # fmt: skip
 
 

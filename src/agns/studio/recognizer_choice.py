@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from agns.errors import AgnsError
+from agns.loading import LoadedVictim
 from agns.models.victim import task_of
 from agns.studio import markup
 from agns.studio.uploads import check_weights, removed_after
@@ -23,33 +24,35 @@ class RecognizerChoice:
         self._workspace = workspace
         # Removed with the session that it came in.
         self.uploaded = gr.State(None, time_to_live=24 * 3600, delete_callback=_remove)
-        with gr.Row(equal_height=True):
+        with gr.Row(equal_height=False):
             self.choice = gr.Dropdown(
                 workspace.choices, value=SHIPPED, label="Recogniser", scale=5, min_width=260,
+                info=self._described(workspace.open(None)),
             )  # fmt: skip
             upload = gr.UploadButton(
-                "Upload another one", file_types=[".safetensors"], scale=1,
+                "Upload a recogniser", file_types=[".safetensors"], scale=1,
                 min_width=200, elem_id="upload-recognizer",
             )  # fmt: skip
-        self.told = gr.HTML(self._describe(SHIPPED, None), elem_classes="studio")
-        upload.upload(
-            self._take, [upload, self.choice, self.uploaded],
-            [self.choice, self.uploaded, self.told],
-        )  # fmt: skip
-        self.choice.input(self._describe, [self.choice, self.uploaded], self.told)
+        self.told = gr.HTML(elem_classes="studio", elem_id="recognizer-told")
+        upload.upload(self._take, [upload, self.uploaded], [self.choice, self.uploaded, self.told])
+        self.choice.input(self._describe, [self.choice, self.uploaded], [self.choice, self.told])
 
-    def _describe(self, choice: str, uploaded: str | None) -> str:
-        try:
-            loaded = self._workspace.open(self._workspace.source(choice, uploaded))
-        except AgnsError as error:
-            return markup.refusal(str(error))
+    @staticmethod
+    def _described(loaded: LoadedVictim) -> str:
         names = loaded.recognizer.identities
         few = ", ".join(names[:3]).replace("_", " ")
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         task = task_of(loaded.recognizer).replace("-", " ")
-        return markup.words(f"It knows {len(names)} people, {few}{more} ({task}).")
+        return f"It knows {len(names)} people, {few}{more} ({task})."
 
-    def _take(self, path: str, choice: str, before: str | None) -> tuple[Any, ...]:
+    def _describe(self, choice: str, uploaded: str | None) -> tuple[Any, str]:
+        try:
+            loaded = self._workspace.open(self._workspace.source(choice, uploaded))
+        except AgnsError as error:
+            return gr.Dropdown(info=""), markup.refusal(str(error))
+        return gr.Dropdown(info=self._described(loaded)), ""
+
+    def _take(self, path: str, before: str | None) -> tuple[Any, ...]:
         """Keep an uploaded recogniser for this session, if it is one."""
         # Where uploads are: it goes with the server at the latest.
         kept = Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR"))) / Path(path).name
@@ -57,19 +60,15 @@ class RecognizerChoice:
             with removed_after([path]) as (file,):
                 check_weights(file)
                 file.rename(kept)
-            self._workspace.open(str(kept))
+            told = self._described(self._workspace.open(str(kept)))
         except (AgnsError, OSError) as error:
             _remove(str(kept))
-            told = str(error).replace(str(kept), kept.name).replace(path, kept.name)
-            return gr.skip(), gr.skip(), markup.refusal(told)
+            sentence = str(error).replace(str(kept), kept.name).replace(path, kept.name)
+            return gr.skip(), gr.skip(), markup.refusal(sentence)
         if before:
             _remove(before)
         choices = [*self._workspace.choices, UPLOADED]
-        return (
-            gr.Dropdown(choices=choices, value=UPLOADED),
-            str(kept),
-            self._describe(UPLOADED, str(kept)),
-        )
+        return gr.Dropdown(choices=choices, value=UPLOADED, info=told), str(kept), ""
 
 
 def _remove(path: str | None) -> None:
