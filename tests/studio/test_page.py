@@ -203,7 +203,7 @@ def test_two_pages_at_once_keep_apart_and_closed_ones_are_found_again(
         seen.page.get_by_label("Craft photos").fill("2")
         seen.page.get_by_role("button", name="Start").click()
     for seen, words in zip(pages, ("Synthetic 000 dodges", "Synthetic 001 dodges"), strict=True):
-        seen.see(words, "#attack-view h3")
+        seen.see(words, "#attack-view h2")
     third = visit()
     third.open("Attack")
     third.page.get_by_role("button", name="Start").click()

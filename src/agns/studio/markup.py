@@ -62,7 +62,7 @@ def words(*sentences: str) -> str:
 
 def heading(text: str) -> str:
     """A heading within a tab."""
-    return f"<h3>{html.escape(text)}</h3>"
+    return f"<h2>{html.escape(text)}</h2>"
 
 
 def warnings(sentences: Sequence[str]) -> str:
