@@ -192,7 +192,8 @@ def test_campaigns_are_read_and_compared(visit: Visits) -> None:
 def test_two_pages_at_once_keep_apart_and_closed_ones_are_found_again(
     visit: Visits, studio: Studio
 ) -> None:
-    pages = [visit(), visit()]
+    pages, third = [visit(), visit()], visit()
+    third.open("Attack")
     for seen, subject in zip(pages, ("Synthetic_000", "Synthetic_001"), strict=True):
         seen.open("Attack")
         seen.page.get_by_text("Settings of agn").wait_for()
@@ -201,11 +202,10 @@ def test_two_pages_at_once_keep_apart_and_closed_ones_are_found_again(
         seen.page.get_by_text("Settings of solid").click()
         seen.page.get_by_label("count").fill("4")
         seen.page.get_by_label("Craft photos").fill("2")
+    for seen in pages:
         seen.page.get_by_role("button", name="Start").click()
     for seen, words in zip(pages, ("Synthetic 000 dodges", "Synthetic 001 dodges"), strict=True):
         seen.see(words, "#attack-view h2")
-    third = visit()
-    third.open("Attack")
     third.page.get_by_role("button", name="Start").click()
     third.see("2 attacks are running: wait until one ends, or stop one.", "#attack-view-refused")
     pages[0].page.wait_for_url("**/?run=attack-*")

@@ -23,7 +23,7 @@ from agns.studio.workspace import Workspace
 from agns.types import Frames, Image
 
 FRAMES = 16
-"""On a wall."""
+"""Generated ones on the page, and as many real ones."""
 
 SLIDERS = 6
 REACH = 2.0
@@ -35,8 +35,11 @@ def eyeglasses_tab(workspace: Workspace, recognizer: RecognizerChoice, tab: gr.T
     faces = gr.State([])
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
-            seed = gr.Number(0, precision=0, label="Seed of the wall", minimum=0)
-            number = gr.Slider(1, FRAMES, 1, step=1, label="Frame", info="Its number on the wall.")
+            seed = gr.Number(0, precision=0, label="Seed", info="Of the generated frames.",
+                             minimum=0)  # fmt: skip
+            number = gr.Slider(
+                1, FRAMES, 1, step=1, label="Frame", info="Which of the generated ones."
+            )
             with gr.Group():
                 sliders = [
                     gr.Slider(
@@ -81,7 +84,7 @@ def _seed(value: float | None) -> int:
 
 
 def _moved(seed: int, place: int, moved: Sequence[float]) -> Image:
-    """A frame of the wall, moved along the generator's directions."""
+    """A generated frame, moved along the generator's directions."""
     generator, _ = shipped_nets()
     latents = sample_latents(FRAMES, rng=torch.Generator().manual_seed(seed))
     directions = _directions()
