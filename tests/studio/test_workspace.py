@@ -1,5 +1,6 @@
 """What the pages of a server share."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,17 @@ from agns.studio.runs import Run, Runs
 from agns.studio.workspace import DLIB, SHIPPED, Workspace
 
 
+needs_dlib = pytest.mark.skipif(
+    find_spec("face_recognition_models") is None, reason="dlib's models are not installed"
+)
+
+
+@needs_dlib
 def test_people_of_the_face_folder_are_enrolled_with_dlib_where_it_is_installed(
     tmp_path: Path,
     folder: Path,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pytest.importorskip("face_recognition_models")
     workspace = Workspace(root=tmp_path / "runs", faces=folder)
     assert workspace.choices == [SHIPPED, DLIB]
     source = workspace.source(DLIB, None)
@@ -38,8 +44,8 @@ def test_people_of_the_face_folder_are_enrolled_with_dlib_where_it_is_installed(
     workspace.begin(AttackRequest(goal="dodge", subject=victim.identities[0], recognizer=source))
 
 
+@needs_dlib
 def test_dlib_needs_two_people_with_two_photos(tmp_path: Path) -> None:
-    pytest.importorskip("face_recognition_models")
     (tmp_path / "faces" / "Ann").mkdir(parents=True)
     (tmp_path / "faces" / "Ann" / "1.png").touch()
     with pytest.raises(ConfigError, match="no two people with two photos"):
