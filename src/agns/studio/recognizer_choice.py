@@ -27,15 +27,17 @@ class RecognizerChoice:
         with gr.Row(equal_height=False):
             self.choice = gr.Dropdown(
                 workspace.choices, value=SHIPPED, label="Recogniser", scale=5, min_width=260,
-                info=self._described(workspace.open(None)),
             )  # fmt: skip
             upload = gr.UploadButton(
                 "Upload a recogniser", file_types=[".safetensors"], scale=1,
                 min_width=200, elem_id="upload-recognizer",
             )  # fmt: skip
-        self.told = gr.HTML(elem_classes="studio", elem_id="recognizer-told")
+        # No `info` of the choice: that takes what stands in names for markup.
+        self.told = gr.HTML(
+            self._describe(SHIPPED, None), elem_classes="studio", elem_id="recognizer-told"
+        )
         upload.upload(self._take, [upload, self.uploaded], [self.choice, self.uploaded, self.told])
-        self.choice.input(self._describe, [self.choice, self.uploaded], [self.choice, self.told])
+        self.choice.input(self._describe, [self.choice, self.uploaded], self.told)
 
     @staticmethod
     def _described(loaded: LoadedVictim) -> str:
@@ -43,14 +45,13 @@ class RecognizerChoice:
         few = ", ".join(names[:3]).replace("_", " ")
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         task = task_of(loaded.recognizer).replace("-", " ")
-        return f"It knows {len(names)} people, {few}{more} ({task})."
+        return markup.words(f"It knows {len(names)} people, {few}{more} ({task}).")
 
-    def _describe(self, choice: str, uploaded: str | None) -> tuple[Any, str]:
+    def _describe(self, choice: str, uploaded: str | None) -> str:
         try:
-            loaded = self._workspace.open(self._workspace.source(choice, uploaded))
+            return self._described(self._workspace.open(self._workspace.source(choice, uploaded)))
         except AgnsError as error:
-            return gr.Dropdown(info=""), markup.refusal(str(error))
-        return gr.Dropdown(info=self._described(loaded)), ""
+            return markup.refusal(str(error))
 
     def _take(self, path: str, before: str | None) -> tuple[Any, ...]:
         """Keep an uploaded recogniser for this session, if it is one."""
@@ -68,7 +69,7 @@ class RecognizerChoice:
         if before:
             _remove(before)
         choices = [*self._workspace.choices, UPLOADED]
-        return gr.Dropdown(choices=choices, value=UPLOADED, info=told), str(kept), ""
+        return gr.Dropdown(choices=choices, value=UPLOADED), str(kept), told
 
 
 def _remove(path: str | None) -> None:
