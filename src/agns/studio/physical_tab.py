@@ -60,7 +60,7 @@ def physical_tab(workspace: Workspace, recognizer: RecognizerChoice, tab: gr.Tab
                                 interactive=True)  # fmt: skip
         with gr.Column(scale=4, min_width=300):
             picture = gr.Image(
-                label="The photo and its marks: click where the chosen mark is",
+                label="Click where the chosen mark is", visible=False,
                 interactive=False, height=460, elem_id="physical-photo", buttons=[],
             )  # fmt: skip
             view = gr.HTML(
@@ -81,7 +81,12 @@ def physical_tab(workspace: Workspace, recognizer: RecognizerChoice, tab: gr.Tab
             html = _worn(victim, face, _frame(workspace, name))
         except AgnsError as error:
             html = markup.refusal(str(error))
-        return picture_of(face, number), round(at[0], 1), round(at[1], 1), html
+        return (
+            gr.Image(picture_of(face, number), visible=True),
+            round(at[0], 1),
+            round(at[1], 1),
+            html,
+        )
 
     def take(paths: Sequence[str] | None) -> tuple[Any, ...]:
         try:

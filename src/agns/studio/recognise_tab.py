@@ -18,7 +18,7 @@ from agns.models.gallery import Gallery
 from agns.models.victim import Victim
 from agns.studio import markup
 from agns.studio.recognizer_choice import RecognizerChoice
-from agns.studio.uploads import MOST_BYTES, MOST_PHOTOS, Face, read_faces
+from agns.studio.uploads import MOST_PHOTOS, Face, read_faces
 from agns.studio.workspace import Workspace
 
 TOP = 5
@@ -63,7 +63,7 @@ def recognise_tab(workspace: Workspace, recognizer: RecognizerChoice) -> None:
 def photos_input(label: str, place: str) -> gr.File:
     """An input for photos."""
     return gr.File(
-        label=f"{label}: at most {MOST_PHOTOS}, of {MOST_BYTES // 2**20} MB",
+        label=f"{label}: up to {MOST_PHOTOS}",
         file_count="multiple", height=190, elem_id=place,
     )  # fmt: skip
 
