@@ -56,13 +56,15 @@ def test_the_page_says_what_it_is_and_all_of_it_has_names_to_read(visit: Visits)
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_a_telephone_shows_each_tab_in_its_width(visit: Visits, dark: bool) -> None:
+def test_a_telephone_shows_each_tab_in_its_width(visit: Visits, dark: bool, tmp_path: Path) -> None:
     seen = visit(width=390, dark=dark)
     for tab, words in TABS.items():
         seen.open(tab)
         seen.see(words)
         wide = seen.page.evaluate("document.documentElement.scrollWidth")
         assert wide <= 390, tab
+        # To be looked at by whoever changes what the page looks like.
+        seen.page.screenshot(path=tmp_path / f"{tab}.png", full_page=True)
     assert seen.page.evaluate("document.body.classList.contains('dark')") == dark
 
 
