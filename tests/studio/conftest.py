@@ -159,7 +159,7 @@ def picture(tmp_path: Path) -> Callable[[Visit, str], None]:
         shown = top.resize(
             (round(top.width / 1.5), round(top.height / 1.5)), Image.Resampling.LANCZOS
         )
-        few = shown.quantize(128, dither=Image.Dither.NONE)
+        few = shown.quantize(200, dither=Image.Dither.NONE)
         few.save(folder / f"studio-{name}.png", optimize=True)
 
     return take

@@ -78,10 +78,8 @@ def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Bl
             method = gr.Dropdown(list(METHODS), value="agn", label="Method", info=explained("agn"))
             with gr.Row():
                 seed, craft, stop_value = numbers()
-            with gr.Row():
-                begin = gr.Button("Start", variant="primary", min_width=120)
-                stop = gr.Button("Stop", interactive=False, min_width=120)
             below = gr.Column()
+            stop = gr.Button("Stop", interactive=False)
             before = gr.Dropdown(
                 listed(workspace.runs.all()), value=None, label="Attacks begun before",
                 info="On this page, on another one, or on one that was closed.",
@@ -111,6 +109,8 @@ def attack_tab(workspace: Workspace, recognizer: RecognizerChoice, blocks: gr.Bl
         fields = fields_of(usual_attack(method, physical=False))
         with gr.Accordion(f"Settings of {method}: {len(fields)}", open=False):
             parts = [component(field) for field in fields]
+        # Not there before what it reads is.
+        begin = gr.Button("Start", variant="primary")
         begin.click(
             lambda *values: ask(method, fields, values),
             [recognizer.choice, recognizer.uploaded, goal, subject, target, seed, craft, stop_value,
@@ -150,7 +150,7 @@ def numbers() -> tuple[gr.Number, gr.Number, gr.Textbox]:
         gr.Textbox(
             "",
             label="Stop value",
-            placeholder="the goal's",
+            placeholder="usual",
             info="Of the probability.",
             min_width=90,
             interactive=True,

@@ -27,7 +27,7 @@ from agns.studio.attack_request import AttackRequest
 from agns.studio.runs import Run, Runs
 from agns.types import Glasses
 
-SHIPPED = "The one that comes with agns"
+SHIPPED = "Comes with agns"
 
 DLIB = "dlib, with people enrolled"
 
