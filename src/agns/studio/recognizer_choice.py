@@ -36,8 +36,9 @@ class RecognizerChoice:
         self.told = gr.HTML(
             self._describe(SHIPPED, None), elem_classes="studio", elem_id="recognizer-told"
         )
-        upload.upload(self._take, [upload, self.uploaded], [self.choice, self.uploaded, self.told])
-        self.choice.input(self._describe, [self.choice, self.uploaded], self.told)
+        chosen = [self.choice, self.uploaded]
+        upload.upload(self._take, [upload, *chosen], [*chosen, self.told])
+        self.choice.input(self._describe, chosen, self.told)
 
     @staticmethod
     def _described(loaded: LoadedVictim) -> str:
@@ -53,7 +54,7 @@ class RecognizerChoice:
         except AgnsError as error:
             return markup.refusal(str(error))
 
-    def _take(self, path: str, before: str | None) -> tuple[Any, ...]:
+    def _take(self, path: str, choice: str, before: str | None) -> tuple[Any, ...]:
         """Keep an uploaded recogniser for this session, if it is one."""
         # Where uploads are: it goes with the server at the latest.
         kept = Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR"))) / Path(path).name
@@ -65,7 +66,7 @@ class RecognizerChoice:
         except (AgnsError, OSError) as error:
             _remove(str(kept))
             sentence = str(error).replace(str(kept), kept.name).replace(path, kept.name)
-            return gr.skip(), gr.skip(), markup.refusal(sentence)
+            return gr.skip(), gr.skip(), markup.refusal(sentence) + self._describe(choice, before)
         if before:
             _remove(before)
         choices = [*self._workspace.choices, UPLOADED]
