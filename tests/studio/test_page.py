@@ -145,9 +145,9 @@ def test_what_an_attack_refuses_is_one_sentence_beside_its_form(visit: Visits) -
     seen.see("A stop value must lie in (0, 1), got 2.0.", "#attack-view-refused [role=alert]")
     seen.page.get_by_label("Stop value").fill("")
     seen.page.get_by_text("Settings of agn").click()
-    seen.page.get_by_label("label smoothing").fill("7")
+    seen.page.get_by_label("saturation margin").fill("7")
     seen.page.get_by_role("button", name="Start").click()
-    seen.see("label_smoothing must lie in (0.5, 1], got 7", "#attack-view-refused [role=alert]")
+    seen.see("saturation_margin must lie in [0, 0.5), got 7", "#attack-view-refused [role=alert]")
 
 
 def test_marks_are_found_moved_and_a_frame_is_laid_over_them(
