@@ -14,7 +14,7 @@ Visits = Callable[..., Visit]
 Picture = Callable[[Visit, str], None]
 TABS = {
     "Recognise": "Choose photos of faces, or take drawn ones.",
-    "Eyeglasses": "nearest real",
+    "Eyeglasses": "discriminator score",
     "Attack": "Begin an attack",
     "Physical": "Upload photos of somebody who wears the marked frame.",
     "Campaigns": "Choose a campaign to read its report.",
@@ -88,7 +88,7 @@ def test_eyeglasses_are_drawn_moved_and_tried_on(visit: Visits, picture: Picture
     seen = visit()
     seen.open("Eyeglasses")
     seen.page.get_by_alt_text("Real frame 16").wait_for()
-    seen.see("nearest real", "#eyeglasses-view")
+    seen.see("discriminator score", "#eyeglasses-view")
     wearing = seen.page.get_by_alt_text("The same face wearing the frame")
     before = wearing.get_attribute("src")
     seen.page.get_by_label("number input for Direction 1").fill("1.5")

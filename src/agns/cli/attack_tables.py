@@ -66,20 +66,35 @@ def score_tables(score: "AttackScore") -> "list[Table]":
 def looks_table(
     stealth: "Stealth", benign: "Mapping[str, BenignRange]", *, printed: bool
 ) -> "Table":
-    """How much a frame looks like eyeglasses, beside benign ones; with `printed`, on paper too."""
+    """Whether a frame looks like eyeglasses to each judge; with `printed`, on paper too."""
+    from agns.evaluation.judges import USUAL
     from agns.evaluation.report import Table
 
-    rows = [
-        (
-            name.replace("_", " "),
-            f"{getattr(stealth, name):.3f}",
-            f"{spread.low:.3f} to {spread.high:.3f}",
+    looks = []
+    if (seen := stealth.appearance) is not None:
+        if seen.sealed is not None:
+            looks.append(("sealed judge, log-odds", f"{seen.sealed:+.1f}", "from 0"))
+        looks += [
+            (f"real frames more usual, by {name}", f"{share:.1%}", f"to {USUAL:.1%}")
+            for name, share in (
+                ("patches", seen.patches),
+                ("the whole", seen.whole),
+                ("total variation", seen.variation),
+            )
+        ]
+    # The discriminator comes last: attacks are made against it. Whose frames are not to be printed
+    # need not know how they would print.
+    wanted = ["non_printability"] if printed else []
+    for name in (*wanted, "discriminator_score"):
+        spread = benign[name]
+        looks.append(
+            (
+                name.replace("_", " "),
+                f"{getattr(stealth, name):.3f}",
+                f"benign {spread.low:.3f} to {spread.high:.3f}",
+            )
         )
-        for name, spread in benign.items()
-        # Whose frames are not to be printed need not know how they would print.
-        if name != "non_printability" or printed
-    ]
-    return Table(head=("looks like eyeglasses?", "this frame", "benign, middle 90 %"), rows=rows)
+    return Table(head=("looks like eyeglasses?", "this frame", "passes"), rows=looks)
 
 
 def show_score(score: "AttackScore", out: Path) -> None:

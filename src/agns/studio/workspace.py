@@ -18,6 +18,7 @@ from agns.data.simulation.drawn_frames import draw_frames
 from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.data.splits import craft_held_out_split
 from agns.errors import ConfigError
+from agns.evaluation.judges import NEIGHBOURS
 from agns.evaluation.stealth import StealthScale
 from agns.loading import LoadedVictim, load_faces, load_victim
 from agns.models.embedder import dlib_embedder
@@ -38,8 +39,8 @@ MOST_ENROLLED = 10
 
 _ENROLLING = threading.Lock()
 
-REAL = 200
-"""Real frames that generated ones stand beside on the page; attacks take all."""
+REAL = NEIGHBOURS
+"""Real frames that the page's judges compare with, as attacks' do; attacks are made on all."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
