@@ -33,6 +33,7 @@ FLOORS = {
     "survey": 7,
     "loading": 8,
     "cli": 9,
+    "studio": 9,
     "__main__": 9,
 }
 

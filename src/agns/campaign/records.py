@@ -85,8 +85,16 @@ def read_result(content: Mapping[str, object], job: Job) -> Result:
     Raises:
         DataError: Something that is needed is missing, or of another type.
     """
-    kind = UniversalReport if job.goal == UNIVERSAL else AttackScore
-    found: Result = _read(kind, content, f"the result of {job.key}")
+    what = f"the result of {job.key}"
+    if job.goal != UNIVERSAL:
+        return read_attack_score(content, what)
+    found: UniversalReport = _read(UniversalReport, content, what)
+    return found
+
+
+def read_attack_score(content: Mapping[str, object], what: str) -> AttackScore:
+    """The score of one attack, as `read_result`; errors call it by `what`."""
+    found: AttackScore = _read(AttackScore, content, what)
     return found
 
 

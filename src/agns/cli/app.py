@@ -16,6 +16,7 @@ from agns.cli import (
     glasses,
     models,
     recognize,
+    studio,
     survey,
     survive,
     train,
@@ -45,6 +46,7 @@ app.command("attack", cls=attack.AttackCommand)(attack.attack)
 app.command("universal", cls=with_settings(*universal.SETTINGS))(universal.universal)
 app.command("survive")(survive.survive)
 app.command("end-to-end")(end_to_end.end_to_end)
+app.command("studio")(studio.studio)
 app.add_typer(survey.app, name="survey")
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(models.app, name="models")

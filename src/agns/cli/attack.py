@@ -49,7 +49,7 @@ class AttackCommand(SettingsCommand):
         from agns.errors import ConfigError
 
         method = _named_method(args)
-        usual = _usual(method, physical="--physical" in args)
+        usual = usual_attack(method, physical="--physical" in args)
         kind = type(usual)
         shown = {one.name: getattr(usual, one.name) for one in dataclasses.fields(kind)}
         self.settings = (
@@ -87,7 +87,7 @@ def _options_of_all() -> set[str]:
     return {f"--{name.replace('_', '-')}" for name in fields}
 
 
-def _usual(name: str, *, physical: bool) -> "Attack":
+def usual_attack(name: str, *, physical: bool) -> "Attack":
     """An attack with the settings that it has where none is given."""
     from agns.attack.agn import AGN, PHYSICAL
     from agns.attack.methods import find_attack
@@ -199,7 +199,7 @@ def attack(
     check_faces_options(faces, center_crop, skip_unreadable=skip_unreadable)
     if subject is None:
         raise ConfigError("name who wears the eyeglasses with --subject")
-    own = _usual(method, physical=physical)
+    own = usual_attack(method, physical=physical)
     assert dataclasses.is_dataclass(own)
     try:
         own = dataclasses.replace(own, **given_settings(type(own)))

@@ -3,13 +3,20 @@
 import functools
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from agns.cli.console import prepare, say, show
 from agns.cli.given import Command
 from agns.cli.options import DeviceOption
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agns.campaign.comparison import Comparison
+    from agns.campaign.results import Results
+    from agns.evaluation.report import Table
 
 app = typer.Typer(help="Run many attacks by a plan, and put them in tables.", no_args_is_help=True)
 
@@ -188,8 +195,6 @@ def compare(
     show that at the usual level, and the two plans must give their attacks the same settings.
     """
     from agns.campaign.comparison import compare as compare_findings
-    from agns.campaign.comparison import with_other_photos
-    from agns.campaign.jobs import UNIVERSAL
     from agns.campaign.results import read_results
     from agns.errors import ConfigError
 
@@ -197,26 +202,46 @@ def compare(
         raise ConfigError(f"level must lie in (0, 1), got {level}")
     first, second = (read_results(out) for out in (before, after))
     found = compare_findings(first, second)
-    show(
-        ("recogniser", "goal", "attack", ">subjects", ">before", ">after", ">by chance", ""),
-        [
-            (
-                one.recognizer, one.goal, one.attack, str(one.subjects), f"{one.before:.1%}",
-                f"{one.after:.1%}", f"{one.by_chance:.3f}",
-                "worse" if one.is_worse(level=level)
-                else "" if one.can_tell(level=level) else "too few to tell",
-            )
-            for one in found
-        ],
-    )  # fmt: skip
-    if any(one.job.goal == UNIVERSAL for one in (*first.records, *second.records)):
-        say("Warning: frames for many are not compared.")
-    if missing := sum(one.missing for one in found):
-        say(f"Warning: {missing} attacks have a result in one campaign alone, and do not count.")
-    if others := with_other_photos(first, second):
-        say(
-            f"Warning: the campaigns were begun with other photos of {len(others)} subjects, such "
-            f"as {others[0] or 'everybody'}: differences may come from these."
-        )
+    table = comparison_table(found, level=level)
+    show(table.marked_head, table.rows)
+    for warning in comparison_warnings(first, second, found):
+        say(f"Warning: {warning}")
     if any(one.is_worse(level=level) for one in found):
         raise typer.Exit(1)
+
+
+def comparison_table(found: "Sequence[Comparison]", *, level: float = 0.05) -> "Table":
+    """Success before and after, and whether a difference may be chance."""
+    from agns.evaluation.report import Table
+
+    head = ("recogniser", "goal", "attack", "subjects", "before", "after", "by chance", "")
+    rows = [
+        (
+            one.recognizer, one.goal, one.attack, str(one.subjects), f"{one.before:.1%}",
+            f"{one.after:.1%}", f"{one.by_chance:.3f}",
+            "worse" if one.is_worse(level=level)
+            else "" if one.can_tell(level=level) else "too few to tell",
+        )
+        for one in found
+    ]  # fmt: skip
+    return Table(head=head, rows=rows, texts=3)
+
+
+def comparison_warnings(
+    first: "Results", second: "Results", found: "Sequence[Comparison]"
+) -> list[str]:
+    """What a reader must know before believing a comparison."""
+    from agns.campaign.comparison import with_other_photos
+    from agns.campaign.jobs import UNIVERSAL
+
+    warnings = []
+    if any(one.job.goal == UNIVERSAL for one in (*first.records, *second.records)):
+        warnings.append("frames for many are not compared.")
+    if missing := sum(one.missing for one in found):
+        warnings.append(f"{missing} attacks have a result in one campaign alone, and do not count.")
+    if others := with_other_photos(first, second):
+        warnings.append(
+            f"the campaigns were begun with other photos of {len(others)} subjects, such as "
+            f"{others[0] or 'everybody'}: differences may come from these."
+        )
+    return warnings

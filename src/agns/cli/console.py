@@ -18,6 +18,8 @@ from agns.cli.interrupts import interrupted
 from agns.writing import plain
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from agns.types import Progress
 
 
@@ -143,6 +145,35 @@ def show(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console = Console(highlight=False)
     console.width = max(console.width, least) if console.is_terminal else most
     console.print(made)
+
+
+def show_picture(path: "Path", *, most: int = 100) -> None:
+    """Show a picture as coloured half blocks where the terminal can, and else nothing.
+
+    Args:
+        path: Its file.
+        most: Columns that it takes at most.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    shows = console.is_terminal and console.color_system == "truecolor"
+    if not shows or console.encoding != "utf-8":
+        return
+    from PIL import Image
+
+    with Image.open(path) as opened:
+        columns = min(most, console.width)
+        # A letter is twice as high as it is wide, and holds two points, one above the other.
+        lines = max(1, round(columns * opened.height / opened.width / 2))
+        picture = opened.convert("RGB").resize((columns, 2 * lines), Image.Resampling.BOX)
+    values = picture.tobytes()
+    colours = [f"#{values[place : place + 3].hex()}" for place in range(0, len(values), 3)]
+    for line in range(lines):
+        above, below = (colours[(2 * line + half) * columns :][:columns] for half in (0, 1))
+        parts = [("▀", f"{up} on {down}") for up, down in zip(above, below, strict=True)]
+        console.print(Text.assemble(*parts), no_wrap=True, crop=True)
 
 
 def percent(share: float | None) -> str:

@@ -12,7 +12,7 @@ from agns.cli.options import FacesOption, RecognizerOption
 from agns.loading import load_victim
 
 if TYPE_CHECKING:
-    from agns.cli.demo_parts import Demo
+    from agns.cli.demo_setup import Demo
 
 Chosen: TypeAlias = Literal["recognise", "generate", "dodge", "impersonate", "physical", "all"]
 
@@ -48,8 +48,9 @@ def demo(
 ) -> None:
     """Recognise, generate, dodge and impersonate on drawn faces, and write a report.
 
-    Or one of these alone, or impersonation with photos of a worn frame, with the commands that do
-    it by hand; then also on your own face folder and recogniser.
+    Or one of these alone, or impersonation with photos of a worn frame, with the commands and the
+    Python that do the same; then also on your own face folder and recogniser. A terminal with all
+    colours shows the pictures.
     """
     from agns.errors import ConfigError
 
@@ -67,7 +68,8 @@ def demo(
     if (out / "report.html").exists():
         raise ConfigError(f"{out} already holds a report: name another directory")
     prepare()
-    from agns.cli.demo_parts import Demo, show_part
+    from agns.cli.demo_parts import show_part
+    from agns.cli.demo_setup import Demo
 
     shown = Demo(load_victim(recognizer), recognizer, faces, out, seed)
     if chosen == "all":

@@ -1,121 +1,50 @@
 """The parts of `agns demo`: each says what will happen, does it, and says what was seen."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import torch
 
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.agn import AGN, PHYSICAL
-from agns.cli.console import bar, percent, say
-from agns.cli.face_options import FaceOptions, open_faces, open_glasses, open_subject
+from agns.cli.console import bar, percent, say, show_picture
+from agns.cli.demo_setup import TRIED, Demo
+from agns.cli.face_options import open_glasses
 from agns.cli.launching import command
-from agns.data.face_folder import list_identities
 from agns.data.faces import FaceSet
 from agns.data.marked_photos import load_marked_photos
-from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.data.simulation.wearer import write_wearer
-from agns.data.twins import were_seen
 from agns.errors import ConfigError
-from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.attack_spec import AttackSpec
 from agns.evaluation.plots import draw_captioned, first_choices
 from agns.evaluation.prepared_attack import run_attack
 from agns.images import from_pixels, tile, write_image
-from agns.loading import LoadedVictim, load_setup, recorded_crop
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.record import photos_seen
 from agns.models.shipped import shipped_weights
 from agns.models.victim import freeze
 from agns.training.recognizer_scores import classify
 
-DEMO_FRAMES = 2560
-"""Drawn frames that the demonstration's attacks see; fewer than the whole set saves time."""
-_TRIED = 8
-"""Photos of each drawn identity that the recogniser is shown."""
 _STRENGTH = 0.3
 """How far the simulated camera's scenes depart from plain ones: the person faces it, in steady
 light."""
-Shown: TypeAlias = tuple[list[str], list[str]]
-"""What was seen, in sentences, and the commands that do the same by hand."""
 
 
-@dataclass(frozen=True)
-class Demo:
-    """What every part is given."""
+class Shown(NamedTuple):
+    """What a part found."""
 
-    victim: LoadedVictim
-    """Whom to fool."""
+    seen: list[str]
+    """In sentences."""
 
-    recognizer: Path | None
-    """Its file, if it is not the one that comes with agns."""
+    picture: Path
 
-    faces: Path | None
-    """A face folder, if not drawn faces."""
+    commands: list[str]
+    """That do the same by hand."""
 
-    out: Path
-    """Where pictures and results go."""
-
-    seed: int
-
-    def options(self, recognizer: str = "--recognizer") -> tuple[object, ...]:
-        """The options that name the victim and the faces, for a command line."""
-        named = ((recognizer, self.recognizer), ("--faces", self.faces))
-        return tuple(word for pair in named if pair[1] is not None for word in pair)
-
-    @property
-    def by_hand(self) -> Path:
-        """Where the same done by hand may go: what this run writes is not written over."""
-        return self.out.with_name(f"{self.out.name}-by-hand")
-
-    @cached_property
-    def known(self) -> tuple[str, ...]:
-        """The recogniser's identities whom the folder has; all of them without a folder."""
-        identities = self.victim.recognizer.identities
-        if self.faces is None:
-            return identities
-        listed = list_identities(self.faces)
-        known = tuple(name for name in identities if listed.get(name))
-        if len(known) < 2:
-            raise ConfigError(
-                f"{self.faces} holds {len(known)} of the recogniser's {len(identities)} "
-                "identities, but a demonstration needs two: name the recogniser of these faces "
-                "with --recognizer"
-            )
-        return known
-
-    def pair(self) -> tuple[str, str]:
-        """Two identities, by the seed."""
-        rng = torch.Generator().manual_seed(self.seed)
-        first, second = torch.randperm(len(self.known), generator=rng)[:2].tolist()
-        return self.known[first], self.known[second]
-
-    def photos(self, subject: str) -> FaceSet:
-        """One identity's photos."""
-        options = FaceOptions(root=self.faces, center_crop=recorded_crop(self.victim.metadata))
-        return open_subject(options, subject, self.victim.recognizer.identities)
-
-    def unseen(self) -> FaceSet:
-        """Photos of all identities that the recogniser was not trained on."""
-        if self.faces is None:
-            drawn = SyntheticConfig(identities=len(self.known), photos=_TRIED, first_photo=80)
-            with bar("Drawing faces") as progress:
-                return synthetic_faces(drawn, progress=progress)
-        crop = recorded_crop(self.victim.metadata)
-        photos = open_faces(FaceOptions(root=self.faces, names=self.known, center_crop=crop))
-        fresh = (~were_seen(photos, photos_seen(self.victim.metadata))).nonzero()[:, 0]
-        if not len(fresh):
-            raise ConfigError(
-                f"the recogniser was trained on every photo in {self.faces}: give others"
-            )
-        return photos.subset(fresh)
-
-    def setup(self) -> AttackSetup:
-        """The networks that come with agns, and some drawn frames."""
-        return load_setup(self.victim, open_glasses(None, count=DEMO_FRAMES))
+    python: list[str]
+    """Lines that do the same, on the photos that the commands write."""
 
 
 def show_part(name: str, demo: Demo) -> None:
@@ -127,11 +56,15 @@ def show_part(name: str, demo: Demo) -> None:
         raise ConfigError(f"{demo.out / part.leaves} is already there: name another directory")
     for sentence in part.before.splitlines():
         say(sentence)
-    seen, commands = part.run(demo)
-    for sentence in seen:
+    shown = part.run(demo)
+    for sentence in shown.seen:
         say(sentence)
+    show_picture(shown.picture)
     say("By hand, with all drawn eyeglasses:")
-    for line in commands:
+    for line in shown.commands:
+        say(f"  {line}")
+    say("From Python:")
+    for line in shown.python:
         say(f"  {line}")
 
 
@@ -154,11 +87,14 @@ def _recognise(demo: Demo) -> Shown:
         f"Wrote {sheet}: a photo of each identity, with the recogniser's first choice.",
     ]
     named = ("--recognizer", demo.recognizer) if demo.recognizer else ()
-    commands = [command("recognize", *named, demo.faces or "faces")]
-    if demo.faces is None:
-        size = ("--identities", len(names), "--photos", _TRIED, "--first-photo", 80)
-        commands.insert(0, command("faces", "draw", "--out", "faces", *size))
-    return seen, commands
+    commands = [*demo.drawing(TRIED), command("recognize", *named, demo.faces or "faces")]
+    python = [
+        "import torch",
+        *demo.loading(),
+        "logits = victim(faces.faces(torch.arange(len(faces))))",
+        "print([victim.identities[number] for number in logits.argmax(1)])",
+    ]
+    return Shown(seen, sheet, commands, python)
 
 
 def _generate(demo: Demo) -> Shown:
@@ -177,7 +113,15 @@ def _generate(demo: Demo) -> Shown:
         f"Among real frames, the discriminator believes in them at {believed:.2f} (median).",
         f"Wrote {sheet}.",
     ]
-    return seen, [command("glasses", "generate", "--out", "generated.png", "--seed", demo.seed)]
+    python = [
+        "import torch",
+        "from agns.attack.attack import shipped_nets",
+        "from agns.models.dcgan import sample_latents",
+        f"latents = sample_latents(40, rng=torch.Generator().manual_seed({demo.seed}))",
+        "frames = shipped_nets()[0](latents)  # (40, 3, 64, 176), in [0, 1]",
+    ]
+    by_hand = command("glasses", "generate", "--out", "generated.png", "--seed", demo.seed)
+    return Shown(seen, sheet, [by_hand], python)
 
 
 def _digital(goal: str, demo: Demo) -> Shown:
@@ -189,7 +133,15 @@ def _digital(goal: str, demo: Demo) -> Shown:
         "attack", goal, "--subject", subject, *aim, *demo.options(),
         "--seed", demo.seed, "--out", demo.by_hand / goal,
     )  # fmt: skip
-    return seen, [by_hand]
+    aimed = f"Dodge({subject!r})" if target is None else f"Impersonate({target!r})"
+    python = [
+        *(f"# {line}" for line in demo.drawing(48)),
+        *demo.loading(),
+        f"craft, held_out = faces.of({subject!r}).split(seed={demo.seed})",
+        f"result = agns.AGN().run(victim, craft, agns.{aimed}, seed={demo.seed})",
+        "print(agns.evaluate(result, victim, held_out).held_out)",
+    ]
+    return Shown(seen, demo.out / goal / "before_after.png", [by_hand], python)
 
 
 def _physical(demo: Demo) -> Shown:
@@ -213,7 +165,23 @@ def _physical(demo: Demo) -> Shown:
         "attack", "impersonate", "--physical", "--photos", taken, "--skip-unmarked",
         "--target", target, *victim, *seed, "--out", demo.by_hand / "physical",
     )  # fmt: skip
-    return seen, [photograph, attack]
+    python = [
+        "from pathlib import Path",
+        "from agns.attack.agn import PHYSICAL",
+        "from agns.data.marked_photos import load_marked_photos",
+        "from agns.data.simulation.drawn_frames import load_drawn_frames",
+        "from agns.evaluation.attack_spec import AttackSpec",
+        "from agns.evaluation.prepared_attack import run_attack",
+        "from agns.loading import load_setup, load_victim",
+        f"setup = load_setup(load_victim({demo.named or None}), load_drawn_frames())",
+        f"marked = load_marked_photos(Path({str(taken)!r}), {subject!r}, skip_unmarked=True)",
+        f"spec = AttackSpec(goal='impersonate', subject={subject!r}, target={target!r}, "
+        f"seed={demo.seed}, physical=True)",
+        f"out = Path({str(demo.by_hand / 'python')!r})",
+        "run_attack(setup, marked.faces, spec, PHYSICAL, out, placement=marked.placement)",
+    ]
+    pictures = demo.out / "physical" / "before_after.png"
+    return Shown(seen, pictures, [photograph, attack], python)
 
 
 def _attack(

@@ -79,28 +79,39 @@ def recognize(
         tell()
 
 
-def _recognize_photo(recognizer: "Victim", path: Path, crop: int | None, top: int) -> Found:
-    import torch
+def likeliest(recognizer: "Victim", logits: "torch.Tensor", top: int) -> list[tuple[str, float]]:
+    """The identities that come first for one face, with their probabilities.
 
+    Args:
+        recognizer: Whose logits they are.
+        logits: (identities,).
+        top: How many, at most.
+    """
     from agns.attack.goals import with_nobody
-    from agns.data.cache import decode_face
-    from agns.images import from_pixels
     from agns.models.victim import task_of
 
-    face = from_pixels(torch.from_numpy(decode_face(path, center_crop=crop))[None])
-    with torch.no_grad():
-        logits = recognizer(face)
-    names = recognizer.identities
+    logits, names = logits[None], recognizer.identities
     if task_of(recognizer) == "open-set":
         logits, names = with_nobody(logits), (*names, "nobody")
     # A claim is judged by its own comparison alone.
     claims = task_of(recognizer) == "verification"
     probabilities = (logits.sigmoid() if claims else logits.softmax(1))[0]
     values, indices = probabilities.topk(min(top, len(probabilities)))
-    choices = [
+    return [
         (names[index], value)
         for index, value in zip(indices.tolist(), values.tolist(), strict=True)
     ]
+
+
+def _recognize_photo(recognizer: "Victim", path: Path, crop: int | None, top: int) -> Found:
+    import torch
+
+    from agns.data.cache import decode_face
+    from agns.images import from_pixels
+
+    face = from_pixels(torch.from_numpy(decode_face(path, center_crop=crop))[None])
+    with torch.no_grad():
+        choices = likeliest(recognizer, recognizer(face)[0], top)
     rows = [(name, f"{value:.3f}") for name, value in choices]
     return (
         {"top": [{"identity": name, "probability": value} for name, value in choices]},

@@ -40,6 +40,8 @@ def read_fields(module: str, name: str) -> list[Field]:
         for one in reversed(kind.__mro__)
         if dataclasses.is_dataclass(one)
         for own, (_, text) in _source(one.__module__).body_of(one.__name__).items()
+        # A field that is named again for another default alone is explained where it began.
+        if text
     }
     hints = hints_of(kind)
     return [

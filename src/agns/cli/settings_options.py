@@ -180,7 +180,7 @@ def _parameter(field: Field, told: str | None) -> inspect.Parameter:
         flag += f"/--no-{flag[2:]}"
     required = field.default is dataclasses.MISSING
     told = "" if required else told or _shown(field.default)
-    text = _help(field.text, kind.range) + (f"  [default: {told}]" if told else "")
+    text = help_text(field.text, kind.range) + (f"  [default: {told}]" if told else "")
     option = typer.Option(flag, help=text, **more)
     # None where nothing is given: the settings themselves say what that comes to.
     return inspect.Parameter(
@@ -207,7 +207,8 @@ def _shown(value: object) -> str:
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _help(text: str, numbers: Range | None) -> str:
+def help_text(text: str, numbers: Range | None) -> str:
+    """The first paragraph of a field's docstring, with its range where both ends are finite."""
     told = " ".join(text.split("\n\n")[0].split()).replace("`", "")
     # A terminal cannot follow where the docstring refers to.
     told = re.sub(r"[;,] see agns[\w.]*\w", "", told)

@@ -1,0 +1,1 @@
+"""The studio: a local web page that calls what Python and the command line call."""
