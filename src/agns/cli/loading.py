@@ -25,11 +25,12 @@ from agns.data.known_photos import as_recorded, rows_of
 from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.errors import AgnsError, ConfigError
 from agns.loading import load_setup, load_victim, recorded_crop
+from agns.models.victim import people_known
 
 
 def known_identities(victim: PlanVictim) -> tuple[str, ...]:
     """The identities that a victim knows and that have photos."""
-    identities = load_victim(victim.file, defence=victim.defence).recognizer.identities
+    identities = people_known(load_victim(victim.file, defence=victim.defence).recognizer)
     if victim.faces is None:
         return identities
     listed = list_identities(victim.faces)
@@ -52,7 +53,7 @@ def open_for_campaign(
         if subject:
             found = open_subject(options, subject, opened.recognizer.identities)
         else:
-            found = open_everybody(options, opened.recognizer.identities)
+            found = open_everybody(options, people_known(opened.recognizer))
         rows = (begun or {}).get((victim.name, subject))
         return found if rows is None else as_recorded(found, rows, f"attacks on {victim.name}")
 
@@ -90,7 +91,7 @@ def begin_photos(
                 if subject:
                     faces = open_faces(dataclasses.replace(options, names=(subject,)))
                 else:
-                    faces = open_everybody(options, opened.recognizer.identities)
+                    faces = open_everybody(options, people_known(opened.recognizer))
             except AgnsError as error:
                 if before is not None:
                     raise ConfigError(

@@ -3,6 +3,7 @@
 What that guarantees stands in `agns.defence.certificate`.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, get_args
@@ -17,6 +18,7 @@ from agns.defence.defended import Defended
 from agns.defence.filling import Filling, fill
 from agns.defence.placements import Placements, covering_region
 from agns.errors import ConfigError
+from agns.models.recognizer import Recognizer
 from agns.models.victim import Victim
 from agns.settings import Range, check_settings
 from agns.types import CANVAS, Chosen, Faces, Labels, Logits
@@ -196,3 +198,23 @@ class Masked(Defended):
                     logits = self.victim(fill(faces[photos], both, self.filling))
                     found[one, other, places] = self._decided(logits[None])[0]
         return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskedPhotos:
+    """Training photos as a masked recogniser sees them: a challenge for its training."""
+
+    masking: Masking
+
+    def __call__(
+        self, recognizer: Recognizer, faces: Faces, labels: Labels, *, rng: torch.Generator
+    ) -> Faces:
+        """Fill one region in all photos, or two of several that are drawn for each batch."""
+        regions = _regions_of(self.masking)
+        one, other = torch.randint(len(regions), (2,), generator=rng).tolist()
+        return fill(faces, (regions[one] | regions[other]).to(faces.device), self.masking.filling)
+
+
+@functools.lru_cache(maxsize=2)
+def _regions_of(masking: Masking) -> Bool[Tensor, "regions 224 224"]:
+    return masking.regions()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from agns.defence.defended import FORMAT, Defence, Defended, digest_of
+from agns.defence.detector import Detected
 from agns.defence.masking import Masked, Masking
 from agns.errors import AgnsError, ConfigError, WeightsError
 from agns.models.opening import load, make_victim
@@ -19,7 +20,7 @@ from agns.storage import load_tensors
 DEFENCES: Mapping[str, Defence] = {"masking": Masking()}
 """Those that need no training, by name, with their usual settings."""
 
-KINDS: Mapping[str, type[Defended]] = {one.kind: one for one in (Masked,)}
+KINDS: Mapping[str, type[Defended]] = {one.kind: one for one in (Masked, Detected)}
 """What files hold."""
 
 
