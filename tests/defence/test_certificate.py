@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from tests.defence.test_placements import drawn, moved
 from torch import nn
 
 from agns.accessory.frame import place, silhouette
@@ -13,9 +14,8 @@ from agns.defence.masking import Masked, Masking
 from agns.models.gallery import Gallery
 from agns.models.victim import Classifier, Victim
 from agns.types import Faces
-from tests.defence.test_placements import drawn, moved
 
-WIDE = Masking(shift=12, turn=3, scale=0.03, parts=2)
+WIDE = Masking(filling="mean", shift=12, parts=2)
 
 
 def answers(decisions: torch.Tensor) -> int:
@@ -68,7 +68,7 @@ def decisions_of(victim: Masked, faces: Faces) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("kind", ["classifier", "gallery"])
-@pytest.mark.parametrize("masking", [Masking(shift=3, turn=4, scale=0.04), WIDE])
+@pytest.mark.parametrize("masking", [Masking(shift=2, turn=3, scale=0.02), WIDE])
 def test_contents_at_random_change_no_certified_decision(
     kind: str, masking: Masking, photos: Faces, request: pytest.FixtureRequest
 ) -> None:
@@ -79,7 +79,7 @@ def test_contents_at_random_change_no_certified_decision(
     everything = victim.decisions(photos).unflatten(2, (len(photos), -1))
     sure = (everything == right).all(0).all(0)
     assert bool(sure.any())
-    for placement in drawn(masking.placements, 12):
+    for placement in drawn(masking.placements, 6):
         scale = 10 ** float(torch.rand((), generator=rng))
         content = place((torch.rand(1, 3, 64, 176, generator=rng) * scale).round() % 2)
         now = decisions_of(victim, worn(photos, content, placement))
@@ -89,22 +89,23 @@ def test_contents_at_random_change_no_certified_decision(
 def test_contents_optimised_against_the_bare_victim_change_no_certified_decision(
     classifier: Classifier, photos: Faces
 ) -> None:
-    """Fools the victim itself on most photos, and the masked one on none that is certified."""
+    """It fools the victim itself, and the masked one on no photo that is certified."""
+    photos = photos[:3]
     victim = WIDE.around(classifier).eval()
     classes = decisions_of(victim, photos)[:, 0]
     sure = victim.certify(photos, classes)
     assert bool(sure.any())
     fooled = 0
-    for placement in drawn(WIDE.placements, 4):
+    for placement in drawn(WIDE.placements, 3):
         content = torch.full((len(photos), 3, 64, 176), 0.5, requires_grad=True)
-        for _ in range(8):
+        for _ in range(4):
             faces = worn(photos, place(content), placement)
             # Every mask's answer at once, as somebody who knows the defence would.
             loss = nn.functional.cross_entropy(
                 victim(faces), classes
             ) + nn.functional.cross_entropy(classifier(faces), classes)
             (gradient,) = torch.autograd.grad(loss, content)
-            content = (content + 0.2 * gradient.sign()).clamp(0, 1).detach().requires_grad_()
+            content = (content + 0.3 * gradient.sign()).clamp(0, 1).detach().requires_grad_()
         faces = worn(photos, place(content.detach()), placement)
         fooled += int((classifier(faces).argmax(1) != classifier(photos).argmax(1)).sum())
         now = decisions_of(victim, faces)[:, 0]

@@ -41,8 +41,21 @@ def fill(
     elif filling == "mean":
         filled = _mean(kept, known).expand_as(faces)
     else:
-        filled = _spread(kept, known)
+        filled, box = kept.clone(), (..., *_box(region))
+        filled[box] = _spread(kept[box], known[box])
     return torch.where(region, filled, kept)
+
+
+def _box(region: Bool[Tensor, "*layers height width"]) -> tuple[slice, slice]:
+    """Rows and columns around a region, at multiples of 16 pixels; the canvas if it is empty."""
+    flat = region.reshape(-1, *region.shape[-2:]).any(0)
+    ends = []
+    for axis in (1, 0):
+        places = flat.any(axis).nonzero()[:, 0]
+        size = flat.shape[1 - axis]
+        low, high = (int(places[0]), int(places[-1])) if len(places) else (0, size)
+        ends.append(slice(max(0, low - 2) // 16 * 16, min(size, -(-(high + 3) // 16) * 16)))
+    return ends[0], ends[1]
 
 
 def _mean(
