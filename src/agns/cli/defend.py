@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agns.cli.console import bar, percent, prepare, say
-from agns.cli.face_options import FaceOptions, open_faces, open_glasses
-from agns.cli.interrupts import between_steps
+from agns.cli.defend_detector import DETECTOR, detector
+from agns.cli.face_options import FaceOptions, open_faces
 from agns.cli.launching import begin_training
 from agns.cli.options import (
     CenterCropOption,
@@ -19,22 +19,15 @@ from agns.cli.options import (
     RecognizerOption,
     SkipOption,
 )
-from agns.cli.settings_options import Settings, given_settings, settings_of, with_settings
+from agns.cli.settings_options import Settings, settings_of, with_settings
 from agns.cli.train import OutOption, ResumeOption, report_training
-from agns.loading import attacked_crop, load_victim
 
 if TYPE_CHECKING:
-    from agns.data.faces import FaceSet
-    from agns.attack.attack import Attack
-    from agns.defence.detector_training import DetectorTraining, SubjectPhotos
     from agns.defence.masking import Masking
-    from agns.loading import LoadedVictim
     from agns.models.gallery import Gallery
-    from agns.models.victim import Victim
     from agns.training.challenge import Challenge
     from agns.training.parallel import Machines
     from agns.training.recipe import RecognizerTraining
-    from agns.types import Glasses
 
 app = typer.Typer(
     help="Defend a recogniser: hide where frames may be, detect them, or train on them.",
@@ -42,8 +35,8 @@ app = typer.Typer(
 )
 
 MASKING = Settings("agns.defence.masking:Masking")
-DETECTOR = Settings("agns.defence.detector_training:DetectorTraining")
 OCCLUSION = Settings("agns.defence.occlusion:Occlusion")
+app.command("detector", cls=with_settings(DETECTOR))(detector)
 MACHINES = Settings("agns.training.parallel:Machines")
 HARDENING = Settings(
     "agns.training.recipe:RecognizerTraining",
@@ -75,6 +68,7 @@ def masking(
     RUN holds defence.safetensors, to be given as --recognizer, or around another recogniser as
     --defence. People of a gallery are enrolled anew, with the same photos masked.
     """
+    from agns.cli.loading import open_fresh
     from agns.defence.masking import MaskedPhotos, Masking
     from agns.evaluation.certified import score_masking
     from agns.models.gallery import Gallery
@@ -94,7 +88,7 @@ def masking(
         source = str(recognizer)
     else:
         RunDirectory(out, asdict(settings), resume=resume, origin={"victim": source})
-    victim, photos = _opened(recognizer, options)
+    victim, photos = open_fresh(recognizer, options)
     inner = victim.recognizer
     if isinstance(inner, Gallery) and settings.parts == 1:
         inner, source = _enrolled_anew(inner, Path(source), options, settings, out)
@@ -197,23 +191,7 @@ def _recipe(arch: str, epochs: int) -> "RecognizerTraining":
         recipe_for(arch, anew=False), epochs=epochs, rate=1e-4, validation_fraction=0.0,
         erased_share=0.0, sizes=(), norms=False,
     )  # fmt: skip
-    return dataclasses.replace(usual, **given_settings(RecognizerTraining))
-
-
-def _opened(recognizer: Path | None, options: FaceOptions) -> "tuple[LoadedVictim, FaceSet]":
-    """A victim, and photos of its people that it does not know."""
-    from agns.cli.loading import open_everybody
-    from agns.data.twins import were_seen
-    from agns.models.record import photos_seen
-    from agns.models.victim import people_known
-
-    victim = load_victim(recognizer)
-    crop = attacked_crop(victim, options.center_crop)
-    photos = open_everybody(
-        dataclasses.replace(options, center_crop=crop), people_known(victim.recognizer)
-    )
-    fresh = (~were_seen(photos, photos_seen(victim.metadata))).nonzero()[:, 0]
-    return victim, photos.subset(fresh)
+    return settings_of(RecognizerTraining, usual)
 
 
 def _enrolled_anew(
@@ -234,126 +212,3 @@ def _enrolled_anew(
         made = enrol_masked(gallery, everybody, settings, progress=progress)
     made.write(out / "gallery.safetensors", source=told)
     return made, str(out / "gallery.safetensors")
-
-
-@app.command("detector", cls=with_settings(DETECTOR))
-def detector(
-    out: OutOption,
-    recognizer: RecognizerOption = None,
-    faces: FacesOption = None,
-    center_crop: CenterCropOption = None,
-    skip_unreadable: SkipOption = False,
-    method: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Attack that makes the frames to detect, as agns attack "
-            "names it; with its usual settings.",
-        ),
-    ] = "agn",
-    glasses: GlassesOption = None,
-    frames: Annotated[
-        int, typer.Option(help="Drawn eyeglasses that attacks see, at 16 a step.", min=32)
-    ] = 1600,
-    resume: ResumeOption = False,
-) -> None:
-    """Train a detector of adversarial eyeglasses on some subjects, and test it on the others.
-
-    Each subject dodges, and is taken for the next; the frames are kept, so that a run that was
-    broken off goes on. RUN holds defence.safetensors, to be given as --recognizer.
-    """
-    from agns.attack.methods import find_attack
-    from agns.defence.detector import find_tap
-    from agns.defence.detector_training import DetectorTraining, split_subjects, train_detector
-    from agns.errors import ConfigError
-    from agns.evaluation.detection import score_detection
-    from agns.evaluation.plots import draw_roc
-    from agns.models.victim import people_known
-    from agns.run_directory import RunDirectory
-    from agns.storage import write_json
-
-    prepare()
-    config, attack = settings_of(DetectorTraining), find_attack(method)
-    RunDirectory.check(out, resume=resume)
-    options = FaceOptions(root=faces, center_crop=center_crop, skip_unreadable=skip_unreadable)
-    source = "" if recognizer is None else str(recognizer)
-    victim, photos = _opened(recognizer, options)
-    inner = victim.recognizer
-    tap = config.tap or find_tap(inner)
-    names = [name for name in people_known(inner) if len(_photos_of(photos, name)) > 1]
-    if len(names) < 2:
-        raise ConfigError(f"a detector needs two subjects with photos, got {len(names)}")
-    training, held = split_subjects(names, config)
-    RunDirectory(
-        out, {**asdict(config), "tap": tap, "method": method, "frames": frames,
-              "attack": asdict(attack) if dataclasses.is_dataclass(attack) else {}},
-        resume=resume, origin={"victim": source},
-    )  # fmt: skip
-    drawn = open_glasses(glasses, count=None if glasses else frames)
-    made = {
-        name: _photos_to_detect(inner, _photos_of(photos, name), names, attack, config, drawn,
-                                out / "frames" / f"{at:03d}.safetensors")
-        for at, name in enumerate(names)
-    }  # fmt: skip
-    with bar("Training the detector") as progress:
-        detected, losses = train_detector(
-            inner, [made[name] for name in training], config, tap=tap, progress=progress
-        )
-    suspicions = [
-        {kind: detected.suspect(some).cpu() for kind, some in made[name].photos.items()}
-        for name in held
-    ]
-    scores = score_detection(suspicions, seed=config.seed)
-    detected.write(out / "defence.safetensors", victim=inner, source=source)
-    tried = sum(one.tried for one in made.values())
-    fooled = sum(len(one.photos["adversarial"]) for one in made.values())
-    write_json(out / "detector.json", {
-        "settings": config, "tap": tap, "method": method, "victim": source, "training": training,
-        "held_out": held, "tried": tried, "fooled": fooled, "losses": losses, "scores": scores,
-    })  # fmt: skip
-    curve = {
-        "false_acceptance": scores.roc["false_alarms"],
-        "true_acceptance": scores.roc["recall"],
-    }
-    draw_roc(out / "roc.png", curve, eer=scores.eer,
-             axes=("other photos refused", "adversarial photos refused"))  # fmt: skip
-    say(f"{fooled} of {tried} photos that wear an attack's frame fool the recogniser.")
-    for words, rate in (
-        ("adversarial photos", scores.recall),
-        ("photos without a frame", scores.false_alarms),
-        ("photos with benign glasses", scores.false_alarms_benign),
-    ):
-        low, high = rate.interval
-        say(
-            f"Refused, of {rate.photos} {words} of {len(held)} subjects held out: "
-            f"{percent(rate.share)} (95 % interval {percent(low)} to {percent(high)})."
-        )
-    say(f"Precision {percent(scores.precision)}, area under the ROC curve {scores.auc:.3f}.")
-    say(f"Wrote {out / 'defence.safetensors'}, {out / 'detector.json'} and {out / 'roc.png'}")
-
-
-def _photos_of(photos: "FaceSet", name: str) -> "FaceSet":
-    import torch
-
-    if name not in photos.identities:
-        return photos.subset(torch.arange(0))
-    return photos.of(name)
-
-
-def _photos_to_detect(
-    victim: "Victim",
-    photos: "FaceSet",
-    names: list[str],
-    attack: "Attack",
-    config: "DetectorTraining",
-    glasses: "Glasses",
-    kept: Path,
-) -> "SubjectPhotos":
-    from agns.defence.detector_training import goals_of, photos_of_subject
-
-    subject = photos.identities[int(photos.labels[0])]
-    with bar(f"Attacking as {subject}") as shown, between_steps(shown) as progress:
-        return photos_of_subject(
-            victim, photos, goals_of(subject, names), attack, config, glasses, kept=kept,
-            progress=progress,
-        )  # fmt: skip

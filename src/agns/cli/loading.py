@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 
@@ -23,8 +24,10 @@ from agns.data.face_folder import list_identities
 from agns.data.faces import FaceSet
 from agns.data.known_photos import as_recorded, rows_of
 from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
+from agns.data.twins import were_seen
 from agns.errors import AgnsError, ConfigError
-from agns.loading import load_setup, load_victim, recorded_crop
+from agns.loading import LoadedVictim, attacked_crop, load_setup, load_victim, recorded_crop
+from agns.models.record import photos_seen
 from agns.models.victim import people_known
 
 
@@ -146,3 +149,14 @@ def open_everybody(options: FaceOptions, known: tuple[str, ...]) -> FaceSet:
         )
     # Who has too few photos to split is left out of the attack, and told.
     return open_faces(dataclasses.replace(options, names=names, to_split=False))
+
+
+def open_fresh(recognizer: Path | None, options: FaceOptions) -> tuple[LoadedVictim, FaceSet]:
+    """A victim, and photos of its people that it was neither trained on nor enrolled with."""
+    victim = load_victim(recognizer)
+    crop = attacked_crop(victim, options.center_crop)
+    photos = open_everybody(
+        dataclasses.replace(options, center_crop=crop), people_known(victim.recognizer)
+    )
+    fresh = (~were_seen(photos, photos_seen(victim.metadata))).nonzero()[:, 0]
+    return victim, photos.subset(fresh)

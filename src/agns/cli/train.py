@@ -161,8 +161,8 @@ def train_recognizer(
                 )  # fmt: skip
         if not fabric.is_global_zero:
             return
-        recipe = {**asdict(config), **asdict(begun.about), "init": init or pretrained}
-        report_training(recognizer, scores, photos, out, recipe)
+        told = {**asdict(config), **asdict(begun.about), "init": init or pretrained}
+        report_training(recognizer, scores, photos, out, told)
 
 
 @app.command(

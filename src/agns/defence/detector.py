@@ -52,7 +52,7 @@ def find_tap(victim: Victim) -> str:
     """The layer whose output is a sixteenth as high and wide as what the network sees.
 
     VGG's fourth pooling (512 channels of 14x14), OpenFace's inception 3c (640 of 6x6), and the
-    second block of dlib's that halves (64 of 8x8).
+    second block of dlib's that halves (128 of 8x8).
 
     Raises:
         ConfigError: It is none of these networks.

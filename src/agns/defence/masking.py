@@ -131,9 +131,10 @@ class Masked(Defended):
         regions, filling = tensors["regions"], settings["filling"]
         if regions.shape[1:] != (CANVAS, CANVAS) or not 1 <= len(regions) <= _MOST:
             raise ValueError(f"regions are {tuple(regions.shape)}")
-        if filling not in get_args(Filling):
-            raise ValueError(f"there is no filling {filling!r}")
-        return cls(victim, regions > 0, filling=filling)
+        for known in get_args(Filling):
+            if filling == known:
+                return cls(victim, regions > 0, filling=known)
+        raise ValueError(f"there is no filling {filling!r}")
 
     @property
     def _regions(self) -> Bool[Tensor, "regions 224 224"]:
