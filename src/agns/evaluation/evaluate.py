@@ -23,7 +23,7 @@ from agns.data.twins import count_saved_anew, find_twins
 from agns.errors import AttackError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.controls import logits_wearing
-from agns.evaluation.metrics import measure_split
+from agns.evaluation.metrics import measure_split, shares_taken
 from agns.evaluation.sanity import (
     PROBABILITIES,
     are_probabilities,
@@ -227,6 +227,7 @@ def score_attack(
         by_queries=[point_at(one) for one in result.best_after],
         held_out_digests=list(digests.get("held_out", ())),
         saved_anew=saved_anew,
+        taken_for=shares_taken(wearing[0], victim),
         craft_photos_seen_in_training=sum(own in setup.photos_seen for own in digests["craft"]),
         warnings=[
             *find_seen(

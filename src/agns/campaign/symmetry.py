@@ -1,0 +1,77 @@
+"""Which classes of a recogniser are easier to attack than others, as a campaign found it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from agns.campaign.records import JobRecord
+from agns.evaluation.report import Table
+from agns.evaluation.score import AttackScore
+from agns.evaluation.symmetry import Symmetry, measure_symmetry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymmetrySummary:
+    """One attack on one recogniser, both goals together."""
+
+    recognizer: str
+    attack: str
+    robust: Mapping[str, float]
+    """For each subject, the share of held-out photos on which dodging failed."""
+    favoured: Mapping[str, float]
+    """For each identity, the mean share of others' photos that are taken for it."""
+    largest_asymmetry: float
+    """See `agns.evaluation.symmetry.Symmetry`."""
+    between: tuple[str, str] | None
+    """Who is taken for whom more often than the reverse."""
+    pairs: int
+    """Pairs that were tried both ways."""
+
+
+def summarize_symmetry(records: Sequence[JobRecord]) -> list[SymmetrySummary]:
+    """One for each recogniser and attack of which two subjects have results, in their order."""
+    groups: dict[tuple[str, str], list[AttackScore]] = {}
+    for record in records:
+        if isinstance(record.result, AttackScore):
+            key = (record.job.recognizer, record.job.attack)
+            groups.setdefault(key, []).append(record.result)
+    return [
+        _summary(*key, measure_symmetry(scores))
+        for key, scores in groups.items()
+        if len({score.subject for score in scores}) > 1
+    ]
+
+
+def _summary(recognizer: str, attack: str, found: Symmetry) -> SymmetrySummary:
+    return SymmetrySummary(
+        recognizer=recognizer,
+        attack=attack,
+        robust=found.robust,
+        favoured=found.favoured,
+        largest_asymmetry=found.largest_asymmetry,
+        between=found.between,
+        pairs=found.pairs,
+    )
+
+
+def symmetry_table(found: Sequence[SymmetrySummary]) -> Table:
+    """A row for each recogniser and attack."""
+    head = (
+        "recogniser", "attack", "least robust", "most favoured", "asymmetry between", "subjects",
+        "robust, mean", "robust, least", "favoured, most", "largest asymmetry", "pairs",
+    )  # fmt: skip
+    rows = []
+    for one in found:
+        shares = list(one.robust.values())
+        least = min(one.robust, key=lambda name: one.robust[name]) if shares else "-"
+        most = max(one.favoured, key=lambda name: one.favoured[name]) if one.favoured else "-"
+        rows.append(
+            (
+                one.recognizer, one.attack, least, most,
+                " for ".join(one.between) if one.between else "-", str(len(shares)),
+                f"{sum(shares) / len(shares):.1%}" if shares else "-",
+                f"{min(shares):.1%}" if shares else "-",
+                f"{one.favoured[most]:.1%}" if one.favoured else "-",
+                f"{one.largest_asymmetry:.1%}" if one.pairs else "-", str(one.pairs),
+            )
+        )  # fmt: skip
+    return Table(head=head, rows=rows, texts=5)
