@@ -23,6 +23,10 @@ minus the best other logit (Carlini & Wagner 2017).
 """
 
 
+Compared: TypeAlias = Float[Tensor, "batch compared"]
+"""The logits that decide a goal."""
+
+
 def class_objective(
     logits: Logits, classes: int | Labels, objective: Objective
 ) -> Float[Tensor, " batch"]:
@@ -45,14 +49,12 @@ def taken_for(
     return (logits.argmax(1) == _columns(classes, logits)[:, 0]) & passed
 
 
-def with_nobody(logits: Logits) -> Float[Tensor, "batch compared"]:
+def with_nobody(logits: Logits) -> Compared:
     """Logits and one more, of being nobody who is known: 0, where a threshold lies."""
     return torch.cat([logits, logits.new_zeros(len(logits), 1)], 1)
 
 
-def _compared(
-    logits: Logits, classes: int | Labels, task: Task
-) -> tuple[Float[Tensor, "batch compared"], int | Labels]:
+def _compared(logits: Logits, classes: int | Labels, task: Task) -> tuple[Compared, int | Labels]:
     """The logits that decide whether faces are taken for a class, and its place among them."""
     if task == "closed-set":
         return logits, classes
@@ -138,7 +140,7 @@ class Dodge:
             caught = caught | taken_for(logits, logits.shape[1] - 1, self.task)
         return ~caught
 
-    def compared(self, logits: Logits) -> tuple[Logits, int | Labels]:
+    def compared(self, logits: Logits) -> tuple[Compared, int | Labels]:
         """The logits that decide, of being caught among them, and the place of that."""
         if self.refuses:
             columns = _columns(self._classes(), logits)
@@ -211,7 +213,7 @@ class Impersonate:
         """Whether the target comes first; in verification, whether the claim is accepted."""
         return taken_for(logits, self.index, self.task)
 
-    def compared(self, logits: Logits) -> tuple[Logits, int | Labels]:
+    def compared(self, logits: Logits) -> tuple[Compared, int | Labels]:
         """The logits that decide, and the target's place among them."""
         return _compared(logits, self.index, self.task)
 

@@ -10,6 +10,7 @@ import typer
 
 from agns.cli.console import bar, percent, prepare, say
 from agns.cli.defend_detector import DETECTOR, detector
+from agns.cli.defend_gate import CHECK, gate
 from agns.cli.face_options import FaceOptions, open_faces
 from agns.cli.launching import begin_training
 from agns.cli.options import (
@@ -37,6 +38,7 @@ app = typer.Typer(
 MASKING = Settings("agns.defence.masking:Masking")
 OCCLUSION = Settings("agns.defence.occlusion:Occlusion")
 app.command("detector", cls=with_settings(DETECTOR))(detector)
+app.command("gate", cls=with_settings(CHECK))(gate)
 MACHINES = Settings("agns.training.parallel:Machines")
 HARDENING = Settings(
     "agns.training.recipe:RecognizerTraining",
