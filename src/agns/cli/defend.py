@@ -101,8 +101,8 @@ def masking(
     write_json(out / "masking.json", {"settings": settings, "victim": source, "scores": scores})
     say(
         f"On {scores.photos} photos without a frame: {percent(scores.undefended.share)} recognised "
-        f"as they are, {percent(scores.accuracy.share)} masked ({scores.regions} regions, of at "
-        f"most {percent(scores.masked_share)} of the pixels)."
+        f"as they are, {percent(scores.accuracy.share)} masked ({_regions(scores.regions)} "
+        f"{percent(scores.masked_share)} of the pixels)."
     )
     low, high = scores.certified.interval
     say(
@@ -114,6 +114,10 @@ def masking(
         "undefended."
     )
     say(f"Wrote {out / 'defence.safetensors'} and {out / 'masking.json'}")
+
+
+def _regions(count: int) -> str:
+    return "one region of" if count == 1 else f"{count} regions of at most"
 
 
 @app.command("occlusion", cls=with_settings(OCCLUSION, HARDENING, MACHINES))

@@ -18,7 +18,6 @@ from agns.defence.defended import Defended
 from agns.defence.filling import Filling, fill
 from agns.defence.placements import Placements, covering_region
 from agns.errors import ConfigError
-from agns.models.recognizer import Recognizer
 from agns.models.victim import Victim
 from agns.settings import Range, check_settings
 from agns.types import CANVAS, Chosen, Faces, Labels, Logits
@@ -208,7 +207,7 @@ class MaskedPhotos:
     masking: Masking
 
     def __call__(
-        self, recognizer: Recognizer, faces: Faces, labels: Labels, *, rng: torch.Generator
+        self, recognizer: Victim, faces: Faces, labels: Labels, *, rng: torch.Generator
     ) -> Faces:
         """Fill one region in all photos, or two of several that are drawn for each batch."""
         regions = _regions_of(self.masking)

@@ -18,7 +18,6 @@ from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
 from agns.attack.attack import shipped_nets
 from agns.models.dcgan import Generator, sample_latents
-from agns.models.recognizer import Recognizer
 from agns.models.victim import Victim
 from agns.settings import Count, Range, Share, check_settings
 from agns.types import CANVAS, Faces, Labels
@@ -71,7 +70,7 @@ class Occlusion:
         check_settings(self)
 
     def __call__(
-        self, recognizer: Recognizer, faces: Faces, labels: Labels, *, rng: torch.Generator
+        self, recognizer: Victim, faces: Faces, labels: Labels, *, rng: torch.Generator
     ) -> Faces:
         """Occlude the first of a batch; see `agns.training.challenge.Challenge`."""
         attacked = round(self.share * len(faces))

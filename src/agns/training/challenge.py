@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import torch
 
 from agns.models.recognizer import Recognizer
+from agns.models.victim import Victim
 from agns.types import Faces, Labels
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class Challenge(Protocol):
     """Settings, a dataclass, that are called with each batch."""
 
     def __call__(
-        self, recognizer: Recognizer, faces: Faces, labels: Labels, *, rng: torch.Generator
+        self, recognizer: Victim, faces: Faces, labels: Labels, *, rng: torch.Generator
     ) -> Faces:
         """Make photos harder.
 
