@@ -47,7 +47,8 @@ def test_masking_is_certified_written_and_attacked(
         out = tmp_path / f"attack{len(given)}"
         done = agns(
             "attack", "impersonate", "--subject", PEOPLE[0], "--target", PEOPLE[1], *given,
-            "--faces", folder, "--glasses", shop, "--method", "solid", "--count", 2, "--craft", 2, "--out", out,
+            "--faces", folder, "--glasses", shop, "--method", "solid", "--count", 2,
+            "--craft", 2, "--out", out,
             *weights.options[2:],
         )  # fmt: skip
         assert done.code == 0, done.err
