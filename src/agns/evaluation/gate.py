@@ -132,9 +132,10 @@ def covered_share(picture: Image, landmarks: Float[Tensor, "68 2"]) -> float:
     left, right = float(landmarks[36, 0]) - eye / 2, float(landmarks[45, 0]) + eye / 2
     top, bottom = float(landmarks[17:27, 1].mean()), float(landmarks[30, 1])
     band = _cut(picture, left, top, right, bottom, height, width)
+    middles = (landmarks[[2, 14]] + landmarks[[31, 35]]) / 2
     cheeks = [
         _cut(picture, x - eye / 4, y - eye / 4, x + eye / 4, y + eye / 4, height, width)
-        for x, y in ((landmarks[2] + landmarks[31]) / 2, (landmarks[14] + landmarks[35]) / 2)
+        for x, y in middles.tolist()
     ]
     skin = torch.cat([one.flatten(1) for one in cheeks], 1)
     if band.numel() == 0 or skin.numel() == 0:
