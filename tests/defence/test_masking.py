@@ -4,15 +4,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.attack.conftest import build_narrow_gan
 from tests.defence.conftest import NAMES, Blocks
 
 import agns
+from agns.accessory.placement import FIXED
 from agns.attack.goals import resolve_goal, taken_for
 from agns.data.faces import FaceSet, faces_from_pixels
+from agns.data.simulation.drawn_frames import draw_frames
 from agns.defence.certificate import two_rounds
 from agns.defence.enrolling import enrol_masked
 from agns.defence.filling import fill
-from agns.defence.masking import Masked, Masking
+from agns.defence.masking import Masked, Masking, thresholds_of
 from agns.defence.methods import DefenceFile, defend
 from agns.errors import ConfigError, WeightsError
 from agns.loading import load_victim
@@ -68,6 +71,38 @@ def test_an_attack_that_knows_several_regions_has_a_gradient(
     one(leaf).sum().backward()
     assert leaf.grad is not None
     assert not bool(leaf.grad[..., one.get_buffer("regions")[0]].any())
+
+
+def test_attacks_run_on_a_blind_victim_and_change_nothing(
+    classifier: Classifier, photos: Faces, generator: torch.Generator
+) -> None:
+    victim = Masking().around(classifier).eval()
+    nets = build_narrow_gan(rng=generator)
+    subject = NAMES[int(victim(photos[:1]).argmax())]
+    frames = draw_frames(8)
+    attacks = (
+        agns.PGD(steps=3),
+        agns.CCS16(steps=2),
+        agns.AGN(batch=4, samples=4, check_every=2, precision="fp32"),
+    )
+    for attack in attacks:
+        found = attack.run(
+            victim, photos[:1], agns.Dodge(subject, stop=1e-9), frames=frames, nets=nets
+        )
+        with torch.no_grad():
+            worn = FIXED.wear(photos[:1], found.frames[:1], torch.tensor([0]))
+            assert torch.equal(victim(worn), victim(photos[:1]))
+        assert bool(found.frames.isfinite().all())
+
+
+def test_operating_points_of_a_gallery_masked_in_one_region_are_its_own(
+    gallery: Gallery, classifier: Classifier
+) -> None:
+    masked = Masking().around(gallery)
+    assert thresholds_of(masked) is masked.victim
+    assert thresholds_of(gallery) is gallery
+    assert thresholds_of(SEVERAL.around(gallery)) is None
+    assert thresholds_of(classifier) is None
 
 
 def test_a_file_is_read_back_around_its_own_victim_or_another(

@@ -18,6 +18,7 @@ from agns.defence.defended import Defended
 from agns.defence.filling import Filling, fill
 from agns.defence.placements import Placements, covering_region
 from agns.errors import ConfigError
+from agns.models.gallery import Gallery
 from agns.models.victim import Victim
 from agns.settings import Range, check_settings
 from agns.types import CANVAS, Chosen, Faces, Labels, Logits
@@ -198,6 +199,16 @@ class Masked(Defended):
                     logits = self.victim(fill(faces[photos], both, self.filling))
                     found[one, other, places] = self._decided(logits[None])[0]
         return found
+
+
+def thresholds_of(victim: Victim) -> Gallery | None:
+    """The gallery whose logits are a victim's own, and move with its threshold; None without one.
+
+    That is a gallery itself, or one that is masked in one region.
+    """
+    if isinstance(victim, Masked) and len(victim.get_buffer("regions")) == 1:
+        victim = victim.victim
+    return victim if isinstance(victim, Gallery) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
