@@ -53,3 +53,7 @@ def test_photos_are_refused_by_the_first_check_that_they_fail() -> None:
     assert (bare.photos, bare.refused) == (4, 0)
     assert (worn.no_face, worn.closed_eyes, worn.covered, worn.refused) == (0.25, 0.25, 0.25, 0.75)
     assert worn.interval[0] < 0.75 < worn.interval[1]
+    # Frames on one photo are no photos more.
+    _, often = measure_gate([[SKIN] * 2, [framed(0.1)] * 6], find, CaptureCheck())
+    assert (often.photos, often.refused) == (2, 1)
+    assert often.interval[0] < 0.5

@@ -40,7 +40,10 @@ class CaptureCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Shares of photos that are refused, in [0, 1], and by which check first."""
+    """Shares of photos that are refused, in [0, 1], and by which check first.
+
+    Where each photo tried several frames, it counts as their mean.
+    """
 
     photos: int
     no_face: float
@@ -73,7 +76,8 @@ def measure_gate(
     """Check photos without a frame first, which set how much may be covered, then others.
 
     Args:
-        sets: Pictures of any size in [0, 1], those without a frame first.
+        sets: Pictures of any size in [0, 1], those without a frame first; others show the same
+            photos, once or with several frames.
         find: Finds faces.
         check: What is asked for.
         progress: Told after each photo.
@@ -89,22 +93,24 @@ def measure_gate(
             progress(done, total, {})
     bare = torch.tensor([one.covered for one in seen[0] if one is not None] or [1.0])
     limit = float(bare.quantile(check.passing))
-    return [_refused(some, check, limit) for some in seen]
+    return [_refused(some, check, limit, photos=len(sets[0])) for some in seen]
 
 
-def _refused(photos: Sequence[_Seen | None], check: CaptureCheck, limit: float) -> Refused:
-    count = max(1, len(photos))
-    found = [one for one in photos if one is not None]
+def _refused(
+    pictures: Sequence[_Seen | None], check: CaptureCheck, limit: float, *, photos: int
+) -> Refused:
+    count = max(1, len(pictures))
+    found = [one for one in pictures if one is not None]
     opened = [one for one in found if one.openness >= check.openness]
     passed = sum(one.covered <= limit for one in opened)
-    refused = len(photos) - passed
+    refused = len(pictures) - passed
     return Refused(
-        photos=len(photos),
-        no_face=(len(photos) - len(found)) / count,
+        photos=photos,
+        no_face=(len(pictures) - len(found)) / count,
         closed_eyes=(len(found) - len(opened)) / count,
         covered=(len(opened) - passed) / count,
         refused=refused / count,
-        interval=wilson_interval(refused, count),
+        interval=wilson_interval(refused / count * photos, max(1, photos)),
     )
 
 
