@@ -2,7 +2,6 @@
 
 import math
 
-import pytest
 import torch
 
 from agns.accessory.frame import silhouette
@@ -44,12 +43,12 @@ def drawn(bounds: Placements, count: int) -> list[tuple[float, ...]]:
 def test_no_placement_reaches_beyond_the_region() -> None:
     region = covering_region(BOUNDS)
     union = torch.zeros_like(region)
-    for placement in drawn(BOUNDS, 60):
+    for placement in drawn(BOUNDS, 24):
         own = reached(moved(*placement))
         assert not bool((own & ~region).any()), placement
         union |= own
-    # It is not much larger than what sixty of them reach.
-    assert union.sum() > 0.9 * region.sum()
+    # It is not much larger than what two dozen of them reach.
+    assert union.sum() > 0.8 * region.sum()
 
 
 def test_without_bounds_it_is_the_frame_and_what_bilinear_sampling_touches() -> None:
@@ -63,19 +62,18 @@ def test_the_disturbances_of_placements_are_within() -> None:
     region = covering_region(Placements(x=(-4, 4), y=(-4, 4), turn=(-6, 6)))
     rng = torch.Generator().manual_seed(1)
     bare = torch.zeros(1, 3, CANVAS, CANVAS)
-    for _ in range(20):
+    for _ in range(8):
         placed = Placement(shift=4, rotation=6)
         worn = placed.wear(bare, torch.ones(1, 3, 64, 176), torch.tensor([0]), rng=rng)
         assert not bool(((worn[0] > 0).any(0) & ~region).any())
 
 
-@pytest.mark.parametrize("parts", [2, 3])
-def test_parts_make_up_the_whole(parts: int) -> None:
+def test_parts_make_up_the_whole() -> None:
     bounds = Placements(x=(-6, 6), y=(-3, 3), turn=(-2, 2))
-    pieces = bounds.split(parts)
-    assert len(pieces) == parts**2
+    pieces = bounds.split(2)
+    assert len(pieces) == 4
     regions = [covering_region(piece) for piece in pieces]
-    for placement in drawn(bounds, 20):
+    for placement in drawn(bounds, 10):
         own = reached(moved(*placement))
         assert any(not bool((own & ~region).any()) for region in regions)
     whole = covering_region(bounds)
