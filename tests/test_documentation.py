@@ -66,6 +66,11 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 
 
 @pages
+def test_no_place_was_left_to_be_filled(page: Path) -> None:
+    assert not re.findall(r"^[A-Z][A-Z_]+$|\bTODO\b|\bTBD\b", prose(page), re.MULTILINE)
+
+
+@pages
 def test_python_that_is_shown_can_be_parsed(page: Path) -> None:
     for text in blocks(page, "python"):
         ast.parse(text)

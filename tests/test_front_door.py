@@ -99,6 +99,74 @@ def test_faces_may_be_a_tensor_and_people_classes(nets: Nets, generator: torch.G
         agns.evaluate(result, victim, faces[:0])
 
 
+MISTAKEN = """
+import agns, torch
+
+victim = agns.Classifier(torch.nn.Flatten(), ("Ann", "Bob"))
+faces, dodge, pgd = torch.rand(2, 3, 224, 224), agns.Dodge("Ann"), agns.PGD(steps=1)
+found = agns.AttackResult.__new__(agns.AttackResult)
+for mistaken in (
+    lambda: pgd.run(victim, faces, "Ann"),
+    lambda: pgd.run(torch.nn.Linear(2, 2), faces, dodge),
+    lambda: agns.evaluate(found, torch.nn.Linear(2, 2), faces, goal=dodge),
+    lambda: pgd.run(victim, faces, dodge, seed=None),
+    lambda: pgd.run(victim, faces, dodge, seed=True),
+    lambda: pgd.run(victim, faces, dodge, seed=2**70),
+    lambda: agns.Classifier(torch.nn.Flatten(), range(2)),
+    lambda: agns.Classifier(torch.nn.Flatten(), ("Ann", "Bob"), size="112"),
+    lambda: agns.Classifier(torch.nn.Flatten(), ("Ann", "Bob"), low=None),
+    lambda: agns.Classifier(torch.nn.Flatten(), ("Ann", "Bob"), mean="x"),
+    lambda: agns.Classifier(torch.nn.Flatten(), ("Ann", "Bob"), chip=((1, 0, 0), (0, 1))),
+    lambda: agns.Classifier(None, ("Ann", "Bob")),
+    lambda: agns.BlackBox(None),
+    lambda: agns.BlackBox(victim, budget=1.5),
+    lambda: pgd.run(victim, faces, agns.Dodge((0,))),
+    lambda: agns.AGN().run(victim, faces, dodge, frames=torch.rand(4, 3, 10, 10)),
+    lambda: agns.load_faces(3),
+    lambda: agns.load("mine:victim"),
+):
+    try:
+        mistaken()
+    except agns.AgnsError as error:
+        print(error)
+"""
+
+
+def test_what_is_no_goal_victim_or_seed_is_told_in_a_sentence() -> None:
+    # In a process of its own, where nothing checks types before agns does.
+    done = subprocess.run(
+        [sys.executable, "-c", MISTAKEN], capture_output=True, text=True, check=True
+    )
+    wanted = [
+        "a goal is agns.Dodge(subject) or agns.Impersonate(target), got 'Ann'",
+        "Linear has none: put a network into agns.Classifier(network, names)",
+        "Linear has none: put a network into agns.Classifier(network, names)",
+        "seed must be a whole number, got None",
+        "seed must be a whole number, got True",
+        f"seed must be at most {2**64 - 1}, got {2**70}",
+        "identities are names, one for each class, got range(0, 2)",
+        "size in pixels must be a whole number, got '112'",
+        "low must be a number below high, got None and 1.0",
+        "mean should be one figure or three, got 'x'",
+        "a chip is a 2x3 matrix of numbers, got ((1, 0, 0), (0, 1))",
+        "network must be a module that takes faces, got None",
+        "NoneType has none: put a network into agns.Classifier(network, names)",
+        "a budget of queries must be a whole number, got 1.5",
+        "the goal has a subject for each of 1 photos, and there are 2",
+        "real frames are bytes, (frames, 3, 64, 176), got torch.float32, (4, 3, 10, 10)",
+        "faces are read from a folder, named by its path, got 3",
+        "mine:victim names a function of yours: call it, what it makes is a victim",
+    ]
+    told = done.stdout.splitlines()
+    assert len(told) == len(wanted)
+    assert all(line.endswith(end) for line, end in zip(told, wanted, strict=True)), told
+
+
+def test_who_impersonates_whom_is_named() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        agns.Impersonate("Ann", "Bob")
+
+
 def test_photos_that_the_victim_was_trained_on_are_told(folder: Path, tmp_path: Path) -> None:
     ann = agns.load_faces(folder).of("Synthetic_000")
     with pytest.raises(ConfigError, match="of 2 people: choose one"):

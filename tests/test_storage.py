@@ -114,7 +114,8 @@ def test_under_strips_the_beginning_it_selects_by() -> None:
 
 
 def test_versions_name_what_decides_the_figures() -> None:
-    assert versions()["torch"] == torch.__version__
+    # PyPI's build for CUDA has its kind in one of the two alone.
+    assert versions()["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert {"python", "platform", "agns", "numpy", "pillow", "safetensors"} <= versions().keys()
 
 

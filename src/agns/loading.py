@@ -147,6 +147,9 @@ def load_faces(
     """
     from agns.data.face_folder import FaceSelection
     from agns.data.face_folder import load_faces as read_faces
+
+    if not isinstance(root, str | Path):
+        raise ConfigError(f"faces are read from a folder, named by its path, got {root!r:.80}")
     from agns.types import silent
 
     selection = FaceSelection(

@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import math
 import numbers
+import operator
 import types
 from typing import (
     TYPE_CHECKING,
@@ -157,3 +158,18 @@ def check_settings(settings: "DataclassInstance") -> None:
                 *first, last = map(str, get_args(kind.plain))
                 words = f"{', '.join(first)} or {last}" if first else last
                 raise ConfigError(f"{field.name} must be {words}, got {one!r}")
+
+
+def whole(value: object, what: str, least: int = 0, most: int = 2**64 - 1) -> int:
+    """A whole number that somebody gave, be it NumPy's.
+
+    Raises:
+        ConfigError: It is none, or out of its range.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise ConfigError(f"{what} must be a whole number, got {value!r:.80}")
+    number = operator.index(value)
+    if not least <= number <= most:
+        bound = f"at least {least}" if number < least else f"at most {most}"
+        raise ConfigError(f"{what} must be {bound}, got {number}")
+    return number

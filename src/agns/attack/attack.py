@@ -7,18 +7,20 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 
+from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Goal, name_goal, resolve_goal
 from agns.attack.result import AttackResult
 from agns.data.cache import digest
 from agns.data.faces import FaceSet
 from agns.data.simulation.drawn_frames import DrawnFrames, RealFrames
-from agns.errors import AttackError, ImageContractError
+from agns.errors import AttackError, ConfigError, ImageContractError
 from agns.images import check_images, to_pixels
 from agns.models.black_box import BlackBox
 from agns.models.dcgan import Discriminator, Generator
 from agns.models.shipped import shipped_weights
 from agns.models.victim import Victim, freeze
+from agns.settings import whole
 from agns.types import CANVAS, Faces, Progress, silent
 
 Nets: TypeAlias = tuple[Generator, Discriminator]
@@ -91,6 +93,12 @@ class FrameAttack(ABC):
         check_images(photos, size=(CANVAS, CANVAS))
         if len(photos) == 0:
             raise AttackError("an attack needs at least one photo of the subject")
+        seed = whole(seed, "seed")
+        if isinstance(goal.subject, tuple) and len(goal.subject) != len(photos):
+            raise ConfigError(
+                f"the goal has a subject for each of {len(goal.subject)} photos, and there are "
+                f"{len(photos)}"
+            )
         frozen = freeze(victim)
         before = frozen.queries if isinstance(frozen, BlackBox) else None
         result = self.find(
@@ -140,7 +148,14 @@ def digests_of(faces: Faces | FaceSet) -> tuple[str, ...]:
 
 def frames_of(frames: RealFrames | None) -> RealFrames:
     """Real frames; the drawn set where none are named."""
-    return _drawn() if frames is None else frames
+    if frames is None:
+        return _drawn()
+    if isinstance(frames, torch.Tensor) and (
+        frames.dtype != torch.uint8 or tuple(frames.shape[1:]) != (3, *FRAME_SIZE)
+    ):
+        got = f"{frames.dtype}, {tuple(frames.shape)}"
+        raise ImageContractError(f"real frames are bytes, (frames, 3, 64, 176), got {got}")
+    return frames
 
 
 @functools.cache

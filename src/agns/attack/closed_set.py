@@ -27,5 +27,5 @@ def as_closed_set(victim: Victim, goal: Goal) -> tuple[Victim, Goal]:
     decisive = _Decisive(victim, goal)
     own = 0 if goal.task == "verification" else goal.index
     if isinstance(goal, Dodge):
-        return decisive, Dodge(own, goal.stop)
+        return decisive, Dodge(own, stop=goal.stop)
     return decisive, Impersonate(own, stop=goal.stop)

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import torch
@@ -80,13 +80,13 @@ class Dodge:
     subject: int | str | tuple[int, ...]
     """The attacker's own class, or its name; see `resolve_goal`. Or each photo's own class."""
 
-    stop: float = 0.01
+    stop: float = field(default=0.01, kw_only=True)
     """Mean probability of the subject at or below which the attack is done."""
 
-    task: Task = "closed-set"
+    task: Task = field(default="closed-set", kw_only=True)
     """The victim's; set by `resolve_goal`."""
 
-    refuses: bool = False
+    refuses: bool = field(default=False, kw_only=True)
     """Whether the victim's last class is of faces that it refuses, which counts as being caught."""
 
     def __post_init__(self) -> None:
@@ -159,13 +159,13 @@ class Impersonate:
     target: int | str
     """The class to be taken for, or its name; see `resolve_goal`."""
 
-    subject: int | str | None = None
+    subject: int | str | None = field(default=None, kw_only=True)
     """The attacker's own class or name; None for somebody whom the recogniser does not know."""
 
-    stop: float = 0.924
+    stop: float = field(default=0.924, kw_only=True)
     """Mean probability of the target at or above which the attack is done."""
 
-    task: Task = "closed-set"
+    task: Task = field(default="closed-set", kw_only=True)
     """The victim's; set by `resolve_goal`."""
 
     def __post_init__(self) -> None:
@@ -233,8 +233,12 @@ def resolve_goal(goal: Goal, victim: Victim) -> Goal:
     An attacker whom the victim does not know may impersonate, and not dodge.
 
     Raises:
-        ConfigError: The victim does not know somebody, or has no such class.
+        ConfigError: It is no goal, or the victim does not know somebody, or has no such class.
     """
+    if not isinstance(goal, Dodge | Impersonate):
+        raise ConfigError(
+            f"a goal is agns.Dodge(subject) or agns.Impersonate(target), got {goal!r:.80}"
+        )
     check_identities(victim)
     goal = replace(goal, task=task_of(victim))
     if isinstance(goal, Dodge):

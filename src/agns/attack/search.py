@@ -198,7 +198,7 @@ def draw_photos(photos: int, count: int, rng: torch.Generator) -> Int[Tensor, " 
     Returns:
         Their places.
     """
-    teeth = (torch.arange(count) + torch.rand((), generator=rng).double()) / count
+    teeth = (torch.arange(count) + torch.rand((), generator=rng)) / count
     return (teeth * photos).long().clamp_max(photos - 1)
 
 

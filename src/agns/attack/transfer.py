@@ -11,7 +11,7 @@ Convention:
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import InitVar, dataclass
 from functools import partial
 from typing import Annotated
@@ -72,7 +72,8 @@ class Transfer(FrameAttack):
 
     def __post_init__(self, victims: Sequence[Victim]) -> None:
         # Victims are no setting: results and plans name those that can be named.
-        object.__setattr__(self, "victims", tuple(victims))
+        several = tuple(victims) if isinstance(victims, Iterable) else (victims,)
+        object.__setattr__(self, "victims", several)
         check_settings(self)
 
     def find(

@@ -125,6 +125,8 @@ class FaceSet:
         Raises:
             ConfigError: No identity has this name.
         """
+        if not isinstance(identity, str):
+            raise ConfigError(f"photos are chosen by a name, got {identity!r:.80}")
         name = composed(identity)
         if name not in self.identities:
             raise unknown_identity(identity, self.identities, "these faces")

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from agns.data.twins import Pictures, find_twins
 from agns.errors import ConfigError, DataError
+from agns.settings import whole
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -108,8 +109,7 @@ def craft_held_out_split(
         DataError: The subject has fewer than two different pictures, each in more copies than
             `craft`, or every picture was seen in training.
     """
-    if craft < 1:
-        raise ConfigError(f"craft must be at least 1, got {craft}")
+    craft, seed = whole(craft, "craft", 1), whole(seed, "seed")
     places = faces.places_of(subject)
     own = faces.subset(places)
     groups = [

@@ -120,6 +120,7 @@ def evaluate(
     goal = result.goal if goal is None else goal
     if goal is None:
         raise AttackError("the result does not say what its goal was: name it")
+    goal = resolve_goal(goal, victim)
     generator, discriminator = copy.deepcopy(shipped_nets() if nets is None else nets)
     glasses = frames_of(None)[torch.arange(REAL)] if frames is None else frames
     setup = AttackSetup(
@@ -132,7 +133,7 @@ def evaluate(
     )
     scored = recognize_photos(setup.judge, held_out, placement)
     return score_attack(
-        setup, result, resolve_goal(goal, victim),
+        setup, result, goal,
         held_out=scored, craft=None if craft is None else recognize_photos(setup.judge, craft),
         seed=seed, control_frames=control_frames,
         saved_anew=count_saved_anew(held_out, find_twins(held_out))

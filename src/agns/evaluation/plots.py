@@ -147,7 +147,7 @@ def draw_history(path: Path, history: Sequence[dict[str, float]], stop: float) -
         ("discriminator", "discriminator objective, mean log D(G(z))"),
         ("recognizer", "recogniser objective (lower is better for the attacker)"),
         ("loss", "discriminator loss"),
-        ("probability", "mean probability of the watched class"),
+        ("probability", "mean class probability"),
     )
     told = [panel for panel in panels if all(panel[0] in row for row in history)]
     rows, columns = (2, 2) if len(told) > 1 else (1, 1)

@@ -201,7 +201,7 @@ def run_attack(
     with bar or nullcontext(silent) as progress:
         result = prepared.run(progress)
     if result.stopped_because == "interrupted":
-        tell("Interrupted: scoring the best frame so far; Ctrl-C again leaves it without scores")
+        tell("Interrupted: scoring the best frame so far; a second time leaves it without scores")
     score = prepared.score(result)
     score.save(out)
     return score

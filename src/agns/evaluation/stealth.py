@@ -71,7 +71,7 @@ class StealthScale:
         generator: The pretrained generator, in evaluation mode.
         discriminator: The pretrained discriminator, in evaluation mode.
         glasses: Real 64x176 frames as bytes.
-        draws: Source of the companions and the benign frames.
+        rng: Source of the companions and the benign frames.
         benign: How many benign frames make the scale.
     """
 

@@ -7,8 +7,9 @@ Convention:
 import torch
 from torch import nn
 
-from agns.errors import ConfigError, QueryBudgetSpent
-from agns.models.victim import Victim, freeze, task_of
+from agns.errors import QueryBudgetSpent
+from agns.models.victim import Victim, check_identities, freeze, task_of
+from agns.settings import whole
 from agns.types import Faces, Logits
 
 SURE = 1000.0
@@ -39,8 +40,9 @@ class BlackBox(nn.Module):
         self, victim: Victim, *, budget: int | None = None, decisions_only: bool = False
     ) -> None:
         super().__init__()
-        if budget is not None and budget < 1:
-            raise ConfigError(f"a budget of queries must be at least 1, got {budget}")
+        if budget is not None:
+            budget = whole(budget, "a budget of queries", 1)
+        check_identities(victim)
         self.victim, self.identities = freeze(victim), victim.identities
         self.task = task_of(victim)
         self.budget, self.decisions_only = budget, decisions_only

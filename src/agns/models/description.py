@@ -7,6 +7,7 @@ the words of `Classifier` and `Embedder`, for Python, the command line and plans
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -118,8 +119,13 @@ def read_description(path: Path, *, runs_code: bool = True) -> Classifier | Embe
             wanted = "x".join(map(str, network.size))
             raise file.wrong(("size",), f"size: {told.network} takes pictures of {wanted}")
         told = told.model_copy(update={"size": side})
-    with file.told(()):
+    try:
         made = _made(file, told, network)
+    except ConfigError as error:
+        # Such sentences name what they are about.
+        said = [word for word in re.findall(r"\w+", str(error)) if word in told.model_fields_set]
+        with file.told(tuple(said[:1])):
+            raise
     _try(path, made)
     names = made.identities if isinstance(made, Classifier) else ()
     # Weights may lie in other files than the network's, and names beside the description.

@@ -42,11 +42,15 @@ def load(source: Path | str | None = None) -> "Recognizer | Gallery | Classifier
     from agns.models.victim import Classifier
     from agns.storage import read_metadata
 
+    if not isinstance(source, str | Path | None):
+        raise ConfigError(f"a recogniser is loaded by its path or name, got {source!r:.80}")
     if source is not None and Path(source).suffix in SUFFIXES:
         made = read_description(Path(source))
         if isinstance(made, Classifier):
             return made
         raise ConfigError(f"{source} describes an embedding: enrol people by `agns enrol` first")
+    if names_code(source):
+        raise ConfigError(f"{source} names a function of yours: call it, what it makes is a victim")
     path = _weights(source)
     if bare := ask_description(path):
         raise bare

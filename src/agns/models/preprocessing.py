@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from agns.errors import ConfigError
 from agns.geometry import resize, warp
 from agns.images import check_images
+from agns.settings import whole
 from agns.types import CANVAS, Faces, Images
 
 Colour: TypeAlias = float | Sequence[float]
@@ -25,6 +26,10 @@ CHIPS = {
     "dlib": ((0.6822, -0.0263, -1.81), (0.0263, 0.6822, -10.01)),
 }
 """Chips by whose template they follow: ArcFace's of 112x112, dlib's of 150x150 (padding 0.25)."""
+
+
+MOST_PIXELS = 4096
+"""Height and width of a network's picture at most."""
 
 
 class Preprocessing(nn.Module):
@@ -60,10 +65,9 @@ class Preprocessing(nn.Module):
         chip: Chip | str | None = None,
     ) -> None:
         super().__init__()
-        if size < 1 or not low < high:
-            raise ConfigError(
-                f"size must be at least 1 and low below high, got {size}, {low} and {high}"
-            )
+        size = whole(size, "size in pixels", 1, MOST_PIXELS)
+        if not all(isinstance(one, int | float) for one in (low, high)) or not low < high:
+            raise ConfigError(f"low must be a number below high, got {low!r} and {high!r}")
         self.size, self.low, self.high, self.bgr = size, low, high, bgr
         self.register_buffer("mean", _per_channel(mean, "mean"))
         self.register_buffer("deviation", _per_channel(deviation, "deviation"))
@@ -106,8 +110,8 @@ def _per_channel(given: Colour, name: str) -> Float[Tensor, "1 3 1 1"]:
     try:
         # Looked at below, which a network on no device yet could not be.
         three = torch.tensor(given, dtype=torch.float32, device="cpu").expand(3)
-    except RuntimeError as error:
-        raise ConfigError(f"{name} should be one figure or three, got {given}") from error
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(f"{name} should be one figure or three, got {given!r}") from error
     return three.clone()[None, :, None, None]
 
 
@@ -118,7 +122,10 @@ def _homography(chip: Chip | str | None) -> Float[Tensor, "3 3"] | None:
         if chip not in CHIPS:
             raise ConfigError(f"there is no chip {chip!r}: there are {', '.join(CHIPS)}")
         chip = CHIPS[chip]
-    given = torch.as_tensor(chip, dtype=torch.float32, device="cpu")
+    try:
+        given = torch.as_tensor(chip, dtype=torch.float32, device="cpu")
+    except (RuntimeError, TypeError, ValueError):
+        raise ConfigError(f"a chip is a 2x3 matrix of numbers, got {chip!r:.80}") from None
     if tuple(given.shape) != (2, 3) or not bool(torch.linalg.det(given[:, :2]).abs() > 1e-9):
         raise ConfigError(
             f"a chip is a 2x3 matrix that can be turned round, got {tuple(given.shape)}"

@@ -8,7 +8,7 @@ Convention:
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal, Protocol, TypeAlias, TypeVar, get_args, runtime_checkable
 
@@ -80,7 +80,12 @@ def check_identities(victim: "Victim") -> None:
     Raises:
         ConfigError: It has fewer than two, one comes twice, or they are no sequence of names.
     """
-    names = victim.identities
+    names = getattr(victim, "identities", None)
+    if names is None:
+        raise ConfigError(
+            f"a victim has identities and gives a logit for each, and {type(victim).__name__} has "
+            "none: put a network into agns.Classifier(network, names)"
+        )
     if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"a victim's identities are a tuple of names, got {names!r:.80}")
     if len(set(names)) < len(names) or not names:
@@ -115,8 +120,8 @@ class Classifier(nn.Module):
         mean: Subtracted from faces in [low, high].
         deviation: They are divided by it then.
         bgr: Whether it takes blue first.
-        chip: 2x3 matrix from the canonical 224x224 face to its own picture; None for the whole
-            face.
+        chip: 2x3 matrix from the canonical 224x224 face to its own picture, or `arcface` or
+            `dlib` for that of their networks; None for the whole face.
 
     Raises:
         ConfigError: There are fewer than two identities or one comes twice, or a figure makes no
@@ -142,7 +147,12 @@ class Classifier(nn.Module):
         super().__init__()
         if isinstance(identities, str):
             raise ConfigError("identities are a sequence of names, got one name")
-        self.identities = tuple(map(composed, identities))
+        names = tuple(identities) if isinstance(identities, Iterable) else identities
+        if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
+            raise ConfigError(f"identities are names, one for each class, got {identities!r:.80}")
+        if not callable(network):
+            raise ConfigError(f"network must be a module that takes faces, got {network!r:.80}")
+        self.identities = tuple(map(composed, names))
         if len(set(self.identities)) < max(2, len(self.identities)):
             raise ConfigError("a victim needs at least two identities, each of another name")
         self.network = network

@@ -68,13 +68,11 @@ def train_head(
     steps = max(1, count // config.batch)
     lowest, idle = math.inf, 0
     for epoch in range(config.epochs):
-        generator = draws_at(config.seed, epoch)
-        drawn = torch.multinomial(
-            weights, steps * config.batch, replacement=True, generator=generator
-        )
+        rng = draws_at(config.seed, epoch)
+        drawn = torch.multinomial(weights, steps * config.batch, replacement=True, generator=rng)
         losses = []
         for place, batch in enumerate(drawn.split(config.batch)):
-            seen = choose_views(len(batch), described.shape[1], config.glasses_share, rng=generator)
+            seen = choose_views(len(batch), described.shape[1], config.glasses_share, rng=rng)
             loss = functional.cross_entropy(head(described[batch, seen]), labels[batch])
             share = rate_share(epoch * steps + place, steps * config.epochs, config.warm_up)
             set_rate(optimizer, config.rate * share)

@@ -34,7 +34,10 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
-        beside = self.prelu(self.depthwise(x))
+        # As ArcFace's networks have it, and numbers made within.
+        with torch.autocast("cpu", enabled=False):
+            ramp = torch.arange(1, 9, device=x.device).view(8, 1, 1).to(x)
+            beside = self.prelu(self.depthwise(x)) * ramp / 8
         x = x.clone()
         x += beside
         x = F.relu6(x) * torch.sigmoid(x.mean((2, 3), keepdim=True))
@@ -129,6 +132,8 @@ def test_no_pickle_in_the_file_is_opened(exported: Callable[[str], Path], tmp_pa
         ("torch.ops.aten.sigmoid.default", "torch.load", "torch.load 'sigmoid': it is not read; "),
         ("torch.ops.aten.sigmoid.default", "torch.ops.aten.from_file.default", "of operations, "),
         ('"as_int": 6}', '"as_int": 4000000000}', "larger than anything that a face network needs"),
+        ('"as_int": 9}', '"as_int": 4000000000}', "arange': it makes more than"),
+        ("wrap_with_autocast", "cond", "order.cond: an argument of kind as_graph is not read"),
         ('"parameter_name": "embed.bias"', '"parameter_name": "no"', "is damaged: it lacks 'no'"),
         ('"as_int": 6}', f'"as_int": {1 << 70}}}', "is damaged: |is larger than anything"),
         ("{", "[", "is damaged: "),
@@ -160,3 +165,93 @@ def test_damage_ends_in_a_sentence(exported: Callable[[str], Path], tmp_path: Pa
     path.write_bytes(empty.getvalue())
     with pytest.raises(WeightsError, match=r"holds 0 networks of torch\.export"):
         read_exported(path)
+
+
+def tensor(name: str) -> dict[str, object]:
+    return {"as_tensor": {"name": name}}
+
+
+def operation(target: str, made: str, *arguments: dict[str, object]) -> dict[str, object]:
+    inputs = [{"name": f"{n}", "arg": one, "kind": 1} for n, one in enumerate(arguments)]
+    return {"target": target, "inputs": inputs, "outputs": [tensor(made)]}
+
+
+def within_graphs(depth: int) -> dict[str, object]:
+    """Ones, in graphs within graphs."""
+    inner = operation("torch.ops.aten.ones.default", "big", {"as_ints": [2]})
+    for _ in range(depth):
+        graph = {"inputs": [], "outputs": [tensor("big")], "nodes": [inner]}
+        inner = operation(
+            "torch.ops.higher_order.wrap_with_autocast",
+            "big",
+            {"as_graph": {"name": "g", "graph": graph}},
+        )
+    return inner
+
+
+FEW = operation("torch.ops.aten.arange.default", "few", {"as_int": 4})
+
+
+def by_name(node: dict[str, object], *names: str) -> dict[str, object]:
+    """The same call, whose last arguments are given by name."""
+    inputs = [dict(one) for one in node["inputs"]]
+    for one, name in zip(inputs[-len(names) :], names, strict=True):
+        one |= {"name": name, "kind": 2}
+    return {**node, "inputs": inputs}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "told"),
+    [
+        ([within_graphs(3)], None),
+        ([within_graphs(9)], "lie more than 8 deep within one another"),
+        ([operation("torch.ops.aten.arange.default", "big", {"as_int": 1 << 33})], "more than 1"),
+        (
+            [operation("torch.ops.aten.zeros.default", "long", {"as_ints": [1 << 22]}),
+             operation("torch.ops.aten.unbind.int", "big", tensor("long"))],
+            "it makes too many tensors",
+        ),
+        (
+            [by_name(operation("torch.ops.aten.arange.start", "big", {"as_int": 0},
+                               {"as_int": 1 << 33}), "end")],
+            "more than 16777216 numbers",
+        ),
+        (
+            [FEW, operation("torch.ops.aten.constant_pad_nd.default", "big", tensor("few"),
+                            {"as_ints": [0, 1 << 33]})],
+            "more than 16777216 numbers",
+        ),
+        (
+            [operation("torch.ops.aten.relu.__setattr__", "big", {"as_string": "default"},
+                       {"as_int": 0})],
+            "there is no relu.__setattr__",
+        ),
+        ([FEW, operation("torch.ops.aten.relu.out", "big", tensor("few"))], "no relu.out|overwr"),
+    ],
+)  # fmt: skip
+def test_what_a_hostile_file_asks_for_is_not_done(
+    nodes: list[dict[str, object]], told: str | None, tmp_path: Path
+) -> None:
+    untouched = torch.ops.aten.relu.default
+    flat = operation("torch.ops.aten.flatten.using_ints", "flat", tensor("x"), {"as_int": 1})
+    total = operation("torch.ops.aten.sum.default", "total", tensor("big"))
+    answer = operation("torch.ops.aten.mul.Tensor", "y", tensor("flat"), tensor("total"))
+    sizes = [{"as_int": size} for size in (1, 3, 6, 6)]
+    graph = {
+        "nodes": [*nodes, flat, total, answer],
+        "outputs": [tensor("y")],
+        "tensor_values": {"x": {"sizes": sizes, "dtype": 7}},
+    }
+    given = {"input_specs": [{"user_input": {"arg": tensor("x")}}]}
+    path = tmp_path / "hostile.pt2"
+    with zipfile.ZipFile(path, "w") as archive:
+        text = json.dumps({"graph_module": {"graph": graph, "signature": given}})
+        archive.writestr("m/models/model.json", text)
+        for kind in ("weights", "constants"):
+            archive.writestr(f"m/data/{kind}/model_{kind}_config.json", '{"config": {}}')
+    if told is None:
+        assert read_exported(path)(torch.ones(1, 3, 6, 6)).tolist() == [[2.0] * 108]
+        return
+    with pytest.raises(WeightsError, match=told):
+        read_exported(path)
+    assert torch.ops.aten.relu.default is untouched

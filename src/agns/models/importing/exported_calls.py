@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agns.models.importing.foreign_step import Refused, Step, Value, integers
+from agns.models.importing.foreign_step import MOST_STEPS, Refused, Step, Value, integers
 
 TYPES = {
     1: torch.uint8, 3: torch.int16, 4: torch.int32, 5: torch.int64, 6: torch.float16,
@@ -40,13 +40,29 @@ _OPERATIONS = {
 }  # fmt: skip
 """Of `torch.ops.aten`, also with the underscore of those that overwrite."""
 
+_MOST_MADE = 1 << 24
+"""Numbers of a tensor that an operation makes of sizes and integers alone."""
+
+_MADE = {
+    "arange", "full", "ones", "zeros", "scalar_tensor", "new_full", "new_ones", "new_zeros",
+}  # fmt: skip
+"""Operations that make a tensor of given sizes."""
+
+_OPERATIONS |= _MADE
+
+_SEVERAL = {
+    "chunk", "split", "split_with_sizes", "unbind", "unsafe_split", "unsafe_split_with_sizes",
+}  # fmt: skip
+"""Operations that give several tensors."""
+
 _ARITHMETIC = {
     f"_operator.{name}": getattr(operator, name) for name in ("add", "sub", "mul", "floordiv")
 }
 """Of sizes."""
 
 _PLAIN = ("as_none", "as_int", "as_ints", "as_float", "as_floats", "as_string", "as_bool")
-_IGNORED = ("as_device", "as_layout", "as_memory_format")
+CPU = torch.device("cpu")
+_IGNORED = ("as_layout", "as_memory_format")
 """Arguments as they are, and such as change no number."""
 
 
@@ -67,6 +83,22 @@ _WORK: dict[str, Callable[..., int]] = {
     "max_pool2d": _window, "max_pool2d_with_indices": _window, "avg_pool2d": _window,
     "adaptive_avg_pool2d": _window, "_adaptive_avg_pool2d": _window,
 }  # fmt: skip
+
+
+def _large(given: object) -> bool:
+    """Whether an argument is or holds numbers with fractions, whose number is bounded elsewhere."""
+    if isinstance(given, list | tuple):
+        return any(map(_large, given))
+    return isinstance(given, Tensor) and (given.is_floating_point() or given.is_meta)
+
+
+def _unreal(given: Any) -> Any:
+    """An argument whose tensors have sizes alone."""
+    if isinstance(given, list | tuple):
+        return [_unreal(one) for one in given]
+    if isinstance(given, torch.device):
+        return torch.device("meta")
+    return given.to("meta") if isinstance(given, Tensor) else given
 
 
 def current(name: str, renamed: Mapping[str, str]) -> str:
@@ -143,6 +175,9 @@ class Call:
                 raise Refused(f"numbers of kind {about} are not read")
             wide = torch.float32 if TYPES[about].is_floating_point else TYPES[about]
             return lambda values: wide
+        if kind == "as_device":
+            # Where the values are, and not where the network was exported.
+            return lambda values: next((o.device for o in values if isinstance(o, Tensor)), CPU)
         if kind in _PLAIN:
             # Infinity is a word.
             plain = float(about) if kind == "as_float" else None if kind == "as_none" else about
@@ -174,15 +209,28 @@ class Call:
                 what=what, inputs=(self.inputs[0], own), outputs=tuple(self.outputs), reshapes=True,
                 run=lambda x, sizes: set_sizes(x, integers(sizes)),
             )  # fmt: skip
-        function = getattr(
-            getattr(torch.ops.aten, "reshape" if name in ("view", "_unsafe_view") else name),
-            self.overload,
-        )
+        kinds = getattr(torch.ops.aten, "reshape" if name in ("view", "_unsafe_view") else name)
+        # No other attribute of it; and none that writes to what it is given.
+        if self.overload not in kinds.overloads():
+            raise Refused(f"there is no {name}.{self.overload[:40]}")
+        function = getattr(kinds, self.overload)
+        if function._schema.is_mutable:
+            raise Refused("it overwrites what it is given")
         positional = self.positional
 
         def run(*values: Value) -> Tensor | Sequence[Tensor]:
             given = {key: argument(values) for key, argument in arguments.items()}
             first = [given.pop(key) for key in positional if key in given]
+            long = max(first[0].shape, default=0) if isinstance(first[0], Tensor) else 0
+            if name in _SEVERAL and long > MOST_STEPS:
+                raise Refused("it makes too many tensors")
+            if not any(_large(one) for one in (*first, *given.values())):
+                place = {"device": "meta"} if name in _MADE else {}
+                apart = {key: _unreal(one) for key, one in given.items()} | place
+                sizes = function(*map(_unreal, first), **apart)
+                for one in sizes if isinstance(sizes, list | tuple) else [sizes]:
+                    if isinstance(one, Tensor) and one.numel() > _MOST_MADE:
+                        raise Refused(f"it makes more than {_MOST_MADE} numbers")
             made = function(*first, **given)
             if isinstance(made, int):
                 return torch.tensor(made)

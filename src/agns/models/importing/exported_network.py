@@ -18,6 +18,7 @@ from torch import Tensor
 
 from agns.errors import WeightsError
 from agns.models.importing.exported_calls import TYPES, Call, current
+from agns.models.importing.exported_graphs import flattened
 from agns.models.importing.foreign_network import ForeignNetwork
 from agns.models.importing.foreign_step import MOST_STEPS, Refused, Step, leading_to
 
@@ -39,11 +40,13 @@ def read_exported(path: Path, size: int | None = None) -> ForeignNetwork:
     try:
         with zipfile.ZipFile(path) as archive:
             return _Reader(path, archive).network(size)
+    except Refused as error:
+        raise WeightsError(f"{path}: {error}") from error
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
     except (
         zipfile.BadZipFile, ArithmeticError, AttributeError, LookupError, NotImplementedError,
-        RecursionError, RuntimeError, TypeError, ValueError, Refused,
+        MemoryError, RecursionError, RuntimeError, StopIteration, TypeError, ValueError,
     ) as error:  # fmt: skip
         # PyTorch's errors may go on with where they were raised.
         why = " ".join(str(error).split())[:200]
@@ -151,12 +154,16 @@ class _Reader:
 
     def steps(self, nodes: Sequence[dict[str, Any]], answer: str) -> tuple[list[Step], str]:
         """Those that the answer needs, and its name in the end."""
+        nodes = flattened(nodes)
         if len(nodes) > MOST_STEPS:
             raise WeightsError(f"{self.path} has {len(nodes)} operations, more than {MOST_STEPS}")
         renamed: dict[str, str] = {}
         parsed = []
         for node in nodes:
-            call = Call(node, renamed)
+            try:
+                call = Call(node, renamed)
+            except Refused as error:
+                raise WeightsError(f"{self.path}: {str(node['target'])[:80]}: {error}") from error
             parsed.append((node, call))
             if call.overwritten and call.outputs:
                 # What reads the value afterwards means the new one.

@@ -197,10 +197,10 @@ def ellipse(
 
 
 def smooth_noise(
-    generator: np.random.Generator, size: int, coarseness: int
+    rng: np.random.Generator, size: int, coarseness: int
 ) -> Float[np.ndarray, " size"]:
     """Periodic noise in [-1, 1] along one axis, changing about every `coarseness` samples."""
-    knots = generator.uniform(-1, 1, max(2, size // coarseness)).astype(np.float32)
+    knots = rng.uniform(-1, 1, max(2, size // coarseness)).astype(np.float32)
     positions = np.arange(size) * len(knots) / size
     values = np.interp(positions, np.arange(len(knots) + 1), [*knots, knots[0]])
     smooth: Float[np.ndarray, " size"] = values.astype(np.float32)

@@ -46,21 +46,21 @@ from agns.types import CANVAS
 _COARSE = 32
 
 
-def background(generator: np.random.Generator) -> Layer:
+def background(rng: np.random.Generator) -> Layer:
     """Walls, windows and lamps out of focus."""
-    base = generator.uniform(20, 235) * generator.uniform(0.75, 1.15, 3)
+    base = rng.uniform(20, 235) * rng.uniform(0.75, 1.15, 3)
     picture = PilImage.new("RGB", (_COARSE, _COARSE), _bytes(base))
     draw = ImageDraw.Draw(picture)
-    for _ in range(int(generator.integers(0, 12))):
-        x, y = generator.uniform(-6, _COARSE, 2)
-        w, h = generator.uniform(2, 16, 2)
-        colour = _bytes(base + generator.normal(0, 45) + generator.normal(0, 30, 3))
-        if generator.random() < 0.6:
+    for _ in range(int(rng.integers(0, 12))):
+        x, y = rng.uniform(-6, _COARSE, 2)
+        w, h = rng.uniform(2, 16, 2)
+        colour = _bytes(base + rng.normal(0, 45) + rng.normal(0, 30, 3))
+        if rng.random() < 0.6:
             draw.rectangle((x, y, x + w, y + h), fill=colour)
         else:
             draw.ellipse((x, y, x + w, y + w), fill=colour)
-    picture = picture.filter(ImageFilter.GaussianBlur(float(generator.uniform(0.6, 3))))
-    slope = generator.uniform(-0.25, 0.25, 2)
+    picture = picture.filter(ImageFilter.GaussianBlur(float(rng.uniform(0.6, 3))))
+    slope = rng.uniform(-0.25, 0.25, 2)
     across = np.linspace(-0.5, 0.5, _COARSE)
     fall = (1 + slope[0] * across[:, None] + slope[1] * across[None])[..., None]
     faded = np.clip(np.asarray(picture) * fall, 0, 255).astype(np.uint8)
@@ -76,7 +76,7 @@ def _bytes(colour: Colour) -> tuple[int, int, int]:
 
 
 def paint_body(
-    layer: Layer, person: Person, moment: Moment, laid: Pose, generator: np.random.Generator
+    layer: Layer, person: Person, moment: Moment, laid: Pose, rng: np.random.Generator
 ) -> None:
     """Paint neck, shoulders and clothes below the jaw."""
     chin = laid.points[8]
@@ -97,9 +97,9 @@ def paint_body(
     skin *= np.array([1.05, 0.97, 0.94], np.float32)[:, None, None]
     paint(layer, mask([neck], window), skin, window)
 
-    colour = rgb(*np.clip(generator.uniform(15, 235) * generator.uniform(0.55, 1.3, 3), 8, 245))
-    collar = generator.uniform(190, 216)
-    open_ = generator.uniform(0.15, 0.85)
+    colour = rgb(*np.clip(rng.uniform(15, 235) * rng.uniform(0.55, 1.3, 3), 8, 245))
+    collar = rng.uniform(190, 216)
+    open_ = rng.uniform(0.15, 0.85)
     dip = max(float(chin[1]) + 4, 214) + 40 * open_
     edge = np.array(
         [(-150, 245), (-150, collar + 22), (-half - 30, collar + 9), (-half - 3, collar),
@@ -107,10 +107,10 @@ def paint_body(
          (half + 3, collar), (half + 30, collar + 9), (150, collar + 22), (150, 245)], float
     )  # fmt: skip
     cloth = mask([edge], window)
-    folds = 1 + 0.10 * np.sin(XS * generator.uniform(0.08, 0.3) + generator.uniform(0, 6))
+    folds = 1 + 0.10 * np.sin(XS * rng.uniform(0.08, 0.3) + rng.uniform(0, 6))
     texture = (folds[None] * (0.78 + 0.35 * side)).astype(np.float32)
-    if generator.random() < 0.35:
-        width = generator.uniform(5, 13)
+    if rng.random() < 0.35:
+        width = rng.uniform(5, 13)
         stripes = np.sin((ys[:, None] + 0.15 * np.abs(XS[None])) * 2 * np.pi / width) > 0.2
         texture = texture * (1 - 0.3 * stripes)
     dyed = (colour * light).astype(np.float32)[:, None, None] * texture.astype(np.float32)
@@ -135,25 +135,25 @@ def paint_ears(layer: Layer, person: Person, moment: Moment, laid: Pose) -> None
 
 
 def paint_portrait(
-    person: Person, generator: np.random.Generator
+    person: Person, rng: np.random.Generator
 ) -> tuple[UInt8[np.ndarray, "224 224 3"], Float[np.ndarray, "68 2"]]:
     """Photograph somebody.
 
     Args:
         person: Who sits for the portrait.
-        generator: Decides everything that changes from photo to photo.
+        rng: Decides everything that changes from photo to photo.
 
     Returns:
         RGB bytes in the canonical pose, and the 68 landmarks as (x, y) in pixels.
     """
-    now = moment(generator)
+    now = moment(rng)
     laid = pose(person, now)
-    layer = background(generator)
+    layer = background(rng)
     paint_hair_behind(layer, person, now, laid)
-    paint_body(layer, person, now, laid, generator)
+    paint_body(layer, person, now, laid, rng)
     paint_ears(layer, person, now, laid)
     _paint_head(layer, person, now, laid)
-    return _photograph(layer, now, generator), seen(laid.points, now)
+    return _photograph(layer, now, rng), seen(laid.points, now)
 
 
 def _paint_head(layer: Layer, person: Person, now: Moment, laid: Pose) -> None:
@@ -180,7 +180,7 @@ def _paint_head(layer: Layer, person: Person, now: Moment, laid: Pose) -> None:
 
 
 def _photograph(
-    layer: Layer, now: Moment, generator: np.random.Generator
+    layer: Layer, now: Moment, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "224 224 3"]:
     """Turn the camera, develop, blur and add grain."""
     # Stored below full scale, which leaves room for highlights.
@@ -207,7 +207,7 @@ def _photograph(
     # A shoulder, so that highlights fade into white.
     levels = np.where(levels > 0.75, 0.75 + 0.25 * np.tanh((levels - 0.75) / 0.25), levels)
     table = (255 * levels).astype(np.float32)
-    grain = generator.standard_normal((CANVAS, CANVAS), np.float32)
+    grain = rng.standard_normal((CANVAS, CANVAS), np.float32)
     grain *= np.float32(255 * now.noise)
     developed = np.empty((CANVAS, CANVAS, 3), np.uint8)
     for channel, exposed in enumerate(np.asarray(turned).transpose(2, 0, 1)):

@@ -108,38 +108,36 @@ class Person:
 
 def person(seed: int, identity: int) -> Person:
     """Make somebody up; the same for the same seed and identity."""
-    generator = np.random.default_rng(np.random.SeedSequence([seed, identity]))
+    rng = np.random.default_rng(np.random.SeedSequence([seed, identity]))
 
     def between(low: float, high: float) -> float:
-        return float(generator.uniform(low, high))
+        return float(rng.uniform(low, high))
 
     def about(mean: float, spread: float, reach: float = 2.0) -> float:
-        return mean + spread * float(np.clip(generator.standard_normal(), -reach, reach))
+        return mean + spread * float(np.clip(rng.standard_normal(), -reach, reach))
 
-    masculine = bool(generator.random() < 0.5)
+    masculine = bool(rng.random() < 0.5)
     age = between(0, 1) ** 1.3
     depth = between(0, 1)
-    skin = _tone(depth) * (1 + generator.uniform(-0.025, 0.025, 3))
-    hair_colour = _hair_colour(generator, depth, age)
+    skin = _tone(depth) * (1 + rng.uniform(-0.025, 0.025, 3))
+    hair_colour = _hair_colour(rng, depth, age)
     styles = _MASCULINE_HAIR if masculine else _FEMININE_HAIR
-    hair = [*styles][_chosen(generator, np.array([*styles.values()]))]
+    hair = [*styles][_chosen(rng, np.array([*styles.values()]))]
     beard: Beard = "none"
-    if masculine and generator.random() < 0.62:
-        beard = get_args(Beard)[1 + int(generator.choice(4, p=[0.3, 0.15, 0.25, 0.3]))]
-    red = between(0.25, 1) if not masculine and generator.random() < 0.5 else 0.0
+    if masculine and rng.random() < 0.62:
+        beard = get_args(Beard)[1 + int(rng.choice(4, p=[0.3, 0.15, 0.25, 0.3]))]
+    red = between(0.25, 1) if not masculine and rng.random() < 0.5 else 0.0
     natural = skin * rgb(222, 150, 146) / rgb(232, 205, 200) + rgb(12, 0, 4)
-    lipstick = rgb(
-        *(generator.uniform(low, high) for low, high in [(140, 205), (30, 85), (55, 95)])
-    )
-    freckled = depth < 0.45 and generator.random() < 0.4
+    lipstick = rgb(*(rng.uniform(low, high) for low, high in [(140, 205), (30, 85), (55, 95)]))
+    freckled = depth < 0.45 and rng.random() < 0.4
     return Person(
         masculine=masculine,
         age=age,
         skin=skin.astype(np.float32),
         blush=between(0.02, 0.16) * (1.2 - depth) * (1.0 if masculine else 1.5),
         lips=(natural + 0.75 * red * (lipstick - natural)).astype(np.float32),
-        freckles=_freckles(generator, int(generator.integers(60, 150)) if freckled else 0),
-        moles=_moles(generator),
+        freckles=_freckles(rng, int(rng.integers(60, 150)) if freckled else 0),
+        moles=_moles(rng),
         half_width=about(78.5, 4.0),
         jaw=about(0.45 if masculine else -0.35, 0.5),
         chin=about(0.35 if masculine else -0.35, 0.5),
@@ -153,7 +151,7 @@ def person(seed: int, identity: int) -> Person:
         eye_tilt=about(1.0, 2.4),
         eye_round=between(-0.4, 1),
         crease=between(0.1, 1),
-        iris=_iris(generator, depth),
+        iris=_iris(rng, depth),
         iris_radius=about(7.6, 0.45),
         makeup=0.0 if masculine else between(0.2, 1),
         brow_y=about(52.0 if masculine else 48.5, 3.2),
@@ -162,7 +160,7 @@ def person(seed: int, identity: int) -> Person:
         brow_tilt=about(0.0, 3.2),
         brow_length=about(28.5, 2.5),
         brow_density=between(0.5, 1),
-        brow_hairs=generator.uniform([0, 0, -1], [1, 1, 1], (70, 3)),
+        brow_hairs=rng.uniform([0, 0, -1], [1, 1, 1], (70, 3)),
         nose_y=about(130, 4.2),
         nose_half=about(19.5 if masculine else 17, 2.2) + 3.0 * max(0.0, depth - 0.5),
         bridge=between(0.35, 1.2),
@@ -175,23 +173,23 @@ def person(seed: int, identity: int) -> Person:
         hair=hair,
         hair_colour=hair_colour,
         hair_height=about(0, 6),
-        parting=float(generator.choice([-1, 1])) * between(0.15, 1),
+        parting=float(rng.choice([-1, 1])) * between(0.15, 1),
         hair_volume=between(0, 1),
         strands=sum(
-            (smooth_noise(generator, 1024, rough) * weight
+            (smooth_noise(rng, 1024, rough) * weight
              for rough, weight in [(3, 0.45), (9, 0.35), (40, 0.35)]),
             np.zeros(1024, np.float32),
         ),
-        curls=generator.uniform(-1, 1, (260, 4)),
+        curls=rng.uniform(-1, 1, (260, 4)),
         beard=beard,
         beard_colour=(hair_colour * between(0.7, 1.0) if hair != "bald" else hair_colour * 0.8),
-        beard_noise=generator.uniform(0, 1, (64, 64)).astype(np.float32),
+        beard_noise=rng.uniform(0, 1, (64, 64)).astype(np.float32),
     )  # fmt: skip
 
 
-def _chosen(generator: np.random.Generator, odds: Num[np.ndarray, " _"]) -> int:
+def _chosen(rng: np.random.Generator, odds: Num[np.ndarray, " _"]) -> int:
     """A place among several, by their odds."""
-    return int(generator.choice(len(odds), p=odds / odds.sum()))
+    return int(rng.choice(len(odds), p=odds / odds.sum()))
 
 
 def _tone(depth: float) -> Colour:
@@ -201,24 +199,24 @@ def _tone(depth: float) -> Colour:
     return tone
 
 
-def _hair_colour(generator: np.random.Generator, depth: float, age: float) -> Colour:
+def _hair_colour(rng: np.random.Generator, depth: float, age: float) -> Colour:
     odds = [2, 3, 3, 1.2, 1.2, 2, 1.2] if depth < 0.45 else [3, 1, 0, 0, 0, 0, 0]
-    colour: Colour = _HAIRS[_chosen(generator, np.array([*odds, 5 * (age > 0.6), 5 * (age > 0.8)]))]
-    return colour * generator.uniform(0.88, 1.12)
+    colour: Colour = _HAIRS[_chosen(rng, np.array([*odds, 5 * (age > 0.6), 5 * (age > 0.8)]))]
+    return colour * rng.uniform(0.88, 1.12)
 
 
-def _iris(generator: np.random.Generator, depth: float) -> Colour:
+def _iris(rng: np.random.Generator, depth: float) -> Colour:
     odds = [1, 2, 2, 2, 3, 1.5] if depth < 0.45 else [5, 4, 1, 0.3, 0.1, 0.1]
-    colour: Colour = _IRISES[_chosen(generator, np.array(odds))]
-    return colour * generator.uniform(0.85, 1.15)
+    colour: Colour = _IRISES[_chosen(rng, np.array(odds))]
+    return colour * rng.uniform(0.85, 1.15)
 
 
-def _freckles(generator: np.random.Generator, count: int) -> Float[np.ndarray, "count 3"]:
-    x = generator.normal(0, 34, count)
-    y = generator.normal(112, 16, count) + 0.08 * np.abs(x)
-    return np.stack([x, y, generator.uniform(0.3, 1, count)], 1)
+def _freckles(rng: np.random.Generator, count: int) -> Float[np.ndarray, "count 3"]:
+    x = rng.normal(0, 34, count)
+    y = rng.normal(112, 16, count) + 0.08 * np.abs(x)
+    return np.stack([x, y, rng.uniform(0.3, 1, count)], 1)
 
 
-def _moles(generator: np.random.Generator) -> Float[np.ndarray, "moles 3"]:
-    count = int(generator.choice(4, p=[0.45, 0.3, 0.15, 0.1]))
-    return generator.uniform([-60, 95, 0.6], [60, 195, 1], (count, 3)) * (1, 1, 1.7)
+def _moles(rng: np.random.Generator) -> Float[np.ndarray, "moles 3"]:
+    count = int(rng.choice(4, p=[0.45, 0.3, 0.15, 0.1]))
+    return rng.uniform([-60, 95, 0.6], [60, 195, 1], (count, 3)) * (1, 1, 1.7)

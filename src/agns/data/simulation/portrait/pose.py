@@ -56,17 +56,17 @@ class Moment:
     shine: float
 
 
-def moment(generator: np.random.Generator) -> Moment:
+def moment(rng: np.random.Generator) -> Moment:
     """Draw the circumstances of one photo."""
 
     def between(low: float, high: float) -> float:
-        return float(generator.uniform(low, high))
+        return float(rng.uniform(low, high))
 
     def about(spread: float) -> float:
-        return spread * float(np.clip(generator.standard_normal(), -2, 2))
+        return spread * float(np.clip(rng.standard_normal(), -2, 2))
 
-    smile = between(-0.15, 1) if generator.random() < 0.75 else 0.0
-    gap = between(1, 9) * max(smile, 0.25) if generator.random() < 0.42 else 0.0
+    smile = between(-0.15, 1) if rng.random() < 0.75 else 0.0
+    gap = between(1, 9) * max(smile, 0.25) if rng.random() < 0.42 else 0.0
     across, down, near = about(0.55), between(-0.85, 0.1), between(0.7, 1.2)
     length = (across**2 + down**2 + near**2) ** 0.5
     temperature, green = about(0.09), about(0.03)
