@@ -112,6 +112,7 @@ for mistaken in (
     lambda: pgd.run(victim, faces, dodge, seed=None),
     lambda: pgd.run(victim, faces, dodge, seed=True),
     lambda: pgd.run(victim, faces, dodge, seed=2**70),
+    lambda: agns.evaluate(found, victim, faces, goal=dodge, seed=1.5),
     lambda: agns.Classifier(torch.nn.Flatten(), range(2)),
     lambda: agns.Classifier(torch.nn.Flatten(), ("Ann", "Bob"), size="112"),
     lambda: agns.Classifier(torch.nn.Flatten(), ("Ann", "Bob"), low=None),
@@ -123,6 +124,10 @@ for mistaken in (
     lambda: pgd.run(victim, faces, agns.Dodge((0,))),
     lambda: agns.AGN().run(victim, faces, dodge, frames=torch.rand(4, 3, 10, 10)),
     lambda: agns.load_faces(3),
+    lambda: agns.Gallery(
+        agns.Embedder(torch.nn.Flatten(), name="flat"), {"Ann": faces[:1], "Bob": faces[1:]},
+        task="guess", threshold=1.0,
+    ),
     lambda: agns.load("mine:victim"),
 ):
     try:
@@ -144,6 +149,7 @@ def test_what_is_no_goal_victim_or_seed_is_told_in_a_sentence() -> None:
         "seed must be a whole number, got None",
         "seed must be a whole number, got True",
         f"seed must be at most {2**64 - 1}, got {2**70}",
+        "seed must be a whole number, got 1.5",
         "identities are names, one for each class, got range(0, 2)",
         "size in pixels must be a whole number, got '112'",
         "low must be a number below high, got None and 1.0",
@@ -155,6 +161,7 @@ def test_what_is_no_goal_victim_or_seed_is_told_in_a_sentence() -> None:
         "the goal has a subject for each of 1 photos, and there are 2",
         "real frames are bytes, (frames, 3, 64, 176), got torch.float32, (4, 3, 10, 10)",
         "faces are read from a folder, named by its path, got 3",
+        "a victim's task is closed-set, open-set, verification, got 'guess'",
         "mine:victim names a function of yours: call it, what it makes is a victim",
     ]
     told = done.stdout.splitlines()

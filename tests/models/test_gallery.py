@@ -114,6 +114,8 @@ def test_thresholds_accept_the_share_of_impostors_that_they_are_calibrated_for()
     assert torch.allclose(
         gallery.at(0.02)(coloured((0.5, 0.5, 0.5))), gallery.logits_at(logits, strict)
     )
+    with pytest.raises(ConfigError, match="no operating point at a false-accept rate of 0: it has"):
+        gallery.at(0.0)
 
 
 def test_rates_that_no_number_of_comparisons_carries_are_refused() -> None:

@@ -25,8 +25,8 @@ from agns.data.faces import FaceSet
 from agns.data.simulation.drawn_frames import RealFrames
 from agns.errors import AttackError, ConfigError
 from agns.models.dcgan import sample_latents
-from agns.models.victim import Victim, class_of, freeze, task_of
-from agns.settings import Count, Part, check_settings
+from agns.models.victim import Victim, check_identities, class_of, freeze, task_of
+from agns.settings import Count, Part, check_settings, whole
 from agns.types import Faces, Frames, Labels, Progress, silent
 
 UNIVERSAL_AGN = AGN(check_every=50)
@@ -146,7 +146,8 @@ class Universal:
             KeyboardInterrupt: Ctrl-C came before there was any frame.
         """
         started = time.perf_counter()
-        rng = torch.Generator().manual_seed(seed)
+        rng = torch.Generator().manual_seed(whole(seed, "seed"))
+        check_identities(victim)
         victim, glasses, batch = freeze(victim), frames_of(frames), self.agn.batch
         photos = faces.faces(torch.arange(len(faces)))
         known = [class_of(victim, faces.identities[own]) for own in faces.labels.tolist()]

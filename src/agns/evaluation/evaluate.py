@@ -36,6 +36,7 @@ from agns.evaluation.score import AttackScore, PointScore, QueryPoint, ScoredPho
 from agns.images import check_images
 from agns.models.layout import device_of
 from agns.models.victim import Victim
+from agns.settings import whole
 from agns.storage import versions
 from agns.types import CANVAS, Chosen, Faces, Logits
 
@@ -120,7 +121,7 @@ def evaluate(
     goal = result.goal if goal is None else goal
     if goal is None:
         raise AttackError("the result does not say what its goal was: name it")
-    goal = resolve_goal(goal, victim)
+    goal, seed = resolve_goal(goal, victim), whole(seed, "seed")
     generator, discriminator = copy.deepcopy(shipped_nets() if nets is None else nets)
     glasses = frames_of(None)[torch.arange(REAL)] if frames is None else frames
     setup = AttackSetup(

@@ -25,6 +25,7 @@ from agns.models.importing.foreign_network import ForeignNetwork
 from agns.models.importing.onnx_network import read_onnx
 from agns.models.importing.tflite_network import read_tflite
 from agns.models.importing.torch_script import read_torch_script
+from agns.models.preprocessing import MOST_PIXELS
 from agns.models.victim import Classifier
 from agns.object_reference import call_reference, names_code
 from agns.storage import file_digest
@@ -74,7 +75,7 @@ class Description(BaseModel):
     unit: bool = False
     """Whether they are scaled to length 1 first."""
 
-    size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    size: Annotated[int, Field(ge=1, le=MOST_PIXELS)] | None = None
     """Height and width in pixels; None for what the file says, and else 224."""
 
     low: _Figure = 0.0

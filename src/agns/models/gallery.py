@@ -6,6 +6,7 @@ is accepted. Thresholds come from impostor comparisons of other people, at a fal
 
 import copy
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,7 +33,7 @@ from agns.models.operating_points import (
     people_of,
 )
 from agns.models.record import photos_enrolled
-from agns.models.victim import Task
+from agns.models.victim import Task, task_of
 from agns.storage import load_tensors, save_tensors
 from agns.types import Embeddings, Faces, Logits, Progress, silent
 
@@ -99,6 +100,7 @@ class Gallery(nn.Module):
             raise ConfigError(f"a threshold is a distance above 0, got {threshold}")
         self.embedder, self.rule = embedder, rule
         self.task = task or ("closed-set" if threshold is None else "verification")
+        task_of(self)
         if threshold is None and self.task != "closed-set":
             raise ConfigError(f"{self.task} needs a threshold: give one, or calibrate the gallery")
         self.threshold = threshold
@@ -154,7 +156,7 @@ class Gallery(nn.Module):
             ConfigError: It has no such point.
         """
         for point in self.points:
-            if abs(point.false_accept_rate / false_accept_rate - 1) < 1e-6:
+            if math.isclose(point.false_accept_rate, false_accept_rate, rel_tol=1e-6):
                 other = copy.copy(self)
                 other.threshold = point.threshold
                 return other

@@ -217,6 +217,11 @@ def by_name(node: dict[str, object], *names: str) -> dict[str, object]:
             "more than 16777216 numbers",
         ),
         (
+            [by_name(operation("torch.ops.aten.full.default", "big", {"as_ints": [1 << 33]},
+                               {"as_float": 1.0}), "size", "fill_value")],
+            "more than 16777216 numbers",
+        ),
+        (
             [FEW, operation("torch.ops.aten.constant_pad_nd.default", "big", tensor("few"),
                             {"as_ints": [0, 1 << 33]})],
             "more than 16777216 numbers",

@@ -221,8 +221,8 @@ class Call:
         def run(*values: Value) -> Tensor | Sequence[Tensor]:
             given = {key: argument(values) for key, argument in arguments.items()}
             first = [given.pop(key) for key in positional if key in given]
-            long = max(first[0].shape, default=0) if isinstance(first[0], Tensor) else 0
-            if name in _SEVERAL and long > MOST_STEPS:
+            tensors = [one for one in (*first, *given.values()) if isinstance(one, Tensor)]
+            if name in _SEVERAL and any(max(one.shape, default=0) > MOST_STEPS for one in tensors):
                 raise Refused("it makes too many tensors")
             if not any(_large(one) for one in (*first, *given.values())):
                 place = {"device": "meta"} if name in _MADE else {}
