@@ -1,7 +1,7 @@
 """Which classes of a recogniser are easier to attack than others, as a campaign found it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 from agns.campaign.records import JobRecord
 from agns.evaluation.report import Table
@@ -10,21 +10,11 @@ from agns.evaluation.symmetry import Symmetry, measure_symmetry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SymmetrySummary:
+class SymmetrySummary(Symmetry):
     """One attack on one recogniser, both goals together."""
 
     recognizer: str
     attack: str
-    robust: Mapping[str, float]
-    """For each subject, the share of held-out photos on which dodging failed."""
-    favoured: Mapping[str, float]
-    """For each identity, the mean share of others' photos that are taken for it."""
-    largest_asymmetry: float
-    """See `agns.evaluation.symmetry.Symmetry`."""
-    between: tuple[str, str] | None
-    """Who is taken for whom more often than the reverse."""
-    pairs: int
-    """Pairs that were tried both ways."""
 
 
 def summarize_symmetry(records: Sequence[JobRecord]) -> list[SymmetrySummary]:
@@ -35,22 +25,10 @@ def summarize_symmetry(records: Sequence[JobRecord]) -> list[SymmetrySummary]:
             key = (record.job.recognizer, record.job.attack)
             groups.setdefault(key, []).append(record.result)
     return [
-        _summary(*key, measure_symmetry(scores))
+        SymmetrySummary(recognizer=key[0], attack=key[1], **asdict(measure_symmetry(scores)))
         for key, scores in groups.items()
         if len({score.subject for score in scores}) > 1
     ]
-
-
-def _summary(recognizer: str, attack: str, found: Symmetry) -> SymmetrySummary:
-    return SymmetrySummary(
-        recognizer=recognizer,
-        attack=attack,
-        robust=found.robust,
-        favoured=found.favoured,
-        largest_asymmetry=found.largest_asymmetry,
-        between=found.between,
-        pairs=found.pairs,
-    )
 
 
 def symmetry_table(found: Sequence[SymmetrySummary]) -> Table:

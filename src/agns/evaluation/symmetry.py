@@ -7,6 +7,7 @@ After Najjar, Ronen & Sharif, "Sy-FAR: symmetry-based fair adversarial robustnes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from agns.defence.detector import REFUSED
 from agns.evaluation.score import AttackScore
 
 
@@ -27,16 +28,6 @@ class Symmetry:
     pairs: int
     """Pairs that were tried both ways."""
 
-    @property
-    def worst(self) -> tuple[str, float] | None:
-        """The subject with the least robust accuracy; None where nobody dodged."""
-        return min(self.robust.items(), key=lambda one: one[1]) if self.robust else None
-
-    @property
-    def mean(self) -> float | None:
-        """Mean robust accuracy over subjects."""
-        return sum(self.robust.values()) / len(self.robust) if self.robust else None
-
 
 def measure_symmetry(scores: Sequence[AttackScore]) -> Symmetry:
     """Symmetry of attacks on one recogniser by one method.
@@ -47,19 +38,25 @@ def measure_symmetry(scores: Sequence[AttackScore]) -> Symmetry:
     Args:
         scores: Of any subjects and goals; those without held-out photos are left out.
     """
+    scored = [one for one in scores if one.held_out.success_rate is not None]
+    dodges = [one for one in scored if one.target is None]
+    # Of a name that no photo was taken for in one dodge, the share there is 0.
+    known = {one.subject for one in scored}.union(*(one.taken_for or {} for one in dodges))
+    names = sorted(known - {REFUSED})
     robust: dict[str, list[float]] = {}
     taken: dict[tuple[str, str], list[float]] = {}
-    for score in scores:
+    for score in scored:
         rate = score.held_out.success_rate
-        if rate is None:
-            continue
+        assert rate is not None
         if score.target is not None:
             taken.setdefault((score.subject, score.target), []).append(rate)
             continue
         robust.setdefault(score.subject, []).append(1 - rate)
-        for name, share in (score.taken_for or {}).items():
-            if name != score.subject:
-                taken.setdefault((score.subject, name), []).append(share)
+        if score.taken_for is not None:
+            for name in names:
+                if name != score.subject:
+                    share = score.taken_for.get(name, 0.0)
+                    taken.setdefault((score.subject, name), []).append(share)
     means = {pair: sum(rates) / len(rates) for pair, rates in taken.items()}
     return symmetry_of({name: sum(own) / len(own) for name, own in robust.items()}, means)
 
