@@ -16,9 +16,10 @@ Suspicions = Mapping[str, Float[Tensor, " photos"]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """A share of photos, with its 95 % interval by resampling subjects."""
+    """Subjects' mean share of photos, with its 95 % interval by resampling subjects."""
 
     photos: int
+    """Of all subjects."""
     share: float
     interval: tuple[float, float]
 
@@ -66,8 +67,8 @@ def score_detection(subjects: Sequence[Suspicions], *, seed: int = 0) -> Detecti
 
     def rate(kind: str) -> Rate:
         flags = [(own[kind] > 0).float().tolist() for own in subjects if len(own[kind])]
+        share = sum(sum(own) / len(own) for own in flags) / len(flags)
         photos = sum(map(len, flags))
-        share = sum(map(sum, flags)) / max(1, photos)
         return Rate(photos=photos, share=share, interval=mean_interval(flags, rng=rng))
 
     refused = int((whole["adversarial"] > 0).sum()), int((passing > 0).sum())
