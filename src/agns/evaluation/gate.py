@@ -88,7 +88,7 @@ def measure_gate(
         seen.append([])
         for picture in pictures:
             found = find(picture)
-            seen[-1].append(_look(picture, found[0]) if len(found) else None)
+            seen[-1].append(_measure(picture, found[0]) if len(found) else None)
             done += 1
             progress(done, total, {})
     bare = torch.tensor([one.covered for one in seen[0] if one is not None] or [1.0])
@@ -114,7 +114,7 @@ def _refused(
     )
 
 
-def _look(picture: Image, landmarks: Float[Tensor, "68 2"]) -> _Seen:
+def _measure(picture: Image, landmarks: Float[Tensor, "68 2"]) -> _Seen:
     return _Seen(
         openness=min(_opening(landmarks[list(eye)]) for eye in (_RIGHT, _LEFT)),
         covered=covered_share(picture, landmarks),

@@ -28,9 +28,8 @@ class Victim(Protocol):
     """A recogniser under attack: names, and faces to logits.
 
     Nothing in attacks and scoring asks for more, but for a `task`, where there is one, and whether
-    it `refuses` faces. It must be
-    differentiable in the faces for the attacks that follow its gradient, and answer the same faces
-    alike.
+    it `refuses` faces. It must be differentiable in the faces for the attacks that follow its
+    gradient, and answer the same faces alike.
     """
 
     @property
