@@ -29,6 +29,15 @@ def test_dodges_and_impersonations_tell_together_who_is_taken_for_whom() -> None
                    "50.0%", "2")  # fmt: skip
 
 
+def test_whoever_is_refused_is_taken_for_nobody() -> None:
+    scores = [attack_score("Ann", held=0.1, taken_for={"Ann": 0.2, "(refused)": 0.7, "Bob": 0.1}),
+              attack_score("Bob", held=0.0, taken_for={"Bob": 1.0})]  # fmt: skip
+    rows = [JobRecord(make_job(one.subject), "done", result=one) for one in scores]
+    (found,) = summarize_symmetry(rows)
+    assert found.favoured == pytest.approx({"Ann": 0.0, "Bob": 0.1})
+    assert (found.between, found.pairs) == (("Ann", "Bob"), 1)
+
+
 def test_results_of_before_do_not_say_whom_photos_are_taken_for() -> None:
     told = written(attack_score("Ann", taken_for={"Bob": 1.0}))
     assert told["taken_for"] == {"Bob": 1.0}
