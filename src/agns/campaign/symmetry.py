@@ -18,16 +18,24 @@ class SymmetrySummary(Symmetry):
 
 
 def summarize_symmetry(records: Sequence[JobRecord]) -> list[SymmetrySummary]:
-    """One for each recogniser and attack of which two subjects have results, in their order."""
+    """One for each recogniser and attack on two subjects or more, in their order.
+
+    Impersonations alone, of which no pair was tried both ways, tell nothing of it.
+    """
     groups: dict[tuple[str, str], list[AttackScore]] = {}
     for record in records:
         if isinstance(record.result, AttackScore):
             key = (record.job.recognizer, record.job.attack)
             groups.setdefault(key, []).append(record.result)
-    return [
-        SymmetrySummary(recognizer=key[0], attack=key[1], **asdict(measure_symmetry(scores)))
+    found = {
+        key: measure_symmetry(scores)
         for key, scores in groups.items()
         if len({score.subject for score in scores}) > 1
+    }
+    return [
+        SymmetrySummary(recognizer=key[0], attack=key[1], **asdict(one))
+        for key, one in found.items()
+        if one.robust or one.pairs
     ]
 
 
