@@ -27,8 +27,9 @@ from agns.accessory.frame import place, silhouette
 from agns.accessory.placement import FIXED
 from agns.accessory.wear import wear
 from agns.attack.agn import AGN
+from agns.attack.attack import natural_set_at
 from agns.attack.goals import Dodge
-from agns.attack.gradients import add_tv_gradient, join_gradients, keep_in_range
+from agns.attack.gradients import join_gradients, keep_in_range
 from agns.attack.search import search_frames
 from agns.attack.steps import train_discriminator
 from agns.models.cross_channel import CrossChannelNorm
@@ -107,14 +108,15 @@ def attack_gradient(victim: Recognizer, batch: int, half: bool) -> Callable[[], 
     faces = torch.rand(batch, 3, 224, 224)
     frames = torch.rand(batch, 3, 64, 176)
     mask, goal, config = silhouette(), Dodge(subject=0), AGN()
+    natural = natural_set_at(None)
 
     def step() -> object:
         leaf = frames.clone().requires_grad_()
+        drawn = natural.project(leaf, off_plane=config.off_plane)
         with autocast(victim, half):
-            logits = victim(wear(faces, place(leaf), mask))
+            logits = victim(wear(faces, place(drawn), mask))
         (gradient,) = torch.autograd.grad(goal.loss(logits, "logits").sum(), leaf)
         joined = join_gradients(gradient, gradient, config.kappa, config.joined_length)
-        joined = add_tv_gradient(joined, frames, 0.05, config.tv_weight)
         return keep_in_range(joined, frames, config.saturation_margin)
 
     return step

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from agns.attack.goals import Dodge, Impersonate
     from agns.attack.pixel_descent import CCS16, PGD
     from agns.attack.result import AttackResult
+    from agns.attack.span import Span
     from agns.attack.square import Square
     from agns.attack.transfer import Transfer
     from agns.data.faces import FaceSet
@@ -47,6 +48,7 @@ _ROOMS = {
     "Impersonate": "attack.goals",
     "PGD": "attack.pixel_descent",
     "Recognizer": "models.recognizer",
+    "Span": "attack.span",
     "Square": "attack.square",
     "Transfer": "attack.transfer",
     "Victim": "models.victim",
@@ -75,6 +77,7 @@ __all__ = [
     "Gallery",
     "Impersonate",
     "Recognizer",
+    "Span",
     "Square",
     "Transfer",
     "Victim",

@@ -19,6 +19,7 @@ from agns.attack.methods import METHODS, name_of
 from agns.attack.pixel_descent import CCS16, PGD
 from agns.attack.pixels import FreePixels
 from agns.attack.result import AttackResult
+from agns.attack.span import Span
 from agns.attack.square import Square, paint_square
 from agns.errors import AttackError, ConfigError, QueryBudgetSpent
 from agns.models.black_box import BlackBox
@@ -238,7 +239,13 @@ def test_a_grid_of_one_latent_draws_what_it_draws_alone(
 
 @pytest.mark.parametrize(
     "attack",
-    [AGN(batch=4, samples=4, precision="fp32"), CCS16(steps=2), PGD(steps=2), FreePixels(steps=2)],
+    [
+        AGN(batch=4, samples=4, precision="fp32"),
+        CCS16(steps=2),
+        PGD(steps=2),
+        FreePixels(steps=2),
+        Span(steps=2),
+    ],
     ids=name_of,
 )
 def test_who_follows_a_gradient_says_that_there_is_none(

@@ -13,6 +13,7 @@ from agns.attack.goals import Dodge
 from agns.attack.methods import METHODS, name_of, palette_of
 from agns.attack.pixel_descent import CCS16, CCS16_PHYSICAL, PGD, PixelDescent
 from agns.attack.pixels import FreePixels
+from agns.attack.span import Span
 from agns.models.dcgan import Discriminator, Generator
 from agns.models.recognizer import Recognizer
 from agns.types import Faces, Glasses
@@ -23,6 +24,7 @@ SHORT: dict[str, FrameAttack] = {
     "ccs16-physical": replace(CCS16_PHYSICAL, steps=2),
     "pgd": replace(PGD(), steps=2),
     "pixels": FreePixels(steps=2),
+    "span": Span(steps=2, candidates=2, batch=2),
     "solid": Baseline(kind="solid", count=2),
 }
 

@@ -130,7 +130,7 @@ def test_without_a_weight_nets_are_attacked_with_as_if_there_were_no_printing(
 
 def test_with_a_weight_nets_draw_what_is_easier_to_print(nets: Nets) -> None:
     def printed(weight: float) -> float:
-        settings = {"kappa": 0.0, "generator_rate": 1e-2, "tv_weight": 0.0}
+        settings = {"kappa": 0.0, "generator_rate": 1e-2, "natural": False}
         generator = nets.attack(nps_weight=weight, **settings).generator
         with torch.no_grad():
             latents = 2 * torch.rand(16, 25, generator=torch.Generator().manual_seed(3)) - 1

@@ -125,7 +125,8 @@ def test_all_steps_and_what_redraws_the_frame_are_saved_however_the_attack_ended
 ) -> None:
     stop = 1 - 1e-6 if reason == "reached the stop value" else 1e-6
     kind = Overflowing if reason == "not finite" else Backwards
-    ended = AGN(batch=4, samples=4, generator_rate=1e-3, kappa=0).run(
+    attack = AGN(batch=4, samples=4, generator_rate=1e-3, kappa=0)
+    ended = attack.run(
         victim,
         photos,
         kind(subject=0, stop=stop),
@@ -137,7 +138,8 @@ def test_all_steps_and_what_redraws_the_frame_are_saved_however_the_attack_ended
     save_result(ended, tmp_path)
     latents = load_tensors(tmp_path / "latents.safetensors")[0]["latents"]
     with torch.no_grad():
-        redrawn = bytes_of(Generator.read(tmp_path / "generator.safetensors")(latents))
+        generator = Generator.read(tmp_path / "generator.safetensors")
+        redrawn = bytes_of(attack.draw(generator, latents))
     written = read(tmp_path / "frame.png").astype(int)
     assert np.abs(redrawn[0].astype(int) - written).max() <= 1
     steps = read_json(tmp_path / "history.json")["steps"]

@@ -3,8 +3,7 @@ import torch
 
 from agns.accessory.frame import frame_mask
 from agns.accessory.printability import assumed_palette, non_printability
-from agns.accessory.total_variation import total_variation
-from agns.attack.gradients import add_nps_gradient, add_tv_gradient, keep_in_range
+from agns.attack.gradients import add_nps_gradient, keep_in_range
 from agns.types import Frames
 
 
@@ -18,31 +17,6 @@ def frames(generator: torch.Generator) -> Frames:
 @pytest.fixture
 def joined(generator: torch.Generator) -> Frames:
     return torch.randn(3, 3, 64, 176, generator=generator)
-
-
-def test_no_weight_changes_nothing(frames: Frames, joined: Frames) -> None:
-    assert torch.equal(add_tv_gradient(joined, frames, 0.01, 0), joined)
-
-
-def test_only_what_varies_too_much_is_pulled(frames: Frames, joined: Frames) -> None:
-    smooth, middling, rough = total_variation(frames).tolist()
-    assert smooth < 0.8 * middling
-    assert rough > 1.2 * middling
-    pull = add_tv_gradient(joined, frames, middling, 0.5) - joined
-    lengths = pull.flatten(1).norm(dim=1) / joined.flatten(1).norm(dim=1)
-    # At the limit itself, half way from 80 to 120 %, half the weight.
-    torch.testing.assert_close(lengths, torch.tensor([0, 0.25, 0.5]), atol=1e-4, rtol=1e-4)
-
-
-def test_a_step_against_the_pull_makes_frames_smoother(frames: Frames, joined: Frames) -> None:
-    pull = add_tv_gradient(joined, frames, 1e-4, 1) - joined
-    assert (total_variation(frames - 1e-5 * pull) < total_variation(frames)).all()
-
-
-def test_an_even_frame_and_a_joined_gradient_of_zero_stay_finite(joined: Frames) -> None:
-    even = 0.5 * frame_mask().expand(3, 3, -1, -1)
-    assert bool(add_tv_gradient(joined, even, 1e-3, 1).isfinite().all())
-    assert not add_tv_gradient(torch.zeros_like(joined), even, 1e-3, 1).any()
 
 
 def test_no_weight_of_printing_changes_nothing(frames: Frames, joined: Frames) -> None:

@@ -121,7 +121,7 @@ def test_steps_make_each_photos_own_subject_less_likely(scene: Scene) -> None:
         batch=4,
         samples=4,
         generator_rate=1e-3,
-        tv_weight=0,
+        natural=False,
         saturation_margin=0,
     )
     # One of the three stays out: there must be somebody to be taken for.

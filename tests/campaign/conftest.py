@@ -17,6 +17,7 @@ from tests.evaluation.conftest import (  # noqa: F401
 
 from agns.campaign.jobs import Job
 from agns.campaign.records import JobRecord, TransferRecord, TransferScore, result_as_json
+from agns.evaluation.judges import Appearance
 from agns.evaluation.metrics import SplitSuccess, Success
 from agns.evaluation.reach import Reach, ReachPoint
 from agns.evaluation.score import AttackScore, PointScore, QueryPoint
@@ -39,6 +40,7 @@ def attack_score(subject: str = "Ann", held: float = 0.5, **changes: Any) -> Att
         discriminator_score=0.2, discriminator_percentile=0.5, total_variation=0.1,
         total_variation_percentile=0.5, non_printability=0.1, non_printability_percentile=0.5,
         nearest_real=0.1, nearest_real_percentile=0.5, within_benign_90=True,
+        appearance=Appearance(patches=0.6, whole=0.5, variation=0.4, sealed=1.0),
     )  # fmt: skip
     usual: dict[str, Any] = {
         "goal": "dodge", "subject": subject, "target": None, "recognizer": "of10", "seed": 0,

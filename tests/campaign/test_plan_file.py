@@ -140,7 +140,7 @@ def test_subjects_are_all_or_so_many(tmp_path: Path, text: str, expected: int | 
         ),
         (
             LEAST.replace("[agn]", "[fgsm]"),
-            "line 3: there is no attack .*are agn, agn-paper, ccs16",
+            "line 3: there is no attack .*are agn, agn-paper, span, ccs16",
         ),
         (LEAST.replace("[agn]", "[agn, agn]"), "line 3: attacks: two are called 'agn'"),
         (LEAST.replace("[agn]", "[{name: a}]"), "line 3: an attack needs method"),

@@ -21,7 +21,7 @@ _TABLES = ("lines", "operating_points", "by_queries", "curves", "transfers")
 @pytest.fixture
 def markdown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Results], str]:
     """A report as Markdown, for which nothing is drawn."""
-    for name in ("draw_intervals", "draw_queries", "draw_stealth", "draw_transfer"):
+    for name in ("draw_intervals", "draw_queries", "draw_appearance", "draw_transfer"):
         monkeypatch.setattr(report, name, lambda *_: None)
     return lambda results: as_markdown(report.report_sections(tmp_path, results))
 

@@ -228,5 +228,5 @@ def draw_nothing(patch: pytest.MonkeyPatch) -> None:
     for name in ("draw_before_after", "draw_history"):
         patch.setattr(score, name, draw)
     patch.setattr(universal, "draw_reach", draw)
-    for name in ("draw_intervals", "draw_stealth", "draw_transfer"):
+    for name in ("draw_intervals", "draw_appearance", "draw_transfer"):
         patch.setattr(report, name, draw)

@@ -86,7 +86,7 @@ def attacks(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     monkeypatch.setattr(campaign_run, "examine_victim", lambda _, subjects: ["of", *subjects])
     monkeypatch.setattr(transfer, "score_frame", score_frame)
     # Pictures take longest, and are made from the same results.
-    for name in ("draw_intervals", "draw_stealth", "draw_transfer"):
+    for name in ("draw_intervals", "draw_appearance", "draw_transfer"):
         monkeypatch.setattr(campaign_report, name, lambda path, *_: write_image(path, WHITE))
     for module in (loading, campaign_run):
         monkeypatch.setattr(module, "open_for_campaign", lambda *_, **__: (None, str))

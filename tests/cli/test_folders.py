@@ -51,6 +51,19 @@ def test_glasses_drawn_on_the_canvas_crop_back_to_the_frames(agns: Run, tmp_path
         assert np.array_equal(crop, draw_frame(index))
 
 
+def test_glasses_of_the_first_version_are_drawn_when_asked_for(agns: Run, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    done = agns(
+        "glasses", "draw", "--out", tmp_path, "--count", 2, "--set-version", 1, "--sheet", sheet
+    )
+    assert done.code == 0
+    drawn = draw_frame(1, version=1)
+    assert np.array_equal(read_pixels(tmp_path / "frame_00001.png"), drawn)
+    assert read_pixels(sheet).shape[1] > 2 * drawn.shape[1]
+    done = agns("glasses", "draw", "--out", tmp_path, "--set-version", 3)
+    assert (done.code, done.complaint) == (2, "the drawn frames have the versions 1 to 2, got 3")
+
+
 def test_cropping_counts_what_it_skips(agns: Run, tmp_path: Path, shop: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()

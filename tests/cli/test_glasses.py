@@ -1,4 +1,4 @@
-"""`agns glasses print`: a frame as a PDF."""
+"""`agns glasses`: a frame as a PDF, and the natural set of a folder."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agns.accessory.natural_set import NaturalSet
 from agns.images import write_image
 
 Run = Callable[..., Any]
@@ -44,3 +45,28 @@ def test_what_cannot_be_printed_is_refused_in_one_sentence(
     assert done.code == 2
     assert sentence in done.complaint
     assert not (tmp_path / "x.pdf").exists()
+
+
+def test_a_natural_set_is_fitted_to_a_folder(agns: Run, shop: Path, tmp_path: Path) -> None:
+    out = tmp_path / "natural.safetensors"
+    done = agns("glasses", "fit", "--glasses", shop, "--directions", 2, "--out", out)
+    assert done.code == 0
+    assert "Wrote 2 directions of" in done.out
+    assert len(NaturalSet.read(out).deviations) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (("--out", "natural.png"), "a natural set's name ends in .safetensors, got natural.png"),
+        (("--directions", "500"), "500 directions need more real frames than"),
+    ],
+)
+def test_a_natural_set_that_cannot_be_fitted_is_refused_in_one_sentence(
+    agns: Run, shop: Path, tmp_path: Path, given: tuple[str, ...], sentence: str
+) -> None:
+    out = tmp_path / "natural.safetensors"
+    done = agns("glasses", "fit", "--glasses", shop, "--out", out, *given)
+    assert done.code == 2
+    assert sentence in done.complaint
+    assert not out.exists()

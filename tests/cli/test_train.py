@@ -181,7 +181,7 @@ def test_the_drawn_set_is_as_large_as_asked_for(
     done = agns("train", "gan", "--out", out, "--count", 9, "--epochs", 1, "--batch", 8)
     assert done.code == 0
     config = read_json(out / "config.json")["config"]
-    assert {"source": "frames drawn by agns", "frames": 9}.items() <= config.items()
+    assert {"source": "frames drawn by agns, version 2", "frames": 9}.items() <= config.items()
 
 
 def test_a_batch_larger_than_the_set_is_misuse(agns: Run, tmp_path: Path) -> None:

@@ -59,7 +59,8 @@ def test_a_physical_score_is_that_of_the_frame_warped_onto_each_photo_undisturbe
 ) -> None:
     own, moved = worn.photos, worn.homographies
     places = torch.tensor([own.photos.index(name) for name in worn.report.photos[side]])
-    frame = place(read_image(worn.out / "frame.png")[None])[0] * silhouette()
+    assert worn.report.result is not None
+    frame = place(worn.report.result.frames[:1])[0] * silhouette()
     probabilities = []
     for at in places.tolist():
         layers = warp(torch.cat([frame, silhouette()[None]])[None], moved[at], (224, 224))

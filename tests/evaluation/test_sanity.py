@@ -8,6 +8,7 @@ import torch
 from agns.attack.goals import Dodge
 from agns.attack.result import AttackResult
 from agns.evaluation.controls import CONTROLS
+from agns.evaluation.judges import Appearance
 from agns.evaluation.metrics import SplitSuccess, measure_split
 from agns.evaluation.sanity import find_unchecked, find_warnings
 from agns.evaluation.stealth import Stealth
@@ -107,9 +108,21 @@ def test_an_early_end_is_said(outcome: AttackResult) -> None:
     assert "no longer finite after 7 iterations" in words
 
 
-def test_a_frame_unlike_eyeglasses_is_said(outcome: AttackResult) -> None:
-    (words,) = warnings(outcome, stealth=replace(STEALTH, discriminator_percentile=0.04))
-    assert "looks less like eyeglasses than 95 %" in words
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, None),
+        ({"variation": 0.98}, "98.0% of real frames are smoother"),
+        ({"sealed": -0.1}, "the sealed judge takes it for an attack's"),
+    ],
+)
+def test_a_frame_that_judges_do_not_let_pass_is_told(
+    outcome: AttackResult, change: dict[str, float], words: str | None
+) -> None:
+    seen = replace(Appearance(patches=0.9, whole=0.9, variation=0.97, sealed=0.1), **change)
+    found = warnings(outcome, stealth=replace(STEALTH, appearance=seen))
+    told = [] if words is None else [f"The frame does not pass for eyeglasses: {words}."]
+    assert found == told
 
 
 def test_few_held_out_photos_are_said(outcome: AttackResult) -> None:
@@ -126,16 +139,6 @@ def test_a_recogniser_that_errs_without_a_frame_is_said(outcome: AttackResult) -
 def test_a_goal_that_photos_reach_as_they_are_is_named(outcome: AttackResult) -> None:
     (warning,) = warnings(outcome, bare=OFTEN)
     assert "as they are" in warning
-
-
-@pytest.mark.parametrize(("share", "told"), [(0.95, 0), (0.96, 1)])
-def test_a_frame_rougher_than_benign_ones_is_told(
-    outcome: AttackResult, share: float, told: int
-) -> None:
-    rough = replace(STEALTH, total_variation=0.14, total_variation_percentile=share)
-    found = warnings(outcome, stealth=rough)
-    assert len(found) == told
-    assert all("rougher than 95 % of benign generated frames" in sentence for sentence in found)
 
 
 def test_a_network_that_was_not_compared_with_its_own_runtime_is_told() -> None:

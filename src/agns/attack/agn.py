@@ -6,6 +6,7 @@ Read beside algorithm 1 of Sharif et al. 2019 (section 4.3).
 import copy
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, TypeVar
@@ -16,10 +17,15 @@ from torch.nn import functional
 
 from agns.accessory.placement import Placement
 from agns.accessory.printability import check_palette, palette_at
-from agns.accessory.total_variation import total_variation
-from agns.attack.attack import FrameAttack, Nets, frames_of, shipped_nets
+from agns.attack.attack import (
+    FrameAttack,
+    Nets,
+    frames_of,
+    natural_set_at,
+    shipped_nets,
+)
 from agns.attack.goals import Goal, Objective
-from agns.attack.gradients import Length, add_nps_gradient, add_tv_gradient, keep_in_range
+from agns.attack.gradients import Length, add_nps_gradient, keep_in_range
 from agns.attack.query import query_gradient
 from agns.attack.result import AttackResult, Reason
 from agns.attack.search import Candidates, draw_photos, search_frames, typicality
@@ -32,7 +38,7 @@ from agns.models.layout import device_of, lay_channels_last
 from agns.models.victim import Victim
 from agns.settings import Count, Range, Share, Weight, check_settings
 from agns.training.precision import autocast, resolve_precision
-from agns.types import Faces, Progress
+from agns.types import Faces, Frames, Latents, Progress
 
 _Network = TypeVar("_Network", Generator, Discriminator)
 
@@ -50,21 +56,24 @@ class AGN(FrameAttack):
     joined_length: Length = "real"
     """How long the two gradients are when joined; see `agns.attack.gradients.Length`."""
 
-    tv_weight: Weight = 1.0
-    """Weight of total variation against the joined gradient, in frames that vary much: from
-    80 % of what three quarters of benign generated ones stay below, in full from 120 %; 0 leaves
-    it out, as in the paper."""
-
-    tv_limit_growth: Weight = 0.005
-    """By what share of itself that limit grows with each step: hard attacks may grow rougher."""
-
     nps_weight: Weight = 0.0
-    """Weight of non-printability (Sharif et al. 2016) against the gradient joined and smoothed, in
-    all frames; 0 leaves it out, as in the paper."""
+    """Weight of non-printability (Sharif et al. 2016) against the joined gradient; 0 leaves it
+    out, as in the paper."""
 
     palette: str | None = None
     """File of the colours that the printer reproduces, with an `nps_weight`; None for
     `agns.accessory.printability.assumed_palette`."""
+
+    natural: bool = True
+    """Whether frames are brought into the natural set as they are drawn, in the steps and in the
+    samples; not so in the paper. Without it they turn into noise."""
+
+    off_plane: Share = 0.25
+    """How far they may lie off the plane of the set's directions, against its bound; half of the
+    real frames lie nearer."""
+
+    natural_set: str | None = None
+    """File of the natural set; None for the one that comes with agns."""
 
     saturation_margin: Annotated[float, Range("[0, 0.5)")] = 0.05
     """How near to 0 or 1 a frame's values are pushed back, at half the gradient; 0 for never, as in
@@ -75,10 +84,6 @@ class AGN(FrameAttack):
 
     discriminator_rate: Weight = 2e-5
     """Adam's learning rate for the discriminator."""
-
-    tuned_layers: Annotated[int, Range("[1, 5]")] = 5
-    """How many of the generator's five layers learn, counted from the latent. The last ones paint
-    single pixels; without them frames stay nearer to real ones, and success takes longer."""
 
     weight_decay: Weight = 1e-5
     """L2 weight decay of both."""
@@ -122,8 +127,7 @@ class AGN(FrameAttack):
         """
         return cls(
             joined_length="shorter",
-            tv_weight=0,
-            tv_limit_growth=0,
+            natural=False,
             saturation_margin=0,
             generator_rate=5e-5,
             min_fake_score=0,
@@ -158,17 +162,13 @@ class AGN(FrameAttack):
                 f"a batch of {self.batch} needs as many real frames, got {len(glasses)}"
             )
         palette = palette_at(self.palette)
+        held = self._held()
         placement = replace(placement, jitter=self.jitter, brightness=self.brightness)
         started = time.perf_counter()
         generator, discriminator = shipped_nets() if nets is None else nets
-        with torch.no_grad():
-            benign = copy.deepcopy(generator).eval()(sample_latents(200, rng=rng))
-        tv_limit = max(1e-3, float(total_variation(benign).quantile(0.75)))
         rank = typicality(generator, discriminator, glasses, self.batch, rng)
         generator, discriminator = self._tunable(generator), self._tunable(discriminator)
         device = device_of(generator).type
-        for layer in generator.layers()[self.tuned_layers :]:
-            layer.requires_grad_(requires_grad=False)
         generator_optimizer = self._adam(generator, self.generator_rate)
         discriminator_optimizer = self._adam(discriminator, self.discriminator_rate)
         # Per photo, the failure probability of late: samples are tried on those that resist first.
@@ -176,7 +176,7 @@ class AGN(FrameAttack):
 
         def sample(beat: float) -> Candidates | None:
             return search_frames(
-                generator, victim, faces, goal,
+                lambda latents: held(generator(latents)), victim, faces, goal,
                 count=self.samples, placement=placement, rng=rng, rank=rank, beat=beat,
                 order=resistance.argsort(descending=True, stable=True), precision=self.precision,
             )  # fmt: skip
@@ -194,7 +194,8 @@ class AGN(FrameAttack):
         try:
             while not best.met and step < steps:
                 with autocast(self.precision, device):
-                    drawn = generator(sample_latents(self.batch, rng=rng))
+                    raw = generator(sample_latents(self.batch, rng=rng))
+                drawn = held(raw)
                 if not drawn.isfinite().all():
                     raise FloatingPointError("the generator's frames are not finite")
                 real = from_pixels(glasses[order[step * self.batch : (step + 1) * self.batch]])
@@ -233,10 +234,9 @@ class AGN(FrameAttack):
                     leaf, fake_logits, fooling, kappa=self.kappa, length=self.joined_length
                 )
                 generator_optimizer.zero_grad()
-                limit = tv_limit * (1 + step * self.tv_limit_growth)
-                gradient = add_tv_gradient(gradient, drawn, limit, self.tv_weight)
                 gradient = add_nps_gradient(gradient, drawn, palette, self.nps_weight)
-                drawn.backward(keep_in_range(gradient, drawn.detach(), self.saturation_margin))
+                (gradient,) = torch.autograd.grad(drawn, raw, gradient)
+                raw.backward(keep_in_range(gradient, raw.detach(), self.saturation_margin))
                 generator_optimizer.step()
                 step += 1
                 history.append(losses)
@@ -264,6 +264,16 @@ class AGN(FrameAttack):
             stopped_because=reason,
             history=history,
         )
+
+    def draw(self, generator: Generator, latents: Latents) -> Frames:
+        """Frames of a generator that this attack has fine-tuned, as they were in its samples."""
+        return self._held()(generator(latents))
+
+    def _held(self) -> Callable[[Frames], Frames]:
+        """Brings frames into the natural set, where they are to stay in it."""
+        if not self.natural:
+            return lambda frames: frames
+        return partial(natural_set_at(self.natural_set).project, off_plane=self.off_plane)
 
     def _adam(self, network: nn.Module, rate: float) -> torch.optim.Adam:
         return torch.optim.Adam(

@@ -3,11 +3,13 @@
 import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 
 from agns.accessory.frame import FRAME_SIZE
+from agns.accessory.natural_set import NaturalSet
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.goals import Goal, name_goal, resolve_goal
 from agns.attack.result import AttackResult
@@ -161,6 +163,21 @@ def frames_of(frames: RealFrames | None) -> RealFrames:
 @functools.cache
 def _drawn() -> DrawnFrames:
     return DrawnFrames()
+
+
+def natural_set_at(path: str | None) -> NaturalSet:
+    """The natural set in a file, or that of agns.
+
+    Raises:
+        ConfigError: There is no such file.
+        DataError: It holds none.
+    """
+    return _shipped_set() if path is None else NaturalSet.read(Path(path))
+
+
+@functools.cache
+def _shipped_set() -> NaturalSet:
+    return NaturalSet.read(shipped_weights("natural_set"))
 
 
 @functools.cache

@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from agns.accessory.printability import Palette, non_printability
-from agns.accessory.total_variation import total_variation, variation_gradient
 from agns.types import Drawings, Frames
 
 Length: TypeAlias = Literal["shorter", "real"]
@@ -40,29 +39,6 @@ def join_gradients(real: Drawings, error: Drawings, kappa: float, length: Length
     return kappa * scaled(real, lengths[0]) + (1 - kappa) * scaled(error, lengths[1])
 
 
-def add_tv_gradient(joined: Frames, frames: Frames, limit: float, weight: float) -> Frames:
-    """Add the gradient of total variation to the joined one, where frames vary too much.
-
-    The pull sets in at 80 % of the limit and is full from 120 % of it; in full it is `weight`
-    times as long as the sample's joined gradient.
-
-    Args:
-        joined: What `join_gradients` gives.
-        frames: The generator's output.
-        limit: Largest total variation that is not too much, above 0.
-        weight: Length against the joined gradient's; 0 changes nothing.
-    """
-    if weight == 0:
-        return joined
-    frames = frames.detach().float()
-    pull = weight * ((total_variation(frames) / limit - 0.8) / 0.4).clamp(0, 1)
-    if not pull.any():
-        return joined
-    rough = variation_gradient(frames)
-    scale = _length(joined) / _length(rough).clamp_min(1e-30)
-    return joined + pull[:, None, None, None] * scale * rough
-
-
 def add_nps_gradient(joined: Frames, frames: Frames, palette: Palette, weight: float) -> Frames:
     """Add the gradient of non-printability to the joined one.
 
@@ -70,7 +46,7 @@ def add_nps_gradient(joined: Frames, frames: Frames, palette: Palette, weight: f
     pixels that print worst.
 
     Args:
-        joined: What `add_tv_gradient` gives.
+        joined: What `join_gradients` gives.
         frames: The generator's output.
         palette: The colours that the printer reproduces.
         weight: Length against the other gradient's; 0 changes nothing.

@@ -10,6 +10,7 @@ from agns.attack.cmaes import CMAES
 from agns.attack.library_attack import LibraryAttack
 from agns.attack.pixel_descent import CCS16, CCS16_BOUNDED, CCS16_PHYSICAL, PGD, PixelDescent
 from agns.attack.pixels import FreePixels
+from agns.attack.span import Span
 from agns.attack.square import Square
 from agns.attack.transfer import Transfer
 from agns.data.faces import names_like
@@ -19,6 +20,7 @@ from agns.object_reference import is_reference, load_object
 METHODS: Mapping[str, FrameAttack] = {
     "agn": AGN(),
     "agn-paper": AGN.paper(),
+    "span": Span(),
     "ccs16": CCS16(),
     "ccs16-bounded": CCS16_BOUNDED,
     "ccs16-physical": CCS16_PHYSICAL,
@@ -86,7 +88,7 @@ def name_of(attack: Attack) -> str:
             return name
     by_type = {AGN: "agn", FreePixels: "pixels", PGD: "pgd", PixelDescent: "pixel-descent",
                CCS16: "pixel-descent", CMAES: "cmaes", Square: "square",
-               Transfer: "transfer"}  # fmt: skip
+               Transfer: "transfer", Span: "span"}  # fmt: skip
     if type(attack) in by_type:
         return by_type[type(attack)]
     return f"{type(attack).__module__}:{type(attack).__qualname__}"

@@ -96,8 +96,8 @@ def save_result(result: AttackResult, out: Path) -> None:
     `frame.png` is the best frame, 64x176, and `frame_on_canvas.png` the same on the 224x224
     canvas; `frames/` holds it and the others, best first; `history.json` the figures of each step.
     Where a generator drew them, `latents.safetensors` is what `generator.safetensors`, the
-    fine-tuned one, drew them from. What an earlier attack left that ended before its result was
-    written goes.
+    fine-tuned one, drew them from; `agns.AGN.draw` does it again. What an earlier attack left that
+    ended before its result was written goes.
     """
     frames = result.frames
     for left in (out / "frames").glob("[0-9][0-9]*.png"):

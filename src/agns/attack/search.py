@@ -45,7 +45,7 @@ class Candidates:
 
 
 def search_frames(
-    generator: Generator,
+    generator: Callable[[Latents], Frames],
     victim: Victim,
     faces: Faces,
     goal: Goal,
@@ -68,7 +68,7 @@ def search_frames(
     (successive halving, Jamieson & Talwalkar 2016), so that there is always a best frame.
 
     Args:
-        generator: In evaluation mode.
+        generator: Draws frames from latents; a network in evaluation mode.
         victim: In evaluation mode.
         faces: The photos.
         goal: What is wanted on them.

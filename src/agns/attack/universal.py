@@ -238,7 +238,8 @@ def group_subjects(
 def draw_candidates(result: AttackResult, count: int, *, rng: torch.Generator) -> Frames:
     """The last sample's frames, best first, filled up with fresh ones of the same generator."""
     assert result.generator is not None
-    fresh = result.generator(sample_latents(count, rng=rng))
+    assert isinstance(result.attack, AGN)
+    fresh = result.attack.draw(result.generator, sample_latents(count, rng=rng))
     return torch.cat([result.frames, fresh])[:count]
 
 

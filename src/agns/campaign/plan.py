@@ -183,7 +183,6 @@ def _by_content(plan: Mapping[str, object]) -> str:
 
 FORMER_NAMES = {
     "smoothness": "tv_weight",
-    "loosening": "tv_limit_growth",
     "printability": "nps_weight",
     "headroom": "saturation_margin",
     "lead": "min_fake_score",

@@ -1,4 +1,4 @@
-"""A campaign's plots: success with its interval, success against stealth, and transfer."""
+"""A campaign's plots: success with its interval, success against looks, and transfer."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,8 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from agns.campaign.appearance import AppearanceSummary
 from agns.campaign.curves import QueriesSummary
 from agns.campaign.summary import AttackSummary, TransferSummary
+from agns.evaluation.judges import USUAL
 from agns.evaluation.lettering import legible
 from agns.evaluation.plots import save_figure
 
@@ -57,28 +59,34 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[bool]:
     ]
 
 
-def draw_stealth(path: Path, attacks: Sequence[AttackSummary]) -> None:
-    """Draw each attack's success over how much its frames look like eyeglasses, two ways.
+def draw_appearance(
+    path: Path, attacks: Sequence[AttackSummary], appearance: Sequence[AppearanceSummary]
+) -> None:
+    """Draw each attack's success over how its frames look to judges that no attack has seen.
 
-    To the right stand frames that the pretrained discriminator believes in more, and that lie
-    nearer to a real one. Attacks that none beats in both are joined: the Pareto front.
+    To the right stand attacks of whose frames more pass every judge, and than whose frames fewer
+    real ones look more usual. Attacks that none beats in both are joined: the Pareto front.
 
     Args:
         path: A PNG file.
         attacks: The campaign's summaries.
+        appearance: Likewise.
     """
-    groups, colors = _grouped(attacks)
+    looks = {(one.recognizer, one.goal, one.attack): one for one in appearance}
+    judged = [one for one in attacks if (one.recognizer, one.goal, one.attack) in looks]
+    groups, colors = _grouped(judged)
     figure = Figure(figsize=(8.6, 3.1 * len(groups) + 0.4), layout="constrained")
     panels = figure.subplots(len(groups), 2, squeeze=False, sharey=True)
     for (left, right), ((recognizer, goal), group) in zip(panels, groups.items(), strict=True):
         left.set_ylabel(f"{recognizer}, {goal}\nheld-out success", fontsize=8, parse_math=False)
-        beliefs = [one.discriminator_score for one in group]
-        distances = [one.nearest_real for one in group]
-        _draw_front(left, group, beliefs, colors, better=1)
-        _draw_front(right, group, distances, colors, better=-1)
-        left.set_xlabel("discriminator's belief", fontsize=8)
-        right.set_xlabel("distance to the nearest real frame", fontsize=8)
-        right.invert_xaxis()
+        own = [looks[recognizer, goal, one.attack] for one in group]
+        _draw_front(left, group, [one.natural / one.frames for one in own], colors, better=1)
+        _draw_front(right, group, [one.worst for one in own], colors, better=-1)
+        left.set_xlabel("share of frames that pass every judge", fontsize=8)
+        left.set_xlim(-0.05, 1.05)
+        right.set_xlabel("share of real frames that look more usual", fontsize=8)
+        right.axvline(USUAL, color="#8888", linestyle=":", linewidth=1)
+        right.set_xlim(1.02, 0.48)
     _name_attacks(figure, colors)
     save_figure(figure, path)
 
@@ -141,16 +149,16 @@ def _name_attacks(figure: Figure, colors: Mapping[str, str]) -> None:
 def _draw_front(
     axis: Axes,
     group: Sequence[AttackSummary],
-    stealth: Sequence[float],
+    looks: Sequence[float],
     colors: Mapping[str, str],
     *,
     better: int,
 ) -> None:
     rates = [one.held_out_success for one in group]
-    front = pareto_front([(better * x, y) for x, y in zip(stealth, rates, strict=True)])
-    best = sorted((x, y) for x, y, on in zip(stealth, rates, front, strict=True) if on)
+    front = pareto_front([(better * x, y) for x, y in zip(looks, rates, strict=True)])
+    best = sorted((x, y) for x, y, on in zip(looks, rates, front, strict=True) if on)
     axis.plot(*zip(*best, strict=True), color="#8888", linewidth=1, zorder=0)
-    for one, x, y in zip(group, stealth, rates, strict=True):
+    for one, x, y in zip(group, looks, rates, strict=True):
         axis.plot(x, y, "o", color=colors[one.attack])
     axis.set_ylim(-0.05, 1.05)
     axis.grid(alpha=0.3)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from agns.campaign.appearance import AppearanceSummary, summarize_appearance
 from agns.campaign.curves import CurvePoint, QueriesSummary, summarize_queries, summarize_universal
 from agns.campaign.ledger import Begun
 from agns.campaign.parts import LedgerContent, join_records, join_transfers, read_ledgers
@@ -40,6 +41,8 @@ class Results:
     """What speaks against each victim that was examined, by its name."""
     photos: Begun = field(default_factory=dict)
     """Which photos of each subject the campaign was begun with."""
+    folder: Path | None = None
+    """With the frames of the jobs."""
     differences: Sequence[str] = ()
     """In words, what parts were begun with that the first was not."""
 
@@ -47,6 +50,11 @@ class Results:
     def attacks(self) -> list[AttackSummary]:
         """Success by recogniser, goal and attack."""
         return summarize_attacks(self.records, self.plan)
+
+    @functools.cached_property
+    def appearance(self) -> list[AppearanceSummary]:
+        """Whether frames look like eyeglasses, likewise."""
+        return summarize_appearance(self.records, self.folder)
 
     @functools.cached_property
     def points(self) -> list[PointSummary]:
@@ -84,6 +92,7 @@ class Results:
             "schema": SCHEMA,
             "weaknesses": self.weaknesses,
             "lines": [asdict(one) for one in self.attacks],
+            "appearance": [asdict(one) for one in self.appearance],
             "operating_points": [asdict(one) for one in self.points],
             "by_queries": [asdict(one) for one in self.by_queries],
             "transfers": [asdict(one) for one in self.transfers],
@@ -128,7 +137,7 @@ def read_results(out: Path) -> Results:
         plan=ledgers[0].plan, versions=ledgers[0].versions, records=records,
         transferred=join_transfers(ledgers, records),
         warnings={name: examined[name] for name in victims if name in examined},
-        differences=_differences(ledgers),
+        differences=_differences(ledgers), folder=out,
         photos={key: photos for one in ledgers for key, photos in one.photos.items()},
     )  # fmt: skip
 

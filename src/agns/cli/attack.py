@@ -92,12 +92,13 @@ def _usual(name: str, *, physical: bool) -> "Attack":
     from agns.attack.agn import AGN, PHYSICAL
     from agns.attack.methods import find_attack
     from agns.attack.pixel_descent import PixelDescent
+    from agns.attack.span import Span
 
     usual = find_attack(name)
     if physical and isinstance(usual, AGN):
         names = ("jitter", "brightness", "samples")
         return dataclasses.replace(usual, **{name: getattr(PHYSICAL, name) for name in names})
-    if physical and isinstance(usual, PixelDescent):
+    if physical and isinstance(usual, PixelDescent | Span):
         return dataclasses.replace(usual, jitter=PHYSICAL.jitter, brightness=PHYSICAL.brightness)
     return usual
 
@@ -121,7 +122,8 @@ def attack(
         str,
         typer.Option(
             metavar="NAME",
-            help="agn, a generative net. To compare with, a frame's own pixels, which need not "
+            help="agn, a generative net. A frame that stays among real ones: span. To "
+            "compare with, a frame's own pixels, which need not "
             "look like eyeglasses: ccs16, ccs16-bounded, ccs16-physical, pgd, pixels. Without a "
             "gradient: cmaes and square, which only ask, and transfer, which follows surrogates. "
             "The best of 300 frames that nobody crafted: benign, untrained-generator, noise, "

@@ -45,18 +45,38 @@ def show_score(score: "AttackScore", out: Path) -> None:
         ]
         others = [f">{name.replace('_', ' ')}" for name in score.controls]
         show((">false accepts", ">success", ">95 % interval", *others, ">no frame"), points)
-    columns = ("looks like eyeglasses?", ">this frame", ">benign, middle 90 %")
-    looks = [
-        (
-            name.replace("_", " "),
-            f"{getattr(score.stealth, name):.3f}",
-            f"{spread.low:.3f} to {spread.high:.3f}",
-        )
-        for name, spread in score.benign_stealth.items()
-        # Whose frames are not to be printed need not know how they would print.
-        if name != "non_printability" or score.config.get("nps_weight")
-    ]
-    show(columns, looks)
+    columns = ("looks like eyeglasses?", ">this frame", ">passes")
+    show(columns, _looks(score))
     for warning in score.warnings:
         say(f"Warning: {warning}")
     say(f"Wrote {out / 'result.json'}, before_after.png, history.png and frame.png beside it.")
+
+
+def _looks(score: "AttackScore") -> list[tuple[str, str, str]]:
+    from agns.evaluation.judges import USUAL
+
+    looks = []
+    if (seen := score.stealth.appearance) is not None:
+        if seen.sealed is not None:
+            looks.append(("sealed judge, log-odds", f"{seen.sealed:+.1f}", "from 0"))
+        looks += [
+            (f"real frames more usual, by {name}", f"{share:.1%}", f"to {USUAL:.1%}")
+            for name, share in (
+                ("patches", seen.patches),
+                ("the whole", seen.whole),
+                ("total variation", seen.variation),
+            )
+        ]
+    # The discriminator comes last: attacks are made against it. Whose frames are not to be printed
+    # need not know how they would print.
+    wanted = ["non_printability"] if score.config.get("nps_weight") else []
+    for name in (*wanted, "discriminator_score"):
+        spread = score.benign_stealth[name]
+        looks.append(
+            (
+                name.replace("_", " "),
+                f"{getattr(score.stealth, name):.3f}",
+                f"benign {spread.low:.3f} to {spread.high:.3f}",
+            )
+        )
+    return looks

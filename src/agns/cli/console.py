@@ -94,15 +94,18 @@ def bar(title: str) -> "Iterator[Progress]":
     with Progress(*columns, console=console) as bars:
         task = bars.add_task(title, total=None, figures="", visible=False)
         begun = told = time.monotonic()
+        first: int | None = None
 
         def progress(done: int, total: int, figures: Mapping[str, float]) -> None:
-            nonlocal told
+            nonlocal first, told
+            # What goes on where an earlier run ended has not done all of it in this time.
+            first = done - 1 if first is None else first
             text = "  ".join(f"{name} {value:.3g}" for name, value in figures.items())
             bars.update(task, completed=done, total=total, figures=text, visible=True)
             now = time.monotonic()
             if not console.is_terminal and now - told >= MINUTE:
                 told = now
-                left = (now - begun) / 60 * (total / max(1, done) - 1)
+                left = (now - begun) / 60 * (total - done) / max(1, done - first)
                 line = (f"{title}: {done} of {total}", f"about {left:.0f} min left", text)
                 say(", ".join(filter(None, line)), aside=True)
 

@@ -105,4 +105,8 @@ def _show_all(shown: "Demo") -> None:
         )
         for warning in report.warnings:
             say(f"Warning: {warning}")
+    say(
+        "These people are shown because frames are found for them soon. For most of the ten, none "
+        "is found that looks like eyeglasses."
+    )
     say(f"Took {time.monotonic() - started:.0f} s. Open {shown.out / 'report.html'} in a browser.")

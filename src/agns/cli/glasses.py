@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 import typer
 
 from agns.cli.console import bar, prepare, say, workers
-from agns.cli.face_options import tell_left_out
-from agns.cli.options import GeneratorOption, SeedOption, SkipOption
+from agns.cli.face_options import open_glasses, tell_left_out
+from agns.cli.options import GeneratorOption, GlassesOption, SeedOption, SkipOption
 
-app = typer.Typer(help="Generate, draw or crop eyeglass frames.", no_args_is_help=True)
+app = typer.Typer(help="Generate, draw, crop, fit or print eyeglass frames.", no_args_is_help=True)
 
 
 @app.command("generate")
@@ -45,15 +45,30 @@ def draw(
     canvas: Annotated[
         bool, typer.Option("--canvas", help="Write 224x224 canvases, not 64x176 crops.")
     ] = False,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write one picture of all of them.")
+    ] = None,
+    set_version: Annotated[
+        int | None,
+        typer.Option(help="Version of the drawn set; 1 is of plain frames only.  [default: 2]"),
+    ] = None,
     seed: SeedOption = 0,
 ) -> None:
     """Write frames drawn with procedural textures: what the generator learns from."""
     from agns.accessory.frame import place
     from agns.data.simulation.drawn_frames import draw_frames
-    from agns.images import from_pixels, write_image
+    from agns.data.simulation.textures.stock import VERSION
+    from agns.images import check_picture_name, from_pixels, tile, write_image
 
+    if sheet is not None:
+        check_picture_name(sheet)
+    version = VERSION if set_version is None else set_version
     with bar("Drawing eyeglasses") as progress:
-        frames = draw_frames(count, seed=seed, workers=workers(), progress=progress)
+        frames = draw_frames(
+            count, seed=seed, version=version, workers=workers(), progress=progress
+        )
+    if sheet is not None:
+        write_image(sheet, tile(from_pixels(frames), columns=5))
     with bar("Writing pictures") as progress:
         for index in range(count):
             frame = from_pixels(frames[index : index + 1])
@@ -99,6 +114,47 @@ def crop(
         tell_left_out(source, list_folder(source).left_out)
     skipped = f"; {seen - written} did not decode and were skipped" if seen > written else ""
     say(f"Wrote {written} crops to {destination}{skipped}")
+
+
+@app.command("fit")
+def fit(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The .safetensors file.")],
+    glasses: GlassesOption = None,
+    directions: Annotated[
+        int | None,
+        typer.Option(help="Principal directions of real frames.  [default: 160]", min=1),
+    ] = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Fit the set of natural frames, which some attacks stay in, to real ones.
+
+    95 of 100 real frames that it is not fitted to lie in it. Of a folder a third, chosen by the
+    seed, is kept for that.
+    """
+    import torch
+
+    from agns.accessory.natural_set import DIRECTIONS, NaturalSet
+    from agns.data.simulation.drawn_frames import PARTS, draw_frames
+    from agns.errors import ConfigError
+
+    if out.suffix != ".safetensors":
+        raise ConfigError(f"a natural set's name ends in .safetensors, got {out}")
+    prepare()
+    if glasses is None:
+        with bar("Drawing eyeglasses") as progress:
+            fitted = draw_frames(2000, workers=workers(), progress=progress)
+            kept = draw_frames(
+                1500, start=PARTS["calibration"].start, workers=workers(), progress=progress
+            )
+    else:
+        real = open_glasses(glasses)
+        order = torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))
+        fitted, kept = real[order[len(real) // 3 :]], real[order[: len(real) // 3]]
+    natural = NaturalSet.fit(fitted, kept, directions=directions or DIRECTIONS)
+    source = "drawn by agns" if glasses is None else str(glasses)
+    natural.write(out, {"frames": source, "fitted": str(len(fitted)), "kept": str(len(kept))})
+    count = len(natural.deviations)
+    say(f"Wrote {count} directions of {len(fitted)} frames, and bounds of {len(kept)}, to {out}")
 
 
 @app.command("print")

@@ -78,7 +78,7 @@ def build(
     network = Generator.read(locate_weights(generator or shipped_weights("generator")))
     candidates += generated_frames(network, count, seed=seed)
     if glasses is None:
-        candidates += real_frames(DrawnFrames(), count, names=None, seed=seed)
+        candidates += real_frames(DrawnFrames.of("judges"), count, names=None, seed=seed)
     else:
         shop = open_glasses(glasses)
         names = [str(path) for path in list_folder(glasses).pictures]

@@ -249,6 +249,7 @@ def train_gan(
     resume: ResumeOption = False,
 ) -> None:
     """Train the eyeglass generator and its discriminator."""
+    from agns.data.simulation.textures.stock import VERSION
     from agns.errors import ConfigError
     from agns.run_directory import RunDirectory
     from agns.training.gan import GanTraining
@@ -260,7 +261,8 @@ def train_gan(
     if glasses is not None and count is not None:
         raise ConfigError("--count is for drawn frames: a folder of eyeglasses is taken whole")
     frames = open_glasses(glasses, mask=mask, names=names, count=count)
-    source = "frames drawn by agns" if glasses is None else glasses.resolve().name
+    drawn = f"frames drawn by agns, version {VERSION}"
+    source = drawn if glasses is None else glasses.resolve().name
     with bar("Training the generator") as shown, between_steps(shown) as progress:
         train(frames, config, out, resume=resume, source=source, progress=progress)
     _plot(out, "discriminator", "generator")

@@ -124,16 +124,8 @@ def find_warnings(
             f"The goal is reached on {without:.0%} of the held-out photos as they are: read the "
             "success against that."
         )
-    if stealth.discriminator_percentile < 0.05:
-        warnings.append(
-            "The frame looks less like eyeglasses than 95 % of benign generated frames "
-            f"(discriminator score {stealth.discriminator_score:.3f})."
-        )
-    if stealth.total_variation_percentile > 0.95:
-        warnings.append(
-            "The frame is rougher than 95 % of benign generated frames (total variation "
-            f"{stealth.total_variation:.3f}): look at it."
-        )
+    if stealth.appearance is not None and not stealth.appearance.passes:
+        warnings.append(f"The frame does not pass for eyeglasses: {stealth.appearance.reason}.")
     if held_out.images < 10:
         warnings.append(
             f"Only {held_out.images} held-out photos: the interval is wide, read it with the rate."

@@ -12,6 +12,7 @@ from torch import Tensor
 from agns.accessory.frame import frame_mask
 from agns.accessory.printability import Palette, assumed_palette, non_printability, read_palette
 from agns.accessory.total_variation import total_variation
+from agns.evaluation.judges import Appearance, Judges
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.types import Frames, Glasses
@@ -48,6 +49,9 @@ class Stealth:
 
     within_benign_90: bool
     """Whether the discriminator's score lies within the middle 90 % of benign frames'."""
+
+    appearance: Appearance | None = None
+    """What judges say that no attack has seen; None in results of before there were any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +97,7 @@ class StealthScale:
         self.benign_scores = self.scores(self.benign)
         self.benign_variations = total_variation(self.benign)
         self.benign_distances = distance_to_nearest(self.benign, glasses)
+        self._judges = Judges.of(glasses)
         self._set_palette(assumed_palette())
 
     def printed_with(self, path: str | None) -> "StealthScale":
@@ -145,6 +150,7 @@ class StealthScale:
             nearest_real=distance,
             nearest_real_percentile=_below(self.benign_distances, distance),
             within_benign_90=benign.low <= score <= benign.high,
+            appearance=self._judges.look_at(frame[None])[0],
         )
 
 

@@ -90,12 +90,6 @@ class Generator(EyeglassNetwork, pipeline_tag="unconditional-image-generation"):
             "limits": "It is where an attack on a recogniser begins.",
         }
 
-    def layers(self) -> list[nn.Module]:
-        """The five layers from the latent to the frame, each with its batch norm."""
-        modules = [*self.draw]
-        convolutions = [nn.Sequential(*modules[at : at + 3]) for at in range(0, len(modules), 3)]
-        return [self.project, *convolutions]
-
     def forward(self, latents: Latents) -> Frames:
         """Draw frames in [0, 1], black off the silhouette; tanh's [-1, 1] stays inside.
 

@@ -1,4 +1,4 @@
-"""The trained weights that come with the package."""
+"""The trained weights, the natural set and the judges that come with the package."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -6,11 +6,13 @@ from typing import Literal, TypeAlias
 
 from agns.errors import WeightsError
 
-Shipped: TypeAlias = Literal["generator", "discriminator", "of10_synthetic"]
+Shipped: TypeAlias = Literal[
+    "generator", "discriminator", "of10_synthetic", "natural_set", "judges"
+]
 
 
 def shipped_weights(name: Shipped) -> Path:
-    """The file of a network that comes with the package; its card lies beside it as Markdown.
+    """What comes with the package; its card lies beside it as Markdown.
 
     Raises:
         WeightsError: The installation lacks it.
