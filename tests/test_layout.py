@@ -27,6 +27,7 @@ FLOORS = {
     "models": 3,
     "training": 4,
     "attack": 5,
+    "defence": 5,
     "evaluation": 6,
     "interop": 6,
     "campaign": 7,

@@ -31,8 +31,7 @@ def load_victim(
     Args:
         source: As for `load`; or `package.module:function` that makes a `Victim`.
         device: Where it runs: `cpu`, `cuda`, `cuda:1`; `auto` takes a GPU where there is one.
-        defence: `package.module:Name` of what is called with the victim, and gives the victim that
-            is attacked in its place.
+        defence: What is put around it, as `agns.defence.methods.defend` takes it.
 
     Raises:
         ConfigError: There is no such device, module or name, or it makes no victim.
@@ -40,7 +39,7 @@ def load_victim(
     """
     import torch
 
-    from agns.models.opening import make_victim, open_victim
+    from agns.models.opening import open_victim
     from agns.models.shipped import shipped_weights
     from agns.training.precision import choose_device
 
@@ -52,7 +51,9 @@ def load_victim(
     name = shipped_weights("of10_synthetic").name if source is None else str(source)
     metadata = getattr(victim, "record", None) or {}
     if defence is not None:
-        victim = make_victim(defence, place, victim)
+        from agns.defence.methods import defend
+
+        victim = defend(victim, defence, place)
         name = f"{name} behind {defence}"
     return LoadedVictim(victim, name, metadata)
 

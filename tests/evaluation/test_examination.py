@@ -62,6 +62,13 @@ def test_photos_that_are_not_recognised_are_told(changed: Recognizer, crowd: Fac
     assert "it recognises only 0%" in doubts(changed, crowd)[0]
 
 
+def test_a_backbone_that_brings_faces_to_its_range_itself_is_examined(crowd: FaceSet) -> None:
+    recognizer = Recognizer("dlib", crowd.identities).eval()
+    some = torch.arange(4)
+    found = examine(recognizer, crowd.faces(some), crowd.labels[some])
+    assert not any("its range is off" in doubt for doubt in found)
+
+
 def test_another_range_is_told(changed: Recognizer, crowd: FaceSet) -> None:
     own = changed.contract
     other = (0.0, 1.0) if own.low < 0 else (-1.0, 1.0)

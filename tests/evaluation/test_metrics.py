@@ -10,6 +10,7 @@ from agns.evaluation.metrics import (
     SplitSuccess,
     measure_split,
     measure_success,
+    shares_taken,
     success_cells,
     wilson_interval,
 )
@@ -127,3 +128,20 @@ def test_cells_without_photos_hold_dashes() -> None:
     nobody = measure_split(GOALS[0], torch.zeros(0, 4), torch.zeros(0, dtype=torch.bool))
     assert success_cells(nobody) == ("0", "-", "-", "-", "-")
     assert success_cells(split(1, 0, recognized=False))[4] == "-"
+
+
+def test_shares_say_whom_photos_are_taken_for_and_leave_nobody_out_of_them() -> None:
+    class Told:
+        identities = ("Ann", "Bob", "Cy", "Di")
+        task = "closed-set"
+
+        def __call__(self, faces: torch.Tensor) -> torch.Tensor:
+            raise AssertionError
+
+    victim, logits = Told(), first_choices(1, 1, 0, 3) - 6
+    assert shares_taken(logits, victim) == {"Ann": 0.25, "Bob": 0.5, "Di": 0.25}
+    victim.task = "open-set"
+    logits[0, 1] = 1
+    assert shares_taken(logits, victim) == {"Bob": 0.25}
+    victim.task = "verification"
+    assert shares_taken(logits, victim) is None

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agns.attack.goals import Dodge, Impersonate, as_closed_set, log_odds, resolve_goal, taken_for
+from agns.attack.closed_set import as_closed_set
+from agns.attack.goals import Dodge, Impersonate, log_odds, resolve_goal, taken_for
 from agns.data.faces import FaceSet, faces_from_pixels
 from agns.errors import ConfigError, DataError, WeightsError
 from agns.models.embedder import Embedder

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from agns.data.faces import composed
 from agns.errors import ConfigError
-from agns.models.victim import Task, Victim, check_identities, class_of, task_of
-from agns.types import Faces, Labels, Logits
+from agns.models.victim import Task, Victim, check_identities, class_of, refuses, task_of
+from agns.types import Labels, Logits
 
 Objective: TypeAlias = Literal["logits", "probabilities", "margin"]
 """What is lowered or raised for a class.
@@ -21,6 +21,10 @@ Objective: TypeAlias = Literal["logits", "probabilities", "margin"]
 same over softmax probabilities (Sharif et al. 2019, section 4.2). `margin`: the class's logit
 minus the best other logit (Carlini & Wagner 2017).
 """
+
+
+Compared: TypeAlias = Float[Tensor, "batch compared"]
+"""The logits that decide a goal."""
 
 
 def class_objective(
@@ -45,14 +49,12 @@ def taken_for(
     return (logits.argmax(1) == _columns(classes, logits)[:, 0]) & passed
 
 
-def with_nobody(logits: Logits) -> Float[Tensor, "batch compared"]:
+def with_nobody(logits: Logits) -> Compared:
     """Logits and one more, of being nobody who is known: 0, where a threshold lies."""
     return torch.cat([logits, logits.new_zeros(len(logits), 1)], 1)
 
 
-def _compared(
-    logits: Logits, classes: int | Labels, task: Task
-) -> tuple[Float[Tensor, "batch compared"], int | Labels]:
+def _compared(logits: Logits, classes: int | Labels, task: Task) -> tuple[Compared, int | Labels]:
     """The logits that decide whether faces are taken for a class, and its place among them."""
     if task == "closed-set":
         return logits, classes
@@ -84,6 +86,9 @@ class Dodge:
     task: Task = field(default="closed-set", kw_only=True)
     """The victim's; set by `resolve_goal`."""
 
+    refuses: bool = field(default=False, kw_only=True)
+    """Whether the victim's last class is of faces that it refuses, which counts as being caught."""
+
     def __post_init__(self) -> None:
         _check_stop(self.stop)
 
@@ -110,11 +115,11 @@ class Dodge:
 
     def loss(self, logits: Logits, objective: Objective) -> Float[Tensor, " batch"]:
         """What the attacker lowers, for each face: the subject's objective."""
-        return class_objective(*_compared(logits, self._classes(), self.task), objective)
+        return class_objective(*self.compared(logits), objective)
 
     def class_probability(self, logits: Logits) -> Float[Tensor, " batch"]:
-        """Each face's probability of the subject."""
-        logits, classes = _compared(logits, self._classes(), self.task)
+        """Each face's probability of the subject, or of being refused."""
+        logits, classes = self.compared(logits)
         probabilities = logits.softmax(1)
         if isinstance(classes, int):
             return probabilities[:, classes]
@@ -130,7 +135,18 @@ class Dodge:
 
     def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
         """Whether somebody else comes first; in verification, whether the claim is rejected."""
-        return ~taken_for(logits, self._classes(), self.task)
+        caught = taken_for(logits, self._classes(), self.task)
+        if self.refuses:
+            caught = caught | taken_for(logits, logits.shape[1] - 1, self.task)
+        return ~caught
+
+    def compared(self, logits: Logits) -> tuple[Compared, int | Labels]:
+        """The logits that decide, of being caught among them, and the place of that."""
+        if self.refuses:
+            columns = _columns(self._classes(), logits)
+            either = torch.logaddexp(logits.gather(1, columns), logits[:, -1:])
+            logits = logits[:, :-1].scatter(1, columns, either)
+        return _compared(logits, self._classes(), self.task)
 
     def _classes(self) -> int | Labels:
         return torch.tensor(self.subject) if isinstance(self.subject, tuple) else self.index
@@ -178,11 +194,11 @@ class Impersonate:
 
     def loss(self, logits: Logits, objective: Objective) -> Float[Tensor, " batch"]:
         """What the attacker lowers, for each face: the target's objective, negated."""
-        return -class_objective(*_compared(logits, self.index, self.task), objective)
+        return -class_objective(*self.compared(logits), objective)
 
     def class_probability(self, logits: Logits) -> Float[Tensor, " batch"]:
         """Each face's probability of the target."""
-        logits, target = _compared(logits, self.index, self.task)
+        logits, target = self.compared(logits)
         return logits.softmax(1)[:, target]
 
     def failure_probability(self, logits: Logits) -> Float[Tensor, " batch"]:
@@ -196,6 +212,10 @@ class Impersonate:
     def succeeded(self, logits: Logits) -> Bool[Tensor, " batch"]:
         """Whether the target comes first; in verification, whether the claim is accepted."""
         return taken_for(logits, self.index, self.task)
+
+    def compared(self, logits: Logits) -> tuple[Compared, int | Labels]:
+        """The logits that decide, and the target's place among them."""
+        return _compared(logits, self.index, self.task)
 
 
 Goal: TypeAlias = Dodge | Impersonate
@@ -222,6 +242,7 @@ def resolve_goal(goal: Goal, victim: Victim) -> Goal:
     check_identities(victim)
     goal = replace(goal, task=task_of(victim))
     if isinstance(goal, Dodge):
+        goal = replace(goal, refuses=refuses(victim))
         if isinstance(goal.subject, tuple):
             return replace(goal, subject=tuple(_class(own, victim) for own in goal.subject))
         return replace(goal, subject=_class(goal.subject, victim))
@@ -265,31 +286,8 @@ def _class(identity: int | str, victim: Victim) -> int:
 
 def log_odds(logits: Logits, goal: Goal) -> Float[Tensor, " batch"]:
     """Logarithm of the odds that the goal is reached: its sigmoid is 1 - failure probability."""
-    logits, own = _compared(logits, goal.index, goal.task)
+    logits, own = goal.compared(logits)
     assert isinstance(own, int)
     others = torch.cat([logits[:, :own], logits[:, own + 1 :]], 1).logsumexp(1)
     odds = logits[:, own] - others
     return -odds if goal.name == "dodge" else odds
-
-
-class _Decisive:
-    """A victim whose logits are those alone that decide a goal, as a closed set."""
-
-    def __init__(self, victim: Victim, index: int, task: Task) -> None:
-        own = victim.identities if task == "open-set" else (victim.identities[index],)
-        self.identities = (*own, "nobody")
-        self._victim, self._index, self._task = victim, index, task
-
-    def __call__(self, faces: Faces) -> Logits:
-        return _compared(self._victim(faces), self._index, self._task)[0]
-
-
-def as_closed_set(victim: Victim, goal: Goal) -> tuple[Victim, Goal]:
-    """A victim and a goal in its classes, for what knows nothing of thresholds."""
-    if goal.task == "closed-set":
-        return victim, goal
-    decisive = _Decisive(victim, goal.index, goal.task)
-    own = goal.index if goal.task == "open-set" else 0
-    if isinstance(goal, Dodge):
-        return decisive, Dodge(own, stop=goal.stop)
-    return decisive, Impersonate(own, stop=goal.stop)

@@ -20,7 +20,8 @@ from torch import nn
 from agns.accessory.frame import FRAME_SIZE, frame_mask
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import FrameAttack, Nets
-from agns.attack.goals import Goal, as_closed_set, log_odds
+from agns.attack.closed_set import as_closed_set
+from agns.attack.goals import Goal, log_odds
 from agns.attack.query import NO_GRADIENT
 from agns.attack.result import AttackResult, Reason
 from agns.data.simulation.drawn_frames import RealFrames

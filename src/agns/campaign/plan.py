@@ -49,7 +49,7 @@ class PlanVictim:
     """A face folder; None for drawn faces."""
 
     defence: Word | None = None
-    """`package.module:Name` of a defence around it."""
+    """A defence around it: by name, a file, or `package.module:Name`."""
 
     def __post_init__(self) -> None:
         check_name("a recogniser", self.name)

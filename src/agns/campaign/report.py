@@ -10,6 +10,7 @@ from agns.campaign.plots import draw_appearance, draw_intervals, draw_queries, d
 from agns.campaign.records import JobRecord
 from agns.campaign.results import Results
 from agns.campaign.summary import AttackSummary, PointSummary, TransferSummary
+from agns.campaign.symmetry import symmetry_table
 from agns.evaluation.judges import USUAL
 from agns.evaluation.report import Picture, Section, Table, as_markdown, write_report
 from agns.evaluation.score import AttackScore
@@ -96,6 +97,18 @@ def report_sections(out: Path, results: Results) -> list[Section]:
                 ],
                 table=transfer_table(results.transfers),
                 pictures=[Picture(path=out / "transfer.png", caption=caption)],
+            )
+        )
+    if results.symmetry:
+        sections.append(
+            Section(
+                title="By class",
+                words=[
+                    "Robust: held-out photos on which dodging failed. Favoured: whom others are "
+                    "taken for. Asymmetry: how much more often one is taken for another than the "
+                    "reverse, the largest over pairs tried both ways (Sy-FAR)."
+                ],
+                table=symmetry_table(results.symmetry),
             )
         )
     sections.append(Section(title="Before and after", pictures=_faces(out, results.records)))

@@ -19,6 +19,7 @@ from agns.campaign.summary import (
     summarize_points,
     summarize_transfers,
 )
+from agns.campaign.symmetry import SymmetrySummary, summarize_symmetry
 from agns.errors import ConfigError
 
 SCHEMA = 2
@@ -76,6 +77,11 @@ class Results:
         return summarize_universal(self.records)
 
     @functools.cached_property
+    def symmetry(self) -> list[SymmetrySummary]:
+        """Which classes are easier to attack, by recogniser and attack."""
+        return summarize_symmetry(self.records)
+
+    @functools.cached_property
     def weaknesses(self) -> list[str]:
         """In words, what makes the numbers weaker than they look."""
         return [*self.differences, *find_weaknesses(self.attacks, self.records, self.warnings)]
@@ -91,6 +97,7 @@ class Results:
             "by_queries": [asdict(one) for one in self.by_queries],
             "transfers": [asdict(one) for one in self.transfers],
             "curves": [asdict(one) for one in self.curves],
+            "symmetry": [asdict(one) for one in self.symmetry],
             "doubts": {name: list(some) for name, some in self.warnings.items()},
             "unscored": [
                 {"cell": asdict(one.job), "victim": one.victim, "sentence": one.sentence}

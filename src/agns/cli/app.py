@@ -9,6 +9,7 @@ from agns.cli import (
     align,
     attack,
     campaign,
+    defend,
     demo,
     end_to_end,
     enrol,
@@ -51,6 +52,7 @@ app.add_typer(survey.app, name="survey")
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
+app.add_typer(defend.app, name="defend")
 app.add_typer(glasses.app, name="glasses")
 app.add_typer(faces.app, name="faces")
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 
@@ -23,13 +24,16 @@ from agns.data.face_folder import list_identities
 from agns.data.faces import FaceSet
 from agns.data.known_photos import as_recorded, rows_of
 from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
+from agns.data.twins import were_seen
 from agns.errors import AgnsError, ConfigError
-from agns.loading import load_setup, load_victim, recorded_crop
+from agns.loading import LoadedVictim, attacked_crop, load_setup, load_victim, recorded_crop
+from agns.models.record import photos_seen
+from agns.models.victim import people_known
 
 
 def known_identities(victim: PlanVictim) -> tuple[str, ...]:
     """The identities that a victim knows and that have photos."""
-    identities = load_victim(victim.file, defence=victim.defence).recognizer.identities
+    identities = people_known(load_victim(victim.file, defence=victim.defence).recognizer)
     if victim.faces is None:
         return identities
     listed = list_identities(victim.faces)
@@ -52,7 +56,7 @@ def open_for_campaign(
         if subject:
             found = open_subject(options, subject, opened.recognizer.identities)
         else:
-            found = open_everybody(options, opened.recognizer.identities)
+            found = open_everybody(options, people_known(opened.recognizer))
         rows = (begun or {}).get((victim.name, subject))
         return found if rows is None else as_recorded(found, rows, f"attacks on {victim.name}")
 
@@ -90,7 +94,7 @@ def begin_photos(
                 if subject:
                     faces = open_faces(dataclasses.replace(options, names=(subject,)))
                 else:
-                    faces = open_everybody(options, opened.recognizer.identities)
+                    faces = open_everybody(options, people_known(opened.recognizer))
             except AgnsError as error:
                 if before is not None:
                     raise ConfigError(
@@ -145,3 +149,14 @@ def open_everybody(options: FaceOptions, known: tuple[str, ...]) -> FaceSet:
         )
     # Who has too few photos to split is left out of the attack, and told.
     return open_faces(dataclasses.replace(options, names=names, to_split=False))
+
+
+def open_fresh(recognizer: Path | None, options: FaceOptions) -> tuple[LoadedVictim, FaceSet]:
+    """A victim, and photos of its people that it was neither trained on nor enrolled with."""
+    victim = load_victim(recognizer)
+    crop = attacked_crop(victim, options.center_crop)
+    photos = open_everybody(
+        dataclasses.replace(options, center_crop=crop), people_known(victim.recognizer)
+    )
+    fresh = (~were_seen(photos, photos_seen(victim.metadata))).nonzero()[:, 0]
+    return victim, photos.subset(fresh)

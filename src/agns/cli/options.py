@@ -56,7 +56,8 @@ DefenceOption: TypeAlias = Annotated[
     typer.Option(
         "--defence",
         metavar="NAME",
-        help="Defence around it, as package.module:Name, which is called with the victim.",
+        help="Defence around it: masking, a file of agns defend, or package.module:Name, which is "
+        "called with the victim.",
     ),
 ]
 GeneratorOption: TypeAlias = Annotated[

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,6 +20,13 @@ from agns.cli.options import (
     SkipOption,
 )
 from agns.cli.settings_options import Settings, settings_of, with_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from agns.data.faces import FaceSet
+    from agns.models.recognizer import Recognizer
+    from agns.training.recognizer_scores import RecognizerScores
 
 app = typer.Typer(
     help="Train a recogniser, an embedding, or the eyeglass networks.", no_args_is_help=True
@@ -86,9 +93,7 @@ def train_recognizer(
     Half of each batch wears benign eyeglasses, as in the papers. RUN holds weights, scores,
     losses, and a report of what is recognised wrongly.
     """
-    from agns.data.twins import count_saved_anew, find_twins
     from agns.errors import ConfigError
-    from agns.evaluation.recognizer_report import report_recognizer
     from agns.models.importing.pretrained import imagenet_backbone
     from agns.models.recognizer import RECOGNIZERS
     from agns.models.sharing import locate_weights
@@ -97,7 +102,6 @@ def train_recognizer(
     from agns.training.parallel import Machines, first_then_others
     from agns.training.recipe import RecognizerTraining, recipe_for
     from agns.training.recognizer import train_recognizer as train
-    from agns.training.run import photos_as_begun
 
     prepare()
     if backbone is not None:
@@ -157,22 +161,8 @@ def train_recognizer(
                 )  # fmt: skip
         if not fabric.is_global_zero:
             return
-        _plot(out, "loss", "validation_loss")
-        photos, split = photos_as_begun(out, photos)
-        copies = count_saved_anew(photos, find_twins(photos))
-        about = {**asdict(config), **asdict(begun.about), "init": init or pretrained}
-        with bar("Looking for mistakes") as progress:
-            report_recognizer(
-                recognizer, photos.subset(split.test), scores, out, saved_anew=copies,
-                recipe=about, progress=progress,
-            )  # fmt: skip
-        say(
-            f"On {scores.photos} test photos: accuracy {percent(scores.accuracy)}, balanced "
-            f"{percent(scores.balanced_accuracy)}; {percent(scores.naive_dodging)} not recognised "
-            f"when wearing benign eyeglasses."
-        )
-        say_saved_anew(copies)
-        say(f"Wrote {out / 'recognizer.safetensors'}; {out / 'report.html'} shows the mistakes.")
+        told = {**asdict(config), **asdict(begun.about), "init": init or pretrained}
+        report_training(recognizer, scores, photos, out, told)
 
 
 @app.command(
@@ -280,6 +270,35 @@ def train_gan(
         f"Wrote {out / 'generator.safetensors'} and {out / 'discriminator.safetensors'}; "
         f"{out / 'samples.png'} shows what the generator draws."
     )
+
+
+def report_training(
+    recognizer: "Recognizer",
+    scores: "RecognizerScores",
+    photos: "FaceSet",
+    out: Path,
+    recipe: "Mapping[str, object]",
+) -> None:
+    """Report a training's mistakes, and say how good its recogniser is."""
+    from agns.data.twins import count_saved_anew, find_twins
+    from agns.evaluation.recognizer_report import report_recognizer
+    from agns.training.run import photos_as_begun
+
+    _plot(out, "loss", "validation_loss")
+    photos, split = photos_as_begun(out, photos)
+    copies = count_saved_anew(photos, find_twins(photos))
+    with bar("Looking for mistakes") as progress:
+        report_recognizer(
+            recognizer, photos.subset(split.test), scores, out, saved_anew=copies,
+            recipe=recipe, progress=progress,
+        )  # fmt: skip
+    say(
+        f"On {scores.photos} test photos: accuracy {percent(scores.accuracy)}, balanced "
+        f"{percent(scores.balanced_accuracy)}; {percent(scores.naive_dodging)} not recognised "
+        f"when wearing benign eyeglasses."
+    )
+    say_saved_anew(copies)
+    say(f"Wrote {out / 'recognizer.safetensors'}; {out / 'report.html'} shows the mistakes.")
 
 
 def _plot(out: Path, *names: str) -> None:

@@ -60,6 +60,7 @@ def universal(
     from agns.cli.loading import open_everybody
     from agns.evaluation.score import check_results_directory
     from agns.evaluation.universal import UniversalSpec, run_universal
+    from agns.models.victim import people_known
 
     prepare()
     attack = settings_of(Universal, Universal(agn=settings_of(AGN, UNIVERSAL_AGN)))
@@ -70,7 +71,7 @@ def universal(
     victim = load_victim(recognizer, device, defence=defence)
     cut = attacked_crop(victim, center_crop)
     options = FaceOptions(root=faces, center_crop=cut, skip_unreadable=skip_unreadable)
-    everybody = open_everybody(options, victim.recognizer.identities)
+    everybody = open_everybody(options, people_known(victim.recognizer))
     setup = load_setup(
         victim, open_glasses(glasses), generator=generator, discriminator=discriminator
     )

@@ -20,10 +20,11 @@ from agns.attack.result import AttackResult, BestAfter, Reason
 from agns.data.faces import FaceSet
 from agns.data.simulation.drawn_frames import RealFrames
 from agns.data.twins import count_saved_anew, find_twins
+from agns.defence.masking import thresholds_of
 from agns.errors import AttackError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.controls import logits_wearing
-from agns.evaluation.metrics import measure_split
+from agns.evaluation.metrics import measure_split, shares_taken
 from agns.evaluation.sanity import (
     PROBABILITIES,
     are_probabilities,
@@ -33,7 +34,6 @@ from agns.evaluation.sanity import (
 )
 from agns.evaluation.score import AttackScore, PointScore, QueryPoint, ScoredPhotos
 from agns.images import check_images
-from agns.models.gallery import Gallery
 from agns.models.layout import device_of
 from agns.models.victim import Victim
 from agns.settings import whole
@@ -229,6 +229,7 @@ def score_attack(
         by_queries=[point_at(one) for one in result.best_after],
         held_out_digests=list(digests.get("held_out", ())),
         saved_anew=saved_anew,
+        taken_for=shares_taken(wearing[0], victim),
         craft_photos_seen_in_training=sum(own in setup.photos_seen for own in digests["craft"]),
         warnings=[
             *find_seen(
@@ -280,19 +281,20 @@ def _at_points(
 ) -> list[PointScore]:
     """The same logits judged at each of a gallery's thresholds."""
     scores: list[PointScore] = []
-    if not isinstance(victim, Gallery):
+    gallery = thresholds_of(victim)
+    if gallery is None:
         return scores
-    for point in victim.points:
-        moved = replace(held_out, logits=victim.logits_at(held_out.logits, point))
+    for point in gallery.points:
+        moved = replace(held_out, logits=gallery.logits_at(held_out.logits, point))
         recognized = moved.recognized(goal)
         scores.append(
             PointScore(
                 false_accept_rate=point.false_accept_rate,
                 threshold=point.threshold,
-                held_out=measure_split(goal, victim.logits_at(wearing, point), recognized),
+                held_out=measure_split(goal, gallery.logits_at(wearing, point), recognized),
                 held_out_without_frame=measure_split(goal, moved.logits, recognized),
                 controls={
-                    name: measure_split(goal, victim.logits_at(own, point), recognized)
+                    name: measure_split(goal, gallery.logits_at(own, point), recognized)
                     for name, own in benign.items()
                 },
             )

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from agns.attack.goals import Goal
-from agns.types import Chosen
+from agns.attack.goals import Goal, taken_for
+from agns.models.victim import Victim, task_of
+from agns.types import Chosen, Logits
 
 Z95 = 1.959963984540054
 """The normal distribution's 97.5 % point."""
@@ -116,3 +117,15 @@ def success_cells(success: SplitSuccess) -> tuple[str, str, str, str, str]:
         f"{mean:.3f}",
         "-" if recognized is None else f"{recognized:.0%}",
     )
+
+
+def shares_taken(logits: Logits, victim: Victim) -> dict[str, float] | None:
+    """Whom photos are taken for, as shares; those taken for nobody are left out."""
+    task = task_of(victim)
+    if task == "verification" or len(logits) == 0:
+        return None
+    first = logits.argmax(1)
+    taken = taken_for(logits, first, task)
+    counts = first[taken].bincount(minlength=len(victim.identities)).tolist()
+    pairs = zip(victim.identities, counts, strict=True)
+    return {name: count / len(logits) for name, count in pairs if count}

@@ -232,19 +232,26 @@ def draw_confusion(
     save_figure(figure, path)
 
 
-def draw_roc(path: Path, curve: Mapping[str, Sequence[float]], *, eer: float) -> None:
-    """Draw how many equal pairs are accepted over how many different ones.
+def draw_roc(
+    path: Path,
+    curve: Mapping[str, Sequence[float]],
+    *,
+    eer: float,
+    axes: tuple[str, str] = ("different pairs accepted", "equal pairs accepted"),
+) -> None:
+    """Draw a ROC curve, of how many equal pairs are accepted over how many different ones.
 
     Args:
         path: A PNG file.
         curve: `false_acceptance` and `true_acceptance`, rates in [0, 1].
         eer: Equal error rate, in [0, 1].
+        axes: What the two are called.
     """
     figure, axis = _one_panel(4.6, 4.4)
     axis.plot(curve["false_acceptance"], curve["true_acceptance"], color="#30638e")
     axis.plot([0, 1], [1, 0], color="#8884", linewidth=1)
     axis.plot([eer], [1 - eer], "o", color="#d1495b", label=f"equal error rate {eer:.1%}")
-    axis.set_xlabel("different pairs accepted")
-    axis.set_ylabel("equal pairs accepted")
+    axis.set_xlabel(axes[0])
+    axis.set_ylabel(axes[1])
     axis.legend(loc="lower right")
     save_figure(figure, path)

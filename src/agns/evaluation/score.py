@@ -120,6 +120,9 @@ class AttackScore:
     saved_anew: int = 0
     """How many of the subject's photos look like another one saved anew; such copies are on one
     side."""
+    taken_for: Mapping[str, float] | None = None
+    """The share of the held-out photos, wearing the frame, for each identity that any is taken for;
+    not in verification, where each claim is judged alone."""
     method: str = "agn"
     """Which attack; see `agns.attack.methods`."""
     physical: bool = False

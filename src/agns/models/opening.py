@@ -1,5 +1,6 @@
 """Victims and embeddings by name: a file, a folder, a hub's repository, or the user's own code."""
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,19 @@ from agns.object_reference import call_reference, is_reference, names_code
 if TYPE_CHECKING:
     import torch
 
+    from agns.defence.defended import Defended
     from agns.models.embedder import Embedder
     from agns.models.gallery import Gallery
     from agns.models.recognizer import Recognizer
     from agns.models.victim import Classifier, Victim
 
+_READERS = {"agns-defence-1": ("agns.defence.methods", "read_defended")}
+"""Who reads what files of rooms above this one hold, by what they call themselves; imported when
+such a file is opened."""
 
-def load(source: Path | str | None = None) -> "Recognizer | Gallery | Classifier":
-    """Load a recogniser or a gallery.
+
+def load(source: Path | str | None = None) -> "Recognizer | Gallery | Classifier | Defended":
+    """Load a recogniser or a gallery, defended or not.
 
     Args:
         source: A file, a folder of `save_pretrained`, owner/name on the Hugging Face hub, or the
@@ -48,7 +54,12 @@ def load(source: Path | str | None = None) -> "Recognizer | Gallery | Classifier
     path = _weights(source)
     if bare := ask_description(path):
         raise bare
-    if read_metadata(path).get("format") == FORMAT:
+    kind = read_metadata(path).get("format")
+    if kind in _READERS:
+        module, name = _READERS[kind]
+        defended: Defended = getattr(importlib.import_module(module), name)(path)
+        return defended
+    if kind == FORMAT:
         return Gallery.read(path, lambda named: _embedder_of_file(named, path))
     return Recognizer.read(path)
 

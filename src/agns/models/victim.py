@@ -27,9 +27,9 @@ from agns.types import CANVAS, Faces, Images, Logits
 class Victim(Protocol):
     """A recogniser under attack: names, and faces to logits.
 
-    Nothing in attacks and scoring asks for more, but for a `task`, where there is one. It must be
-    differentiable in the faces for the attacks that follow its gradient, and answer the same faces
-    alike.
+    Nothing in attacks and scoring asks for more, but for a `task`, where there is one, and whether
+    it `refuses` faces. It must be differentiable in the faces for the attacks that follow its
+    gradient, and answer the same faces alike.
     """
 
     @property
@@ -61,6 +61,16 @@ def task_of(victim: "Victim") -> Task:
     if task not in get_args(Task):
         raise ConfigError(f"a victim's task is {', '.join(get_args(Task))}, got {task!r}")
     return task
+
+
+def refuses(victim: "Victim") -> bool:
+    """Whether a victim's last identity is nobody's: it comes first where a face is refused."""
+    return bool(getattr(victim, "refuses", False))
+
+
+def people_known(victim: "Victim") -> tuple[str, ...]:
+    """A victim's identities, without that of refused faces."""
+    return tuple(victim.identities[: -1 if refuses(victim) else None])
 
 
 def check_identities(victim: "Victim") -> None:

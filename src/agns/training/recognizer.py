@@ -10,12 +10,14 @@ from lightning_fabric import Fabric
 from torch.nn import functional
 
 from agns.data.faces import FaceSet
+from agns.errors import ConfigError
 from agns.geometry import resize
 from agns.models.layers import draw_dropout_from
 from agns.models.recognizer import Recognizer
 from agns.models.start import Start
 from agns.models.vgg import Vgg16
 from agns.run_directory import RunDirectory
+from agns.training.challenge import Challenge, asked
 from agns.training.parallel import Machines, draws_at, on_first, precision_of, share_of
 from agns.training.recipe import RecognizerTraining, photo_weights
 from agns.training.recognizer_run import RecognizerRun, begin_recognizer
@@ -29,7 +31,7 @@ from agns.training.training_data import (
     validate,
     wearing_in,
 )
-from agns.types import Pixels, Progress, silent
+from agns.types import CANVAS, Pixels, Progress, silent
 
 _UNKNOWN = Provenance()
 
@@ -42,6 +44,7 @@ def train_recognizer(
     *,
     fabric: Fabric | None = None,
     start: Start | None = None,
+    challenge: Challenge | None = None,
     about: Provenance = _UNKNOWN,
     resume: bool = False,
     progress: Progress = silent,
@@ -59,6 +62,7 @@ def train_recognizer(
             several machines, on a disk that they share.
         fabric: Where to run, launched; one process on the processor by default.
         start: A backbone to begin with.
+        challenge: Makes each batch harder, as the canonical canvas has it; faces do not grow then.
         about: Where the photos come from, for the record.
         resume: Go on from the checkpoint in `out`, to the figures of an unbroken run on as many
             processes; photos and frames are known by content, under any names. (In 16-mixed the
@@ -76,6 +80,8 @@ def train_recognizer(
     """
     fabric = fabric or Machines(accelerator="cpu", precision="32").open()
     rank, processes = fabric.global_rank, fabric.world_size
+    if challenge is not None and config.sizes:
+        raise ConfigError("photos that are made harder are of one size: leave out --sizes")
     # Refused before anything is written.
     share_of(torch.arange(config.batch), rank=rank, processes=processes)
     split = None
@@ -90,7 +96,7 @@ def train_recognizer(
         if start is not None:
             _settle_norms(recognizer, data, config, rng=rng)
     training = RecognizerRun(
-        out=out, config=config, data=data, about=about, start=start,
+        out=out, config=config, data=data, about=about, start=start, challenge=challenge,
         precision=precision_of(fabric), processes=processes,
     )  # fmt: skip
     run = on_first(fabric, lambda: training.open(resume=resume))
@@ -115,14 +121,20 @@ def train_recognizer(
             joint = batches[place]
             batch = share_of(joint, rank=rank, processes=processes)
             images = augment(
-                data, batch, size or recognizer.contract.size,
+                data, batch, CANVAS if challenge else size or recognizer.contract.size,
                 wearing=wearing_in(joint, config.glasses_share, rank=rank, processes=processes),
                 erased_share=config.erased_share, device=fabric.device,
                 rng=draws_at(config.seed, epoch, place, rank),
             )  # fmt: skip
+            labels = faces.labels[batch].to(fabric.device)
+            if challenge is not None:
+                with asked(recognizer):
+                    images = challenge(
+                        recognizer, images, labels, rng=draws_at(config.seed, epoch, place, rank, 2)
+                    )
             draw_dropout_from(recognizer, draws_at(config.seed, epoch, place, rank, 1))
             logits = trainer.forward(images, size=size)
-            loss = functional.cross_entropy(logits, faces.labels[batch].to(fabric.device))
+            loss = functional.cross_entropy(logits, labels)
             trainer.step(epoch * steps + place, loss, images=config.batch, counters=asdict(state))
         mean = trainer.end_epoch()
         if run is not None:

@@ -16,6 +16,7 @@ from agns.models.recognizer import Recognizer, build_recognizer
 from agns.models.start import Start
 from agns.run_directory import RunDirectory
 from agns.storage import write_json
+from agns.training.challenge import Challenge, recorded
 from agns.training.recipe import RecognizerTraining
 from agns.training.recognizer_scores import RecognizerScores, Rounding, score_recognizer
 from agns.training.run import Provenance, open_run
@@ -54,6 +55,9 @@ class RecognizerRun:
     start: Start | None
     """The backbone that it began with, whose photos count as seen too."""
 
+    challenge: Challenge | None = None
+    """What made the photos harder."""
+
     precision: str
     """Of the forward and backward pass."""
 
@@ -77,6 +81,7 @@ class RecognizerRun:
             **asdict(self.config),
             "precision": self.precision,
             "processes": self.processes,
+            **recorded(self.challenge),
             "identities": data.faces.identities,
             "start_weights": None if start is None else weights_digest(start.network.backbone),
         }
@@ -101,6 +106,7 @@ class RecognizerRun:
         before = frozenset() if self.start is None else self.start.seen
         return {
             "recipe": json.loads(json.dumps(asdict(self.config))),
+            **recorded(self.challenge),
             "source": self.about.source,
             "center_crop": self.about.center_crop,
             "start": self._start,

@@ -1,0 +1,1 @@
+"""Defences: victims around victims, what they guarantee, and how they are trained."""

@@ -1,0 +1,175 @@
+"""A detector of adversarial eyeglasses that reads a recogniser's features, and guards it.
+
+Sharif et al. 2019, section 5.2, after Metzen et al. 2017.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from agns.defence.defended import Defended
+from agns.errors import ConfigError
+from agns.models.dlib_resnet import DlibResNet
+from agns.models.openface import OpenFace
+from agns.models.vgg import Vgg16
+from agns.models.victim import Victim
+from agns.types import CANVAS, Faces, Logits
+
+REFUSED = "(refused)"
+"""What stands for the identity of a face that the detector takes for adversarial."""
+
+WIDTH = 196
+"""Channels within the detector."""
+
+
+class DetectorNetwork(nn.Sequential):
+    """Features to two logits: of a photo as it should be, and of an adversarial one.
+
+    Three 3x3 convolutions of stride 2, each with batch norm and ReLU, the first followed by 2x2
+    pooling: VGG's 14x14 features come to 1x1, and a matrix of 196x2 follows. Smaller ones, such as
+    OpenFace's 6x6, do so too.
+
+    Args:
+        channels: Of the features.
+    """
+
+    def __init__(self, channels: int) -> None:
+        layers: list[nn.Module] = []
+        for before in (channels, WIDTH, WIDTH):
+            layers += [
+                nn.Conv2d(before, WIDTH, 3, 2, 1),
+                nn.BatchNorm2d(WIDTH),
+                nn.ReLU(),
+            ]
+        # Of less than 2x2 nothing would be left.
+        layers.insert(3, nn.MaxPool2d(2, ceil_mode=False))
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(WIDTH, 2))
+
+
+def find_tap(victim: Victim) -> str:
+    """The layer whose output is a sixteenth as high and wide as what the network sees.
+
+    VGG's fourth pooling (512 channels of 14x14), OpenFace's inception 3c (640 of 6x6), and the
+    second block of dlib's that halves (128 of 8x8).
+
+    Raises:
+        ConfigError: It is none of these networks.
+    """
+    for name, part in victim.named_modules() if isinstance(victim, nn.Module) else ():
+        if isinstance(part, Vgg16):
+            pools = [at for at, one in enumerate(part.features) if isinstance(one, nn.MaxPool2d)]
+            return f"{name}.features.{pools[3]}".lstrip(".")
+        if isinstance(part, OpenFace):
+            return f"{name}.inceptions.2".lstrip(".")
+        if isinstance(part, DlibResNet):
+            return f"{name}.blocks.7".lstrip(".")
+    raise ConfigError("nobody knows where a detector should read this network: name a layer as tap")
+
+
+def tapped(victim: Victim, tap: str, faces: Faces) -> tuple[Logits, Float[Tensor, "batch _ _ _"]]:
+    """A victim's logits, and what a layer of it gave on the way.
+
+    Args:
+        victim: A network.
+        tap: The layer's name within it.
+        faces: In [0, 1].
+
+    Raises:
+        ConfigError: It has no such layer, or the layer gives no features of a picture.
+    """
+    try:
+        layer = victim.get_submodule(tap) if isinstance(victim, nn.Module) else None
+    except AttributeError:
+        layer = None
+    if layer is None or not tap:
+        raise ConfigError(f"the recogniser has no layer {tap!r} to read features from")
+    found: list[Tensor] = []
+    # Only while it is asked: a hook that stays would be copied with the network.
+    hook = layer.register_forward_hook(lambda _, __, output: found.append(output))
+    try:
+        logits = victim(faces)
+    finally:
+        hook.remove()
+    if not found or not isinstance(found[-1], Tensor) or found[-1].ndim != 4:
+        raise ConfigError(f"{tap} gives no (batch, channels, height, width) to read")
+    return logits, found[-1].float()
+
+
+def channels_at(victim: Victim, tap: str) -> int:
+    """How many channels a layer gives; errors as `tapped`."""
+    with torch.no_grad():
+        _, features = tapped(victim, tap, torch.full((1, 3, CANVAS, CANVAS), 0.5))
+    return features.shape[1]
+
+
+class Detected(Defended):
+    """A victim that refuses faces which a detector takes for adversarial.
+
+    It has one identity more, `REFUSED`. Its logit lies as far above the highest of the others (of
+    an open set also 0; in verification above 0) as the detector's log-odds of an adversarial photo:
+    it comes first if their probability exceeds 0.5, and otherwise whoever did. In verification the
+    others are lowered to less than 0 with it. So whoever is taken for a target has passed the
+    detector; of a dodge, goals know that being refused is no success (`refuses`), so that attacks
+    follow the gradients of both.
+
+    Args:
+        victim: A network.
+        network: The detector, in evaluation mode.
+        tap: The layer of the victim that it reads.
+    """
+
+    kind = "detector"
+    for_any = False
+    refuses = True
+
+    def __init__(self, victim: Victim, network: DetectorNetwork, tap: str) -> None:
+        super().__init__(victim)
+        self.identities = (*self.identities, REFUSED)
+        self.network, self.tap = network, tap
+
+    def forward(self, faces: Faces) -> Logits:
+        """Recognise canonical faces in [0, 1], or refuse them."""
+        logits, features = tapped(self.victim, self.tap, faces)
+        odds = log_odds_of(self.network, features).to(logits.device)
+        if self.task == "verification":
+            logits = torch.minimum(logits, -odds[:, None])
+        else:
+            top = logits.amax(1)
+            odds = odds + (top.clamp_min(0) if self.task == "open-set" else top)
+        return torch.cat([logits, odds[:, None]], 1)
+
+    @torch.no_grad()
+    def suspect(self, faces: Faces) -> Float[Tensor, " batch"]:
+        """The detector's log-odds that faces are adversarial."""
+        _, features = tapped(self.victim, self.tap, faces)
+        return log_odds_of(self.network, features)
+
+    def settings(self) -> dict[str, object]:
+        """The layer that the detector reads."""
+        return {"tap": self.tap}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The detector's weights."""
+        return dict(self.network.state_dict())
+
+    @classmethod
+    def build(
+        cls, victim: Victim, settings: Mapping[str, object], tensors: Mapping[str, Tensor]
+    ) -> "Detected":
+        """Put a detector of a file before a victim."""
+        network = DetectorNetwork(tensors["0.weight"].shape[1])
+        network.load_state_dict(dict(tensors))
+        if not all(bool(one.isfinite().all()) for one in tensors.values()):
+            raise ValueError("a weight is not finite")
+        return cls(victim, network.eval(), str(settings["tap"]))
+
+
+def log_odds_of(
+    network: nn.Module, features: Float[Tensor, "batch _ _ _"]
+) -> Float[Tensor, " batch"]:
+    """Log-odds that features are of adversarial photos."""
+    logits = network(features)
+    odds: Tensor = logits[:, 1] - logits[:, 0]
+    return odds

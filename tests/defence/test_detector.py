@@ -1,0 +1,280 @@
+"""Faces that a detector refuses: who is then taken for whom, and what an attacker must do."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.defence.conftest import NAMES, Blocks
+from torch import Tensor, nn
+
+import agns
+from agns.attack.closed_set import as_closed_set
+from agns.attack.goals import Dodge, Goal, Impersonate, log_odds, resolve_goal, taken_for
+from agns.data.faces import faces_from_pixels
+from agns.data.simulation.drawn_frames import draw_frames
+from agns.defence.defended import Defended
+from agns.defence.detector import (
+    REFUSED,
+    Detected,
+    DetectorNetwork,
+    channels_at,
+    find_tap,
+    tapped,
+)
+from agns.defence.detector_training import (
+    DetectorTraining,
+    SubjectPhotos,
+    goals_of,
+    photos_of_subject,
+    split_subjects,
+    train_detector,
+)
+from agns.defence.methods import DefenceFile, defend
+from agns.errors import AttackError, ConfigError, WeightsError
+from agns.evaluation.detection import score_detection
+from agns.images import to_pixels
+from agns.models.dlib_resnet import DlibResNet
+from agns.models.embedder import Embedder
+from agns.models.gallery import Gallery
+from agns.models.openface import OpenFace
+from agns.models.recognizer import Recognizer
+from agns.models.vgg import Vgg16
+from agns.models.victim import Classifier, Victim, people_known
+from agns.types import Faces
+
+
+class Featured(nn.Module):
+    """A convolution to read, and blocks of it to recognise by."""
+
+    def __init__(self, rng: torch.Generator) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(3, 4, 4, 4)
+        self.blocks = Blocks(3, rng, blocks=4)
+        with torch.no_grad():
+            self.features.weight.normal_(0, 0.2, generator=rng)
+
+    def forward(self, faces: Tensor) -> Tensor:
+        scores: Tensor = self.blocks(self.features(faces)[:, :3] + 0.5)
+        return scores
+
+
+@pytest.fixture
+def featured(generator: torch.Generator) -> Classifier:
+    return Classifier(Featured(generator), NAMES, size=56).eval().requires_grad_(False)
+
+
+class Told(DetectorNetwork):
+    """A detector that says what it is told to, of one photo after the other."""
+
+    def __init__(self, odds: list[float]) -> None:
+        super().__init__(4)
+        self.odds = torch.tensor(odds)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.stack([torch.zeros_like(self.odds), self.odds], 1)
+
+
+def test_features_of_all_three_families_come_to_two_logits() -> None:
+    for channels, side in ((512, 14), (640, 6), (128, 8)):
+        network = DetectorNetwork(channels).eval()
+        assert network(torch.rand(2, channels, side, side)).shape == (2, 2)
+        assert network[-1].in_features == 196
+
+
+def test_taps_lie_at_a_sixteenth_of_the_side() -> None:
+    blocks = ((2, 1), (2, 1), (2, 1), (5, 1), (3, 1))
+    networks = (
+        (Vgg16(blocks=blocks, width=8), 224, (5, 14, 14)),
+        (OpenFace(), 96, (640, 6, 6)),
+        (DlibResNet(), 150, (128, 8, 8)),
+    )
+    for network, size, shape in networks:
+        victim = Classifier(nn.Sequential(network, nn.LazyLinear(3)), NAMES, size=size).eval()
+        _, features = tapped(victim, find_tap(victim), torch.rand(1, 3, 224, 224))
+        assert features.shape[1:] == shape
+    with pytest.raises(ConfigError, match="name a layer as tap"):
+        find_tap(Classifier(Blocks(3, torch.Generator()), NAMES))
+
+
+def test_a_layer_that_is_none_is_told(featured: Classifier, photos: Faces) -> None:
+    for tap in ("nowhere", "", "network.blocks"):
+        with pytest.raises(ConfigError, match="to read"):
+            tapped(featured, tap, photos)
+    assert not featured.network.features._forward_hooks
+
+
+def verdicts(inner: Victim, photos: Faces, odds: list[float]) -> tuple[Detected, Tensor]:
+    victim = Detected(inner, Told(odds), _TAPS[type(inner)]).eval()
+    with torch.no_grad():
+        return victim, victim(photos)
+
+
+_TAPS: dict[type, str] = {Classifier: "network.features", Gallery: "embedder.network.features"}
+
+
+def gallery_of(task: str, photos: Faces, rng: torch.Generator) -> Gallery:
+    embedder = Embedder(Featured(rng), size=56).eval()
+    enrolled = {name: photos[at : at + 1] for at, name in enumerate(NAMES)}
+    with torch.no_grad():
+        threshold = 0.8 * float(Gallery(embedder, enrolled).distances(photos)[:3].median())
+    made = Gallery(embedder, enrolled, task=task, threshold=threshold)  # type: ignore[arg-type]
+    return made.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("task", ["closed-set", "open-set", "verification"])
+def test_a_goal_is_reached_where_it_was_and_the_face_is_not_refused(
+    task: str, featured: Classifier, photos: Faces, generator: torch.Generator
+) -> None:
+    inner = featured if task == "closed-set" else gallery_of(task, photos, generator)
+    odds = [-3.0, -0.1, 0.1, 3.0, -5.0, 5.0]
+    victim, logits = verdicts(inner, photos, odds)
+    assert victim.identities == (*NAMES, REFUSED)
+    assert people_known(victim) == NAMES
+    with torch.no_grad():
+        bare = inner(photos)
+    passed = torch.tensor(odds) < 0
+    for goal in (Dodge("Ann"), Dodge("Bob"), Impersonate("Cy", subject="Ann")):
+        own, plain = resolve_goal(goal, victim), resolve_goal(goal, inner)
+        assert torch.equal(own.succeeded(logits), plain.succeeded(bare) & passed)
+    if task != "verification":
+        assert torch.equal(taken_for(logits, 3, victim.task), ~passed)
+
+
+@pytest.mark.parametrize("task", ["closed-set", "open-set", "verification"])
+def test_probabilities_and_odds_agree_with_a_closed_set_of_what_decides(
+    task: str, featured: Classifier, photos: Faces, generator: torch.Generator
+) -> None:
+    inner = featured if task == "closed-set" else gallery_of(task, photos, generator)
+    victim, logits = verdicts(inner, photos, [-3.0, -0.1, 0.1, 3.0, -5.0, 5.0])
+    goals: tuple[Goal, ...] = (Dodge("Ann"), Impersonate("Bob"))
+    for goal in goals:
+        own = resolve_goal(goal, victim)
+        failure = own.failure_probability(logits)
+        assert torch.allclose(1 - log_odds(logits, own).sigmoid(), failure, atol=1e-5)
+        decisive, plain = as_closed_set(victim, own)
+        with torch.no_grad():
+            again = plain.failure_probability(decisive(photos))
+        assert torch.allclose(again, failure, atol=1e-5)
+    # Who is surely refused has surely not dodged.
+    assert float(resolve_goal(Dodge("Ann"), victim).class_probability(logits)[5]) > 0.9
+
+
+def test_an_attack_follows_recogniser_and_detector_together(
+    featured: Classifier, photos: Faces, generator: torch.Generator
+) -> None:
+    network = DetectorNetwork(4).eval()
+    with torch.no_grad():
+        for part in network.parameters():
+            part.normal_(0, 0.15, generator=generator)
+    victim = Detected(featured, network, "network.features").eval()
+    goal = agns.Dodge(NAMES[int(featured(photos[:1]).argmax())], stop=1e-4)
+    found = agns.PGD(steps=15).run(victim, photos[:1], goal, seed=0)
+    own = resolve_goal(goal, victim)
+    assert own.refuses
+    with torch.no_grad():
+        before = float(own.class_probability(victim(photos[:1]))[0])
+    assert found.probability < before
+
+
+def split_kinds(rng: torch.Generator, name: str, count: int = 12) -> SubjectPhotos:
+    """Adversarial frames are striped, and benign ones plain."""
+    bare = torch.rand(count, 3, 1, 1, generator=rng).expand(-1, -1, 224, 224).clone()
+    benign, striped = bare.clone(), bare.clone()
+    benign[:, :, 50:110, 20:200] = 0.2
+    striped[:, :, 50:110, 20:200] = (torch.arange(60) // 4 % 2).float()[:, None]
+    kinds = {"clean": bare, "benign": benign, "adversarial": striped}
+    return SubjectPhotos(name, kinds, count)  # type: ignore[arg-type]
+
+
+def test_a_detector_learns_what_tells_them_apart_and_is_kept(
+    featured: Classifier, tmp_path: Path, generator: torch.Generator, photos: Faces
+) -> None:
+    subjects = [split_kinds(generator, name) for name in NAMES]
+    config = DetectorTraining(epochs=12, batch=12, rate=2e-3)
+    victim, losses = train_detector(featured, subjects[:2], config, tap="network.features")
+    assert losses[-1] < losses[0] / 2
+    held = [{kind: victim.suspect(some) for kind, some in subjects[2].photos.items()}]
+    scores = score_detection(held)
+    assert scores.auc > 0.9
+    again, _ = train_detector(featured, subjects[:2], config, tap="network.features")
+    assert torch.equal(again(photos), victim(photos))
+
+    path = tmp_path / "defence.safetensors"
+    victim.write(path, victim=featured, source="victim.safetensors")
+    read = defend(featured, str(path), torch.device("cpu"))
+    assert isinstance(read, Defended)
+    assert torch.equal(read(photos), victim(photos))
+    other = Classifier(Featured(torch.Generator().manual_seed(8)), NAMES, size=56).eval()
+    with pytest.raises(ConfigError, match="fits no other"):
+        defend(other, str(path), torch.device("cpu"))
+
+
+def test_photos_of_three_kinds_are_made_and_the_frames_kept(
+    featured: Classifier, photos: Faces, tmp_path: Path
+) -> None:
+    names = [f"{at}.png" for at in range(len(photos))]
+    known = NAMES[int(featured(photos[:1]).argmax())]
+    labels = torch.full((len(photos),), NAMES.index(known))
+    faces = faces_from_pixels(to_pixels(photos), labels, NAMES, names)
+    goals = goals_of(known, NAMES)
+    assert [goal.name for goal in goals] == ["dodge", "impersonate"]
+    kept = tmp_path / "frames" / "0.safetensors"
+    given = (featured, faces, goals, agns.PGD(steps=2), DetectorTraining(photos=4), draw_frames(4))
+    made = photos_of_subject(*given, kept=kept)
+    assert made.tried == 4
+    assert made.photos["clean"].shape == made.photos["benign"].shape == (4, 3, 224, 224)
+    # Found once, they are not looked for again.
+    given = (*given[:3], agns.PGD(steps=10**9), *given[4:])
+    again = photos_of_subject(*given, kept=kept)
+    assert torch.equal(again.photos["adversarial"], made.photos["adversarial"])
+
+
+def test_subjects_are_held_out_and_none_is_lost() -> None:
+    names = [f"Person {at}" for at in range(10)]
+    training, held = split_subjects(names, DetectorTraining())
+    assert (len(training), len(held)) == (7, 3)
+    assert sorted((*training, *held)) == names
+    with pytest.raises(ConfigError, match="at least two subjects"):
+        split_subjects(names[:1], DetectorTraining())
+
+
+def test_nothing_adversarial_is_nothing_to_learn_from(featured: Classifier) -> None:
+    rng = torch.Generator().manual_seed(0)
+    one = split_kinds(rng, "Ann", 2)
+    none = SubjectPhotos("Ann", {**one.photos, "adversarial": one.photos["clean"][:0]}, 2)
+    with pytest.raises(AttackError, match="no adversarial photo"):
+        train_detector(featured, [none], DetectorTraining(), tap="network.features")
+
+
+def test_scores_are_shares_of_subjects_held_out() -> None:
+    one = {
+        "clean": torch.tensor([-2.0, -1.0, 1.0, -3.0]),
+        "benign": torch.tensor([-2.0, 2.0, 1.5, -1.0]),
+        "adversarial": torch.tensor([3.0, 4.0, -4.0, 5.0]),
+    }
+    scores = score_detection([one, one])
+    assert (scores.recall.share, scores.false_alarms.share) == (0.75, 0.25)
+    assert scores.false_alarms_benign.share == 0.5
+    assert scores.precision == pytest.approx(3 / 6)
+    assert scores.recall.interval[0] <= 0.75 <= scores.recall.interval[1]
+
+
+def test_files_that_make_no_sense_are_refused(
+    featured: Classifier, tmp_path: Path, photos: Faces
+) -> None:
+    path = tmp_path / "defence.safetensors"
+    victim = Detected(featured, DetectorNetwork(channels_at(featured, "network.features")).eval(),
+                      "network.features")  # fmt: skip
+    victim.write(path, victim=featured, source="own:victim")
+    with pytest.raises(ConfigError, match="runs no code that a file names"):
+        agns.load(path)
+    victim.write(path, victim=featured, source=str(path))
+    with pytest.raises(WeightsError, match="a defence of itself"):
+        agns.load(path)
+    victim.tap = "nowhere"
+    victim.write(path, victim=featured, source="")
+    with pytest.raises(ConfigError, match="no layer 'nowhere'"):
+        DefenceFile.read(path).around(featured)(photos)
+    Recognizer("of", NAMES).write(path)
+    with pytest.raises(WeightsError, match="holds no defence"):
+        DefenceFile.read(path)
