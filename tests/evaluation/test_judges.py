@@ -17,6 +17,7 @@ from agns.data.simulation.drawn_frames import PARTS, draw_frames
 from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.errors import DataError
 from agns.evaluation.judges import (
+    FEWEST,
     NEIGHBOURS,
     Appearance,
     Judges,
@@ -40,7 +41,9 @@ def real() -> Pixels:
 
 @pytest.fixture(scope="module")
 def judges() -> Judges:
-    return Judges.of(draw_frames(NEIGHBOURS))
+    found = Judges.of(draw_frames(NEIGHBOURS))
+    assert found is not None
+    return found
 
 
 def noise(count: int) -> Frames:
@@ -122,9 +125,13 @@ def test_shares_are_of_real_frames_that_come_to_less(real: Pixels) -> None:
 
 
 def test_a_users_own_frames_are_compared_with_each_other(real: Pixels) -> None:
-    (seen,) = Judges.of(real.flip(3)).look_at(from_pixels(real[:1].flip(3)))
+    own = torch.cat([real.flip(3), real.flip(2)])
+    judges = Judges.of(own)
+    assert judges is not None
+    (seen,) = judges.look_at(from_pixels(own[:1]))
     # It is one of those that others are compared with.
     assert (seen.sealed, seen.whole) == (None, 0)
+    assert Judges.of(own[: FEWEST - 1]) is None
 
 
 def test_a_frame_passes_unless_a_judge_says_no() -> None:
@@ -152,8 +159,9 @@ def test_judges_that_are_written_are_read_the_same(tmp_path: Path, real: Pixels)
     judge, reference = SealedJudge().half().float().eval(), compared(real[:5], real[5:9])
     judge.threshold.fill_(0.7)
     path = tmp_path / "judges.safetensors"
-    write_judges(path, judge, reference)
-    again, same = read_judges(path)
+    write_judges(path, judge, reference, "abc")
+    again, same, known = read_judges(path)
+    assert known == "abc"
     assert torch.equal(again(from_pixels(real[:4])), judge(from_pixels(real[:4])))
     assert float(again.threshold) == pytest.approx(0.7)
     assert all(torch.equal(*pair) for pair in zip(same, reference, strict=True))
@@ -162,9 +170,13 @@ def test_judges_that_are_written_are_read_the_same(tmp_path: Path, real: Pixels)
         read_judges(path)
 
 
-def test_the_judges_that_come_along_know_their_own_frames_alone(real: Pixels) -> None:
-    sealed, reference = read_judges(shipped_weights("judges"))
+def test_the_judges_that_come_along_know_their_own_frames_alone(judges: Judges) -> None:
+    sealed, reference, _ = read_judges(shipped_weights("judges"))
     assert len(reference.whole) == 1000
     assert not sealed.training
-    assert Judges.of(draw_frames(NEIGHBOURS)).sealed is not None
-    assert Judges.of(real).sealed is None
+    assert judges.sealed is not None
+    others = draw_frames(NEIGHBOURS)
+    others[-1] = others[0]
+    own = Judges.of(others)
+    assert own is not None
+    assert own.sealed is None

@@ -221,7 +221,7 @@ class NaturalSet:
             raise ConfigError(f"there is no natural set {path}")
         tensors, _ = load_tensors(path)
         values = 3 * int(frame_mask().sum())
-        count = len(tensors.get("deviations", ()))
+        count = tensors["deviations"].numel() if "deviations" in tensors else 0
         shapes = {"mean": (values,), "directions": (count, values), "deviations": (count,),
                   "bounds": (3,)}  # fmt: skip
         if count == 0 or {name: tuple(one.shape) for name, one in tensors.items()} != shapes:
@@ -229,6 +229,13 @@ class NaturalSet:
         kept = {name: one.float() for name, one in tensors.items()}
         if not all(bool(one.isfinite().all()) for one in kept.values()):
             raise DataError(f"{path} holds numbers that are not finite")
+        mean = kept["mean"]
+        positive = bool((kept["deviations"] > 0).all()) and bool((kept["bounds"] > 0).all())
+        if not positive or float(mean.min()) < 0 or float(mean.max()) > 1:
+            raise DataError(
+                f"{path} holds no natural set of frames: deviations and bounds are above 0, and "
+                "the mean frame lies in [0, 1]"
+            )
         bound, residual_bound, variation_bound = kept.pop("bounds").tolist()
         return cls(
             **kept, bound=bound, residual_bound=residual_bound, variation_bound=variation_bound

@@ -31,7 +31,7 @@ from agns.attack.result import AttackResult, Reason
 from agns.attack.search import Candidates, draw_photos, search_frames, typicality
 from agns.attack.steps import join_objectives, train_discriminator
 from agns.data.simulation.drawn_frames import RealFrames
-from agns.errors import AttackError
+from agns.errors import AttackError, ConfigError
 from agns.images import from_pixels
 from agns.models.dcgan import Discriminator, Generator, sample_latents
 from agns.models.layout import device_of, lay_channels_last
@@ -137,6 +137,8 @@ class AGN(FrameAttack):
     def __post_init__(self) -> None:
         check_settings(self)
         check_palette(self.palette, self.nps_weight)
+        if self.natural_set is not None and not self.natural:
+            raise ConfigError("a natural set serves only where frames are brought into it: natural")
         object.__setattr__(self, "precision", resolve_precision(self.precision))
 
     def find(

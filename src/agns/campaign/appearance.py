@@ -38,8 +38,8 @@ class AppearanceSummary:
     """Median over frames: by that comparison that speaks most against it, the share of real frames
     that look more usual."""
     told_apart: float | None
-    """Share that a classifier tells right of these and as many real frames, 0.5 by chance; None for
-    few frames."""
+    """Share that a classifier tells right of these, one of each subject, and as many real frames,
+    0.5 by chance; None for few."""
     told_apart_interval: tuple[float, float] | None
     discriminator_score: float
     """Median. Attacks are made against it: it does not see what they do to a frame."""
@@ -66,7 +66,9 @@ def summarize_appearance(
         sealed = [one.sealed for one in looks if one.sealed is not None]
         told = None
         if folder is not None and len(sealed) == len(looks):
-            told = _told_apart([one.job.folder(folder) / "frame.png" for one, _ in group])
+            # One frame of each subject: others of the same would be known from it.
+            own = {one.job.subject: one.job.folder(folder) / "frame.png" for one, _ in group[::-1]}
+            told = _told_apart([*own.values()])
         found.append(
             AppearanceSummary(
                 recognizer=recognizer,

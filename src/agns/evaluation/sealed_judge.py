@@ -61,23 +61,30 @@ class Reference(NamedTuple):
     """Total variation."""
 
 
-def write_judges(path: Path, judge: SealedJudge, reference: Reference) -> None:
-    """Write both as one file of safetensors, the judge's weights with half as many bits."""
+def write_judges(path: Path, judge: SealedJudge, reference: Reference, neighbours: str) -> None:
+    """Write both as one file of safetensors, the judge's weights with half as many bits.
+
+    Args:
+        path: The file.
+        judge: Trained.
+        reference: Of the real frames that it knows.
+        neighbours: Digest of those that others were compared with.
+    """
     weights = {
         f"judge.{name}": one if name == "threshold" else one.half()
         for name, one in judge.state_dict().items()
     }
     own = {f"real.{name}": one for name, one in reference._asdict().items()}
-    save_tensors(path, weights | own, {"kind": "judges"})
+    save_tensors(path, weights | own, {"kind": "judges", "neighbours": neighbours})
 
 
-def read_judges(path: Path) -> tuple[SealedJudge, Reference]:
+def read_judges(path: Path) -> tuple[SealedJudge, Reference, str]:
     """What `write_judges` wrote; the judge in evaluation mode.
 
     Raises:
         DataError: The file holds something else.
     """
-    tensors, _ = load_tensors(path)
+    tensors, about = load_tensors(path)
     judge = SealedJudge()
     try:
         judge.load_state_dict(
@@ -86,4 +93,5 @@ def read_judges(path: Path) -> tuple[SealedJudge, Reference]:
         reference = Reference(*(tensors[f"real.{name}"] for name in Reference._fields))
     except (RuntimeError, KeyError) as error:
         raise DataError(f"{path} holds no judges of frames") from error
-    return judge.eval().requires_grad_(requires_grad=False), reference
+    judge.eval().requires_grad_(requires_grad=False)
+    return judge, reference, about.get("neighbours", "")

@@ -51,7 +51,8 @@ class Stealth:
     """Whether the discriminator's score lies within the middle 90 % of benign frames'."""
 
     appearance: Appearance | None = None
-    """What judges say that no attack has seen; None in results of before there were any."""
+    """What judges say that no attack has seen; None in results of before there were any, and where
+    the real frames are too few."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +151,7 @@ class StealthScale:
             nearest_real=distance,
             nearest_real_percentile=_below(self.benign_distances, distance),
             within_benign_90=benign.low <= score <= benign.high,
-            appearance=self._judges.look_at(frame[None])[0],
+            appearance=None if self._judges is None else self._judges.look_at(frame[None])[0],
         )
 
 
