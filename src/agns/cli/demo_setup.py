@@ -15,6 +15,7 @@ from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.data.twins import were_seen
 from agns.errors import ConfigError
 from agns.evaluation.attack_setup import AttackSetup
+from agns.evaluation.demonstration import SHOWN
 from agns.loading import LoadedVictim, load_setup, recorded_crop
 from agns.models.record import photos_seen
 
@@ -90,7 +91,10 @@ class Demo:
         return known
 
     def pair(self) -> tuple[str, str]:
-        """Two identities, by the seed."""
+        """Two identities: those that the demonstration shows, others by the seed."""
+        _, subject, target = SHOWN
+        if {subject, target} <= set(self.known):
+            return subject, target
         rng = torch.Generator().manual_seed(self.seed)
         first, second = torch.randperm(len(self.known), generator=rng)[:2].tolist()
         return self.known[first], self.known[second]
