@@ -12,7 +12,7 @@ from agns.cli.console import bar, percent, prepare, say
 from agns.cli.defend_detector import DETECTOR, detector
 from agns.cli.defend_gate import CHECK, gate
 from agns.cli.face_options import FaceOptions, open_faces
-from agns.cli.launching import begin_training
+from agns.cli.launching import begin_training, report_training
 from agns.cli.options import (
     CenterCropOption,
     FacesOption,
@@ -21,7 +21,7 @@ from agns.cli.options import (
     SkipOption,
 )
 from agns.cli.settings_options import Settings, settings_of, with_settings
-from agns.cli.train import OutOption, ResumeOption, report_training
+from agns.cli.train import OutOption, ResumeOption
 
 if TYPE_CHECKING:
     from agns.defence.masking import Masking

@@ -1,17 +1,17 @@
-"""The launch of a training on one process or many, and command lines as a shell takes them."""
+"""The launch of a training and what is told at its end, and command lines as a shell takes them."""
 
 import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agns.cli import interrupts
-from agns.cli.console import bar
-from agns.cli.face_options import FaceOptions, open_faces, open_glasses
+from agns.cli.console import bar, percent, say
+from agns.cli.face_options import FaceOptions, open_faces, open_glasses, say_saved_anew
 from agns.cli.interrupts import between_steps
 from agns.writing import plain
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
     from agns.data.faces import FaceSet
+    from agns.models.recognizer import Recognizer
     from agns.training.parallel import Machines
+    from agns.training.recognizer_scores import RecognizerScores
     from agns.training.run import Provenance
     from agns.types import Glasses, Progress
 
@@ -120,3 +122,40 @@ def _quoted(word: object) -> str:
         return shlex.quote(text)
     # What cannot be printed as it is, shells take byte by byte.
     return "$'" + "".join(f"\\x{byte:02x}" for byte in os.fsencode(text)) + "'"
+
+
+def report_training(
+    recognizer: "Recognizer",
+    scores: "RecognizerScores",
+    photos: "FaceSet",
+    out: Path,
+    recipe: Mapping[str, object],
+) -> None:
+    """Report a training's mistakes, and say how good its recogniser is."""
+    from agns.data.twins import count_saved_anew, find_twins
+    from agns.evaluation.recognizer_report import report_recognizer
+    from agns.training.run import photos_as_begun
+
+    plot_losses(out, "loss", "validation_loss")
+    photos, split = photos_as_begun(out, photos)
+    copies = count_saved_anew(photos, find_twins(photos))
+    with bar("Looking for mistakes") as progress:
+        report_recognizer(
+            recognizer, photos.subset(split.test), scores, out, saved_anew=copies,
+            recipe=recipe, progress=progress,
+        )  # fmt: skip
+    say(
+        f"On {scores.photos} test photos: accuracy {percent(scores.accuracy)}, balanced "
+        f"{percent(scores.balanced_accuracy)}; {percent(scores.naive_dodging)} not recognised "
+        f"when wearing benign eyeglasses."
+    )
+    say_saved_anew(copies)
+    say(f"Wrote {out / 'recognizer.safetensors'}; {out / 'report.html'} shows the mistakes.")
+
+
+def plot_losses(out: Path, *names: str) -> None:
+    """Draw what a run has logged by these names into its `losses.png`."""
+    from agns.evaluation.plots import draw_losses
+    from agns.run_directory import RunDirectory
+
+    draw_losses(out / "losses.png", RunDirectory(out, None, resume=True).rows(), names)

@@ -2,14 +2,14 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from agns.cli.console import bar, percent, prepare, say
 from agns.cli.face_options import FaceOptions, open_glasses, say_saved_anew
 from agns.cli.interrupts import between_steps
-from agns.cli.launching import begin_training
+from agns.cli.launching import begin_training, plot_losses, report_training
 from agns.cli.options import (
     CenterCropOption,
     FacesOption,
@@ -20,13 +20,6 @@ from agns.cli.options import (
     SkipOption,
 )
 from agns.cli.settings_options import Settings, settings_of, with_settings
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from agns.data.faces import FaceSet
-    from agns.models.recognizer import Recognizer
-    from agns.training.recognizer_scores import RecognizerScores
 
 app = typer.Typer(
     help="Train a recogniser, an embedding, or the eyeglass networks.", no_args_is_help=True
@@ -222,7 +215,7 @@ def train_metric(
             )  # fmt: skip
         if not begun.fabric.is_global_zero:
             return
-        _plot(out, "loss", "verification_accuracy", "eer")
+        plot_losses(out, "loss", "verification_accuracy", "eer")
         draw_roc(out / "roc.png", curve, eer=scores.eer)
         say(
             f"On {scores.pairs} pairs of {scores.identities} identities that were not trained on: "
@@ -265,44 +258,8 @@ def train_gan(
     source = drawn if glasses is None else glasses.resolve().name
     with bar("Training the generator") as shown, between_steps(shown) as progress:
         train(frames, config, out, resume=resume, source=source, progress=progress)
-    _plot(out, "discriminator", "generator")
+    plot_losses(out, "discriminator", "generator")
     say(
         f"Wrote {out / 'generator.safetensors'} and {out / 'discriminator.safetensors'}; "
         f"{out / 'samples.png'} shows what the generator draws."
     )
-
-
-def report_training(
-    recognizer: "Recognizer",
-    scores: "RecognizerScores",
-    photos: "FaceSet",
-    out: Path,
-    recipe: "Mapping[str, object]",
-) -> None:
-    """Report a training's mistakes, and say how good its recogniser is."""
-    from agns.data.twins import count_saved_anew, find_twins
-    from agns.evaluation.recognizer_report import report_recognizer
-    from agns.training.run import photos_as_begun
-
-    _plot(out, "loss", "validation_loss")
-    photos, split = photos_as_begun(out, photos)
-    copies = count_saved_anew(photos, find_twins(photos))
-    with bar("Looking for mistakes") as progress:
-        report_recognizer(
-            recognizer, photos.subset(split.test), scores, out, saved_anew=copies,
-            recipe=recipe, progress=progress,
-        )  # fmt: skip
-    say(
-        f"On {scores.photos} test photos: accuracy {percent(scores.accuracy)}, balanced "
-        f"{percent(scores.balanced_accuracy)}; {percent(scores.naive_dodging)} not recognised "
-        f"when wearing benign eyeglasses."
-    )
-    say_saved_anew(copies)
-    say(f"Wrote {out / 'recognizer.safetensors'}; {out / 'report.html'} shows the mistakes.")
-
-
-def _plot(out: Path, *names: str) -> None:
-    from agns.evaluation.plots import draw_losses
-    from agns.run_directory import RunDirectory
-
-    draw_losses(out / "losses.png", RunDirectory(out, None, resume=True).rows(), names)

@@ -280,23 +280,21 @@ def _at_points(
     victim: Victim, goal: Goal, held_out: Side, wearing: Tensor, benign: Mapping[str, Tensor]
 ) -> list[PointScore]:
     """The same logits judged at each of a gallery's thresholds."""
-    scores: list[PointScore] = []
-    gallery = thresholds_of(victim)
-    if gallery is None:
-        return scores
+    if (gallery := thresholds_of(victim)) is None:
+        return []
+    scores = []
     for point in gallery.points:
         moved = replace(held_out, logits=gallery.logits_at(held_out.logits, point))
         recognized = moved.recognized(goal)
-        scores.append(
-            PointScore(
-                false_accept_rate=point.false_accept_rate,
-                threshold=point.threshold,
-                held_out=measure_split(goal, gallery.logits_at(wearing, point), recognized),
-                held_out_without_frame=measure_split(goal, moved.logits, recognized),
-                controls={
-                    name: measure_split(goal, gallery.logits_at(own, point), recognized)
-                    for name, own in benign.items()
-                },
-            )
+        score = PointScore(
+            false_accept_rate=point.false_accept_rate,
+            threshold=point.threshold,
+            held_out=measure_split(goal, gallery.logits_at(wearing, point), recognized),
+            held_out_without_frame=measure_split(goal, moved.logits, recognized),
+            controls={
+                name: measure_split(goal, gallery.logits_at(own, point), recognized)
+                for name, own in benign.items()
+            },
         )
+        scores.append(score)
     return scores
