@@ -82,7 +82,7 @@ def test_frames_of_attacks_that_need_not_look_like_glasses_do_not_either(
 ) -> None:
     victim = Recognizer.read(shipped_weights("of10_synthetic"))
     photos = synthetic_faces(SyntheticConfig(identities=1, photos=6)).faces(torch.arange(6))
-    free = AGN(kappa=0, natural=False, batch=8, check_every=30, precision="fp32")
+    free = AGN(kappa=0, natural=False, batch=8, samples=4, check_every=30, precision="fp32")
     for attack in (PGD(steps=30), free):
         found = attack.run(
             victim, photos, Dodge(subject=0, stop=1e-9), frames=draw_frames(240, start=900)

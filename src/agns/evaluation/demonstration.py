@@ -172,7 +172,7 @@ def _attack_section(report: AttackScore, folder: Path) -> Section:
         words=[
             f"Stopped after {report.iterations} iterations and {report.seconds:.0f} s: "
             f"{report.stopped_because}.",
-            _looks(report),
+            *_looks(report),
         ],
         warnings=report.warnings,
         table=Table(
@@ -189,12 +189,12 @@ def _attack_section(report: AttackScore, folder: Path) -> Section:
     )
 
 
-def _looks(report: AttackScore) -> str:
+def _looks(report: AttackScore) -> list[str]:
     seen = report.stealth.appearance
     if seen is None:
-        return ""
+        return []
     said = "The frame passes for eyeglasses" if seen.passes else "The frame is no usual one"
-    return (
+    return [
         f"{said}, say judges that no attack has seen: of real frames {seen.patches:.0%} look more "
         f"usual by patches, {seen.whole:.0%} as a whole, {seen.variation:.0%} by total variation."
-    )
+    ]
