@@ -21,6 +21,8 @@ from agns.training.precision import autocast, has_fast_bfloat16, resolve_precisi
     [
         ({"avx512_bf16": True, "amx_bf16": False}, "bf16"),
         ({"avx512_bf16": False, "amx_bf16": True}, "bf16"),
+        ({"avx512_bf16": True, "avx512_fp16": True, "amx_bf16": False}, "fp32"),
+        ({"avx512_bf16": True, "avx512_fp16": True, "amx_bf16": True}, "bf16"),
         ({"avx512_bf16": False, "amx_bf16": False, "avx2": True}, "fp32"),
         ({"architecture": "arm64", "bf16": True}, "fp32"),
     ],

@@ -87,7 +87,7 @@ PrecisionOption: TypeAlias = Annotated[
     Literal["auto", "fp32", "bf16"],
     typer.Option(
         "--precision",
-        help="Of the networks' steps. auto takes bf16 where the processor has instructions for it.",
+        help="Of the networks' steps. auto takes bf16 where the processor is quicker in it.",
     ),
 ]
 DeviceOption: TypeAlias = Annotated[

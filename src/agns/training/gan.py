@@ -64,7 +64,7 @@ class GanTraining:
     """Decay per step of the moving average of the generator's weights, which is what is kept."""
 
     precision: Precision = "auto"
-    """Of the networks' steps. auto takes bf16 where the processor has instructions for it.
+    """Of the networks' steps. auto takes bf16 where the processor is quicker in it.
 
     The field holds what auto comes to on this machine."""
 
