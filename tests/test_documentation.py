@@ -4,6 +4,7 @@ import ast
 import contextlib
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -103,6 +104,11 @@ def test_commands_that_are_shown_have_the_options_that_they_are_given(page: Path
         if "own_attack:Colours" in words:
             given.remove("--tries")
         assert given <= known | {"--help"}, typed
+
+
+def test_the_page_of_results_is_what_the_pages_in_results_say_in_short() -> None:
+    written = runpy.run_path(str(ROOT / "scripts" / "results-page"))["page"]()
+    assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == written
 
 
 def test_the_reference_describes_what_may_be_relied_on() -> None:
