@@ -1,0 +1,257 @@
+"""README and the pages show commands and what they print: each is run, in the order of its page.
+
+Where a page needs photographs, drawn people stand in under the photographed people's names, and the
+recogniser of drawn people knows them by these. What takes minutes is made short. Of such a command
+the words are compared that it prints, and of all others the figures, too.
+"""
+
+import contextlib
+import io
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import call, draw_nothing, score_briefly
+
+import agns
+from agns.data.simulation import drawn_frames
+from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_folder
+
+ROOT = Path(__file__).parents[1]
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "docs" / "getting-started.md",
+    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+)
+OTHERWISE = re.compile(r" s: |^Warning: |^sealed judge")
+"""What a shortened attack says otherwise: how it ended, and what needs five hundred real frames."""
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?")
+
+PHOTOGRAPHED = (
+    "Ariel_Sharon", "Colin_Powell", "Donald_Rumsfeld", "George_W_Bush", "Gerhard_Schroeder",
+    "Hugo_Chavez", "Jean_Chretien", "John_Ashcroft", "Junichiro_Koizumi", "Tony_Blair",
+)  # fmt: skip
+"""The ten of most photos in Labeled Faces in the Wild."""
+
+SHORT: dict[str, str] = {
+    "agns attack --queries": "--queries 40",
+    "agns attack --method transfer": "--steps 2",
+    "agns attack --method art-apgd": "--steps 2",
+    "agns attack": "",
+    "agns campaign run": "--dry-run",
+    "agns defend masking": "--faces few",
+    "agns defend detector": "--faces few --method solid --epochs 1",
+    "agns defend occlusion": "--faces few --epochs 1 --steps 1 --candidates 1",
+    "agns faces enrol": "--most 4 --frames 2",
+    "agns survive": "--axis yaw --benign-frames 1",
+    "agns train gan": "--epochs 1 --frames 32",
+    "agns train recognizer": "--epochs 1 --frames-per-photo 1",
+    "agns train metric": "--epochs 1 --identities 4 --photos 2",
+    "agns universal": "--subjects 6 --clusters 1 --candidates 2 --steps 2 --craft 2",
+}
+"""What is added to commands that begin so, or have these words, for them to take seconds."""
+
+ELSEWHERE = {
+    "make": "tests/cli/test_demo.py runs the demonstration; this is within `make test`",
+    "pip install": "installs",
+    "sbatch": "tests/examples reads the template",
+    "python examples/http_victim.py": "tests/examples/test_http_victim.py asks a server",
+    "export AGNS_VICTIM_URL": "the same",
+    "agns attack dodge --recognizer http_victim:from_environment": "the same",
+    "agns studio": "tests/studio opens it in a browser",
+    "agns train recognizer --arch of143": "it takes 143 people",
+    "agns attack dodge --recognizer dlib.safetensors": "tests/cli/test_enrol.py, on photographs",
+    "agns attack Alvaro_Uribe": "tests/cli/test_end_to_end.py, on photographs",
+    "agns end-to-end": "the same",
+    "agns verify": "the same as enrolling",
+    "agns enrol": "tests/cli/test_enrol.py, on photographs",
+    "agns align": "tests/cli/test_align.py, on photographs",
+    "agns defend gate": "tests/cli/test_defend.py, on photographs",
+    "agns survey score": "tests/cli/test_survey.py, on answers that are drawn",
+}
+"""Commands that are not run here, by how they begin, and why."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A command, and the lines that a page prints below it."""
+
+    command: str
+    lines: tuple[str, ...]
+
+    def begins(self, words: str) -> bool:
+        """Whether the command has all of the words, those before options at its beginning."""
+        first, *options = re.split(r" (?=--)", words)
+        return self.command.startswith(first) and all(word in self.command for word in options)
+
+
+@dataclass(frozen=True)
+class Python:
+    """Lines of Python, and what they print, where a page says it right after them."""
+
+    code: str
+    lines: tuple[str, ...]
+
+
+def steps(page: Path) -> Iterator[Shown | Python]:
+    """A page's commands and its Python, each with what it prints, in their order."""
+    blocks = FENCE.findall(page.read_text(encoding="utf-8"))
+    for (language, text), (after, printed) in zip(blocks, [*blocks[1:], ("end", "")], strict=True):
+        if language == "python":
+            yield Python(text, tuple(printed.splitlines()) if not after else ())
+        if language == "console":
+            for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+                whole = re.sub(r" *\\\n *", " ", part)
+                command, *lines = whole.splitlines()
+                yield Shown(command.partition("  #")[0].strip(), tuple(lines))
+
+
+def first_of(table: dict[str, str], step: Shown) -> str | None:
+    return next((told for words, told in table.items() if step.begins(words)), None)
+
+
+def form(line: str) -> str:
+    """A line without its figures and without the width of its columns."""
+    return " ".join(NUMBER.sub("0", line).split())
+
+
+def close(expected: str, found: str) -> bool:
+    """Whether the figures of two lines agree: counts exactly, shares and probabilities nearly."""
+    pairs = zip(NUMBER.finditer(expected), NUMBER.finditer(found), strict=True)
+    for one, other in pairs:
+        told, got = (float(each[0].replace(",", "")) for each in (one, other))
+        share = expected[one.end() :].lstrip().startswith("%")
+        near = 5 if share else 0.1 if "." in one[0] else 0
+        if abs(told - got) > near:
+            return False
+    return True
+
+
+def compare(expected: Sequence[str], found: Sequence[str], *, figures: bool) -> None:
+    """Each line of a page is among what was printed, one after the other; `...` may be any."""
+    place, anything = 0, False
+    for line in expected:
+        if line == "...":
+            anything = True
+            continue
+        if OTHERWISE.search(line):
+            continue
+        while True:
+            assert place < len(found), f"not printed: {line}"
+            here = found[place]
+            place += 1
+            if form(here) == form(line) and not (figures and not close(line, here)):
+                break
+            passed = anything or OTHERWISE.search(here)
+            assert passed, f"shown: {line}\nprinted: {here}"
+        anything = False
+
+
+@pytest.fixture(scope="module")
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What pages take for granted: people, recognisers, and runs of other pages."""
+    root = tmp_path_factory.mktemp("stand_ins")
+    drawn = SyntheticConfig(identities=10, photos=6, first_photo=80)
+    write_synthetic_folder(root / "few", drawn)
+    others = SyntheticConfig(identities=16, photos=4, first_photo=80)
+    write_synthetic_folder(root / "others", others)
+    known = agns.load()
+    for name, person in zip(PHOTOGRAPHED, known.identities, strict=True):
+        for folder in ("lfw143", "lfw-aligned"):
+            shutil.copytree(root / "few" / person, root / folder / name)
+    for person in sorted((root / "others").iterdir())[10:]:
+        shutil.copytree(person, root / "lfw143" / person.name)
+    renamed = agns.Recognizer(known.arch, PHOTOGRAPHED, pooling=known.pooling)
+    renamed.load_state_dict(known.state_dict())
+    for run in ("of10", "of10-aligned", "of143"):
+        renamed.write(root / "runs" / run / "recognizer.safetensors")
+    done = call("faces", "photograph", "--subject", "Synthetic_001", "--photos", 6,
+                "--out", root / "photos" / "somebody")  # fmt: skip
+    assert done.code == 0, done.err
+    return root
+
+
+SETUP = {
+    "README.md": "agns faces draw --out faces --identities 4 --photos 32 --first-photo 80",
+    "black-boxes.md": "agns faces draw --out faces --identities 4 --photos 6 --first-photo 80",
+    "own-attack.md": "agns faces draw --out faces --identities 4 --photos 6 --first-photo 80",
+}
+"""What a page says in words is to be done first."""
+
+GIVEN = """
+import torch
+import agns
+few = agns.load_faces("few")
+x = few.faces(few.places_of("Synthetic_003")[:2])
+craft = x
+y = None
+labels = torch.tensor([3, 3])
+faces = x
+names = ["Ann", "Bob"]
+class module_of(torch.nn.Module):
+    def forward(self, faces):
+        return faces.mean((2, 3))[:, :2]
+module = module_of()
+network = agns.load()
+"""
+"""Names that a page's Python takes from its reader."""
+
+PYTHON_ELSEWHERE = {
+    "push_to_hub": "tests/models/test_sharing.py, without a hub",
+    "calibrate(others": "tests/cli/test_enrol.py, on photographs",
+    "FrameClassifier(": "tests/interop",
+    "attack.results[3]": "tests/interop",
+    "ProjectedGradientDescent": "tests/interop",
+    "foolbox": "tests/interop",
+    "PyTorchClassifier": "tests/interop",
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_shows_runs_and_prints_what_stands_there(
+    page: Path, stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(stand_ins, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "plans").symlink_to(ROOT / "plans")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    if page.name != "README.md":
+        score_briefly(monkeypatch)
+        draw_nothing(monkeypatch)
+        monkeypatch.setattr(drawn_frames, "EYEGLASS_COUNT", 96)
+    names: dict[str, object] = {}
+    exec(compile(GIVEN, "given", "exec"), names)
+    if page.name in SETUP:
+        run(SETUP[page.name])
+    for step in steps(page):
+        if isinstance(step, Shown):
+            if first_of(ELSEWHERE, step) is None:
+                found = run(step.command + " " + (first_of(SHORT, step) or ""))
+                compare(step.lines, found, figures=first_of(SHORT, step) is None)
+        elif module := re.match(r"# (\w+\.py)\n", step.code):
+            (tmp_path / module[1]).write_text(step.code, encoding="utf-8")
+            exec(compile(step.code, module[1], "exec"), names)
+        elif not any(words in step.code for words in PYTHON_ELSEWHERE):
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(compile(step.code, page.name, "exec"), names)
+            compare(step.lines, printed.getvalue().splitlines(), figures=True)
+
+
+def run(command: str) -> list[str]:
+    """Run a command of `agns`, or one that makes folders, and return the lines that it prints."""
+    if not command.startswith("agns "):
+        done = subprocess.run(["bash", "-ec", command], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+    outcome = call(*shlex.split(command)[1:])
+    assert outcome.code == 0, f"{command}\n{outcome.err}"
+    errors = [line for line in outcome.err.splitlines() if line.strip() and "━" not in line]
+    return [*outcome.out.splitlines(), *errors]
