@@ -44,6 +44,7 @@ def run(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> nbformat.No
         timeout=600,
         kernel_name="python3",
         record_timing=False,
+        coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
     ).execute()
     # Python's version and the like would change with each machine.
