@@ -20,6 +20,7 @@ import pytest
 from tests.cli.conftest import call, draw_nothing, score_briefly
 
 import agns
+from agns.cli import demo_setup
 from agns.data.simulation import drawn_frames
 from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_folder
 
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (
     ROOT / "README.md",
     ROOT / "docs" / "getting-started.md",
+    ROOT / "docs" / "tutorial.md",
     *sorted((ROOT / "docs" / "how-to").glob("*.md")),
 )
 OTHERWISE = re.compile(r" s: |^Warning: |^sealed judge")
@@ -41,10 +43,12 @@ PHOTOGRAPHED = (
 """The ten of most photos in Labeled Faces in the Wild."""
 
 SHORT: dict[str, str] = {
+    "make demo": "",
     "agns attack --queries": "--queries 40",
     "agns attack --method transfer": "--steps 2",
     "agns attack --method art-apgd": "--steps 2",
     "agns attack": "",
+    "agns campaign run plan.yaml": "",
     "agns campaign run": "--dry-run",
     "agns defend masking": "--faces few",
     "agns defend detector": "--faces few --method solid --epochs 1",
@@ -59,7 +63,7 @@ SHORT: dict[str, str] = {
 """What is added to commands that begin so, or have these words, for them to take seconds."""
 
 ELSEWHERE = {
-    "make": "tests/cli/test_demo.py runs the demonstration; this is within `make test`",
+    "make test": "this is within it",
     "pip install": "installs",
     "sbatch": "tests/examples reads the template",
     "python examples/http_victim.py": "tests/examples/test_http_victim.py asks a server",
@@ -77,6 +81,10 @@ ELSEWHERE = {
     "agns survey score": "tests/cli/test_survey.py, on answers that are drawn",
 }
 """Commands that are not run here, by how they begin, and why."""
+
+
+MADE = {"make demo": "agns demo all --out demo"}
+"""What `make` runs."""
 
 
 @dataclass(frozen=True)
@@ -218,14 +226,19 @@ PYTHON_ELSEWHERE = {
 def test_what_a_page_shows_runs_and_prints_what_stands_there(
     page: Path, stand_ins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    text = page.read_text(encoding="utf-8")
     shutil.copytree(stand_ins, tmp_path, dirs_exist_ok=True)
     (tmp_path / "plans").symlink_to(ROOT / "plans")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    draw_nothing(monkeypatch)
+    monkeypatch.setattr(demo_setup, "DEMO_FRAMES", 32)
     if page.name != "README.md":
         score_briefly(monkeypatch)
-        draw_nothing(monkeypatch)
         monkeypatch.setattr(drawn_frames, "EYEGLASS_COUNT", 96)
+    for name, plan in re.findall(r"to `(\w+\.yaml)`:\n\n```yaml\n(.*?)```", text, re.DOTALL):
+        # A campaign of few steps.
+        (tmp_path / name).write_text(plan.replace("40}", "2}").replace("600", "96"), "utf-8")
     names: dict[str, object] = {}
     exec(compile(GIVEN, "given", "exec"), names)
     if page.name in SETUP:
@@ -233,7 +246,8 @@ def test_what_a_page_shows_runs_and_prints_what_stands_there(
     for step in steps(page):
         if isinstance(step, Shown):
             if first_of(ELSEWHERE, step) is None:
-                found = run(step.command + " " + (first_of(SHORT, step) or ""))
+                command = MADE.get(step.command, step.command)
+                found = run(command + " " + (first_of(SHORT, step) or ""))
                 compare(step.lines, found, figures=first_of(SHORT, step) is None)
         elif module := re.match(r"# (\w+\.py)\n", step.code):
             (tmp_path / module[1]).write_text(step.code, encoding="utf-8")
