@@ -6,6 +6,7 @@ the words are compared that it prints, and of all others the figures, too.
 """
 
 import contextlib
+import functools
 import io
 import re
 import shlex
@@ -17,12 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from tests.cli.conftest import call, draw_nothing, score_briefly
+from tests.studio.conftest import enter_campaign
 
 import agns
+from agns.attack import attack
 from agns.cli import demo_setup
 from agns.data.simulation import drawn_frames
+from agns.data.simulation.drawn_frames import DrawnFrames
 from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_folder
+from agns.images import write_image
 
 ROOT = Path(__file__).parents[1]
 PAGES = (
@@ -42,6 +48,9 @@ PHOTOGRAPHED = (
 )  # fmt: skip
 """The ten of most photos in Labeled Faces in the Wild."""
 
+FEW = 96
+"""Drawn frames that attacks are given, for six steps of the generative nets."""
+
 SHORT: dict[str, str] = {
     "make demo": "",
     "agns attack --queries": "--queries 40",
@@ -55,9 +64,9 @@ SHORT: dict[str, str] = {
     "agns defend occlusion": "--faces few --epochs 1 --steps 1 --candidates 1",
     "agns faces enrol": "--most 4 --frames 2",
     "agns survive": "--axis yaw --benign-frames 1",
-    "agns train gan": "--epochs 1 --frames 32",
+    "agns train gan": "--epochs 1 --count 32",
     "agns train recognizer": "--epochs 1 --frames-per-photo 1",
-    "agns train metric": "--epochs 1 --identities 4 --photos 2",
+    "agns train metric": "--epochs 1 --identities 2 --photos 2",
     "agns universal": "--subjects 6 --clusters 1 --candidates 2 --steps 2 --craft 2",
 }
 """What is added to commands that begin so, or have these words, for them to take seconds."""
@@ -71,6 +80,7 @@ ELSEWHERE = {
     "agns attack dodge --recognizer http_victim:from_environment": "the same",
     "agns studio": "tests/studio opens it in a browser",
     "agns train recognizer --arch of143": "it takes 143 people",
+    "agns attack dodge --recognizer victim.yaml": "tests/cli/test_described.py, on such a file",
     "agns attack dodge --recognizer dlib.safetensors": "tests/cli/test_enrol.py, on photographs",
     "agns attack Alvaro_Uribe": "tests/cli/test_end_to_end.py, on photographs",
     "agns end-to-end": "the same",
@@ -78,6 +88,8 @@ ELSEWHERE = {
     "agns enrol": "tests/cli/test_enrol.py, on photographs",
     "agns align": "tests/cli/test_align.py, on photographs",
     "agns defend gate": "tests/cli/test_defend.py, on photographs",
+    "agns campaign run plans/black-boxes.yaml": "tests/campaign/test_plan_file.py reads all plans",
+    "agns survey build": "tests/cli/test_survey.py, on frames of attacks",
     "agns survey score": "tests/cli/test_survey.py, on answers that are drawn",
 }
 """Commands that are not run here, by how they begin, and why."""
@@ -180,6 +192,8 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     renamed.load_state_dict(known.state_dict())
     for run in ("of10", "of10-aligned", "of143"):
         renamed.write(root / "runs" / run / "recognizer.safetensors")
+    enter_campaign(root / "runs" / "table3", 0.5)
+    write_image(root / "runs" / "worn" / "frame.png", torch.full((3, 64, 176), 0.3))
     done = call("faces", "photograph", "--subject", "Synthetic_001", "--photos", 6,
                 "--out", root / "photos" / "somebody")  # fmt: skip
     assert done.code == 0, done.err
@@ -235,7 +249,8 @@ def test_what_a_page_shows_runs_and_prints_what_stands_there(
     monkeypatch.setattr(demo_setup, "DEMO_FRAMES", 32)
     if page.name != "README.md":
         score_briefly(monkeypatch)
-        monkeypatch.setattr(drawn_frames, "EYEGLASS_COUNT", 96)
+        monkeypatch.setattr(drawn_frames, "EYEGLASS_COUNT", FEW)
+        monkeypatch.setattr(attack, "_drawn", functools.partial(DrawnFrames, FEW))
     for name, plan in re.findall(r"to `(\w+\.yaml)`:\n\n```yaml\n(.*?)```", text, re.DOTALL):
         # A campaign of few steps.
         (tmp_path / name).write_text(plan.replace("40}", "2}").replace("600", "96"), "utf-8")
@@ -255,7 +270,9 @@ def test_what_a_page_shows_runs_and_prints_what_stands_there(
         elif not any(words in step.code for words in PYTHON_ELSEWHERE):
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):
-                exec(compile(step.code, page.name, "exec"), names)
+                exec(
+                    compile(step.code.replace("budget=1000", "budget=60"), page.name, "exec"), names
+                )
             compare(step.lines, printed.getvalue().splitlines(), figures=True)
 
 
