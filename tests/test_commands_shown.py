@@ -21,6 +21,7 @@ import pytest
 import torch
 from tests.cli.conftest import call, draw_nothing, score_briefly
 from tests.studio.conftest import enter_campaign
+from torch import Tensor, nn
 
 import agns
 from agns.attack import attack
@@ -89,6 +90,7 @@ ELSEWHERE = {
     "agns attack dodge --recognizer runs/detector": "the same",
     "agns defend occlusion": "the same",
     "agns attack dodge --recognizer runs/occlusion": "the same",
+    "agns attack dodge --physical": "tests/cli/test_attack_physical.py",
     "agns defend gate": "tests/cli/test_defend.py, on photographs",
     "agns campaign run plans/black-boxes.yaml": "tests/campaign/test_plan_file.py reads all plans",
     "agns survey build": "tests/cli/test_survey.py, on frames of attacks",
@@ -196,8 +198,10 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Path:
         renamed.write(root / "runs" / run / "recognizer.safetensors")
     enter_campaign(root / "runs" / "table3", 0.5)
     write_image(root / "runs" / "worn" / "frame.png", torch.full((3, 64, 176), 0.3))
-    done = call("faces", "photograph", "--subject", "Synthetic_001", "--photos", 6,
-                "--out", root / "photos" / "somebody")  # fmt: skip
+    done = call(
+        "faces", "photograph", "--faces", root / "others", "--subject", "Synthetic_012",
+        "--photos", 4, "--strength", 0.3, "--out", root / "photos" / "somebody",
+    )  # fmt: skip
     assert done.code == 0, done.err
     return root
 
@@ -209,23 +213,13 @@ SETUP = {
 }
 """What a page says in words is to be done first."""
 
-GIVEN = """
-import torch
-import agns
-few = agns.load_faces("few")
-x = few.faces(few.places_of("Synthetic_003")[:2])
-craft = x
-y = None
-labels = torch.tensor([3, 3])
-faces = x
-names = ["Ann", "Bob"]
-class module_of(torch.nn.Module):
-    def forward(self, faces):
+
+class Means(nn.Module):
+    """A network that knows two people."""
+
+    def forward(self, faces: Tensor) -> Tensor:
         return faces.mean((2, 3))[:, :2]
-module = module_of()
-network = agns.load()
-"""
-"""Names that a page's Python takes from its reader."""
+
 
 PYTHON_ELSEWHERE = {
     "push_to_hub": "tests/models/test_sharing.py, without a hub",
@@ -256,8 +250,10 @@ def test_what_a_page_shows_runs_and_prints_what_stands_there(
     for name, plan in re.findall(r"to `(\w+\.yaml)`:\n\n```yaml\n(.*?)```", text, re.DOTALL):
         # A campaign of few steps.
         (tmp_path / name).write_text(plan.replace("40}", "2}").replace("600", "96"), "utf-8")
-    names: dict[str, object] = {}
-    exec(compile(GIVEN, "given", "exec"), names)
+    few = agns.load_faces("few")
+    craft = few.faces(few.places_of("Synthetic_003")[:2])
+    # What a page's Python takes from its reader.
+    names = {"agns": agns, "module": Means(), "names": ["Ann", "Bob"], "craft": craft}
     if page.name in SETUP:
         run(SETUP[page.name])
     for step in steps(page):
@@ -268,13 +264,11 @@ def test_what_a_page_shows_runs_and_prints_what_stands_there(
                 compare(step.lines, found, figures=first_of(SHORT, step) is None)
         elif module := re.match(r"# (\w+\.py)\n", step.code):
             (tmp_path / module[1]).write_text(step.code, encoding="utf-8")
-            exec(compile(step.code, module[1], "exec"), names)
+            exec(step.code, names)
         elif not any(words in step.code for words in PYTHON_ELSEWHERE):
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):
-                exec(
-                    compile(step.code.replace("budget=1000", "budget=60"), page.name, "exec"), names
-                )
+                exec(step.code.replace("budget=1000", "budget=60"), names)
             compare(step.lines, printed.getvalue().splitlines(), figures=True)
 
 
