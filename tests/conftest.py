@@ -31,6 +31,8 @@ DATA_VARIABLE = "AGNS_TEST_DATA"
 """Environment variable that names a folder of what the repository may not hold."""
 
 DEAR = (
+    "test_commands_shown",
+    "test_notebooks",
     "test_gpu_check",
     "test_campaign",
     "test_cluster",
