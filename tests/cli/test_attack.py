@@ -1,6 +1,7 @@
 """`agns attack`: one attack, and what is refused before it begins."""
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -41,6 +42,7 @@ def test_an_attack_leaves_its_result_and_tells_what_it_is_worth(
     )  # fmt: skip
     assert done.code == 0
     assert "held out, no frame" in done.out
+    assert re.search(r"Scoring ━+ 6/6", done.err)
     assert "non printability" not in done.out
     assert str(out / "result.json") in done.out
     result = read_json(out / "result.json")

@@ -49,6 +49,17 @@ def test_a_file_gets_a_line_a_minute(
     assert len(lines) == 3
 
 
+def test_the_time_before_the_first_step_is_not_taken_for_a_steps(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0, *range(600, 999, 25)])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    with bar("Trying") as progress:
+        for step in range(4):
+            progress(step + 1, 100, {})
+    assert "Trying: 4 of 100, about 40 min left" in capsys.readouterr().err.splitlines()
+
+
 def test_a_loop_that_reports_nothing_leaves_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with bar("Trying"):
         pass

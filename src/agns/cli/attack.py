@@ -226,8 +226,9 @@ def attack(
     )
     title = f"{subject} {'dodges' if target is None else f'as {target}'}"
     score = run_attack(
-        setup, photographs, spec, own, out, placement=placement, bar=bar(title), tell=say
-    )
+        setup, photographs, spec, own, out,
+        placement=placement, bar=bar(title), scoring=bar("Scoring"), tell=say,
+    )  # fmt: skip
     show_score(score, out)
     if score.stopped_because == "interrupted":
         raise typer.Exit(130)

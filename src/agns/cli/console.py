@@ -96,18 +96,20 @@ def bar(title: str) -> "Iterator[Progress]":
     with Progress(*columns, console=console) as bars:
         task = bars.add_task(title, total=None, figures="", visible=False)
         begun = told = time.monotonic()
-        first: int | None = None
+        first: tuple[int, float] | None = None
 
         def progress(done: int, total: int, figures: Mapping[str, float]) -> None:
             nonlocal first, told
-            # What goes on where an earlier run ended has not done all of it in this time.
-            first = done - 1 if first is None else first
             text = "  ".join(f"{name} {value:.3g}" for name, value in figures.items())
             bars.update(task, completed=done, total=total, figures=text, visible=True)
             now = time.monotonic()
+            # Neither what an earlier run has done counts, nor, from the second step on, what
+            # comes before the first.
+            first = (done, now) if first is None else first
+            before, since = first if done > first[0] else (done - 1, begun)
             if not console.is_terminal and now - told >= MINUTE:
                 told = now
-                left = (now - begun) / 60 * (total - done) / max(1, done - first)
+                left = (now - since) / 60 * (total - done) / (done - before)
                 line = (f"{title}: {done} of {total}", f"about {left:.0f} min left", text)
                 say(", ".join(filter(None, line)), aside=True)
 

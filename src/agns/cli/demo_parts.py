@@ -201,8 +201,9 @@ def _attack(
     )  # fmt: skip
     title = f"{subject} {'dodges' if target is None else f'as {target}'}"
     report = run_attack(
-        demo.setup(), photos, spec, config, out, placement=placement, bar=bar(title), tell=say
-    )
+        demo.setup(), photos, spec, config, out,
+        placement=placement, bar=bar(title), scoring=bar("Scoring"), tell=say,
+    )  # fmt: skip
     held, benign = report.held_out, report.controls["benign"]
     aim = "is not recognised" if target is None else f"is taken for {target}"
     bare = "the marked frame alone" if report.physical else "no frame"

@@ -18,7 +18,7 @@ from agns.models.black_box import answering
 from agns.models.dcgan import Discriminator, Generator
 from agns.models.record import photos_enrolled, photos_seen
 from agns.models.victim import Victim, freeze
-from agns.types import Faces, Glasses
+from agns.types import Faces, Glasses, Progress, silent
 
 _KEPT = 64
 """Sets of photos of which the controls' logits are kept."""
@@ -70,6 +70,7 @@ class AttackSetup:
         count: int,
         seed: int,
         names: tuple[str, ...] = CONTROLS,
+        progress: Progress = silent,
     ) -> Mapping[str, Float[Tensor, "frames photos classes"]]:
         """What the victim says of photos that wear each control's frames.
 
@@ -81,6 +82,7 @@ class AttackSetup:
             count: Frames of each control.
             seed: Of the frames.
             names: Which controls.
+            progress: Told of every frame.
         """
         key = (count, seed, names, hashlib.sha256(faces.cpu().numpy().tobytes()).digest())
         # Where marks were found is not part of the key.
@@ -88,10 +90,12 @@ class AttackSetup:
         if key not in known:
             rng = torch.Generator().manual_seed(seed)
             frames = control_frames(self.glasses, count=count, rng=rng)
-            known[key] = {
-                name: logits_wearing(self.judge, faces, frames[name], placement=placement)
-                for name in names
-            }
+            every = [frames[name] for name in names]
+            logits = logits_wearing(
+                self.judge, faces, torch.cat(every), placement=placement, progress=progress
+            )
+            each = logits.split([len(some) for some in every])
+            known[key] = dict(zip(names, each, strict=True))
             while len(known) > _KEPT:
                 known.pop(next(iter(known)))
         return known[key]

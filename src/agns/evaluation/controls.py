@@ -7,7 +7,7 @@ from torch import Tensor
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.baselines import Kind, draw_uncrafted
 from agns.models.victim import Victim
-from agns.types import Faces, Frames, Glasses
+from agns.types import Faces, Frames, Glasses, Progress, silent
 
 CONTROLS: tuple[Kind, ...] = ("benign", "untrained_generator", "noise")
 """Names of the controls, in the order they are reported."""
@@ -21,6 +21,7 @@ def logits_wearing(
     *,
     placement: Placement = FIXED,
     batch: int = 64,
+    progress: Progress = silent,
 ) -> Float[Tensor, "frames photos classes"]:
     """Logits of every face wearing every frame.
 
@@ -30,9 +31,10 @@ def logits_wearing(
         frames: (frames, 3, 64, 176), in [0, 1].
         placement: Where frames sit on these faces.
         batch: Most faces at once.
+        progress: Told of every frame.
     """
     rows = []
-    for frame in frames:
+    for number, frame in enumerate(frames, start=1):
         worn = (
             placement.wear(faces, frame[None], photos)
             for photos in torch.arange(len(faces)).split(batch)
@@ -43,6 +45,7 @@ def logits_wearing(
                 or [torch.zeros(0, len(recognizer.identities))]
             )
         )
+        progress(number, len(frames), {})
     return torch.stack(rows)
 
 

@@ -102,7 +102,10 @@ def demonstrate(
     ):
         own = draw(photos, only=spec.subject)
         folder = out / spec.goal
-        report = run_attack(setup, own, spec, attack or AGN(), folder, bar=bar(title), tell=tell)
+        report = run_attack(
+            setup, own, spec, attack or AGN(), folder,
+            bar=bar(title), scoring=bar("Scoring"), tell=tell,
+        )  # fmt: skip
         if report.stopped_because == "interrupted":
             tell(
                 f"{report.summary()}. Wrote {folder / 'result.json'} and pictures beside it, and "

@@ -38,7 +38,7 @@ from agns.models.layout import device_of
 from agns.models.victim import Victim
 from agns.settings import whole
 from agns.storage import versions
-from agns.types import CANVAS, Chosen, Faces, Logits
+from agns.types import CANVAS, Chosen, Faces, Logits, Progress, silent
 
 REAL = 1000
 """Of the drawn set, how many frames the nearest real one is looked for among."""
@@ -155,6 +155,7 @@ def score_attack(
     subject: str = "",
     physical: bool = False,
     config: Mapping[str, object] | None = None,
+    progress: Progress = silent,
 ) -> AttackScore:
     """Score an attack; see `evaluate`.
 
@@ -170,6 +171,7 @@ def score_attack(
         subject: Who wears the frame, be it somebody whom the victim does not know.
         physical: Whether frames are warped onto a worn one.
         config: Settings to be told beside the attack's own.
+        progress: Told of every frame of the controls, which take longest.
     """
     victim, frame = setup.judge, result.frames[:1]
     check_images(frame, size=FRAME_SIZE)
@@ -195,7 +197,7 @@ def score_attack(
         on_craft = measure_split(goal, worn, craft.recognized(goal))
         known = torch.cat([craft.recognized(goal), recognized])
     benign = setup.control_logits(
-        held_out.faces, held_out.placement, count=control_frames, seed=seed
+        held_out.faces, held_out.placement, count=control_frames, seed=seed, progress=progress
     )
     controls = {name: measure_split(goal, own, recognized) for name, own in benign.items()}
     scale = setup.scale.printed_with(palette_of(result.attack))

@@ -1,5 +1,6 @@
 """Pictures of results: faces before and after, the history of an attack, losses of a training."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,9 @@ def draw_captioned(
     rows = -(-len(faces) // columns)
     figure = Figure(figsize=(2.1 * columns, 2.6 * rows), layout="constrained")
     if title:
-        figure.suptitle(title, fontsize=10, parse_math=False)
+        # So many letters fit above a face.
+        lines = textwrap.fill(title, 28 * columns)
+        figure.suptitle(lines, fontsize=10, parse_math=False)
     axes = figure.subplots(rows, columns, squeeze=False).flat
     for face, words in zip(faces, captions, strict=True):
         _show(next(axes), face, words, size=8)

@@ -92,8 +92,8 @@ class PreparedAttack:
             raise AttackError(f"{own} gives no frame")
         return result
 
-    def score(self, result: AttackResult) -> AttackScore:
-        """Score what the attack found."""
+    def score(self, result: AttackResult, progress: Progress = silent) -> AttackScore:
+        """Score what the attack found, beside benign frames, of which `progress` is told."""
         # An attack of the user's own need not say who made its result.
         result.attack = self.attack
         return score_attack(
@@ -108,6 +108,7 @@ class PreparedAttack:
             subject=self.spec.subject,
             physical=self.spec.physical,
             config=asdict(self.spec),
+            progress=progress,
         )
 
 
@@ -189,12 +190,14 @@ def run_attack(
     *,
     placement: Placement = FIXED,
     bar: AbstractContextManager[Progress] | None = None,
+    scoring: AbstractContextManager[Progress] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> AttackScore:
     """Attack on one split of the subject's photos, score on the other, and write everything.
 
     Arguments and errors are those of `prepare` and `AttackScore.save`; `bar` opens what is told of
-    every step, and `tell` is told, where the attack was interrupted, that scoring begins.
+    every step, `scoring` what is told of every frame that its own is compared with, and `tell` is
+    told, where the attack was interrupted, that scoring begins.
     """
     check_results_directory(out)
     prepared = prepare(setup, faces, spec, attack, placement=placement)
@@ -202,6 +205,7 @@ def run_attack(
         result = prepared.run(progress)
     if result.stopped_because == "interrupted":
         tell("Interrupted: scoring the best frame so far; a second time leaves it without scores")
-    score = prepared.score(result)
+    with scoring or nullcontext(silent) as progress:
+        score = prepared.score(result, progress)
     score.save(out)
     return score
