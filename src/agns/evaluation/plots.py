@@ -105,7 +105,7 @@ def draw_captioned(
     figure = Figure(figsize=(2.1 * columns, 2.6 * rows), layout="constrained")
     if title:
         # So many letters fit above a face.
-        lines = textwrap.fill(title, 28 * columns)
+        lines = textwrap.fill(title, 25 * columns)
         figure.suptitle(lines, fontsize=10, parse_math=False)
     axes = figure.subplots(rows, columns, squeeze=False).flat
     for face, words in zip(faces, captions, strict=True):
