@@ -13,9 +13,12 @@ from agns.data.simulation.synthetic import SyntheticConfig, write_synthetic_fold
 from agns.errors import ConfigError
 from agns.images import read_image
 from agns.loading import load_faces
+from agns.models.backbone import Backbone
 from agns.models.embedder import Embedder
 from agns.models.gallery import Gallery
+from agns.models.initialization import draw_weights
 from agns.models.opening import load
+from agns.models.record import photos_enrolled
 from agns.storage import read_json
 
 EMBEDDER, VICTIM = f"{__name__}:embedder", f"{__name__}:victim"
@@ -97,6 +100,34 @@ def test_a_gallery_is_attacked_on_photos_that_nobody_is_enrolled_with(
     # The attack was made at this very point.
     assert points[0]["held_out"] == result["held_out"]
     assert points[0]["controls"] == result["controls"]
+
+
+def test_a_gallery_is_masked_and_compared_with_itself_as_it_was(
+    agns: Run, people: Path, tmp_path: Path, generator: torch.Generator
+) -> None:
+    backbone, out = tmp_path / "backbone.safetensors", tmp_path / "gallery.safetensors"
+    draw_weights(Backbone("of"), rng=generator).write(backbone)
+    given = ("--people", 2, "--templates", 2, "--far", 0.25, "--out", out)
+    assert agns("enrol", people, "--embedder", backbone, *given).code == 0
+    told = agns(
+        "defend", "masking", "--recognizer", out, "--faces", people, "--filling", "grey",
+        "--dilation", 30, "--out", tmp_path / "run",
+    )  # fmt: skip
+    assert told.code == 0, told.err
+    scores = read_json(tmp_path / "run" / "masking.json")["scores"]
+    assert isinstance(scores, dict)
+    before = load(out)
+    faces = load_faces(people)
+    fresh = [
+        at for at, one in enumerate(faces.digests) if one not in photos_enrolled(before.record)
+    ]
+    own = [(at, before.identities.index(name)) for at in fresh
+           if (name := faces.identities[faces.labels[at]]) in before.identities]  # fmt: skip
+    assert scores["photos"] == len(own)
+    with torch.no_grad():
+        logits = before(faces.faces(torch.tensor([at for at, _ in own])))
+    right = [float(logits[row, place]) > 0 for row, (_, place) in enumerate(own)]
+    assert scores["undefended"]["share"] == sum(right) / len(right)
 
 
 def test_who_is_to_be_enrolled_has_to_be_said(agns: Run, people: Path, tmp_path: Path) -> None:

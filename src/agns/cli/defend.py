@@ -96,7 +96,8 @@ def masking(
         inner, source = _enrolled_anew(inner, Path(source), options, settings, out)
     masked = settings.around(inner).eval()
     with bar("Certifying photos") as progress:
-        scores = score_masking(masked, inner, photos, progress=progress)
+        # Not the people enrolled anew, whom photos that are not masked do not resemble.
+        scores = score_masking(masked, victim.recognizer, photos, progress=progress)
     masked.write(out / "defence.safetensors", victim=inner, source=source)
     write_json(out / "masking.json", {"settings": settings, "victim": source, "scores": scores})
     say(

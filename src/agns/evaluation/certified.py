@@ -34,7 +34,7 @@ class MaskingScores:
 
     photos: int
     undefended: Accuracy
-    """Recognised by the victim within."""
+    """Recognised by the victim as it is without masks."""
     accuracy: Accuracy
     """Recognised by the masked one; in verification, whose own claim is believed."""
     certified: Accuracy
@@ -55,7 +55,7 @@ def score_masking(
 
     Args:
         masked: In evaluation mode.
-        plain: The victim that it is put around.
+        plain: The victim without masks; of a gallery, with the templates that it had before.
         faces: Photos without a frame, none of which it was trained on or enrolled with.
         progress: Told of the photos.
 
