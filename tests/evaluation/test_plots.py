@@ -16,7 +16,6 @@ from agns.evaluation.plots import (
     draw_history,
     draw_losses,
     draw_overview,
-    draw_tradeoff,
 )
 from agns.images import from_pixels
 from agns.models.recognizer import Recognizer
@@ -99,9 +98,3 @@ def test_losses_are_drawn(tmp_path: Path) -> None:
     draw_losses(tmp_path / "both.png", rows, ("loss", "accuracy"))
     draw_losses(tmp_path / "one.png", rows, ("loss",))
     assert not np.array_equal(read(tmp_path / "both.png"), read(tmp_path / "one.png"))
-
-
-def test_a_tradeoff_is_drawn(tmp_path: Path) -> None:
-    points = [(0.0, 0.9, 0.1), (0.5, 0.6, 0.4), (1.0, 0.0, 0.5)]
-    draw_tradeoff(tmp_path / "tradeoff.png", points, (0.3, 0.6))
-    read(tmp_path / "tradeoff.png")

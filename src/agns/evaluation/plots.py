@@ -185,27 +185,6 @@ def draw_losses(path: Path, rows: Sequence[dict[str, float]], names: Sequence[st
     save_figure(figure, path)
 
 
-def draw_tradeoff(
-    path: Path, points: Sequence[tuple[float, float, float]], benign: tuple[float, float]
-) -> None:
-    """Draw success and the discriminator's score over kappa.
-
-    Args:
-        path: A PNG file.
-        points: (kappa, success rate, median discriminator score) each.
-        benign: The middle 90 % of benign frames' scores.
-    """
-    kappas, rates, scores = (torch.tensor(column).tolist() for column in zip(*points, strict=True))
-    figure, axis = _one_panel()
-    axis.axhspan(*benign, color="#edae49", alpha=0.25, label="benign frames, middle 90 %")
-    axis.plot(kappas, rates, "o-", color="#30638e", label="held-out success rate")
-    axis.plot(kappas, scores, "s-", color="#d1495b", label="median discriminator score")
-    axis.set_xlabel("kappa: weight of looking real")
-    axis.set_ylim(-0.02, 1.02)
-    axis.legend()
-    save_figure(figure, path)
-
-
 def draw_confusion(
     path: Path, matrix: Int64[Tensor, "classes classes"], identities: Sequence[str]
 ) -> None:
