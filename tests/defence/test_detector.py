@@ -1,6 +1,7 @@
 """Faces that a detector refuses: who is then taken for whom, and what an attacker must do."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,9 +10,11 @@ from torch import Tensor, nn
 
 import agns
 from agns.attack.closed_set import as_closed_set
+from agns.attack.coverage import dodges
 from agns.attack.goals import Dodge, Goal, Impersonate, log_odds, resolve_goal, taken_for
 from agns.data.faces import faces_from_pixels
 from agns.data.simulation.drawn_frames import draw_frames
+from agns.defence import detector_training
 from agns.defence.defended import Defended
 from agns.defence.detector import (
     REFUSED,
@@ -24,20 +27,25 @@ from agns.defence.detector import (
 from agns.defence.detector_training import (
     DetectorTraining,
     SubjectPhotos,
+    features_of,
     goals_of,
     photos_of_subject,
     split_subjects,
     train_detector,
 )
+from agns.defence.masking import Masking
 from agns.defence.methods import DefenceFile, defend
 from agns.errors import AttackError, ConfigError, WeightsError
 from agns.evaluation.detection import score_detection
-from agns.images import to_pixels
+from agns.evaluation.metrics import wilson_interval
+from agns.images import from_pixels, to_pixels
 from agns.models.dlib_resnet import DlibResNet
 from agns.models.embedder import Embedder
 from agns.models.gallery import Gallery
 from agns.models.openface import OpenFace
-from agns.models.recognizer import Recognizer
+from agns.models.opening import make_victim
+from agns.models.recognizer import Recognizer, build_recognizer
+from agns.models.record import photos_seen
 from agns.models.vgg import Vgg16
 from agns.models.victim import Classifier, Victim, people_known
 from agns.types import Faces
@@ -183,7 +191,7 @@ def split_kinds(rng: torch.Generator, name: str, count: int = 12) -> SubjectPhot
     benign[:, :, 50:110, 20:200] = 0.2
     striped[:, :, 50:110, 20:200] = (torch.arange(60) // 4 % 2).float()[:, None]
     kinds = {"clean": bare, "benign": benign, "adversarial": striped}
-    return SubjectPhotos(name, kinds, count)  # type: ignore[arg-type]
+    return SubjectPhotos(name, kinds, count, (f"{name}'s",))  # type: ignore[arg-type]
 
 
 def test_a_detector_learns_what_tells_them_apart_and_is_kept(
@@ -204,6 +212,8 @@ def test_a_detector_learns_what_tells_them_apart_and_is_kept(
     read = defend(featured, str(path), torch.device("cpu"))
     assert isinstance(read, Defended)
     assert torch.equal(read(photos), victim(photos))
+    # What it learnt from is nothing to score on.
+    assert photos_seen(read.record) == {f"{name}'s" for name in NAMES[:2]}
     other = Classifier(Featured(torch.Generator().manual_seed(8)), NAMES, size=56).eval()
     with pytest.raises(ConfigError, match="fits no other"):
         defend(other, str(path), torch.device("cpu"))
@@ -241,7 +251,7 @@ def test_subjects_are_held_out_and_none_is_lost() -> None:
 def test_nothing_adversarial_is_nothing_to_learn_from(featured: Classifier) -> None:
     rng = torch.Generator().manual_seed(0)
     one = split_kinds(rng, "Ann", 2)
-    none = SubjectPhotos("Ann", {**one.photos, "adversarial": one.photos["clean"][:0]}, 2)
+    none = SubjectPhotos("Ann", {**one.photos, "adversarial": one.photos["clean"][:0]}, 2, ())
     with pytest.raises(AttackError, match="no adversarial photo"):
         train_detector(featured, [none], DetectorTraining(), tap="network.features")
 
@@ -256,7 +266,112 @@ def test_scores_are_shares_of_subjects_held_out() -> None:
     assert (scores.recall.share, scores.false_alarms.share) == (0.75, 0.25)
     assert scores.false_alarms_benign.share == 0.5
     assert scores.precision == pytest.approx(3 / 6)
-    assert scores.recall.interval[0] <= 0.75 <= scores.recall.interval[1]
+    assert scores.precision_interval is not None
+    assert scores.precision_interval[0] < 0.5 < scores.precision_interval[1]
+    # Two subjects who are alike say little of a third.
+    assert scores.recall.interval == wilson_interval(1.5, 2)
+
+
+def test_few_subjects_leave_a_wide_interval_however_alike_they_are() -> None:
+    calm, alarmed = torch.full((16,), -1.0), torch.cat([torch.ones(1), torch.full((15,), -1.0)])
+    subjects = [
+        {"clean": own, "benign": calm, "adversarial": torch.ones(4)}
+        for own in (calm, calm, alarmed)
+    ]
+    none = score_detection([{**one, "clean": calm} for one in subjects]).false_alarms
+    one = score_detection(subjects).false_alarms
+    assert none.share < one.share
+    assert none.interval[1] <= one.interval[1]
+
+
+def test_sure_alarms_are_still_told_apart() -> None:
+    odds = {"clean": torch.tensor([18.0, -3.0]), "benign": torch.tensor([-2.0]),
+            "adversarial": torch.tensor([30.0, 40.0])}  # fmt: skip
+    scores = score_detection([odds])
+    assert (scores.auc, scores.eer) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("wrap", ["black box", "masked", "own", "universal"])
+def test_being_refused_is_no_success_behind_whatever_stands_around(
+    featured: Classifier, photos: Faces, wrap: str
+) -> None:
+    refusing = Detected(featured, Told([50.0] * len(photos)), "network.features").eval()
+    with torch.no_grad():
+        known = NAMES[int(featured(photos[:1]).argmax())]
+    frame = torch.full((1, 3, 64, 176), 0.3)
+    if wrap == "universal":
+        labels = torch.full((len(photos),), NAMES.index(known))
+        assert not dodges(refusing, photos, labels, frame).any()
+        return
+    victim = {
+        "black box": lambda: agns.BlackBox(refusing),
+        "masked": lambda: Masking(filling="grey").around(refusing),
+        "own": lambda: make_victim(f"{__name__}:around", torch.device("cpu"), refusing),
+    }[wrap]()
+    assert people_known(victim) == NAMES
+    goal = resolve_goal(agns.Dodge(known), victim)
+    with torch.no_grad():
+        assert not goal.succeeded(victim(photos)).any()
+    with pytest.raises(ConfigError, match="is nobody"):
+        resolve_goal(agns.Impersonate(REFUSED), victim)
+
+
+class Bare:
+    """Somebody's own victim around a victim."""
+
+    def __init__(self, victim: Victim) -> None:
+        self.victim, self.identities = victim, victim.identities
+
+    def __call__(self, faces: Faces) -> Tensor:
+        return self.victim(faces)
+
+
+def around(victim: Victim) -> Victim:
+    """Puts one around another."""
+    return Bare(victim)
+
+
+def test_a_detector_learns_what_it_will_read(
+    generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = build_recognizer("of", NAMES, rng=generator).eval()
+    learnt: list[Tensor] = []
+
+    def noted(*given: Any) -> Tensor:
+        learnt.append(features_of(*given))
+        return learnt[-1]
+
+    monkeypatch.setattr(detector_training, "features_of", noted)
+    # A convolution, into which its norm is folded when the victim is frozen, and written over.
+    tap, own = "backbone.stem.0.0", split_kinds(generator, "Ann", 4)
+    detected, _ = train_detector(victim, [own], DetectorTraining(epochs=1), tap=tap)
+    with torch.no_grad():
+        read = tapped(detected.victim, tap, own.photos["clean"])[1]
+    assert torch.allclose(learnt[0], read, atol=1e-5)
+
+
+def test_nobody_wears_the_benign_frames_of_somebody_else(
+    featured: Classifier, photos: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Tensor] = []
+
+    def reading(pixels: Tensor) -> Tensor:
+        read.append(pixels)
+        return from_pixels(pixels)
+
+    monkeypatch.setattr(detector_training, "from_pixels", reading)
+    for name in NAMES:
+        faces = faces_from_pixels(
+            to_pixels(photos), torch.full((len(photos),), NAMES.index(name)), NAMES,
+            [f"{at}.png" for at in range(len(photos))],
+        )  # fmt: skip
+        photos_of_subject(
+            featured, faces, goals_of(name, NAMES), agns.PGD(steps=1), DetectorTraining(photos=4),
+            draw_frames(9), kept=tmp_path / f"{name}.safetensors",
+        )  # fmt: skip
+    worn = [{frame.numpy().tobytes() for frame in frames} for frames in read]
+    assert len(worn) == len(NAMES)
+    assert len(set.union(*worn)) == sum(map(len, worn)) > 0
 
 
 def test_files_that_make_no_sense_are_refused(

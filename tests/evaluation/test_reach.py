@@ -18,6 +18,7 @@ def wearer(name: str, picking: list[str], scored: list[str], recognized: str) ->
         picking=rows(picking),
         scored=rows(scored),
         recognized=rows([recognized])[0],
+        bare=~rows([recognized])[0],
     )
 
 
@@ -63,7 +64,13 @@ def test_a_subject_without_recognised_photos_is_left_out_of_their_figures() -> N
 def test_any_of_them_bounds_whatever_is_picked(generator: torch.Generator) -> None:
     marks = torch.rand(5, 20, generator=generator) > 0.6
     crowd = [
-        Wearer(name="x", picking=marks[:, :5], scored=marks[:, 5:], recognized=marks[0, 5:])
+        Wearer(
+            name="x",
+            picking=marks[:, :5],
+            scored=marks[:, 5:],
+            recognized=marks[0, 5:],
+            bare=~marks[0, 5:],
+        )
         for marks in (marks, marks.roll(3, 1), ~marks)
     ]
     points = reach_curve(crowd, (1, 2, 5), group="craft", made_by="benign")

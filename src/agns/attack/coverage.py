@@ -5,8 +5,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from agns.accessory.placement import FIXED
-from agns.attack.goals import Dodge
-from agns.models.victim import Victim, task_of
+from agns.attack.goals import Dodge, resolve_goal
+from agns.models.victim import Victim
 from agns.types import Faces, Frames, Labels, Progress, silent
 
 
@@ -65,7 +65,8 @@ def dodges(
         batch: Most faces at once.
         progress: Told after each frame.
     """
-    goal = Dodge(subject=tuple(subjects.tolist()), task=task_of(victim))
+    goal = resolve_goal(Dodge(tuple(subjects.tolist())), victim)
+    assert isinstance(goal, Dodge)
     rows = []
     for done, frame in enumerate(frames, 1):
         parts = [

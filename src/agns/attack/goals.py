@@ -11,7 +11,15 @@ from torch import Tensor
 
 from agns.data.faces import composed
 from agns.errors import ConfigError
-from agns.models.victim import Task, Victim, check_identities, class_of, refuses, task_of
+from agns.models.victim import (
+    Task,
+    Victim,
+    check_identities,
+    class_of,
+    people_known,
+    refuses,
+    task_of,
+)
 from agns.types import Labels, Logits
 
 Objective: TypeAlias = Literal["logits", "probabilities", "margin"]
@@ -269,8 +277,15 @@ def _name(identity: int | str, victim: Victim) -> str:
 
 
 def _class(identity: int | str, victim: Victim) -> int:
-    if isinstance(identity, str):
-        return class_of(victim, identity)
+    found = class_of(victim, identity) if isinstance(identity, str) else _checked(identity, victim)
+    if found >= len(people_known(victim)):
+        raise ConfigError(
+            f"{victim.identities[found]} is nobody: faces that are refused come to it"
+        )
+    return found
+
+
+def _checked(identity: int, victim: Victim) -> int:
     try:
         if isinstance(identity, bool):
             raise TypeError

@@ -122,7 +122,11 @@ def detector(
             f"Refused, of {rate.photos} {words} of {len(held)} subjects held out: "
             f"{percent(rate.share)} (95 % interval {percent(low)} to {percent(high)})."
         )
-    say(f"Precision {percent(scores.precision)}, area under the ROC curve {scores.auc:.3f}.")
+    precision = f"Precision {percent(scores.precision)}"
+    if scores.precision_interval is not None:
+        low, high = scores.precision_interval
+        precision += f" (95 % interval over photos {percent(low)} to {percent(high)})"
+    say(f"{precision}, area under the ROC curve {scores.auc:.3f}.")
     say(f"Wrote {out / 'defence.safetensors'}, {out / 'detector.json'} and {out / 'roc.png'}")
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from agns.models.checkpoint import weights_digest
-from agns.models.victim import Task, Victim, freeze, task_of
+from agns.models.victim import Task, Victim, freeze, refuses, task_of
 from agns.storage import save_tensors
 
 FORMAT = "agns-defence-1"
@@ -40,11 +40,14 @@ class Defended(nn.Module, ABC):
 
     task: Task
 
+    refuses: bool
+    """Whether the last identity is of faces that it, or the victim within, refuses."""
+
     def __init__(self, victim: Victim) -> None:
         super().__init__()
         self.victim: Victim = freeze(victim)
         self.identities = tuple(victim.identities)
-        self.task = task_of(victim)
+        self.task, self.refuses = task_of(victim), refuses(victim)
         self.record: Mapping[str, object] = {
             **(getattr(victim, "record", None) or {}), "defence": self.kind
         }  # fmt: skip

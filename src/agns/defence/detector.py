@@ -3,7 +3,7 @@
 Sharif et al. 2019, section 5.2, after Metzen et al. 2017.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -85,9 +85,10 @@ def tapped(victim: Victim, tap: str, faces: Faces) -> tuple[Logits, Float[Tensor
         layer = None
     if layer is None or not tap:
         raise ConfigError(f"the recogniser has no layer {tap!r} to read features from")
-    found: list[Tensor] = []
+    found: list[object] = []
     # Only while it is asked: a hook that stays would be copied with the network.
-    hook = layer.register_forward_hook(lambda _, __, output: found.append(output))
+    # A copy: what comes next may write into it.
+    hook = layer.register_forward_hook(lambda _, __, output: found.append(_copied(output)))
     try:
         logits = victim(faces)
     finally:
@@ -95,6 +96,10 @@ def tapped(victim: Victim, tap: str, faces: Faces) -> tuple[Logits, Float[Tensor
     if not found or not isinstance(found[-1], Tensor) or found[-1].ndim != 4:
         raise ConfigError(f"{tap} gives no (batch, channels, height, width) to read")
     return logits, found[-1].float()
+
+
+def _copied(output: object) -> object:
+    return output.clone() if isinstance(output, Tensor) else output
 
 
 def channels_at(victim: Victim, tap: str) -> int:
@@ -118,16 +123,24 @@ class Detected(Defended):
         victim: A network.
         network: The detector, in evaluation mode.
         tap: The layer of the victim that it reads.
+        learnt: Digests of the photos that it was trained on, which nothing should be scored on.
+
+    Raises:
+        ConfigError: The victim refuses faces itself.
     """
 
     kind = "detector"
     for_any = False
-    refuses = True
 
-    def __init__(self, victim: Victim, network: DetectorNetwork, tap: str) -> None:
+    def __init__(
+        self, victim: Victim, network: DetectorNetwork, tap: str, learnt: Sequence[str] = ()
+    ) -> None:
         super().__init__(victim)
-        self.identities = (*self.identities, REFUSED)
-        self.network, self.tap = network, tap
+        if self.refuses:
+            raise ConfigError("a detector guards a victim that refuses nobody, and this one does")
+        self.identities, self.refuses = (*self.identities, REFUSED), True
+        self.network, self.tap, self.learnt = network, tap, tuple(learnt)
+        self.record = {**self.record, "defence_photos": list(self.learnt)}
 
     def forward(self, faces: Faces) -> Logits:
         """Recognise canonical faces in [0, 1], or refuse them."""
@@ -147,8 +160,8 @@ class Detected(Defended):
         return log_odds_of(self.network, features)
 
     def settings(self) -> dict[str, object]:
-        """The layer that the detector reads."""
-        return {"tap": self.tap}
+        """The layer that the detector reads, and the photos that it learnt from."""
+        return {"tap": self.tap, "learnt": list(self.learnt)}
 
     def tensors(self) -> dict[str, Tensor]:
         """The detector's weights."""
@@ -163,7 +176,10 @@ class Detected(Defended):
         network.load_state_dict(dict(tensors))
         if not all(bool(one.isfinite().all()) for one in tensors.values()):
             raise ValueError("a weight is not finite")
-        return cls(victim, network.eval(), str(settings["tap"]))
+        learnt = settings.get("learnt", [])
+        if not isinstance(learnt, list) or not all(isinstance(one, str) for one in learnt):
+            raise TypeError("photos are known by their digests")
+        return cls(victim, network.eval(), str(settings["tap"]), learnt)
 
 
 def log_odds_of(

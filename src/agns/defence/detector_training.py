@@ -20,7 +20,7 @@ from agns.defence.detector import Detected, DetectorNetwork, channels_at, tapped
 from agns.errors import AttackError, ConfigError, DataError
 from agns.images import from_pixels
 from agns.models.initialization import draw_weights
-from agns.models.victim import Victim
+from agns.models.victim import Victim, freeze
 from agns.settings import Batch, Count, Part, Rate, Seed, check_settings
 from agns.storage import load_tensors, save_tensors
 from agns.types import Faces, Glasses, Progress, silent
@@ -70,6 +70,8 @@ class SubjectPhotos:
     """In [0, 1]; of adversarial ones those alone that reach the attack's goal."""
     tried: int
     """Photos that tried on an attack's frame."""
+    digests: tuple[str, ...]
+    """Of the photos themselves."""
 
 
 def split_subjects(
@@ -112,15 +114,21 @@ def photos_of_subject(
         goals: What is attacked; photos take turns in wearing their frames.
         attack: Makes frames on these photos.
         config: How many.
-        glasses: Benign frames as bytes.
+        glasses: Benign frames as bytes, one for each of the victim's identities at least.
         kept: File of the frames found; read where it is there already.
         nets: As `Attack.run` takes them.
         progress: Told of the attack's steps.
 
     Raises:
         AttackError: The attack cannot start.
+        ConfigError: There are fewer frames than identities.
     """
     subject = faces.identities[int(faces.labels[0])]
+    if len(glasses) < len(victim.identities):
+        raise ConfigError(
+            f"each of {len(victim.identities)} people wears frames of their own, and there are "
+            f"{len(glasses)}"
+        )
     own = faces.faces(torch.arange(len(faces)))[: config.photos]
     names = [goal.name for goal in goals]
     frames = _kept_frames(kept, names)
@@ -133,8 +141,12 @@ def photos_of_subject(
         ]
         frames = torch.cat([result.frames[:1] for result in found])
         save_tensors(kept, {"frames": frames}, {"goals": json.dumps(names)})
+    # Others for every subject, so that none is learnt from one and tested on another.
     rng = torch.Generator().manual_seed(config.seed)
-    drawn = torch.randint(len(glasses), (len(own),), generator=rng)
+    everybody = sorted(victim.identities)
+    order = torch.randperm(len(glasses), generator=rng)
+    share = order.tensor_split(len(everybody))[everybody.index(subject)]
+    drawn = share[torch.arange(len(own)) % len(share)]
     mask = silhouette()
     adversarial, reached = [], []
     for turn, goal in enumerate(goals):
@@ -148,7 +160,7 @@ def photos_of_subject(
     photos: dict[Kind, Faces] = {
         "clean": own, "benign": benign, "adversarial": worn[torch.cat(reached)]
     }  # fmt: skip
-    return SubjectPhotos(subject, photos, len(worn))
+    return SubjectPhotos(subject, photos, len(worn), faces.digests[: config.photos])
 
 
 def goals_of(subject: str, names: Sequence[str]) -> tuple[Goal, ...]:
@@ -192,6 +204,8 @@ def train_detector(
         AttackError: No adversarial photo fools the recogniser.
         ConfigError: There is no such layer.
     """
+    # As it will be read: what is frozen computes the same otherwise.
+    victim = freeze(victim)
     features, labels = [], []
     for own in subjects:
         for kind in KINDS:
@@ -220,7 +234,8 @@ def train_detector(
             total += float(loss.detach()) * len(chosen)
         losses.append(total / len(label))
         progress(epoch + 1, config.epochs, {"loss": losses[-1]})
-    return Detected(victim, network.eval(), tap).eval(), losses
+    learnt = [digest for own in subjects for digest in own.digests]
+    return Detected(victim, network.eval(), tap, learnt).eval(), losses
 
 
 @torch.no_grad()

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from agns.errors import DataError
+from agns.evaluation.metrics import wilson_interval
 from agns.evaluation.statistics import mean_interval
 
 Suspicions = Mapping[str, Float[Tensor, " photos"]]
@@ -16,7 +17,11 @@ Suspicions = Mapping[str, Float[Tensor, " photos"]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """Subjects' mean share of photos, with its 95 % interval by resampling subjects."""
+    """Subjects' mean share of photos, with its 95 % interval by resampling subjects.
+
+    Few subjects' means say little of others': the interval reaches at least as far as Wilson's
+    would if each subject were one photo.
+    """
 
     photos: int
     """Of all subjects."""
@@ -38,6 +43,8 @@ class DetectionScores:
     precision: float | None
     """Share of refused photos that are adversarial, where there are as many of the three kinds as
     here; None where none is refused."""
+    precision_interval: tuple[float, float] | None
+    """Its 95 % Wilson interval over photos, as if these were independent."""
     auc: float
     """Area under the ROC curve of adversarial photos beside both others."""
     eer: float
@@ -69,19 +76,25 @@ def score_detection(subjects: Sequence[Suspicions], *, seed: int = 0) -> Detecti
         flags = [(own[kind] > 0).float().tolist() for own in subjects if len(own[kind])]
         share = sum(sum(own) / len(own) for own in flags) / len(flags)
         photos = sum(map(len, flags))
-        return Rate(photos=photos, share=share, interval=mean_interval(flags, rng=rng))
+        pairs = (mean_interval(flags, rng=rng), wilson_interval(share * len(flags), len(flags)))
+        low, high = zip(*pairs, strict=True)
+        return Rate(photos=photos, share=share, interval=(min(low), max(high)))
 
     refused = int((whole["adversarial"] > 0).sum()), int((passing > 0).sum())
     odds = torch.cat([passing, whole["adversarial"]])
     target = torch.cat([torch.zeros(len(passing)), torch.ones(len(whole["adversarial"]))]).long()
-    false, true, _ = binary_roc(odds.sigmoid().double(), target)
+    # By their ranks: probabilities near 1 would all be one.
+    _, ranks = odds.double().unique(return_inverse=True)
+    sureness = ranks.double() / max(1, int(ranks.max()))
+    false, true, _ = binary_roc(sureness, target)
     return DetectionScores(
         subjects=len(subjects),
         recall=rate("adversarial"),
         false_alarms=rate("clean"),
         false_alarms_benign=rate("benign"),
         precision=refused[0] / sum(refused) if sum(refused) else None,
-        auc=float(binary_auroc(odds.sigmoid().double(), target)),
-        eer=float(binary_eer(odds.sigmoid().double(), target)),
+        precision_interval=wilson_interval(refused[0], sum(refused)) if sum(refused) else None,
+        auc=float(binary_auroc(sureness, target)),
+        eer=float(binary_eer(sureness, target)),
         roc={"false_alarms": false.tolist(), "recall": true.tolist()},
     )

@@ -47,6 +47,9 @@ class Wearer:
     recognized: Chosen
     """For each scored photo, whether it was recognised without a frame."""
 
+    bare: Chosen
+    """Whether it dodges without a frame."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:

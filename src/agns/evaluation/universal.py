@@ -9,7 +9,7 @@ import torch
 
 from agns.accessory.frame import place
 from agns.attack.coverage import choose_greedily, covered, dodges, worth_to_subjects
-from agns.attack.goals import taken_for
+from agns.attack.goals import Dodge, resolve_goal, taken_for
 from agns.attack.universal import Universal, UniversalResult
 from agns.data.faces import FaceSet
 from agns.data.splits import Split, craft_held_out_split
@@ -259,7 +259,7 @@ def _score(
                 made_by=made_by,
                 seed=spec.seed,
             )
-        bare[group] = measure_reach([~one.recognized for one in worn["attack"]], seed=spec.seed)
+        bare[group] = measure_reach([one.bare for one in worn["attack"]], seed=spec.seed)
     return points, bare
 
 
@@ -274,6 +274,7 @@ def _wear(victim: Victim, faces: FaceSet, name: str, split: Split, frames: Frame
         picking=dodges(victim, own, first, frames),
         scored=dodges(victim, held_out, second, frames),
         recognized=taken_for(plain, second, task_of(victim)),
+        bare=resolve_goal(Dodge(tuple(second.tolist())), victim).succeeded(plain),
     )
 
 

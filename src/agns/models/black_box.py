@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from agns.errors import QueryBudgetSpent
-from agns.models.victim import Victim, check_identities, freeze, task_of
+from agns.models.victim import Victim, check_identities, freeze, refuses, task_of
 from agns.settings import whole
 from agns.types import Faces, Logits
 
@@ -44,7 +44,7 @@ class BlackBox(nn.Module):
             budget = whole(budget, "a budget of queries", 1)
         check_identities(victim)
         self.victim, self.identities = freeze(victim), victim.identities
-        self.task = task_of(victim)
+        self.task, self.refuses = task_of(victim), refuses(victim)
         self.budget, self.decisions_only = budget, decisions_only
         self.queries = 0
         # Whoever freezes it gets itself, and no copy with a count of its own.

@@ -155,7 +155,7 @@ def make_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Vic
     """What the user's own function or class makes, on a device, and in evaluation mode."""
     from torch import nn
 
-    from agns.models.victim import Victim, task_of
+    from agns.models.victim import Victim, refuses, task_of
 
     made = call_reference(reference, *inner)
     if not isinstance(made, Victim):
@@ -170,14 +170,22 @@ def make_victim(reference: str, place: "torch.device", *inner: "Victim") -> "Vic
         )
     # Casts lose that a module is a victim too.
     moved: object = made.to(place).eval() if isinstance(made, nn.Module) else made
-    # Logits of a gallery behind a defence are still read by its threshold.
-    for task in {task_of(one) for one in inner} - {"closed-set"}:
-        if not hasattr(moved, "task"):
+    # Logits of a gallery behind a defence are still read by its threshold, and those of a victim
+    # that refuses faces still have nobody's as the last.
+    told: dict[str, object] = {}
+    for one in inner:
+        if task_of(one) != "closed-set":
+            told["task"] = task_of(one)
+        if refuses(one) and tuple(made.identities) == tuple(one.identities):
+            told["refuses"] = True
+    for name, value in told.items():
+        if not hasattr(moved, name):
             try:
-                moved.task = task  # type: ignore[attr-defined]
+                setattr(moved, name, value)
             except AttributeError as error:
                 raise ConfigError(
-                    f"{reference} is put before a victim for {task}: give it an attribute `task`"
+                    f"{reference} is put before a victim whose `{name}` is {value!r}: give it an "
+                    f"attribute `{name}`"
                 ) from error
     assert isinstance(moved, Victim)
     return moved

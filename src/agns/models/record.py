@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 def photos_seen(record: Mapping[str, object]) -> frozenset[str]:
     """Digests of the photos that a victim knows, as far as its record tells.
 
-    A network was trained on them, or people of a gallery are enrolled with them.
+    A network was trained on them, or its defence, or people of a gallery are enrolled with them.
     """
-    return _listed(record, "training_photos") | photos_enrolled(record)
+    names = ("training_photos", "defence_photos", "enrolled_photos")
+    return frozenset().union(*(_listed(record, name) for name in names))
 
 
 def photos_enrolled(record: Mapping[str, object]) -> frozenset[str]:
