@@ -7,7 +7,7 @@ from agns.campaign.records import JobRecord, read_result
 from agns.campaign.symmetry import summarize_symmetry, symmetry_table
 
 
-def test_dodges_and_impersonations_tell_together_who_is_taken_for_whom() -> None:
+def test_each_goal_tells_who_is_taken_for_whom() -> None:
     rows = [
         JobRecord(make_job("Ann"), "done", result=attack_score(
             "Ann", held=0.9, taken_for={"Bob": 0.8, "Ann": 0.1, "Cy": 0.1})),
@@ -19,14 +19,31 @@ def test_dodges_and_impersonations_tell_together_who_is_taken_for_whom() -> None
         JobRecord(make_job("Ann", "pgd"), "done", result=attack_score("Ann")),
     ]  # fmt: skip
     (found,) = summarize_symmetry(rows)
-    assert (found.recognizer, found.attack) == ("OF10", "agn")
+    assert (found.recognizer, found.goal, found.attack) == ("OF10", "dodge", "agn")
     assert found.robust == pytest.approx({"Ann": 0.1, "Bob": 0.7})
-    assert found.favoured == pytest.approx({"Bob": 0.8, "Cy": 0.05, "Ann": 0.35})
+    assert found.favoured == pytest.approx({"Bob": 0.8, "Cy": 0.05, "Ann": 0.3})
     assert found.largest_asymmetry == pytest.approx(0.5)
     assert found.between == ("Ann", "Bob")
     (row,) = symmetry_table([found]).rows
-    assert row == ("OF10", "agn", "Ann", "Bob", "Ann for Bob", "2", "40.0%", "10.0%", "80.0%",
-                   "50.0%", "2")  # fmt: skip
+    chance = f"{found.by_chance:.1%}"
+    assert row == ("OF10", "dodge", "agn", "Ann", "Bob", "Ann for Bob", "2", "40.0%", "10.0%",
+                   "80.0%", "50.0%", chance, "1")  # fmt: skip
+
+
+def test_how_hard_the_goals_are_makes_no_asymmetry() -> None:
+    names = ("Ann", "Bob", "Cy")
+    rows = []
+    for at, name in enumerate(names):
+        others = {other: 0.15 for other in names if other != name}
+        target = names[(at + 1) % 3]
+        for score, job in (
+            (attack_score(name, held=0.3, taken_for={name: 0.7, **others}), make_job(name)),
+            (attack_score(name, held=0.9, goal="impersonate", target=target, taken_for={}),
+             make_job(name, goal="impersonate", target=target)),
+        ):  # fmt: skip
+            rows.append(JobRecord(job, "done", result=score))
+    (found,) = summarize_symmetry(rows)
+    assert (found.goal, found.largest_asymmetry, found.pairs) == ("dodge", 0, 3)
 
 
 def test_whoever_is_refused_is_taken_for_nobody() -> None:

@@ -1,5 +1,6 @@
 """Masked victims: settings, files, galleries enrolled anew, and logits that say what is decided."""
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from agns.data.simulation.drawn_frames import draw_frames
 from agns.defence.certificate import two_rounds
 from agns.defence.enrolling import enrol_masked
 from agns.defence.filling import fill
-from agns.defence.masking import Masked, Masking, thresholds_of
+from agns.defence.masking import ENROLLED_MASKED, Masked, Masking, thresholds_of
 from agns.defence.methods import DefenceFile, defend
 from agns.errors import ConfigError, WeightsError
 from agns.loading import load_victim
@@ -98,7 +99,11 @@ def test_attacks_run_on_a_blind_victim_and_change_nothing(
 def test_operating_points_of_a_gallery_masked_in_one_region_are_its_own(
     gallery: Gallery, classifier: Classifier
 ) -> None:
-    masked = Masking().around(gallery)
+    # Thresholds of comparisons that are not masked say nothing of masked ones.
+    assert thresholds_of(Masking().around(gallery)) is None
+    anew = copy.copy(gallery)
+    anew.record = {**gallery.record, ENROLLED_MASKED: True}
+    masked = Masking().around(anew)
     assert thresholds_of(masked) is masked.victim
     assert thresholds_of(gallery) is gallery
     assert thresholds_of(SEVERAL.around(gallery)) is None
@@ -176,6 +181,7 @@ def test_a_gallery_is_enrolled_and_calibrated_anew_with_masked_photos(
     assert anew.identities == gallery.identities
     assert anew.threshold != gallery.threshold
     assert anew.embedder is gallery.embedder
+    assert anew.record[ENROLLED_MASKED] is True
     masked = masking.around(anew).eval()
     with torch.no_grad():
         filled = fill(enrolled.faces(torch.arange(2)), masking.regions()[0], "mean")

@@ -7,13 +7,16 @@ import torch
 from tests.training.small_openface import SmallOpenFace
 from torch import Tensor, nn
 
-from agns.accessory.frame import silhouette
+from agns.accessory.frame import place, silhouette
+from agns.accessory.wear import wear
+from agns.attack.agn import AGN
+from agns.attack.attack import natural_set_at
 from agns.data.simulation.drawn_frames import draw_frames
 from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.defence.masking import MaskedPhotos, Masking
 from agns.defence.occlusion import Occlusion, rectangle_masks, worst_frames
 from agns.errors import ConfigError
-from agns.models.dcgan import build_gan
+from agns.models.dcgan import build_gan, sample_latents
 from agns.models.recognizer import Recognizer
 from agns.models.start import Start
 from agns.storage import read_json
@@ -70,10 +73,22 @@ def test_a_share_of_a_batch_is_attacked_part_of_it_by_frames(
     challenge = Occlusion(share=0.5, frames_share=0.5, steps=2, frame_steps=1, stride=50)
     made = challenge(Corner(70, 40), faces, labels, rng=generator)
     changed = (made != faces).flatten(1).sum(1)
-    assert (changed[4:] == 0).all()
-    assert changed[:2].tolist() == [3 * int(silhouette().sum())] * 2
-    assert changed[2:4].tolist() == [3 * 70 * 70] * 2
+    # The first of a batch wear benign glasses already.
+    assert (changed[:4] == 0).all()
+    assert changed[4:6].tolist() == [3 * 70 * 70] * 2
+    assert changed[6:].tolist() == [3 * int(silhouette().sum())] * 2
     assert not made.requires_grad
+
+
+def test_the_worst_frames_lie_in_the_natural_set(generator: torch.Generator) -> None:
+    net = build_gan(rng=generator)[0].eval()
+    first, second = (torch.Generator().manual_seed(4) for _ in range(2))
+    worn = worst_frames(Corner(56, 30), BRIGHT, ANN, net, steps=0, step=0.2, rng=first)
+    with torch.no_grad():
+        drawn = net(sample_latents(2, rng=second))
+        held = natural_set_at(None).project(drawn, off_plane=AGN().off_plane)
+    assert not torch.equal(held, drawn)
+    assert torch.equal(worn, wear(BRIGHT, place(held), silhouette()))
 
 
 def test_latents_move_towards_a_higher_loss(generator: torch.Generator) -> None:

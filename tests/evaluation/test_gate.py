@@ -1,7 +1,9 @@
 """What a capture check refuses."""
 
+import pytest
 import torch
 
+from agns.errors import DataError
 from agns.evaluation.gate import CaptureCheck, covered_share, measure_gate
 
 
@@ -53,7 +55,21 @@ def test_photos_are_refused_by_the_first_check_that_they_fail() -> None:
     assert (bare.photos, bare.refused) == (4, 0)
     assert (worn.no_face, worn.closed_eyes, worn.covered, worn.refused) == (0.25, 0.25, 0.25, 0.75)
     assert worn.interval[0] < 0.75 < worn.interval[1]
+    assert worn.limit == 0
     # Frames on one photo are no photos more.
     _, often = measure_gate([[SKIN] * 2, [framed(0.1)] * 6], find, CaptureCheck())
     assert (often.photos, often.refused) == (2, 1)
     assert often.interval[0] < 0.5
+
+
+def test_a_photo_without_a_frame_is_checked_against_the_others() -> None:
+    dark = [framed(0.1), *[SKIN] * 9]
+    bare, worn = measure_gate([dark, [framed(0.1)]], lambda _: landmarks()[None], CaptureCheck())
+    # It would pass by a limit that it had a part in.
+    assert (bare.refused, worn.refused) == (0.1, 1.0)
+    assert bare.limit < worn.limit
+
+
+def test_photos_in_which_no_face_is_found_set_no_limit() -> None:
+    with pytest.raises(DataError, match="found in 0 of 4 photos"):
+        measure_gate([[SKIN] * 4, [SKIN]], lambda _: torch.zeros(0, 68, 2), CaptureCheck())

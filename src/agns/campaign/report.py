@@ -106,7 +106,8 @@ def report_sections(out: Path, results: Results) -> list[Section]:
                 words=[
                     "Robust: held-out photos on which dodging failed. Favoured: whom others are "
                     "taken for. Asymmetry: how much more often one is taken for another than the "
-                    "reverse, the largest over pairs tried both ways (Sy-FAR)."
+                    "reverse, the largest over pairs tried both ways (Sy-FAR); by chance: what "
+                    "the largest of these comes to in the mean if both ways are equally easy."
                 ],
                 table=symmetry_table(results.symmetry),
             )

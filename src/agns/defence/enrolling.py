@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from agns.data.faces import FaceSet
 from agns.defence.filling import fill
-from agns.defence.masking import Masking
+from agns.defence.masking import ENROLLED_MASKED, Masking
 from agns.errors import ConfigError
 from agns.models.gallery import Gallery
 from agns.models.record import photos_enrolled
@@ -74,7 +74,7 @@ def enrol_masked(
             task=gallery.task,
             progress=progress,
         )
-    made.record = {**gallery.record, **made.record}
+    made.record = {**gallery.record, **made.record, ENROLLED_MASKED: True}
     # Faces come to it masked: its own embedder knows nothing of that.
     made.embedder = gallery.embedder
     return made.eval()

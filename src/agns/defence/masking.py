@@ -29,6 +29,9 @@ _ALONG = 64
 _MOST = 100
 """Regions of a file."""
 
+ENROLLED_MASKED = "enrolled_masked"
+"""In a gallery's record: it compares masked photos with masked ones."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Masking:
@@ -204,10 +207,13 @@ class Masked(Defended):
 def thresholds_of(victim: Victim) -> Gallery | None:
     """The gallery whose logits are a victim's own, and move with its threshold; None without one.
 
-    That is a gallery itself, or one that is masked in one region.
+    That is a gallery itself, or one that is masked in one region and was enrolled for it: others'
+    thresholds are of photos that are not masked.
     """
     if isinstance(victim, Masked) and len(victim.get_buffer("regions")) == 1:
         victim = victim.victim
+        if not (isinstance(victim, Gallery) and victim.record.get(ENROLLED_MASKED)):
+            return None
     return victim if isinstance(victim, Gallery) else None
 
 

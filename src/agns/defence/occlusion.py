@@ -16,11 +16,12 @@ from torch.nn import functional
 
 from agns.accessory.frame import place, silhouette
 from agns.accessory.wear import wear
-from agns.attack.attack import shipped_nets
+from agns.attack.agn import AGN
+from agns.attack.attack import natural_set_at, shipped_nets
 from agns.models.dcgan import Generator, sample_latents
 from agns.models.victim import Victim
 from agns.settings import Count, Range, Share, check_settings
-from agns.types import CANVAS, Faces, Labels
+from agns.types import CANVAS, Faces, Labels, Latents
 
 _GREY = 0.5
 """What rectangles hold at first."""
@@ -57,8 +58,9 @@ class Occlusion:
     """Part of each batch that is attacked."""
 
     frames_share: Share = 0.0
-    """Part of the attacked photos that wear a frame of the eyeglass generator, whose latents are
-    optimised, in place of a rectangle."""
+    """Part of the attacked photos that wear a frame of the eyeglass generator in the natural set,
+    whose latents are optimised, in place of a rectangle. Above 1 - `glasses_share` of the batch,
+    some wear it over benign glasses."""
 
     frame_steps: Count = 8
     """Steps over the latents."""
@@ -72,21 +74,25 @@ class Occlusion:
     def __call__(
         self, recognizer: Victim, faces: Faces, labels: Labels, *, rng: torch.Generator
     ) -> Faces:
-        """Occlude the first of a batch; see `agns.training.challenge.Challenge`."""
+        """Occlude the last of a batch, frames on the very last ones.
+
+        The first of a batch wear benign glasses already; see `agns.training.challenge.Challenge`.
+        """
         attacked = round(self.share * len(faces))
         framed = round(self.frames_share * attacked)
-        parts = [faces[attacked:]]
-        if framed:
-            worn = worst_frames(
-                recognizer, faces[:framed], labels[:framed], shipped_nets()[0],
-                steps=self.frame_steps, step=self.frame_step, rng=rng,
-            )  # fmt: skip
-            parts.insert(0, worn)
+        bare, painted = len(faces) - attacked, len(faces) - framed
+        parts = [faces[:bare]]
         if framed < attacked:
-            own, classes = faces[framed:attacked], labels[framed:attacked]
+            own, classes = faces[bare:painted], labels[bare:painted]
             masks = rectangle_masks(self.find_places(recognizer, own, classes), self.height,
                                     self.width)  # fmt: skip
-            parts.insert(-1, self.paint(recognizer, own, classes, masks))
+            parts.append(self.paint(recognizer, own, classes, masks))
+        if framed:
+            worn = worst_frames(
+                recognizer, faces[painted:], labels[painted:], shipped_nets()[0],
+                steps=self.frame_steps, step=self.frame_step, rng=rng,
+            )  # fmt: skip
+            parts.append(worn)
         return torch.cat(parts).detach()
 
     def find_places(self, victim: Victim, faces: Faces, labels: Labels) -> Int64[Tensor, "batch 2"]:
@@ -144,17 +150,25 @@ def worst_frames(
     step: float,
     rng: torch.Generator,
 ) -> Faces:
-    """Faces wearing frames of a generator, with latents that raise the loss by signed steps."""
+    """Faces wearing frames of a generator, with latents that raise the loss by signed steps.
+
+    Frames are brought into the natural set as those of an attack by the nets are.
+    """
+
+    def drawn(latents: Latents) -> Faces:
+        frames = natural_set_at(None).project(generator(latents), off_plane=AGN().off_plane)
+        return place(frames).to(faces.device)
+
     latents = sample_latents(len(faces), rng=rng)
     mask = silhouette().to(faces.device)
     for _ in range(steps):
         leaf = latents.clone().requires_grad_()
         with torch.enable_grad():
-            worn = wear(faces, place(generator(leaf)).to(faces.device), mask)
+            worn = wear(faces, drawn(leaf), mask)
             (gradient,) = torch.autograd.grad(_losses(victim, worn, labels).sum(), leaf)
         latents = (latents + step * gradient.sign()).clamp(-1, 1)
     with torch.no_grad():
-        return wear(faces, place(generator(latents)).to(faces.device), mask)
+        return wear(faces, drawn(latents), mask)
 
 
 def _losses(victim: Victim, faces: Faces, labels: Labels) -> Float[Tensor, " batch"]:

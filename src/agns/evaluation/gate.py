@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from agns.data.landmarks import Landmarker
+from agns.errors import DataError
 from agns.evaluation.metrics import wilson_interval
 from agns.settings import Part, Range, check_settings
 from agns.types import Image, Progress, silent
@@ -54,6 +55,9 @@ class Refused:
     """By any of these."""
     interval: tuple[float, float]
     """Its 95 % Wilson interval over photos."""
+    limit: float
+    """How much of the band across the eyes may be covered; the mean limit, where each photo is
+    checked against that of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +79,17 @@ def measure_gate(
 ) -> list[Refused]:
     """Check photos without a frame first, which set how much may be covered, then others.
 
+    Each photo without a frame is checked against the limit that the others of them set.
+
     Args:
         sets: Pictures of any size in [0, 1], those without a frame first; others show the same
             photos, once or with several frames.
         find: Finds faces.
         check: What is asked for.
         progress: Told after each photo.
+
+    Raises:
+        DataError: A face is found in fewer than two of the photos without a frame.
     """
     total, done = sum(map(len, sets)), 0
     seen: list[list[_Seen | None]] = []
@@ -91,18 +100,42 @@ def measure_gate(
             seen[-1].append(_measure(picture, found[0]) if len(found) else None)
             done += 1
             progress(done, total, {})
-    bare = torch.tensor([one.covered for one in seen[0] if one is not None] or [1.0])
-    limit = float(bare.quantile(check.passing))
-    return [_refused(some, check, limit, photos=len(sets[0])) for some in seen]
+    bare = [one.covered for one in seen[0] if one is not None]
+    if len(bare) < 2:
+        raise DataError(
+            f"a face is found in {len(bare)} of {len(seen[0])} photos without a frame, and how "
+            "much may be covered takes two"
+        )
+
+    def limit(covered: Sequence[float]) -> float:
+        return float(torch.tensor(covered).quantile(check.passing))
+
+    others = [limit(bare[:place] + bare[place + 1 :]) for place in range(len(bare))]
+    return [
+        _refused(seen[0], check, others, photos=len(sets[0])),
+        *(
+            _refused(some, check, [limit(bare)] * len(some), photos=len(sets[0]))
+            for some in seen[1:]
+        ),
+    ]
 
 
 def _refused(
-    pictures: Sequence[_Seen | None], check: CaptureCheck, limit: float, *, photos: int
+    pictures: Sequence[_Seen | None],
+    check: CaptureCheck,
+    limits: Sequence[float],
+    *,
+    photos: int,
 ) -> Refused:
+    """Limits are of the pictures in which a face was found, in their order."""
     count = max(1, len(pictures))
     found = [one for one in pictures if one is not None]
-    opened = [one for one in found if one.openness >= check.openness]
-    passed = sum(one.covered <= limit for one in opened)
+    opened = [
+        (one, limit)
+        for one, limit in zip(found, limits, strict=False)
+        if one.openness >= check.openness
+    ]
+    passed = sum(one.covered <= limit for one, limit in opened)
     refused = len(pictures) - passed
     return Refused(
         photos=photos,
@@ -111,6 +144,7 @@ def _refused(
         covered=(len(opened) - passed) / count,
         refused=refused / count,
         interval=wilson_interval(refused / count * photos, max(1, photos)),
+        limit=sum(limits) / max(1, len(limits)),
     )
 
 
