@@ -21,8 +21,10 @@ Statement:
     and nothing but c. (4) If c is the majority, no j is found, by the same entry, and the majority
     is taken, which is c.
 
-It says nothing of a photo that is wrong already, nor of anything worn outside the regions; and it
-holds for numbers as computed if `f` answers the same picture alike whatever stands beside it.
+It says nothing of a photo that is wrong already, nor of anything worn outside the regions, nor of
+alignment: a frame that moves the landmarks by which a face is aligned moves all of its pixels. It
+holds for numbers as computed if `f` answers the same picture alike whatever stands beside it. A
+decision on a claim is one of its own: that one claim is certified says nothing of others.
 """
 
 import torch
