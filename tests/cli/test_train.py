@@ -218,6 +218,14 @@ def test_an_embedding_is_trained_and_a_head_upon_it(
     assert torch.equal(recognizer.backbone.embed.weight, kept.embed.weight)
     assert recognizer.record["recipe"]["frozen"] is True
 
+    done = agns(*options, *init, "--out", tmp_path / "none", "--teacher", "nowhere")
+    assert "--teacher teaches a whole network" in done.complaint
+    taught = tmp_path / "taught"
+    done = agns(*options[:-1], "--teacher", head / "recognizer.safetensors", "--out", taught)
+    assert done.code == 0, done.err
+    record = Recognizer.read(taught / "recognizer.safetensors").record
+    assert (record["teacher"], record["recipe"]["teaching"]) == ("recognizer.safetensors", 0.7)
+
     for more in (("--devices", 2), ("--resume",)):
         done = agns(*options, *init, "--out", head, *more)
         assert done.code == 2

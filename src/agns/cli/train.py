@@ -79,6 +79,14 @@ def train_recognizer(
             help="Train the head alone, on descriptors computed once; needs --init.",
         ),
     ] = False,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Recogniser of the same people to learn from, too, such as a head on dlib's "
+            "embedding.",
+        ),
+    ] = None,
     resume: ResumeOption = False,
 ) -> None:
     """Train a recogniser on 80 % of each identity's photos, and test it on the rest.
@@ -87,6 +95,7 @@ def train_recognizer(
     losses, and a report of what is recognised wrongly.
     """
     from agns.errors import ConfigError
+    from agns.loading import load_victim
     from agns.models.importing.pretrained import imagenet_backbone
     from agns.models.recognizer import RECOGNIZERS
     from agns.models.sharing import locate_weights
@@ -123,7 +132,12 @@ def train_recognizer(
             "--freeze-backbone trains in one process, from the start: "
             "leave out --devices, --num-nodes and --resume"
         )
+    if freeze_backbone and teacher is not None:
+        raise ConfigError("--teacher teaches a whole network: leave out --freeze-backbone")
     machines.check_batch(config.batch)
+    taught = None
+    if teacher is not None:
+        taught = (teacher.name, load_victim(teacher).recognizer)
     if identities is None and not name and arch in RECOGNIZERS:
         identities = RECOGNIZERS[arch][1]
     options = FaceOptions(
@@ -150,11 +164,13 @@ def train_recognizer(
             with begun.steps() as progress:
                 recognizer, scores = train(
                     photos, begun.glasses, config, out, fabric=fabric, start=start,
-                    about=begun.about, resume=resume, progress=progress,
+                    teacher=taught, about=begun.about, resume=resume, progress=progress,
                 )  # fmt: skip
         if not fabric.is_global_zero:
             return
         told = {**asdict(config), **asdict(begun.about), "init": init or pretrained}
+        if teacher is not None:
+            told["teacher"] = teacher
         report_training(recognizer, scores, photos, out, told)
 
 

@@ -67,6 +67,13 @@ class RecognizerTraining:
     frozen: bool = False
     """Train the head alone, on descriptors that the backbone computes once."""
 
+    teaching: Share = 0.7
+    """Where there is a teacher, the part of the loss that asks for its soft probabilities
+    (`agns.training.teacher`); the other part asks for the right identity."""
+
+    temperature: Annotated[float, Range("(0, 100]")] = 4.0
+    """What both logits are divided by there."""
+
     held_fraction: Part = 0.2
     """Part of each identity's photos kept for testing."""
 

@@ -16,6 +16,7 @@ from agns.models.layers import draw_dropout_from
 from agns.models.recognizer import Recognizer
 from agns.models.start import Start
 from agns.models.vgg import Vgg16
+from agns.models.victim import Victim
 from agns.run_directory import RunDirectory
 from agns.training.challenge import Challenge, asked
 from agns.training.parallel import Machines, draws_at, on_first, precision_of, share_of
@@ -23,6 +24,7 @@ from agns.training.recipe import RecognizerTraining, photo_weights
 from agns.training.recognizer_run import RecognizerRun, begin_recognizer
 from agns.training.recognizer_scores import RecognizerScores
 from agns.training.run import Provenance, frames_as_begun, photos_as_begun
+from agns.training.teacher import ask_teacher
 from agns.training.trainer import Trainer
 from agns.training.training_data import (
     TrainingData,
@@ -45,6 +47,7 @@ def train_recognizer(
     fabric: Fabric | None = None,
     start: Start | None = None,
     challenge: Challenge | None = None,
+    teacher: tuple[str, Victim] | None = None,
     about: Provenance = _UNKNOWN,
     resume: bool = False,
     progress: Progress = silent,
@@ -63,6 +66,7 @@ def train_recognizer(
         fabric: Where to run, launched; one process on the processor by default.
         start: A backbone to begin with.
         challenge: Makes each batch harder, as the canonical canvas has it; faces do not grow then.
+        teacher: The name of a file and the victim in it, who knows the same people, to learn from.
         about: Where the photos come from, for the record.
         resume: Go on from the checkpoint in `out`, to the figures of an unbroken run on as many
             processes; photos and frames are known by content, under any names. (In 16-mixed the
@@ -95,9 +99,13 @@ def train_recognizer(
         _vgg_of(recognizer).add_norms()
         if start is not None:
             _settle_norms(recognizer, data, config, rng=rng)
+    teaching = None
+    if teacher is not None:
+        name, victim = teacher
+        teaching = ask_teacher(victim, name, faces, data.split, progress=progress)
     training = RecognizerRun(
         out=out, config=config, data=data, about=about, start=start, challenge=challenge,
-        precision=precision_of(fabric), processes=processes,
+        teaching=teaching, precision=precision_of(fabric), processes=processes,
     )  # fmt: skip
     run = on_first(fabric, lambda: training.open(resume=resume))
     steps = max(1, len(data.split.training) // config.batch)
@@ -135,6 +143,9 @@ def train_recognizer(
             draw_dropout_from(recognizer, draws_at(config.seed, epoch, place, rank, 1))
             logits = trainer.forward(images, size=size)
             loss = functional.cross_entropy(logits, labels)
+            if teaching is not None:
+                agreeing = teaching.loss(logits, batch, temperature=config.temperature)
+                loss = (1 - config.teaching) * loss + config.teaching * agreeing
             trainer.step(epoch * steps + place, loss, images=config.batch, counters=asdict(state))
         mean = trainer.end_epoch()
         if run is not None:

@@ -20,6 +20,7 @@ from agns.training.challenge import Challenge, recorded
 from agns.training.recipe import RecognizerTraining
 from agns.training.recognizer_scores import RecognizerScores, Rounding, score_recognizer
 from agns.training.run import Provenance, open_run
+from agns.training.teacher import Teaching
 from agns.training.training_data import TrainingData
 from agns.types import Progress, silent
 
@@ -58,6 +59,9 @@ class RecognizerRun:
     challenge: Challenge | None = None
     """What made the photos harder."""
 
+    teaching: Teaching | None = None
+    """What a teacher said, whose photos count as seen too."""
+
     precision: str
     """Of the forward and backward pass."""
 
@@ -82,13 +86,14 @@ class RecognizerRun:
             "precision": self.precision,
             "processes": self.processes,
             **recorded(self.challenge),
+            **({} if self.teaching is None else {"teacher_weights": self.teaching.weights}),
             "identities": data.faces.identities,
             "start_weights": None if start is None else weights_digest(start.network.backbone),
         }
         glasses = torch.cat([data.glasses, data.unseen_glasses])
         run = open_run(
             self.out, record, self.about, data.faces, data.split, glasses, resume=resume,
-            origin={"start": self._start, "photos": len(data.faces)},
+            origin={"start": self._start, "photos": len(data.faces), **self._taught},
         )  # fmt: skip
         write_classes(self.out / "classes.json", data.faces.identities)
         return run
@@ -97,6 +102,10 @@ class RecognizerRun:
     def _start(self) -> str | None:
         return None if self.start is None else self.start.path.name
 
+    @property
+    def _taught(self) -> dict[str, str]:
+        return {} if self.teaching is None else {"teacher": self.teaching.name}
+
     def record(self, scores: RecognizerScores | None = None) -> dict[str, object]:
         """What the weights carry: the recipe, where they come from, and the photos seen."""
         split = self.data.split
@@ -104,12 +113,14 @@ class RecognizerRun:
         seen = torch.cat([split.training, split.validation]).sort().values
         digests = [self.data.faces.digests[place] for place in seen.tolist()]
         before = frozenset() if self.start is None else self.start.seen
+        before |= frozenset() if self.teaching is None else self.teaching.seen
         return {
             "recipe": json.loads(json.dumps(asdict(self.config))),
             **recorded(self.challenge),
             "source": self.about.source,
             "center_crop": self.about.center_crop,
             "start": self._start,
+            **self._taught,
             "precision": self.precision,
             **({} if scores is None else {"scores": asdict(scores)}),
             "training_photos": [*digests, *sorted(before - set(digests))],
