@@ -79,7 +79,7 @@ def chromium() -> Iterator[Any]:
 def studio(tmp_path_factory: pytest.TempPathFactory, chromium: Any) -> Iterator[Studio]:
     root = tmp_path_factory.mktemp("studio")
     write_synthetic_folder(root / "faces", SyntheticConfig(identities=2, photos=6, first_photo=80))
-    for index, frame in enumerate(from_pixels(draw_frames(33))):
+    for index, frame in enumerate(from_pixels(draw_frames(80))):
         write_image(root / "glasses" / f"{index:02d}.png", frame)
     for name, held in (("before", 0.2), ("after", 0.9)):
         enter_campaign(root / "runs" / name, held)
