@@ -68,6 +68,7 @@ SHORT: dict[str, str] = {
     "agns faces enrol": "--most 4 --frames 2",
     "agns survive": "--axis yaw --benign-frames 1",
     "agns train gan": "--epochs 1 --count 32",
+    "agns train recognizer --seed 1": "--faces few --epochs 1 --frames-per-photo 1 --batch 8",
     "agns train recognizer": "--epochs 1 --frames-per-photo 1",
     "agns train metric": "--epochs 1 --identities 2 --photos 2",
     "agns universal": "--subjects 6 --clusters 1 --candidates 2 --steps 2 --craft 2",
