@@ -65,7 +65,7 @@ def attacked_crop(victim: LoadedVictim, told: int | None) -> int | None:
         ConfigError: It is not that of the photos that the victim was trained on, whose digests
             would then be unknown.
     """
-    from agns.models.record import photos_seen
+    from agns.models.record import photos_seen, recorded_crop
 
     recorded = recorded_crop(victim.metadata)
     if told not in (None, recorded) and photos_seen(victim.metadata):
@@ -74,12 +74,6 @@ def attacked_crop(victim: LoadedVictim, told: int | None) -> int | None:
             f"{told} nobody could tell which it has seen, so leave out --center-crop"
         )
     return recorded if told is None else told
-
-
-def recorded_crop(metadata: Mapping[str, object]) -> int | None:
-    """The central square that a recogniser's training photos were cut to, if its file tells."""
-    crop = metadata.get("center_crop")
-    return crop if isinstance(crop, int) else None
 
 
 def load_setup(

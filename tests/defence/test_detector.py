@@ -14,6 +14,7 @@ from agns.attack.coverage import dodges
 from agns.attack.goals import Dodge, Goal, Impersonate, log_odds, resolve_goal, taken_for
 from agns.data.faces import faces_from_pixels
 from agns.data.simulation.drawn_frames import draw_frames
+from agns.data.splits import Split
 from agns.defence import detector_training
 from agns.defence.defended import Defended
 from agns.defence.detector import (
@@ -36,6 +37,7 @@ from agns.defence.detector_training import (
 from agns.defence.masking import Masking
 from agns.defence.methods import DefenceFile, defend
 from agns.errors import AttackError, ConfigError, WeightsError
+from agns.evaluation import universal
 from agns.evaluation.detection import score_detection
 from agns.evaluation.metrics import wilson_interval
 from agns.images import from_pixels, to_pixels
@@ -80,6 +82,13 @@ class Told(DetectorNetwork):
 
     def forward(self, features: Tensor) -> Tensor:
         return torch.stack([torch.zeros_like(self.odds), self.odds], 1)
+
+
+class Always(DetectorNetwork):
+    """A detector that takes every face for adversarial."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.tensor([0.0, 50.0]).expand(len(features), 2)
 
 
 def test_features_of_all_three_families_come_to_two_logits() -> None:
@@ -302,6 +311,14 @@ def test_being_refused_is_no_success_behind_whatever_stands_around(
     if wrap == "universal":
         labels = torch.full((len(photos),), NAMES.index(known))
         assert not dodges(refusing, photos, labels, frame).any()
+        refusing.network = Always(4)
+        faces = faces_from_pixels(
+            to_pixels(photos), labels, NAMES, [str(at) for at in range(len(photos))]
+        )
+        first, second = torch.arange(len(photos)).tensor_split(2)
+        wearer = universal._wear(refusing, faces, known, Split(first, second), frame)
+        assert not wearer.scored.any()
+        assert not wearer.bare.any()
         return
     victim = {
         "black box": lambda: agns.BlackBox(refusing),
@@ -312,8 +329,9 @@ def test_being_refused_is_no_success_behind_whatever_stands_around(
     goal = resolve_goal(agns.Dodge(known), victim)
     with torch.no_grad():
         assert not goal.succeeded(victim(photos)).any()
-    with pytest.raises(ConfigError, match="is nobody"):
-        resolve_goal(agns.Impersonate(REFUSED), victim)
+    for nobody in (REFUSED, len(NAMES)):
+        with pytest.raises(ConfigError, match=r"does not know|classes from 0 to 2"):
+            resolve_goal(agns.Impersonate(nobody), victim)
 
 
 class Bare:

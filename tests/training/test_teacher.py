@@ -26,7 +26,7 @@ class Known:
 
     def __init__(self, faces: FaceSet, seen: tuple[str, ...] = ()) -> None:
         self.identities = faces.identities[::-1]
-        self.record = {"training_photos": list(seen)}
+        self.record: dict[str, object] = {"training_photos": list(seen)}
 
     def __call__(self, faces: Tensor) -> Tensor:
         return 20 * faces.mean((2, 3))[:, : len(self.identities)]
@@ -39,7 +39,7 @@ def split(faces: FaceSet) -> PhotoSplit:
 
 def test_agreeing_costs_nothing_and_the_temperature_keeps_the_scale() -> None:
     logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.5]])
-    teaching = Teaching("t", "", frozenset(), logits)
+    teaching = Teaching("t", "", frozenset(), None, logits)
     places = torch.arange(2)
     assert float(teaching.loss(logits + 3, places, temperature=4)) == pytest.approx(0, abs=1e-6)
     other = torch.zeros(2, 3)
@@ -72,6 +72,16 @@ def test_a_teacher_that_will_not_do_is_refused(faces: FaceSet, split: PhotoSplit
     ):
         with pytest.raises(ConfigError, match=complaint):
             ask_teacher(teacher, "one", faces, split)
+
+
+@pytest.mark.usefixtures("small_openface")
+def test_a_teacher_of_photos_that_were_cut_otherwise_is_refused(
+    faces: FaceSet, glasses: Pixels, tmp_path: Path
+) -> None:
+    teacher = Known(faces, seen=("somebody's",))
+    teacher.record["center_crop"] = 120
+    with pytest.raises(ConfigError, match="own was trained on photos cut to 120"):
+        train_recognizer(faces, glasses, TAUGHT, tmp_path / "run", teacher=("own", teacher))
 
 
 class Sure(Known):

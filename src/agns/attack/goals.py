@@ -277,25 +277,17 @@ def _name(identity: int | str, victim: Victim) -> str:
 
 
 def _class(identity: int | str, victim: Victim) -> int:
-    found = class_of(victim, identity) if isinstance(identity, str) else _checked(identity, victim)
-    if found >= len(people_known(victim)):
-        raise ConfigError(
-            f"{victim.identities[found]} is nobody: faces that are refused come to it"
-        )
-    return found
-
-
-def _checked(identity: int, victim: Victim) -> int:
+    if isinstance(identity, str):
+        return class_of(victim, identity)
+    people = people_known(victim)
     try:
         if isinstance(identity, bool):
             raise TypeError
         identity = operator.index(identity)
     except TypeError:
         raise ConfigError(f"a goal names somebody by name or class, got {identity!r}") from None
-    if not 0 <= identity < len(victim.identities):
-        raise ConfigError(
-            f"the recogniser has classes from 0 to {len(victim.identities) - 1}, got {identity}"
-        )
+    if not 0 <= identity < len(people):
+        raise ConfigError(f"the recogniser has classes from 0 to {len(people) - 1}, got {identity}")
     return identity
 
 

@@ -1,7 +1,7 @@
 """The attacks there are, by name; and the user's own."""
 
 from collections.abc import Mapping
-from dataclasses import is_dataclass, replace
+from dataclasses import asdict, is_dataclass, replace
 
 from agns.attack.agn import AGN
 from agns.attack.attack import Attack, FrameAttack
@@ -68,6 +68,13 @@ def palette_of(attack: Attack | None) -> str | None:
     """The file of the colours that an attack takes for printable; None for the assumed ones."""
     palette = getattr(attack, "palette", None)
     return palette if isinstance(palette, str) else None
+
+
+def settings_of(attack: object) -> dict[str, object]:
+    """An attack's settings by name; none of one that is no dataclass."""
+    if is_dataclass(attack) and not isinstance(attack, type):
+        return asdict(attack)
+    return {}
 
 
 _FREE = (

@@ -41,7 +41,7 @@ def summarize_symmetry(records: Sequence[JobRecord]) -> list[SymmetrySummary]:
 
 
 def symmetry_table(found: Sequence[SymmetrySummary]) -> Table:
-    """A row for each recogniser and attack."""
+    """A row for each recogniser, goal and attack."""
     head = (
         "recogniser", "goal", "attack", "least robust", "most favoured", "asymmetry between",
         "subjects", "robust, mean", "robust, least", "favoured, most", "largest asymmetry",

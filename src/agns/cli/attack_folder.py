@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from agns.cli.console import say
 from agns.cli.face_options import FaceOptions, open_subject
-from agns.loading import load_victim, recorded_crop
+from agns.loading import load_victim
+from agns.models.record import recorded_crop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -206,7 +206,7 @@ def _enrolled_anew(
 ) -> "tuple[Gallery, str]":
     """A gallery of templates of masked photos, and its file, which is written."""
     from agns.defence.enrolling import enrol_masked
-    from agns.loading import recorded_crop
+    from agns.models.record import recorded_crop
     from agns.storage import read_metadata
 
     told = json.loads(read_metadata(path)["embedder"])["source"]

@@ -16,8 +16,8 @@ from agns.data.twins import were_seen
 from agns.errors import ConfigError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.demonstration import SHOWN
-from agns.loading import LoadedVictim, load_setup, recorded_crop
-from agns.models.record import photos_seen
+from agns.loading import LoadedVictim, load_setup
+from agns.models.record import photos_seen, recorded_crop
 
 DEMO_FRAMES = 2560
 """Drawn frames that the demonstration's attacks see; fewer than the whole set saves time."""

@@ -17,7 +17,8 @@ from agns.cli.options import (
     SeedOption,
     SkipOption,
 )
-from agns.loading import load_victim, recorded_crop
+from agns.loading import load_victim
+from agns.models.record import recorded_crop
 
 app = typer.Typer(
     help="Draw faces of people who do not exist; list a folder.", no_args_is_help=True

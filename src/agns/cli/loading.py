@@ -26,8 +26,8 @@ from agns.data.known_photos import as_recorded, rows_of
 from agns.data.simulation.synthetic import SyntheticConfig, synthetic_faces
 from agns.data.twins import were_seen
 from agns.errors import AgnsError, ConfigError
-from agns.loading import LoadedVictim, attacked_crop, load_setup, load_victim, recorded_crop
-from agns.models.record import photos_seen
+from agns.loading import LoadedVictim, attacked_crop, load_setup, load_victim
+from agns.models.record import photos_seen, recorded_crop
 from agns.models.victim import people_known
 
 

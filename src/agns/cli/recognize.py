@@ -14,7 +14,8 @@ from agns.cli.options import (
     RecognizerOption,
     SkipOption,
 )
-from agns.loading import attacked_crop, load_victim, recorded_crop
+from agns.loading import attacked_crop, load_victim
+from agns.models.record import recorded_crop
 
 if TYPE_CHECKING:
     import torch

@@ -1,7 +1,6 @@
 """Scoring a frame on photos that no attack has seen: pure, in memory."""
 
 import copy
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +13,7 @@ from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import Nets, frames_of, photos_of, shipped_nets
 from agns.attack.goals import Goal, name_goal, resolve_goal, taken_for
-from agns.attack.methods import name_of, palette_of
+from agns.attack.methods import name_of, palette_of, settings_of
 from agns.attack.query import query_logits
 from agns.attack.result import AttackResult, BestAfter, Reason
 from agns.data.faces import FaceSet
@@ -269,13 +268,6 @@ def score_attack(
             identities=victim.identities,
         ),
     )
-
-
-def settings_of(attack: object) -> dict[str, object]:
-    """An attack's settings by name; none of one that is no dataclass."""
-    if dataclasses.is_dataclass(attack) and not isinstance(attack, type):
-        return dataclasses.asdict(attack)
-    return {}
 
 
 def _at_points(

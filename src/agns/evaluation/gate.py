@@ -114,7 +114,9 @@ def measure_gate(
     return [
         _refused(seen[0], check, others, photos=len(sets[0])),
         *(
-            _refused(some, check, [limit(bare)] * len(some), photos=len(sets[0]))
+            _refused(
+                some, check, [limit(bare)] * (len(some) - some.count(None)), photos=len(sets[0])
+            )
             for some in seen[1:]
         ),
     ]
@@ -132,7 +134,7 @@ def _refused(
     found = [one for one in pictures if one is not None]
     opened = [
         (one, limit)
-        for one, limit in zip(found, limits, strict=False)
+        for one, limit in zip(found, limits, strict=True)
         if one.openness >= check.openness
     ]
     passed = sum(one.covered <= limit for one, limit in opened)

@@ -12,7 +12,7 @@ from agns.accessory.frame import FRAME_SIZE
 from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import Attack
 from agns.attack.goals import Goal
-from agns.attack.methods import name_of
+from agns.attack.methods import name_of, settings_of
 from agns.attack.result import AttackResult
 from agns.data.faces import FaceSet
 from agns.data.splits import craft_held_out_split
@@ -20,7 +20,7 @@ from agns.data.twins import count_saved_anew, find_twins
 from agns.errors import AgnsError, AttackError, ConfigError, ImageContractError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.attack_spec import AttackSpec, build_goal
-from agns.evaluation.evaluate import Side, recognize_photos, score_attack, settings_of
+from agns.evaluation.evaluate import Side, recognize_photos, score_attack
 from agns.evaluation.score import AttackScore, check_results_directory
 from agns.images import check_images
 from agns.storage import json_text

@@ -4,6 +4,7 @@ After Najjar, Ronen & Sharif, "Sy-FAR: symmetry-based fair adversarial robustnes
 2026): attacks from one class to another should succeed as often as the other way round.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -50,14 +51,14 @@ def measure_symmetry(scores: Sequence[AttackScore]) -> Symmetry:
     names = sorted(known - {REFUSED})
     robust: dict[str, list[float]] = {}
     taken: dict[tuple[str, str], list[float]] = {}
-    photos: dict[tuple[str, str], int] = {}
+    photos: Counter[tuple[str, str]] = Counter()
     for score in scored:
         rate = score.held_out.success_rate
         assert rate is not None
         if score.target is not None:
             pair = (score.subject, score.target)
             taken.setdefault(pair, []).append(rate)
-            photos[pair] = photos.get(pair, 0) + score.held_out.images
+            photos[pair] += score.held_out.images
             continue
         robust.setdefault(score.subject, []).append(1 - rate)
         if score.taken_for is not None:
@@ -65,9 +66,7 @@ def measure_symmetry(scores: Sequence[AttackScore]) -> Symmetry:
                 if name != score.subject:
                     share = score.taken_for.get(name, 0.0)
                     taken.setdefault((score.subject, name), []).append(share)
-                    photos[score.subject, name] = (
-                        photos.get((score.subject, name), 0) + score.held_out.images
-                    )
+                    photos[score.subject, name] += score.held_out.images
     means = {pair: sum(rates) / len(rates) for pair, rates in taken.items()}
     robustness = {name: sum(own) / len(own) for name, own in robust.items()}
     return symmetry_of(robustness, means, photos)

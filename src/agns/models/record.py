@@ -18,6 +18,12 @@ def photos_enrolled(record: Mapping[str, object]) -> frozenset[str]:
     return _listed(record, "enrolled_photos")
 
 
+def recorded_crop(record: Mapping[str, object]) -> int | None:
+    """The central square that a network's training photos were cut to, if its file tells."""
+    crop = record.get("center_crop")
+    return crop if isinstance(crop, int) else None
+
+
 def _listed(record: Mapping[str, object], name: str) -> frozenset[str]:
     listed = record.get(name)
     return frozenset(map(str, listed)) if isinstance(listed, list) else frozenset()

@@ -11,7 +11,7 @@ from agns.models.checkpoint import read_network
 from agns.models.families import DlibBackbone
 from agns.models.importing.dlib_network import dlib_file, read_dlib
 from agns.models.recognizer import Recognizer
-from agns.models.record import photos_seen
+from agns.models.record import photos_seen, recorded_crop
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +32,7 @@ class Start:
     @property
     def center_crop(self) -> int | None:
         """How those photos were cut; photos that are cut otherwise have other digests."""
-        crop = self.network.record.get("center_crop")
-        return crop if isinstance(crop, int) else None
+        return recorded_crop(self.network.record)
 
     def give(self, recognizer: Recognizer) -> None:
         """Put the weights into a recogniser.

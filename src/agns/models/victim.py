@@ -195,14 +195,14 @@ class Classifier(nn.Module):
 
 
 def class_of(victim: Victim, identity: str) -> int:
-    """The class of an identity.
+    """The class of a person.
 
     Raises:
-        ConfigError: The victim does not know it.
+        ConfigError: The victim does not know them.
     """
-    name = composed(identity)
-    if name not in victim.identities:
-        told = names_told(name, victim.identities)
+    name, people = composed(identity), people_known(victim)
+    if name not in people:
+        told = names_told(name, people)
         raise ConfigError(f"the recogniser does not know {identity!r}: {told}")
     return victim.identities.index(name)
 

@@ -13,8 +13,8 @@ from agns.errors import AgnsError
 from agns.evaluation.occlusion import occlusion_map
 from agns.evaluation.report import Table
 from agns.images import from_pixels
-from agns.loading import recorded_crop
 from agns.models.gallery import Gallery
+from agns.models.record import recorded_crop
 from agns.models.victim import Victim
 from agns.studio import markup
 from agns.studio.recognizer_choice import RecognizerChoice

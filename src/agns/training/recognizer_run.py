@@ -72,15 +72,19 @@ class RecognizerRun:
         """Begin the run directory, or go on with it.
 
         Raises:
-            ConfigError: As `RunDirectory` raises it, or the backbone to start from was trained on
-                photos that were cut otherwise, so that nobody can tell which it has seen.
+            ConfigError: As `RunDirectory` raises it, or the backbone to start from, or the teacher,
+                was trained on photos that were cut otherwise, so that nobody can tell which it has
+                seen.
         """
-        start, crop, data = self.start, self.about.center_crop, self.data
-        if start is not None and start.seen and start.center_crop != crop:
-            raise ConfigError(
-                f"{start.path} was trained on photos cut to {start.center_crop or 'nothing'}, and "
-                f"these are cut to {crop or 'nothing'}: cut them alike"
-            )
+        start, teaching, crop, data = self.start, self.teaching, self.about.center_crop, self.data
+        before = [] if start is None else [(str(start.path), start.seen, start.center_crop)]
+        before += [] if teaching is None else [(teaching.name, teaching.seen, teaching.center_crop)]
+        for name, seen, own in before:
+            if seen and own != crop:
+                raise ConfigError(
+                    f"{name} was trained on photos cut to {own or 'nothing'}, and these are cut to "
+                    f"{crop or 'nothing'}: cut them alike"
+                )
         record = {
             **asdict(self.config),
             "precision": self.precision,

@@ -16,7 +16,7 @@ from agns.data.faces import FaceSet
 from agns.data.twins import were_seen
 from agns.errors import ConfigError
 from agns.models.checkpoint import weights_digest
-from agns.models.record import photos_seen
+from agns.models.record import photos_seen, recorded_crop
 from agns.models.victim import Victim, people_known, task_of
 from agns.training.training_data import PhotoSplit
 from agns.types import Labels, Logits, Progress, silent
@@ -34,6 +34,9 @@ class Teaching:
 
     seen: frozenset[str]
     """Digests of the photos that the teacher knows."""
+
+    center_crop: int | None
+    """How those photos were cut; photos that are cut otherwise have other digests."""
 
     logits: Float[Tensor, "photos classes"]
     """Of all photos, by the identities of the faces; of those not trained on 0."""
@@ -75,7 +78,8 @@ def ask_teacher(
         raise ConfigError(f"a teacher tells people apart, and {name} is for {task_of(teacher)}")
     if set(people_known(teacher)) != set(faces.identities):
         raise ConfigError(f"{name} knows other people than these photos show")
-    seen = photos_seen(getattr(teacher, "record", None) or {})
+    record = getattr(teacher, "record", None) or {}
+    seen = photos_seen(record)
     known = int(were_seen(faces, seen)[split.test].sum())
     if known:
         raise ConfigError(
@@ -89,4 +93,4 @@ def ask_teacher(
         logits[places] = teacher(faces.faces(places)).cpu()[:, order]
         progress(done, len(batches), {})
     digest = weights_digest(teacher) if isinstance(teacher, torch.nn.Module) else ""
-    return Teaching(name, digest, seen, logits)
+    return Teaching(name, digest, seen, recorded_crop(record), logits)
