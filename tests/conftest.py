@@ -39,7 +39,6 @@ DEAR = (
     "test_parallel",
     "test_train",
     "test_demo",
-    "test_notebooks",
 )
 """Modules that take longest; they go first, or one of two workers waits for the other's last."""
 

@@ -154,9 +154,10 @@ def worst_frames(
 
     Frames are brought into the natural set as those of an attack by the nets are.
     """
+    natural, off_plane = natural_set_at(None), AGN().off_plane
 
     def drawn(latents: Latents) -> Faces:
-        frames = natural_set_at(None).project(generator(latents), off_plane=AGN().off_plane)
+        frames = natural.project(generator(latents), off_plane=off_plane)
         return place(frames).to(faces.device)
 
     latents = sample_latents(len(faces), rng=rng)
