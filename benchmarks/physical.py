@@ -26,7 +26,7 @@ from agns.errors import AttackError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.attack_spec import AttackSpec
 from agns.evaluation.prepared_attack import run_attack
-from agns.loading import load_setup, load_victim, recorded_crop
+from agns.loading import load_setup, load_victim
 from agns.storage import read_json
 
 HEAD = """\
