@@ -72,6 +72,9 @@ def test_a_detector_is_trained_on_some_subjects_and_tested_on_others(
         "--glasses", shop, "--method", "pgd", "--tap", "backbone.0", "--epochs", 2,
         "--batch", 8, "--out", tmp_path / "run",
     )  # fmt: skip
+    done = agns(*given, "--tap", "nowhere")
+    assert (done.code, "no layer 'nowhere'" in done.complaint) == (2, True)
+    assert not (tmp_path / "run").exists()
     done = agns(*given)
     if "nothing to detect" in done.err:
         pytest.skip("three steps fooled nobody")

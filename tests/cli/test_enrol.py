@@ -138,6 +138,8 @@ def test_who_is_to_be_enrolled_has_to_be_said(agns: Run, people: Path, tmp_path:
         (("--name", "Nobody", "--name", "Synthetic_000"), "no identity 'Nobody'"),
         (("--people", 2, "--far", 2), "--far should lie in"),
         (("--people", 2, "--far", 1e-4, "--templates", 2), "needs 100,000 impostor comparisons"),
+        (("--people", 6, "--far", 0.25), "thresholds need two people or more"),
+        (("--name", "Synthetic_001", "--name", "Synthetic_001"), "at least two people"),
         (("--people", 2, "--embedder", "arcface"), "there is no embedding 'arcface'"),
     ):
         told = agns("enrol", people, "--embedder", EMBEDDER, *options, "--out", out)

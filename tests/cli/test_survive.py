@@ -54,6 +54,23 @@ def test_success_over_each_axis_is_written_drawn_and_told(
     assert (result / "survival.png").stat().st_size > 5000
 
 
+def test_an_attack_behind_a_defence_is_photographed_behind_it(
+    agns: Run, result: Path, folder: Path, weights: Any, shop: Path
+) -> None:
+    told = json.loads((result / "result.json").read_text(encoding="utf-8"))
+    name = f"{weights.recognizer} behind masking"
+    write_json(result / "result.json", {**told, "recognizer": name})
+    given = ("survive", result, "--recognizer", weights.recognizer, "--faces", folder,
+             "--glasses", shop, "--benign-frames", 1, "--axis", "light")  # fmt: skip
+    done = agns(*given, "--defence", "masking")
+    assert done.code == 0, done.err
+    assert "Warning: the attack was made on" not in done.out + done.err
+    # What is behind the mask cannot be told from no frame at all.
+    points = json.loads((result / "survival.json").read_text(encoding="utf-8"))["points"]
+    assert "Warning: the attack was made on" in (done := agns(*given)).out + done.err
+    assert points != json.loads((result / "survival.json").read_text(encoding="utf-8"))["points"]
+
+
 def test_other_faces_than_the_attacks_are_refused(
     agns: Run, result: Path, weights: Any, folder: Path
 ) -> None:

@@ -21,7 +21,7 @@ from agns.defence.detector import (
     REFUSED,
     Detected,
     DetectorNetwork,
-    channels_at,
+    detector_at,
     find_tap,
     tapped,
 )
@@ -118,6 +118,20 @@ def test_a_layer_that_is_none_is_told(featured: Classifier, photos: Faces) -> No
         with pytest.raises(ConfigError, match="to read"):
             tapped(featured, tap, photos)
     assert not featured.network.features._forward_hooks
+
+
+def test_a_layer_that_runs_for_one_region_after_another_is_not_read(
+    featured: Classifier, photos: Faces
+) -> None:
+    masked = Masking(shift=20, parts=2, filling="grey").around(featured).eval()
+    with pytest.raises(ConfigError, match=r"runs \d+ times for a face"):
+        tapped(masked, "victim.network.features", photos)
+
+
+def test_features_too_small_for_a_detector_are_told(featured: Classifier) -> None:
+    featured.network.features = nn.Conv2d(3, 4, 28, 28)
+    with pytest.raises(ConfigError, match="gives features of 2x2"):
+        detector_at(featured, "network.features")
 
 
 def verdicts(inner: Victim, photos: Faces, odds: list[float]) -> tuple[Detected, Tensor]:
@@ -399,7 +413,7 @@ def test_files_that_make_no_sense_are_refused(
     featured: Classifier, tmp_path: Path, photos: Faces
 ) -> None:
     path = tmp_path / "defence.safetensors"
-    victim = Detected(featured, DetectorNetwork(channels_at(featured, "network.features")).eval(),
+    victim = Detected(featured, detector_at(featured, "network.features").eval(),
                       "network.features")  # fmt: skip
     victim.write(path, victim=featured, source="own:victim")
     with pytest.raises(ConfigError, match="runs no code that a file names"):

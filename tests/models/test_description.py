@@ -118,7 +118,7 @@ def test_every_kind_of_network_is_described_alike(
             torch.jit.save(traced, str(tmp_path / network))
             keys = {"size": 8, "trusted": "true"}
         else:
-            network, keys = f"{__name__}:make", {"size": 8}
+            network, keys = f"{__name__}:make", {"size": 8, "trusted": "true"}
     victim = agns.load(described(tmp_path, network=network, **keys))
     faces = torch.rand(3, 3, 224, 224, requires_grad=True)
     logits = victim(faces)
@@ -164,8 +164,10 @@ def test_an_embedding_is_described_too(tmp_path: Path) -> None:
         ({"network": "face.onnx", "sha256": "abc"}, "line 3: sha256 should "),
         ({"network": "face.onnx", "sha256": "0" * 64}, "is another file than the one described"),
         ({"network": "names.txt"}, "is a text file; a description is of an ONNX model, "),
-        ({"network": f"{__name__}:no_module"}, "makes a int, no module"),
-        ({"network": f"{__name__}:make"}, "the network does not take such faces: "),
+        ({"network": f"{__name__}:no_module", "trusted": "true"}, "makes a int, no module"),
+        ({"network": f"{__name__}:make"}, "line 2: network: .*make is code, which runs as you"),
+        ({"network": f"{__name__}:make", "trusted": "true"}, "the network does not take such "),
+        ({"network": "face.onnx", "identities": '"a\\0b"'}, "is no name of a file"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_a_sentence(

@@ -1,5 +1,7 @@
 """Galleries: logits about a threshold, calibrated thresholds, files, and the goals upon them."""
 
+import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -166,8 +168,22 @@ def test_a_damaged_gallery_is_refused_in_a_sentence(tmp_path: Path) -> None:
         save_tensors(path, tensors, {**metadata, name: text})
         with pytest.raises(WeightsError, match="unusable gallery"):
             Gallery.read(path, lambda source: embedder())
-    save_tensors(path, {**tensors, "owners": torch.tensor([1, 0])}, metadata)
-    with pytest.raises(WeightsError, match="unusable gallery"):
+    templates = tensors["templates"]
+    for changed in (
+        {"owners": torch.tensor([1, 0])},
+        {"owners": torch.tensor([0, 10**8])},
+        {"owners": torch.tensor([-1, 0])},
+        {"owners": torch.tensor([0.0, 1.0])},
+        {"templates": templates[:, :2].contiguous()},
+        {"templates": templates * torch.nan},
+        {"templates": templates[:1].contiguous()},
+    ):
+        save_tensors(path, {**tensors, **changed}, metadata)
+        with pytest.raises(WeightsError, match="unusable gallery"):
+            Gallery.read(path, lambda source: embedder())
+    point = {"false_accept_rate": 5, "threshold": 0.1, "comparisons": 1, "people": 2}
+    save_tensors(path, tensors, {**metadata, "operating_points": json.dumps([point])})
+    with pytest.raises(WeightsError, match="an operating point is none"):
         Gallery.read(path, lambda source: embedder())
 
 
@@ -178,6 +194,12 @@ def test_bad_settings_are_refused() -> None:
         two(task="open-set")
     with pytest.raises(ConfigError, match="a distance above 0"):
         two(threshold=0.0)
+    with pytest.raises(ConfigError, match="a distance above 0"):
+        two(threshold=math.inf)
+    for rule in ("mean", "best"):
+        with pytest.raises(ConfigError, match="Bob is to be enrolled without a photo"):
+            Gallery(embedder(), {"Ann": coloured((0, 0, 0)), "Bob": torch.rand(0, 3, 224, 224)},
+                    rule=rule)  # fmt: skip
     with pytest.raises(ConfigError, match=r"no operating point .*: it has none"):
         two(threshold=0.1).at(0.01)
 

@@ -19,7 +19,7 @@ from agns.attack.attack import FrameAttack, Nets, shipped_nets
 from agns.attack.goals import Goal
 from agns.attack.result import AttackResult
 from agns.data.simulation.drawn_frames import RealFrames
-from agns.errors import ConfigError
+from agns.errors import AttackError, ConfigError
 from agns.models.dcgan import LATENT, Generator
 from agns.models.victim import Victim
 from agns.settings import Batch, Count, Range, check_settings
@@ -98,6 +98,7 @@ class CMAES(FrameAttack):
 
         Raises:
             ConfigError: The library `cmaes` is not installed.
+            AttackError: The queries do not last for a generation.
         """
         try:
             from cmaes import CMA
@@ -119,6 +120,12 @@ class CMAES(FrameAttack):
             seed=int(torch.randint(2**31, (), generator=rng)),
             population_size=self.population,
         )
+
+        asked = search.population_size * min(self.first_photos, len(faces))
+        if asked > self.queries:
+            raise AttackError(
+                f"a generation takes {asked} queries, and the budget is {self.queries}"
+            )
 
         def step() -> None:
             points = [search.ask() for _ in range(search.population_size)]

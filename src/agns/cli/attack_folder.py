@@ -35,7 +35,13 @@ class AttackFolder:
 
 
 def open_attack(
-    result: Path, recognizer: Path | str | None, faces: Path | None, device: str, *, seed: int
+    result: Path,
+    recognizer: Path | str | None,
+    faces: Path | None,
+    device: str,
+    *,
+    seed: int,
+    defence: str | None = None,
 ) -> AttackFolder:
     """Open the results of an attack together with a victim and faces, its own as a rule.
 
@@ -53,7 +59,7 @@ def open_attack(
     from agns.models.record import photos_seen
 
     report, held_out = _read_result(result)
-    victim = load_victim(recognizer, device)
+    victim = load_victim(recognizer, device, defence=defence)
     subject, target = str(report["subject"]), report["target"]
     experiment = AttackSpec(
         goal="dodge" if target is None else "impersonate",

@@ -72,6 +72,7 @@ def masking(
     """
     from agns.cli.loading import open_fresh
     from agns.defence.masking import MaskedPhotos, Masking
+    from agns.errors import ConfigError
     from agns.evaluation.certified import score_masking
     from agns.models.gallery import Gallery
     from agns.run_directory import RunDirectory
@@ -88,11 +89,14 @@ def masking(
         _harden(out, recognizer, options, glasses, challenge, epochs, Machines(), resume=resume)
         recognizer = out / "recognizer.safetensors"
         source = str(recognizer)
-    else:
-        RunDirectory(out, asdict(settings), resume=resume, origin={"victim": source})
     victim, photos = open_fresh(recognizer, options)
     inner = victim.recognizer
-    if isinstance(inner, Gallery) and settings.parts == 1:
+    anew = isinstance(inner, Gallery) and settings.parts == 1
+    if anew and not Path(source).is_file():
+        raise ConfigError(f"to enrol people anew, name their gallery's file in place of {source}")
+    if not epochs:
+        RunDirectory(out, asdict(settings), resume=resume, origin={"victim": source})
+    if isinstance(inner, Gallery) and anew:
         inner, source = _enrolled_anew(inner, Path(source), options, settings, out)
     masked = settings.around(inner).eval()
     with bar("Certifying photos") as progress:

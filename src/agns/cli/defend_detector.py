@@ -57,7 +57,7 @@ def detector(
     """
     from agns.attack.methods import find_attack
     from agns.cli.loading import open_fresh
-    from agns.defence.detector import find_tap
+    from agns.defence.detector import detector_at, find_tap
     from agns.defence.detector_training import DetectorTraining, split_subjects, train_detector
     from agns.errors import ConfigError
     from agns.evaluation.detection import score_detection
@@ -74,6 +74,8 @@ def detector(
     victim, photos = open_fresh(recognizer, options)
     inner = victim.recognizer
     tap = config.tap or find_tap(inner)
+    # Before attacks on everybody: whether there is anything to read.
+    detector_at(inner, tap)
     names = [name for name in people_known(inner) if len(_photos_of(photos, name)) > 1]
     if len(names) < 2:
         raise ConfigError(f"a detector needs two subjects with photos, got {len(names)}")

@@ -9,7 +9,13 @@ import typer
 from agns.cli.attack_folder import open_attack
 from agns.cli.console import bar, percent, prepare, say, show
 from agns.cli.face_options import open_glasses
-from agns.cli.options import DeviceOption, GlassesOption, RecognizerOption, SeedOption
+from agns.cli.options import (
+    DefenceOption,
+    DeviceOption,
+    GlassesOption,
+    RecognizerOption,
+    SeedOption,
+)
 
 
 def end_to_end(
@@ -23,6 +29,7 @@ def end_to_end(
         ),
     ],
     recognizer: RecognizerOption = None,
+    defence: DefenceOption = None,
     glasses: GlassesOption = None,
     finder: Annotated[
         Literal["mediapipe", "dlib"] | None,
@@ -57,7 +64,7 @@ def end_to_end(
     from agns.storage import versions, write_json
 
     prepare()
-    attack = open_attack(result, recognizer, faces, device, seed=seed)
+    attack = open_attack(result, recognizer, faces, device, seed=seed, defence=defence)
     photos = raw_photos(faces / RECORD, attack.held_out.photos)
     before, choice = aligned_by(faces)
     chosen = choose_finder(finder or before)

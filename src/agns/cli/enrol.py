@@ -67,7 +67,7 @@ def enrol(
         root=faces, center_crop=center_crop, skip_unreadable=skip_unreadable, to_split=False
     )
     everybody = open_faces(options)
-    names = [composed(one) for one in name or ()]
+    names = list(dict.fromkeys(composed(one) for one in name or ()))
     for one in names:
         if one not in everybody.identities:
             raise unknown_identity(one, everybody.identities, str(faces))

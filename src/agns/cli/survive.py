@@ -9,6 +9,7 @@ from agns.cli.attack_folder import open_attack
 from agns.cli.console import bar, percent, prepare, say, show
 from agns.cli.face_options import open_glasses
 from agns.cli.options import (
+    DefenceOption,
     DeviceOption,
     FacesOption,
     GlassesOption,
@@ -22,6 +23,7 @@ def survive(
         Path, typer.Argument(metavar="DIR", help="Directory with the results of `agns attack`.")
     ],
     recognizer: RecognizerOption = None,
+    defence: DefenceOption = None,
     faces: FacesOption = None,
     glasses: GlassesOption = None,
     axis: Annotated[
@@ -54,7 +56,7 @@ def survive(
     prepare()
     if unknown := [name for name in axis or () if name not in AXES]:
         raise ConfigError(f"there is no axis {unknown[0]!r}: choose from {', '.join(AXES)}")
-    attack = open_attack(result, recognizer, faces, device, seed=seed)
+    attack = open_attack(result, recognizer, faces, device, seed=seed, defence=defence)
     controls = control_frames(
         open_glasses(glasses, count=None if glasses else 1000),
         count=benign_frames,

@@ -77,7 +77,8 @@ def tapped(victim: Victim, tap: str, faces: Faces) -> tuple[Logits, Float[Tensor
         faces: In [0, 1].
 
     Raises:
-        ConfigError: It has no such layer, or the layer gives no features of a picture.
+        ConfigError: It has no such layer, the layer gives no features of a picture, or it runs more
+            than once, as it does behind masks that hide one region after another.
     """
     try:
         layer = victim.get_submodule(tap) if isinstance(victim, nn.Module) else None
@@ -93,20 +94,30 @@ def tapped(victim: Victim, tap: str, faces: Faces) -> tuple[Logits, Float[Tensor
         logits = victim(faces)
     finally:
         hook.remove()
-    if not found or not isinstance(found[-1], Tensor) or found[-1].ndim != 4:
+    if len(found) > 1:
+        raise ConfigError(f"{tap} runs {len(found)} times for a face: nobody knows which to read")
+    features = found[0] if found else None
+    if not isinstance(features, Tensor) or features.ndim != 4:
         raise ConfigError(f"{tap} gives no (batch, channels, height, width) to read")
-    return logits, found[-1].float()
+    return logits, features.float()
 
 
 def _copied(output: object) -> object:
     return output.clone() if isinstance(output, Tensor) else output
 
 
-def channels_at(victim: Victim, tap: str) -> int:
-    """How many channels a layer gives; errors as `tapped`."""
-    with torch.no_grad():
-        _, features = tapped(victim, tap, torch.full((1, 3, CANVAS, CANVAS), 0.5))
-    return features.shape[1]
+@torch.no_grad()
+def detector_at(victim: Victim, tap: str) -> DetectorNetwork:
+    """A detector of the features that a layer gives, not yet trained; errors as `tapped`.
+
+    Raises:
+        ConfigError: The features are too small for it.
+    """
+    _, features = tapped(victim, tap, torch.full((1, 3, CANVAS, CANVAS), 0.5))
+    _, channels, height, width = features.shape
+    if min(height, width) < 3:
+        raise ConfigError(f"{tap} gives features of {height}x{width}, and a detector reads 3x3")
+    return DetectorNetwork(channels)
 
 
 class Detected(Defended):

@@ -16,7 +16,7 @@ from agns.accessory.wear import wear
 from agns.attack.attack import Attack, Nets
 from agns.attack.goals import Dodge, Goal, Impersonate, resolve_goal
 from agns.data.faces import FaceSet
-from agns.defence.detector import Detected, DetectorNetwork, channels_at, tapped
+from agns.defence.detector import Detected, detector_at, tapped
 from agns.errors import AttackError, ConfigError, DataError
 from agns.images import from_pixels
 from agns.models.initialization import draw_weights
@@ -217,7 +217,7 @@ def train_detector(
     if adversarial == 0:
         raise AttackError("no adversarial photo fools the recogniser: there is nothing to detect")
     rng = torch.Generator().manual_seed(config.seed)
-    network = draw_weights(DetectorNetwork(channels_at(victim, tap)), rng=rng).train()
+    network = draw_weights(detector_at(victim, tap), rng=rng).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=config.rate)
     weights = len(label) / torch.tensor([2.0 * (len(label) - adversarial), 2.0 * adversarial])
     losses = []

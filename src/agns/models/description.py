@@ -61,7 +61,7 @@ class Description(BaseModel):
     """The file's, where it is to be that file alone."""
 
     trusted: bool = False
-    """Whether a TorchScript program may run."""
+    """Whether code may run: a TorchScript program, or the function."""
 
     identities: Annotated[tuple[str, ...], Field(min_length=2)] | str | None = None
     """Names of the classes in the order of the logits, or a text file with a name a line."""
@@ -157,6 +157,11 @@ def _network(
     if not runs_code and (told.trusted or names_code(told.network)):
         raise ConfigError("network: it runs code, which nothing does that a file names")
     if names_code(told.network):
+        if not told.trusted:
+            raise ConfigError(
+                f"network: {told.network} is code, which runs as you: if you know who wrote it, "
+                "add trusted: true"
+            )
         made = call_reference(told.network)
         if not isinstance(made, nn.Module):
             raise ConfigError(f"network: {told.network} makes a {type(made).__name__}, no module")
@@ -213,6 +218,8 @@ def _names(path: Path) -> tuple[str, ...]:
         raise ConfigError(f"identities: {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"identities: {path} is not text") from error
+    except ValueError as error:  # As of a name with a NUL.
+        raise ConfigError(f"identities: {str(path)!r} is no name of a file") from error
     return tuple(line.strip() for line in lines if line.strip())
 
 

