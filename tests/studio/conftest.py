@@ -1,5 +1,6 @@
 """A studio that listens, with drawn faces, and pages of a real browser that look at it."""
 
+import contextlib
 import io
 import os
 import re
@@ -52,6 +53,19 @@ class Visit:
     def see(self, words: str, within: str = "body") -> None:
         """Wait until some words can be read."""
         self.page.locator(within).get_by_text(words).first.wait_for()
+
+    def press(self, button: str, words: str) -> None:
+        """Press a button until some words can be read.
+
+        A tab that was just turned to is drawn anew, and may lose what is pressed meanwhile.
+        """
+        for _ in range(4):
+            self.page.get_by_role("button", name=button).click()
+            read = self.page.get_by_text(words).first
+            with contextlib.suppress(Exception):
+                read.wait_for(timeout=60_000)
+                return
+        self.see(words)
 
     def pick(self, label: str, option: str) -> None:
         """Choose from a list."""

@@ -153,8 +153,7 @@ def test_marks_are_found_moved_and_a_frame_is_laid_over_them(
 ) -> None:
     seen = visit()
     seen.open("Physical")
-    seen.page.get_by_role("button", name="Take four drawn photos").click()
-    seen.see("The photo; marks found")
+    seen.press("Take four drawn photos", "The photo; marks found")
     picture(seen, "physical")
     x = seen.page.get_by_label("x", exact=True)
     seen.page.wait_for_function("() => document.querySelector('input[aria-label=x]').value != '0'")
