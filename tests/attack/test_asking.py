@@ -268,6 +268,14 @@ def test_a_victim_cut_off_from_its_faces_gives_no_gradient(
         PGD(steps=1).run(Blind(), photos, DODGE)
 
 
+def test_a_budget_that_lasts_for_no_generation_is_told_at_once(
+    victim: Recognizer, photos: Faces, gan: Nets
+) -> None:
+    attack = CMAES(queries=len(photos), population=2 * len(photos), rows=1, columns=1)
+    with pytest.raises(AttackError, match=rf"generation takes {2 * len(photos)} queries, and the"):
+        attack.run(victim, photos, DODGE, nets=gan)
+
+
 def test_squares_need_scores(victim: Recognizer, photos: Faces) -> None:
     with pytest.raises(AttackError, match="square needs scores"):
         Square().run(BlackBox(victim, decisions_only=True), photos, DODGE)

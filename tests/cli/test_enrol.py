@@ -130,6 +130,17 @@ def test_a_gallery_is_masked_and_compared_with_itself_as_it_was(
     assert scores["undefended"]["share"] == sum(right) / len(right)
 
 
+@pytest.mark.usefixtures("gallery")
+def test_people_of_a_gallery_without_a_file_are_not_enrolled_anew(
+    agns: Run, people: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    told = agns("defend", "masking", "--recognizer", VICTIM, "--faces", people, "--out", out)
+    assert told.code == 2
+    assert "name their gallery's file in place of" in told.complaint
+    assert not out.exists()
+
+
 def test_who_is_to_be_enrolled_has_to_be_said(agns: Run, people: Path, tmp_path: Path) -> None:
     out = tmp_path / "gallery.safetensors"
     for options, sentence in (
