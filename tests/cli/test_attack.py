@@ -14,6 +14,8 @@ import torch
 from agns.attack import methods
 from agns.attack.agn import AGN
 from agns.cli.face_options import open_glasses
+from agns.evaluation import attack_setup
+from agns.evaluation.controls import control_frames
 from agns.images import read_image
 from agns.loading import load_setup, load_victim
 from agns.models.dcgan import Discriminator, Generator
@@ -310,6 +312,27 @@ def test_an_attack_that_only_asks_says_how_many_queries_it_took(
     assert 5 <= told["queries"] <= 20
     assert f"iterations, {told['queries']} queries, " in done.out
     assert told["by_queries"][-1]["held_out"] == told["held_out"]
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_controls_have_as_many_frames_as_are_asked_for(
+    agns: Run, tmp_path: Path, weights: Any, folder: Path, shop: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    drawn = []
+
+    def draw(*given: Any, count: int, **named: Any) -> Any:
+        drawn.append(count)
+        return control_frames(*given, count=count, **named)
+
+    monkeypatch.setattr(attack_setup, "control_frames", draw)
+    done = agns(
+        *IMPERSONATE, "--target", "Synthetic_002", "--method", "solid", "--control-frames", 3,
+        "--recognizer", weights.recognizer, "--faces", folder, "--glasses", shop,
+        "--out", tmp_path / "attack",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert drawn == [3]
 
 
 @pytest.mark.usefixtures("few_controls", "no_pictures")

@@ -171,6 +171,7 @@ def test_an_embedding_is_verified_on_a_folder(agns: Run, people: Path) -> None:
     assert 0 <= scores["rank_1"] <= 1
     words = agns("verify", people, "--embedder", EMBEDDER)
     assert "36 photos of 6 people" in words.out
+    assert words.out.rstrip().endswith("too few for true accepts at a false-accept rate of 1e-2.")
 
 
 def test_rates_are_those_of_the_pairs_themselves() -> None:

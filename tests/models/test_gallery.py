@@ -126,7 +126,9 @@ def test_rates_that_no_number_of_comparisons_carries_are_refused() -> None:
         point.false_accept_rate
         for point in gallery.calibrate(others, at=0.5, rates=(0.5, 1e-4)).points
     ] == [0.5]
-    with pytest.raises(DataError, match=r"0.0001 needs 100,000 impostor comparisons.* 24"):
+    with pytest.raises(
+        DataError, match=r"0.0001 needs 100,000 impostor comparisons.* 24: take a larger rate"
+    ):
         gallery.calibrate(others, at=1e-4, rates=(1e-4, 0.5))
     with pytest.raises(ConfigError, match="who are not enrolled, and Person 1 is"):
         gallery.calibrate(people(4, 5, first=1), at=0.5)

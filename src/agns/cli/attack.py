@@ -166,6 +166,12 @@ def attack(
             help="Most photos to craft on: of those that the recogniser was trained on, or of half."
         ),
     ] = 16,
+    control_frames: Annotated[
+        int,
+        typer.Option(
+            help="Frames of each of the three controls, all tried on every held-out photo.", min=1
+        ),
+    ] = 32,
     generator: GeneratorOption = None,
     discriminator: DiscriminatorOption = None,
     glasses: GlassesOption = None,
@@ -211,7 +217,7 @@ def attack(
     palette_at(palette_of(own))
     spec = AttackSpec(
         goal=goal, subject=subject, target=target, stop=stop, craft=craft, seed=seed,
-        physical=physical, center_crop=cut,
+        physical=physical, center_crop=cut, control_frames=control_frames,
     )  # fmt: skip
     build_goal(spec, victim.recognizer)
     if physical and photos is not None:

@@ -48,7 +48,11 @@ def verify(
     )
     if scores.rank_1 is not None:
         say(f"Nearest to the mean of their own person's first five photos: {scores.rank_1:.1%}")
-    say(f"Over all {scores.genuine:,} genuine and {scores.impostors:,} impostor pairs:")
+    pairs = f"{scores.genuine:,} genuine and {scores.impostors:,} impostor pairs"
+    if not scores.acceptance:
+        say(f"The {pairs} are too few for true accepts at a false-accept rate of 1e-2.")
+        return
+    say(f"Over all {pairs}:")
     show(
         (">false accepts", ">distance below", ">true accepts"),
         [

@@ -151,7 +151,7 @@ def calibrate(
     if int(at * len(apart) + 1e-9) < CARRIED:
         raise DataError(
             f"a false-accept rate of {at:g} needs {CARRIED / at:,.0f} impostor comparisons, and "
-            f"these photos make {len(apart):,}"
+            f"these photos make {len(apart):,}: take a larger rate, or more people"
         )
     points = []
     for rate in rates:
