@@ -14,6 +14,7 @@ from agns.cli.options import (
     CenterCropOption,
     FacesOption,
     GlassesOption,
+    IdentitiesOption,
     RecognizerOption,
     SkipOption,
 )
@@ -34,6 +35,7 @@ def detector(
     out: OutOption,
     recognizer: RecognizerOption = None,
     faces: FacesOption = None,
+    identities: IdentitiesOption = None,
     center_crop: CenterCropOption = None,
     skip_unreadable: SkipOption = False,
     method: Annotated[
@@ -76,12 +78,16 @@ def detector(
     tap = config.tap or find_tap(inner)
     # Before attacks on everybody: whether there is anything to read.
     detector_at(inner, tap)
-    names = [name for name in people_known(inner) if len(_photos_of(photos, name)) > 1]
+    counts = {name: len(_photos_of(photos, name)) for name in people_known(inner)}
+    most = sorted(
+        (name for name, count in counts.items() if count > 1), key=lambda one: -counts[one]
+    )
+    names = [name for name in counts if name in most[:identities]]
     if len(names) < 2:
         raise ConfigError(f"a detector needs two subjects with photos, got {len(names)}")
     training, held = split_subjects(names, config)
     RunDirectory(
-        out, {**asdict(config), "tap": tap, "method": method, "frames": frames,
+        out, {**asdict(config), "tap": tap, "method": method, "frames": frames, "identities": identities,
               "attack": asdict(attack) if dataclasses.is_dataclass(attack) else {}},
         resume=resume, origin={"victim": source},
     )  # fmt: skip
