@@ -87,7 +87,8 @@ def detector(
         raise ConfigError(f"a detector needs two subjects with photos, got {len(names)}")
     training, held = split_subjects(names, config)
     RunDirectory(
-        out, {**asdict(config), "tap": tap, "method": method, "frames": frames, "identities": identities,
+        out, {**asdict(config), "tap": tap, "method": method, "frames": frames,
+              "identities": identities,
               "attack": asdict(attack) if dataclasses.is_dataclass(attack) else {}},
         resume=resume, origin={"victim": source},
     )  # fmt: skip
