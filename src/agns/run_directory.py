@@ -14,6 +14,7 @@ from agns.storage import (
     load_tensors,
     machine,
     read_json,
+    read_metadata,
     save_tensors,
     versions,
     write_json,
@@ -143,6 +144,16 @@ class RunDirectory:
             tensors,
             {"counters": json.dumps({**counters, "rows": len(self.rows())})},
         )
+
+    @staticmethod
+    def counted(path: Path) -> dict[str, float]:
+        """The counters of the checkpoint of the run in a directory; none if it cannot be read."""
+        try:
+            found = read_metadata(path / "checkpoint.safetensors")
+            counters: dict[str, float] = json.loads(found["counters"])
+        except (WeightsError, KeyError, ValueError):
+            return {}
+        return counters
 
     def load_checkpoint(
         self, *, writing: bool = True

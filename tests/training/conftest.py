@@ -50,7 +50,7 @@ def small_vgg() -> Iterator[None]:
     """As `small_openface`."""
     small = replace(
         FAMILIES["vgg"],
-        backbone=lambda *_: Vgg16(blocks=((2, 1), (2, 1), (2, 1), (2, 1), (3, 1)), width=8),
+        backbone=lambda *_: Vgg16(blocks=((3, 1), (3, 1), (3, 1), (3, 1), (3, 1)), width=8),
         head=lambda classes: nn.Linear(8, classes),
     )
     with pytest.MonkeyPatch.context() as patch:

@@ -9,6 +9,7 @@ import torch
 from tests.training.conftest import CONFIG, BrokenOff, break_off_in_epoch_2
 
 from agns.data.faces import FaceSet
+from agns.errors import ConfigError
 from agns.models.recognizer import Recognizer
 from agns.models.start import load_start
 from agns.storage import load_tensors
@@ -18,7 +19,7 @@ from agns.types import Pixels
 
 pytestmark = pytest.mark.usefixtures("small_vgg")
 
-VGG = replace(CONFIG, arch="vgg", sizes=(64,))
+VGG = replace(CONFIG, arch="vgg", sizes=(56,))
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,35 @@ def test_dropout_too_is_resumed_bit_for_bit(
     )
     for name, tensor in expected.items():
         assert torch.equal(found[name], tensor), name
+
+
+@pytest.mark.parametrize("norms", [False, True])
+def test_one_that_grows_is_resumed_bit_for_bit(
+    tmp_path: Path, faces: FaceSet, glasses: Pixels, *, norms: bool
+) -> None:
+    config = replace(VGG, norms=norms, sizes=(56, 112))
+    whole, _ = train_recognizer(faces, glasses, config, tmp_path / "whole")
+    with pytest.raises(BrokenOff):
+        train_recognizer(faces, glasses, config, tmp_path / "broken", progress=break_off_in_epoch_2)
+    # All that there is of the first size is a whole recogniser already.
+    first = Recognizer.read(tmp_path / "broken" / "best.safetensors")
+    assert [*first.state_dict()] == [*whole.state_dict()]
+    found, _ = train_recognizer(faces, glasses, config, tmp_path / "broken", resume=True)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(found.state_dict()[name], tensor), name
+    assert not torch.equal(first.head.weight, whole.head.weight)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "sentence"),
+    [((64, 224), "are 14, 28, 56, 112 or 224 pixels, got 64"), ((112, 56), "so that sizes rise")],
+)
+def test_sizes_that_it_cannot_grow_with_are_refused(
+    tmp_path: Path, faces: FaceSet, glasses: Pixels, sizes: tuple[int, ...], sentence: str
+) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        train_recognizer(faces, glasses, replace(VGG, sizes=sizes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_seed_gives_other_weights(

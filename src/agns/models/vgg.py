@@ -27,6 +27,7 @@ class Vgg16(nn.Module):
 
     def __init__(self, *, dropout: float = 0.5, blocks: Blocks = BLOCKS, width: int = 4096) -> None:
         super().__init__()
+        self.dropout, self.blocks, self.width = dropout, blocks, width
         layers: list[nn.Module] = []
         channels = 3
         for out, count in blocks:

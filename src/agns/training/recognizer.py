@@ -1,6 +1,7 @@
 """Training a recogniser: one visible loop, on one process or many."""
 
 import copy
+import functools
 import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,6 +20,7 @@ from agns.models.vgg import Vgg16
 from agns.models.victim import Victim
 from agns.run_directory import RunDirectory
 from agns.training.challenge import Challenge, asked
+from agns.training.growing import Growth, growth_of
 from agns.training.parallel import Machines, draws_at, on_first, precision_of, share_of
 from agns.training.recipe import RecognizerTraining, photo_weights
 from agns.training.recognizer_run import RecognizerRun, begin_recognizer
@@ -95,10 +97,14 @@ def train_recognizer(
     rng = torch.Generator().manual_seed(config.seed)
     recognizer = begin_recognizer(config.arch, faces.identities, start, rng=rng)
     data = build_training_data(faces, glasses, config, start=start, rng=rng, split=split)
+    growth = growth_of(recognizer, config) if start is None else None
+    if growth is not None:
+        epoch = int(RunDirectory.counted(out).get("epoch", 0)) if resume else 0
+        growth.begin(recognizer, config.size_in(min(epoch, config.epochs - 1)))
     if config.norms:
         _vgg_of(recognizer).add_norms()
         if start is not None:
-            _settle_norms(recognizer, data, config, rng=rng)
+            _settle_norms(recognizer, data, config.size_in(0), rng=rng)
     teaching = None
     if teacher is not None:
         name, victim = teacher
@@ -109,10 +115,11 @@ def train_recognizer(
     )  # fmt: skip
     run = on_first(fabric, lambda: training.open(resume=resume))
     steps = max(1, len(data.split.training) // config.batch)
-    trainer = Trainer(
-        recognizer, fabric, config, run, name="recognizer", steps=steps, progress=progress,
-        restarts=config.resized_at, slowing=config.slowing,
+    train = functools.partial(
+        Trainer, fabric=fabric, config=config, run=run, name="recognizer", steps=steps,
+        progress=progress, restarts=config.resized_at, slowing=config.slowing,
     )  # fmt: skip
+    trainer = train(recognizer)
     state = _State()
     if resume and (counters := trainer.load(out)) is not None:
         state = _State(**{field.name: counters[field.name] for field in fields(_State)})
@@ -150,9 +157,17 @@ def train_recognizer(
         mean = trainer.end_epoch()
         if run is not None:
             with fabric.autocast():
-                _end_epoch(state, run, trainer.averaged, training, loss=mean)
-            trainer.save(asdict(state))
+                _end_epoch(state, run, trainer.averaged, training, growth, loss=mean)
         state = fabric.broadcast(state)
+        begun = min(int(state.epoch), config.epochs - 1)
+        if growth is not None and config.size_in(begun) != size:
+            recognizer = growth.grown(trainer.averaged, config.size_in(begun))
+            if config.norms:
+                _vgg_of(recognizer).add_norms()
+                rng = draws_at(config.seed, begun)
+                _settle_norms(recognizer, data, config.size_in(begun), rng=rng)
+            trainer = train(recognizer, seconds=trainer.spent)
+        trainer.save(asdict(state))
 
     def finish() -> RecognizerScores:
         best = Recognizer.read(out / "best.safetensors").to(fabric.device)
@@ -168,13 +183,13 @@ def train_recognizer(
 def _settle_norms(
     recognizer: Recognizer,
     data: TrainingData,
-    config: RecognizerTraining,
+    size: int | None,
     *,
     rng: torch.Generator,
 ) -> None:
     """Let norms that were put into what has learnt already change nothing to begin with."""
     some = torch.randperm(len(data.split.training), generator=rng)[:64]
-    size = config.size_in(0) or recognizer.contract.size
+    size = size or recognizer.contract.size
     faces = resize(data.faces.faces(data.split.training[some]), (size, size))
     with _vgg_of(recognizer).settling_norms():
         recognizer(faces, size=size)
@@ -204,7 +219,13 @@ class _State:
 
 
 def _end_epoch(
-    state: _State, run: RunDirectory, averaged: Recognizer, training: RecognizerRun, *, loss: float
+    state: _State,
+    run: RunDirectory,
+    averaged: Recognizer,
+    training: RecognizerRun,
+    growth: Growth | None,
+    *,
+    loss: float,
 ) -> None:
     """Log an epoch, keep its averaged weights if they are the best so far, and choose the next."""
     config, epoch = training.config, int(state.epoch)
@@ -222,7 +243,10 @@ def _end_epoch(
         # After no figure at all, or one that is no number, whatever comes is better.
         state.best, state.idle = found if math.isfinite(found) else math.inf, 0
         kept = averaged
-        if config.norms:
+        if growth is not None:
+            # Whole, as files of recognisers are.
+            kept = growth.grown(averaged)
+        elif config.norms:
             kept = copy.deepcopy(averaged)
             _vgg_of(kept).fold_norms()
         kept.record = {**training.record(), "epoch": epoch + 1}

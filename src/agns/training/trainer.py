@@ -68,6 +68,7 @@ class Trainer(Generic[_Network]):
         restarts: The epochs, counted from 0, with which something new begins. From each the
             rate rises and falls anew, and the average forgets what was before.
         slowing: What the largest rate is multiplied by at each restart but the first.
+        seconds: Spent before, on a network that this one grew from.
         progress: Told of every step.
     """
 
@@ -82,13 +83,14 @@ class Trainer(Generic[_Network]):
         steps: int,
         restarts: Sequence[int] = (0,),
         slowing: float = 1.0,
+        seconds: float = 0.0,
         progress: Progress = silent,
     ) -> None:
         self.fabric, self.config, self.run, self.steps = fabric, config, run, steps
         self.restarts, self.slowing, self.progress = tuple(restarts), slowing, progress
         self.losses: list[float] = []
         """Mean loss over the processes, by the steps of this epoch."""
-        self.seconds = 0.0
+        self.seconds = seconds
         """Time spent up to the last checkpoint."""
         self._begun, self._losses_then = time.perf_counter(), 0
         if fabric.world_size > 1:
@@ -174,11 +176,15 @@ class Trainer(Generic[_Network]):
         self.losses = []
         return mean
 
+    @property
+    def spent(self) -> float:
+        """Seconds up to now."""
+        return self.seconds + time.perf_counter() - self._begun
+
     def save(self, counters: Mapping[str, float]) -> None:
         """Write all that a resumed run needs, after an epoch or after any step of it."""
-        now = time.perf_counter()
-        self.seconds += now - self._begun
-        self._begun, self._losses_then = now, len(self.losses)
+        self.seconds = self.spent
+        self._begun, self._losses_then = time.perf_counter(), len(self.losses)
         if self.run is not None:
             tensors = pack(self._parts)
             if self.losses:
