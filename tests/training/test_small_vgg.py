@@ -70,7 +70,7 @@ def test_one_that_grows_is_resumed_bit_for_bit(
 
 @pytest.mark.parametrize(
     ("sizes", "sentence"),
-    [((64, 224), "are 14, 28, 56, 112 or 224 pixels, got 64"), ((112, 56), "so that sizes rise")],
+    [((64, 224), "are 56, 112 or 224 pixels, got 64"), ((112, 56), "so that sizes rise")],
 )
 def test_sizes_that_it_cannot_grow_with_are_refused(
     tmp_path: Path, faces: FaceSet, glasses: Pixels, sizes: tuple[int, ...], sentence: str

@@ -25,15 +25,17 @@ def blocks_at(size: int, blocks: Blocks) -> Blocks:
         blocks: Those of the whole network, which is for the largest size.
 
     Raises:
-        ConfigError: No number of halvings comes to 7x7.
+        ConfigError: The network does not grow with faces of this size.
     """
-    sizes = [7 * 2**count for count in range(1, len(blocks) + 1)]
+    # On fewer pixels people hardly differ.
+    counts = [len(blocks) - 2, len(blocks) - 1, len(blocks)]
+    sizes = [7 * 2**count for count in counts]
     if size not in sizes:
         raise ConfigError(
             "a VGG that begins from nothing grows with its faces, whose sizes are "
-            f"{', '.join(map(str, sizes[:-1]))} or {sizes[-1]} pixels, got {size}"
+            f"{sizes[0]}, {sizes[1]} or {sizes[2]} pixels, got {size}"
         )
-    count = sizes.index(size) + 1
+    count = counts[sizes.index(size)]
     return tuple(
         (width, convolutions)
         for (width, _), (_, convolutions) in zip(blocks[:count], blocks[-count:], strict=True)
