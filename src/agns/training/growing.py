@@ -8,7 +8,7 @@ import torch
 from agns.errors import ConfigError
 from agns.models.initialization import draw_weights
 from agns.models.recognizer import Recognizer
-from agns.models.vgg import Vgg16
+from agns.models.vgg import Blocks, Vgg16
 from agns.models.vgg_growth import blocks_at, deepen
 from agns.training.recipe import RecognizerTraining
 from agns.types import CANVAS
@@ -18,16 +18,17 @@ from agns.types import CANVAS
 class Growth:
     """From a few blocks to all of them."""
 
-    whole: Vgg16
-    """What it grows to; its weights do not matter."""
+    blocks: Blocks
+    """Of the network that it grows to."""
 
     seed: int
     """Draws what is new."""
 
     def begin(self, recognizer: Recognizer, size: int | None) -> None:
         """Put the blocks for faces of a size in the place of all."""
-        whole = self.whole
-        blocks = blocks_at(size or CANVAS, whole.blocks)
+        whole = recognizer.backbone
+        assert isinstance(whole, Vgg16)
+        blocks = blocks_at(size or CANVAS, self.blocks)
         part = Vgg16(dropout=whole.dropout, blocks=blocks, width=whole.width)
         rng = torch.Generator().manual_seed(self.seed)
         recognizer.backbone = draw_weights(part, rng=rng)
@@ -42,9 +43,9 @@ class Growth:
         assert isinstance(network, Vgg16)
         network.fold_norms()
         rng = torch.Generator().manual_seed(self.seed)
-        while len(network.blocks) < len(blocks_at(size or CANVAS, self.whole.blocks)):
+        while len(network.blocks) < len(blocks_at(size or CANVAS, self.blocks)):
             next_size = 7 * 2 ** (len(network.blocks) + 1)
-            network = deepen(network, blocks_at(next_size, self.whole.blocks), rng=rng)
+            network = deepen(network, blocks_at(next_size, self.blocks), rng=rng)
         other.backbone = network
         return other
 
@@ -63,4 +64,4 @@ def growth_of(recognizer: Recognizer, config: RecognizerTraining) -> Growth | No
         blocks_at(size, whole.blocks)
     if sizes != sorted(sizes):
         raise ConfigError(f"a VGG grows, so that sizes rise, got {config.sizes}")
-    return Growth(whole, config.seed)
+    return Growth(whole.blocks, config.seed)
