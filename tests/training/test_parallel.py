@@ -87,6 +87,17 @@ TRAINING = """
     training.augment, agns.storage.replacing = drawing, replacing
     notes.close()
 """
+GROWING = """
+    agns.models.families.FAMILIES["vgg"] = replace(
+        agns.models.families.FAMILIES["vgg"], head=lambda classes: nn.Linear(8, classes),
+        backbone=lambda *_: Vgg16(blocks=((3, 1),) * 5, width=8),
+    )
+    config = RecognizerTraining(arch="vgg", epochs=2, batch=8, sizes=(56, 112), norms=True)
+    grown, _ = training.train_recognizer(
+        faces, draw_frames(12), config, root / f"grown{fabric.world_size}", fabric=fabric
+    )
+    save_file(grown.state_dict(), root / f"grown-{fabric.global_rank}")
+"""
 FAILING = """
     def fail():
         raise ConfigError(f"raised in {fabric.global_rank}")
@@ -103,6 +114,7 @@ FAILING = """
 """
 PROGRAM = """
     import sys
+    from dataclasses import replace
     from pathlib import Path
 
     import torch
@@ -115,6 +127,7 @@ PROGRAM = """
     from agns.data.simulation.drawn_frames import draw_frames
     from agns.data.faces import faces_from_pixels
     from agns.errors import ConfigError
+    from agns.models.vgg import Vgg16
     from agns.training.sync_batchnorm import gather_over_processes, sync_batch_norms
     from agns.training.parallel import Machines, first_then_others, on_first, running, share_of
     from agns.training.recipe import RecognizerTraining
@@ -142,7 +155,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("pair")
     path = root / "program.py"
     # The networks are drawn anew for each, as the process that they are held against does.
-    parts = (NETWORK, STEP, NETWORK, TRIPLETS, TRAINING, FAILING)
+    parts = (NETWORK, STEP, NETWORK, TRIPLETS, TRAINING, GROWING, FAILING)
     path.write_text(program(2, *parts), encoding="utf-8")
     found = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": found}
@@ -216,6 +229,15 @@ def test_two_processes_train_as_one_and_only_the_first_writes(
         assert (first, second) == (joint[::2], joint[1::2])
     assert [line for line in notes["2-1"] if line.startswith("wrote")] == []
     assert "wrote recognizer.safetensors" in notes["2-0"]
+
+
+def test_a_network_grows_in_two_processes(pair: Path) -> None:
+    first, second = (load_file(pair / f"grown-{rank}") for rank in range(2))
+    assert {name.split(".")[0] for name in first} == {"backbone", "head"}
+    # Neither a batch norm nor a block is missing in what is kept.
+    assert sum(name.endswith("weight") for name in first) == 5 + 2 + 1
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
 
 
 def test_shares_are_disjoint_equally_large_and_whole() -> None:
