@@ -147,10 +147,12 @@ class RunDirectory:
 
     @staticmethod
     def counted(path: Path) -> dict[str, float]:
-        """The counters of the checkpoint of the run in a directory; none if it cannot be read."""
+        """The counters of a run's checkpoint; none where there is no such file, or not one."""
+        file = path / "checkpoint.safetensors"
+        if not file.is_file():
+            return {}
         try:
-            found = read_metadata(path / "checkpoint.safetensors")
-            counters: dict[str, float] = json.loads(found["counters"])
+            counters: dict[str, float] = json.loads(read_metadata(file)["counters"])
         except (WeightsError, KeyError, ValueError):
             return {}
         return counters

@@ -74,8 +74,10 @@ def test_a_detector_is_trained_on_some_subjects_and_tested_on_others(
     )  # fmt: skip
     done = agns(*given, "--tap", "nowhere")
     assert (done.code, "no layer 'nowhere'" in done.complaint) == (2, True)
-    done = agns(*given, "--identities", 1)
-    assert (done.code, "needs two subjects with photos, got 1" in done.complaint) == (2, True)
+    for asked, got in ((1, 1), (-1, 0)):
+        done = agns(*given, "--identities", asked)
+        sentence = f"needs two subjects with photos, got {got}"
+        assert (done.code, sentence in done.complaint) == (2, True)
     assert not (tmp_path / "run").exists()
     done = agns(*given, "--identities", 2, "--out", tmp_path / "two")
     assert sorted(one.name for one in (tmp_path / "two" / "frames").iterdir()) == [

@@ -13,7 +13,9 @@ from agns.errors import ConfigError
 from agns.models.recognizer import Recognizer
 from agns.models.start import load_start
 from agns.storage import load_tensors
+from agns.training.growing import growth_of
 from agns.training.parallel import Machines
+from agns.training.recipe import RECIPES
 from agns.training.recognizer import train_recognizer
 from agns.types import Pixels
 
@@ -56,9 +58,18 @@ def test_one_that_grows_is_resumed_bit_for_bit(
     tmp_path: Path, faces: FaceSet, glasses: Pixels, *, norms: bool
 ) -> None:
     config = replace(VGG, norms=norms, sizes=(56, 112))
+
+    def break_off_at_once(*_: object) -> None:
+        raise BrokenOff
+
+    with pytest.raises(BrokenOff):
+        train_recognizer(faces, glasses, config, tmp_path / "broken", progress=break_off_at_once)
     whole, _ = train_recognizer(faces, glasses, config, tmp_path / "whole")
     with pytest.raises(BrokenOff):
-        train_recognizer(faces, glasses, config, tmp_path / "broken", progress=break_off_in_epoch_2)
+        train_recognizer(
+            faces, glasses, config, tmp_path / "broken", resume=True,
+            progress=break_off_in_epoch_2,
+        )  # fmt: skip
     # All that there is of the first size is a whole recogniser already.
     first = Recognizer.read(tmp_path / "broken" / "best.safetensors")
     assert [*first.state_dict()] == [*whole.state_dict()]
@@ -66,6 +77,13 @@ def test_one_that_grows_is_resumed_bit_for_bit(
     for name, tensor in whole.state_dict().items():
         assert torch.equal(found.state_dict()[name], tensor), name
     assert not torch.equal(first.head.weight, whole.head.weight)
+
+
+@pytest.mark.parametrize("arch", ["vgg", "vgg10", "vgg143"])
+def test_the_recipes_are_of_sizes_that_it_grows_with(arch: str) -> None:
+    people = tuple(f"P{number}" for number in range({"vgg10": 10, "vgg143": 143}.get(arch, 5)))
+    recognizer = Recognizer(arch, people)
+    assert growth_of(recognizer, RECIPES[arch]) is not None
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,8 @@ def detector(
     most = sorted(
         (name for name, count in counts.items() if count > 1), key=lambda one: -counts[one]
     )
-    names = [name for name in counts if name in most[:identities]]
+    asked = None if identities is None else max(0, identities)
+    names = [name for name in counts if name in most[:asked]]
     if len(names) < 2:
         raise ConfigError(f"a detector needs two subjects with photos, got {len(names)}")
     training, held = split_subjects(names, config)
