@@ -57,7 +57,8 @@ def train_recognizer(
     """Train on a stratified part of the photos, test on the rest, and write the run.
 
     All processes draw the same joint batches, and each takes its own share of them; only the
-    first one writes. Every draw depends on the seed, the step and the process alone.
+    first one writes. Every draw depends on the seed, the step and the process alone. A VGG
+    that begins from nothing grows with the sizes of its faces (`agns.models.vgg_growth`).
 
     Args:
         faces: Photos of all identities.
