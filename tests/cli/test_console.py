@@ -60,6 +60,20 @@ def test_the_time_before_the_first_step_is_not_taken_for_a_steps(
     assert "Trying: 4 of 100, about 40 min left" in capsys.readouterr().err.splitlines()
 
 
+def test_the_time_of_one_part_is_not_taken_for_anothers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([*range(0, 601, 10), 601, 631, 661, 691, 692])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    with bar("Trying") as progress:
+        for step in range(60):
+            progress(step + 1, 60, {})
+        for part in range(3):
+            progress(part + 1, 9, {})
+    lines = capsys.readouterr().err.splitlines()
+    assert "Trying: 2 of 9, about 4 min left" in lines
+
+
 def test_a_loop_that_reports_nothing_leaves_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with bar("Trying"):
         pass

@@ -97,9 +97,15 @@ def bar(title: str) -> "Iterator[Progress]":
         task = bars.add_task(title, total=None, figures="", visible=False)
         begun = told = time.monotonic()
         first: tuple[int, float] | None = None
+        last = 0
 
         def progress(done: int, total: int, figures: Mapping[str, float]) -> None:
-            nonlocal first, told
+            nonlocal begun, told, first, last
+            if done < last:
+                # Another part of the work, whose steps take a time of their own.
+                begun, first = time.monotonic(), None
+                bars.reset(task, total=total)
+            last = done
             text = "  ".join(f"{name} {value:.3g}" for name, value in figures.items())
             bars.update(task, completed=done, total=total, figures=text, visible=True)
             now = time.monotonic()
