@@ -129,15 +129,16 @@ RECIPES: Mapping[str, RecognizerTraining] = {
     "of10": RecognizerTraining(arch="of10"),
     "of143": RecognizerTraining(arch="of143", frames_per_photo=100, erased_share=0.3),
     "of": RecognizerTraining(arch="of"),
-    # Ten people have a third of the photos of 143, and so a third of the steps in an epoch.
-    "vgg10": replace(_VGG, arch="vgg10", epochs=43, sizes=(*[56] * 40, *[224] * 3)),
+    # Ten people have a third of the photos of 143, and so a third of the steps in an epoch:
+    # it has two epochs of the finest faces.
+    "vgg10": replace(_VGG, arch="vgg10", epochs=16, sizes=(*[56] * 14, 224, 224)),
     "vgg143": replace(_VGG, arch="vgg143"),
     "vgg": _VGG,
     "dlib": RecognizerTraining(arch="dlib", frames_per_photo=2),
 }
-"""Each architecture's defaults, with as many frames for a photo as in the papers. All but VGG10's
-and those for any number of people have been measured (`results/recognizers.md`): OF143's from a
-backbone that metric training prepared and with a teacher, VGG143's with a teacher."""
+"""Each architecture's defaults, with as many frames for a photo as in the papers. All but
+those for any number of people have been measured (`results/recognizers.md`): OF143's from a
+backbone that metric training prepared and with a teacher, VGG10's and VGG143's with a teacher."""
 
 
 def recipe_for(arch: str, *, anew: bool = True, frozen: bool = False) -> RecognizerTraining:
