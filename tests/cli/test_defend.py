@@ -74,6 +74,9 @@ def test_a_detector_is_trained_on_some_subjects_and_tested_on_others(
     )  # fmt: skip
     done = agns(*given, "--tap", "nowhere")
     assert (done.code, "no layer 'nowhere'" in done.complaint) == (2, True)
+    done = agns(*given, "--identities", 40)
+    sentence = "--identities asks for 40 people, and 3 that the recogniser knows have two photos"
+    assert (done.code, sentence in done.complaint) == (2, True)
     for asked, got in ((1, 1), (-1, 0)):
         done = agns(*given, "--identities", asked)
         sentence = f"needs two subjects with photos, got {got}"
@@ -93,6 +96,14 @@ def test_a_detector_is_trained_on_some_subjects_and_tested_on_others(
     file = tmp_path / "run" / "defence.safetensors"
     victim = package.load(file)
     assert isinstance(victim, Detected)
+    with pytest.raises(package.AgnsError, match=r"no model\.safetensors: name .* defence\.safet"):
+        package.load(tmp_path / "run")
+    folder_for_file = (
+        "attack", "dodge", "--subject", PEOPLE[0], "--recognizer", weights.recognizer,
+        "--defence", tmp_path / "run", "--faces", folder, "--out", tmp_path / "attack",
+    )  # fmt: skip
+    done = agns(*folder_for_file)
+    assert (done.code, f"name {file}" in done.complaint) == (2, True)
     # Nobody is called so, and nobody is attacked as if.
     assert known_identities(PlanVictim(name="detected", file=str(file))) == PEOPLE
     other = tmp_path / "other.safetensors"

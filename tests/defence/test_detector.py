@@ -256,6 +256,15 @@ def test_photos_of_three_kinds_are_made_and_the_frames_kept(
     made = photos_of_subject(*given, kept=kept)
     assert made.tried == 4
     assert made.photos["clean"].shape == made.photos["benign"].shape == (4, 3, 224, 224)
+
+
+    # One that is broken off is no frame to learn from.
+    def break_off(done: int, total: int, figures: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        photos_of_subject(*given, kept=tmp_path / "1.safetensors", progress=break_off)
+    assert not (tmp_path / "1.safetensors").exists()
     # Found once, they are not looked for again.
     given = (*given[:3], agns.PGD(steps=10**9), *given[4:])
     again = photos_of_subject(*given, kept=kept)

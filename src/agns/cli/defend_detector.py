@@ -82,7 +82,12 @@ def detector(
     most = sorted(
         (name for name, count in counts.items() if count > 1), key=lambda one: -counts[one]
     )
-    asked = None if identities is None else max(0, identities)
+    asked = len(most) if identities is None else max(0, identities)
+    if asked > len(most):
+        raise ConfigError(
+            f"--identities asks for {asked} people, and {len(most)} that the recogniser knows have "
+            "two photos or more"
+        )
     names = [name for name in counts if name in most[:asked]]
     if len(names) < 2:
         raise ConfigError(f"a detector needs two subjects with photos, got {len(names)}")
@@ -96,7 +101,8 @@ def detector(
     drawn = open_glasses(glasses, count=None if glasses else frames)
     made = {
         name: _photos_to_detect(inner, _photos_of(photos, name), names, attack, config, drawn,
-                                out / "frames" / f"{at:03d}.safetensors")
+                                out / "frames" / f"{at:03d}.safetensors",
+                                title=f"Attacking as {name}, {at + 1} of {len(names)}")
         for at, name in enumerate(names)
     }  # fmt: skip
     with bar("Training the detector") as progress:
@@ -156,11 +162,13 @@ def _photos_to_detect(
     config: "DetectorTraining",
     glasses: "Glasses",
     kept: Path,
+    *,
+    title: str,
 ) -> "SubjectPhotos":
     from agns.defence.detector_training import goals_of, photos_of_subject
 
     subject = photos.identities[int(photos.labels[0])]
-    with bar(f"Attacking as {subject}") as shown, between_steps(shown) as progress:
+    with bar(title) as shown, between_steps(shown) as progress:
         return photos_of_subject(
             victim, photos, goals_of(subject, names), attack, config, glasses, kept=kept,
             progress=progress,

@@ -197,8 +197,7 @@ def _not_installed(
 ) -> ConfigError:
     reason = "" if error is None else f" ({error})"
     return ConfigError(
-        f'finding landmarks so needs {finder.title}{reason}: pip install "agns[{finder.extra}]", '
-        "or give landmarks with --landmarks"
+        f'finding landmarks so needs {finder.title}{reason}: pip install "agns[{finder.extra}]"'
     )
 
 
@@ -233,8 +232,7 @@ def choose_finder(asked: Finder | None = None) -> Finder:
     if asked is not None:
         raise _not_installed(FINDERS[asked])
     raise ConfigError(
-        'finding landmarks needs MediaPipe or dlib: pip install "agns[align]" or "agns[dlib]", or '
-        "give landmarks with --landmarks"
+        'finding landmarks needs MediaPipe or dlib: pip install "agns[align]" or "agns[dlib]"'
     )
 
 

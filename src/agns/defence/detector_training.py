@@ -122,6 +122,7 @@ def photos_of_subject(
     Raises:
         AttackError: The attack cannot start.
         ConfigError: There are fewer frames than identities.
+        KeyboardInterrupt: An attack was interrupted; no frame is kept of it.
     """
     subject = faces.identities[int(faces.labels[0])]
     if len(glasses) < len(victim.identities):
@@ -133,12 +134,14 @@ def photos_of_subject(
     names = [goal.name for goal in goals]
     frames = _kept_frames(kept, names)
     if frames is None:
-        found = [
-            attack.run(
+        found = []
+        for goal in goals:
+            result = attack.run(
                 victim, own, goal, seed=config.seed, frames=glasses, nets=nets, progress=progress
             )
-            for goal in goals
-        ]
+            if result.stopped_because == "interrupted":
+                raise KeyboardInterrupt
+            found.append(result)
         frames = torch.cat([result.frames[:1] for result in found])
         save_tensors(kept, {"frames": frames}, {"goals": json.dumps(names)})
     # Others for every subject, so that none is learnt from one and tested on another.

@@ -11,6 +11,7 @@ from torch import Tensor
 from agns.defence.defended import FORMAT, Defence, Defended, digest_of
 from agns.defence.detector import Detected
 from agns.defence.masking import Masked, Masking
+from agns.data.faces import names_like
 from agns.errors import AgnsError, ConfigError, WeightsError
 from agns.models.opening import load, make_victim
 from agns.models.victim import Victim
@@ -107,6 +108,17 @@ def read_defended(path: Path) -> Defended:
     return DefenceFile.read(path).open()
 
 
+def _likely(defence: str) -> str:
+    """What was meant by what is neither a name, a file nor a reference, in words."""
+    if (written := Path(defence) / "defence.safetensors").is_file():
+        return f"name {written}"
+    package, dot, last = defence.rpartition(".")
+    if dot and last != "safetensors" and is_reference(likely := f"{package}:{last}"):
+        return f"did you mean {likely}?"
+    known = names_like(defence, DEFENCES)
+    return known or f"name {', '.join(DEFENCES)}, a file of `agns defend`, or package.module:Name"
+
+
 def defend(victim: Victim, defence: str, place: torch.device) -> Victim:
     """Put a defence around a victim, on a device.
 
@@ -124,6 +136,8 @@ def defend(victim: Victim, defence: str, place: torch.device) -> Victim:
         made: Victim = DEFENCES[defence].around(victim)
     elif not names_code(defence) and Path(defence).is_file():
         made = DefenceFile.read(Path(defence)).around(victim)
-    else:
+    elif is_reference(defence):
         return make_victim(defence, place, victim)
+    else:
+        raise ConfigError(f"there is no defence {defence!r}: {_likely(defence)}")
     return made.to(place).eval() if isinstance(made, torch.nn.Module) else made

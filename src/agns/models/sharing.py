@@ -7,7 +7,7 @@ ever unpickled: a repository that holds only `pytorch_model.bin` is refused.
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -162,7 +162,10 @@ def find_weights(
         return here
     if here.is_dir():
         if not (here / WEIGHTS).is_file():
-            raise _lacks_weights(str(here), pickled=(here / PICKLED).is_file())
+            raise _lacks_weights(
+                str(here), pickled=(here / PICKLED).is_file(),
+                others=sorted(one.name for one in here.glob("*.safetensors")),
+            )  # fmt: skip
         return here / WEIGHTS
     if force_download and local_files_only:
         raise ConfigError("force_download needs a connection, which local_files_only forbids")
@@ -234,10 +237,11 @@ def _reason(error: Exception) -> str:
     return next(iter(str(said).splitlines()), type(said).__name__)
 
 
-def _lacks_weights(where: str, *, pickled: bool) -> WeightsError:
+def _lacks_weights(where: str, *, pickled: bool, others: Sequence[str] = ()) -> WeightsError:
     if pickled:
         return WeightsError(
             f"{where} holds {PICKLED} but no {WEIGHTS}: agns reads no pickles, which can run "
             "code, so ask its owner for safetensors"
         )
-    return WeightsError(f"{where} holds no {WEIGHTS}")
+    more = f": name a file of it, such as {others[-1]}" if others else ""
+    return WeightsError(f"{where} holds no {WEIGHTS}{more}")
