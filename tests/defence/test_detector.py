@@ -257,7 +257,6 @@ def test_photos_of_three_kinds_are_made_and_the_frames_kept(
     assert made.tried == 4
     assert made.photos["clean"].shape == made.photos["benign"].shape == (4, 3, 224, 224)
 
-
     # One that is broken off is no frame to learn from.
     def break_off(done: int, total: int, figures: object) -> None:
         raise KeyboardInterrupt

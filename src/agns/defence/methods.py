@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from agns.data.faces import names_like
 from agns.defence.defended import FORMAT, Defence, Defended, digest_of
 from agns.defence.detector import Detected
 from agns.defence.masking import Masked, Masking
-from agns.data.faces import names_like
 from agns.errors import AgnsError, ConfigError, WeightsError
 from agns.models.opening import load, make_victim
 from agns.models.victim import Victim
