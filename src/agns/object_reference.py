@@ -29,10 +29,7 @@ def load_object(reference: str) -> object:
         ConfigError: It is no such name, there is no such module, or it fails, or lacks the name.
     """
     if not is_reference(reference):
-        package, dot, last = reference.rpartition(".")
-        likely = f"{package}:{last}"
-        hint = f": did you mean {likely}?" if dot and is_reference(likely) else ""
-        raise ConfigError(f"{reference!r} should have the form package.module:Name{hint}")
+        raise ConfigError(f"{reference!r} should have the form package.module:Name")
     module_name, _, name = reference.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:

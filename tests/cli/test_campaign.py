@@ -214,16 +214,16 @@ def test_processes_share_a_campaign_and_one_that_is_killed_loses_nothing(
     agns: Run, write_plan: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = write_plan(PGD + "seeds: [0, 1]\n")
-    whole, shared = tmp_path / "whole", tmp_path / "shared"
+    whole, joint = tmp_path / "whole", tmp_path / "joint"
     assert agns("campaign", "run", plan, "--out", whole).code == 0
     monkeypatch.setattr(campaign_run, "_work_alone", work_until_killed)
     monkeypatch.setenv("AGNS_KILLED", str(tmp_path / "killed"))
     monkeypatch.syspath_prepend(Path(__file__).parents[2])
-    done = agns("campaign", "run", plan, "--out", shared, "--workers", "2")
+    done = agns("campaign", "run", plan, "--out", joint, "--workers", "2")
     assert done.code == 0, done.err
     assert (tmp_path / "killed").exists()
     assert "4 of 4 attacks have results" in done.out
-    assert figures(shared) == figures(whole)
+    assert figures(joint) == figures(whole)
 
 
 @pytest.mark.usefixtures("few_controls", "no_pictures")

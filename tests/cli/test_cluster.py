@@ -214,14 +214,14 @@ def test_a_cluster_of_this_machines_processes_makes_frames_for_many_too(
         yield client
 
     monkeypatch.setattr(connecting, "connected", begin_with)
-    one, shared = tmp_path / "one", tmp_path / "shared"
+    one, joint = tmp_path / "one", tmp_path / "joint"
     assert agns("campaign", "run", many, "--out", one).code == 0
-    done = agns("campaign", "run", many, "--out", shared, "--workers", 2, "--dask", "local")
+    done = agns("campaign", "run", many, "--out", joint, "--workers", 2, "--dask", "local")
     assert done.code == 0, done.err
     assert begun == [("local", {"workers": 2, "resources": {}})]
-    curves, expected = (read_json(out / "report.json")["curves"] for out in (shared, one))
+    curves, expected = (read_json(out / "report.json")["curves"] for out in (joint, one))
     assert curves == expected != []
-    assert len(list(shared.glob("cells/universal-*/frames/02.png"))) == 1
+    assert len(list(joint.glob("cells/universal-*/frames/02.png"))) == 1
 
 
 def test_a_result_that_was_not_entered_is_not_worked_for_again(

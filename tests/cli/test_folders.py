@@ -320,10 +320,10 @@ def test_who_wears_the_marked_frame_can_be_enrolled(
 def test_frames_are_generated_by_a_network_that_was_shared(
     agns: Run, weights: Any, tmp_path: Path
 ) -> None:
-    Generator.read(weights.generator).save_pretrained(tmp_path / "shared")
+    Generator.read(weights.generator).save_pretrained(tmp_path / "saved")
     out = tmp_path / "sheet.png"
     done = agns(
-        "glasses", "generate", "--out", out, "--count", 1, "--generator", tmp_path / "shared"
+        "glasses", "generate", "--out", out, "--count", 1, "--generator", tmp_path / "saved"
     )
     assert (done.code, out.is_file()) == (0, True)
     gone = agns("glasses", "generate", "--out", out, "--generator", tmp_path / "gone")

@@ -31,6 +31,6 @@ def recognizer() -> Recognizer:
 
 @pytest.fixture(scope="module")
 def folder(recognizer: Recognizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("shared") / "victim"
+    path = tmp_path_factory.mktemp("made") / "victim"
     recognizer.save_pretrained(path)
     return path
