@@ -224,7 +224,11 @@ def freeze(victim: _Victim) -> _Victim:
     recognizer = isinstance(victim, Recognizer)
     if not (training or learning) and (not recognizer or victim.frozen):
         return victim
-    frozen = copy.deepcopy(victim).eval().requires_grad_(requires_grad=False)
+    frozen = copy.deepcopy(victim).eval()
+    for parameter in frozen.parameters():
+        # Copies of TorchScript's are no leaves.
+        parameter.detach_()
+    frozen.requires_grad_(requires_grad=False)
     if recognizer:
         for part in frozen.modules():
             if isinstance(part, nn.Sequential):

@@ -94,6 +94,55 @@ def test_a_network_answers_as_it_did_before_it_was_exported(
     torch.testing.assert_close(gradient, theirs, atol=1e-6, rtol=1e-4)
 
 
+class Overwriting(nn.Module):
+    """Writes into memory that another value shares, in one of several ways."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how, self.embed = how, nn.Linear(3, 2)
+        self.register_buffer("mean", torch.full((3, 1, 1), 0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.clone()
+        if self.how == "part":
+            x[:, 0] = (x[:, 0] - 0.485) / 0.229
+        elif self.how == "view":
+            x.view(len(x), -1).mul_(2)
+        elif self.how == "chunk":
+            x.chunk(3, 1)[0].relu_()
+        elif self.how == "earlier":
+            before = x.detach()
+            x.mul_(2)
+            x = x + before
+        elif self.how == "own":
+            self.get_buffer("mean")[0].mul_(2)
+        elif self.how == "alone":
+            # The memory of others, too, but nobody reads it by another name.
+            x = x.view(len(x), 3, -1).sub_(0.2).view(len(x), 3, 2, 2)
+        return self.embed((x - self.get_buffer("mean")).abs().mean((2, 3)))
+
+
+@pytest.mark.parametrize("how", ["part", "view", "chunk", "earlier", "own", "alone"])
+def test_overwritten_memory_that_others_read_is_refused(
+    how: str, tmp_path: Path, generator: torch.Generator
+) -> None:
+    network, path = Overwriting(how).eval(), tmp_path / "overwriting.pt2"
+    pictures = torch.rand(1, 3, 2, 2, generator=generator)
+    expected = Overwriting("").eval()(pictures) if how == "own" else network(pictures)
+    with torch.no_grad():
+        program = torch.export.export(network, (torch.zeros(1, 3, 2, 2),))
+    torch.export.save(program, path)
+    if how == "alone":
+        torch.testing.assert_close(read_exported(path)(pictures), expected)
+        return
+    told = "the network's own numbers" if how == "own" else r"run_decompositions\(\)"
+    with pytest.raises(WeightsError, match=rf"aten\.\w+_\.\w+ overwrites .*{told}"):
+        read_exported(path)
+    if how != "own":
+        torch.export.save(program.run_decompositions(), path)
+        torch.testing.assert_close(read_exported(path)(pictures), expected)
+
+
 def changed(path: Path, to: Path, name: str, change: Callable[[bytes], bytes]) -> Path:
     """A copy with another content of one record."""
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(to, "w") as new:

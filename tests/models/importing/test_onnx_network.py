@@ -245,6 +245,82 @@ def test_weights_beside_the_file_are_read_from_its_folder_alone(tmp_path: Path) 
             read_onnx(path)
 
 
+def test_weights_beside_the_file_are_counted_however_their_file_is_spelt(tmp_path: Path) -> None:
+    path = write(tmp_path / "spelt.onnx", "z = Add (x, one) y = Add (z, two)")
+    model, numbers = onnx.load(path), drawn(1, 3, 6, 6)
+    (tmp_path / "w.bin").write_bytes(numbers.tobytes())
+    for name, spelt in (("one", "w.bin"), ("two", "./w.bin")):
+        tensor = onnx.numpy_helper.from_array(numbers, name)
+        onnx.external_data_helper.set_external_data(tensor, spelt, length=numbers.nbytes)
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        model.graph.initializer.append(tensor)
+    path.write_bytes(model.SerializeToString())
+    assert "'./w.bin' holds less than is read from it" in refused(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "d, mask = Dropout (x) y = Relu (d)",
+        "y, places = MaxPool <kernel_shape = [2, 2]> (x)",
+        "y, mean, deviation = LayerNormalization <axis = 3> (x, scale)",
+    ],
+)
+def test_outputs_that_nobody_reads_need_not_be_made(text: str, tmp_path: Path) -> None:
+    pictures = torch.from_numpy(drawn(2, 3, 6, 6))
+    path = write(tmp_path / "more.onnx", text, scale=drawn(6))
+    theirs = by_reference(path, pictures)
+    torch.testing.assert_close(read_onnx(path)(pictures), theirs, atol=1e-5, rtol=0)
+
+
+def resized(path: Path, settings: str, *scales: float) -> Path:
+    return write(path, f"y = Resize <{settings}> (x, , scales)", scales=f32(1, 1, *scales))
+
+
+@pytest.mark.parametrize("where", ["half_pixel", "pytorch_half_pixel", "half_pixel_symmetric"])
+@pytest.mark.parametrize("rounding", ["round_prefer_floor", "round_prefer_ceil"])
+def test_pixels_are_repeated_as_the_reference_does(
+    where: str, rounding: str, tmp_path: Path
+) -> None:
+    settings = f'mode = "nearest", coordinate_transformation_mode = "{where}"'
+    path = resized(tmp_path / "n.onnx", f'{settings}, nearest_mode = "{rounding}"', 2, 3)
+    pictures = torch.from_numpy(drawn(1, 3, 6, 6))
+    torch.testing.assert_close(read_onnx(path)(pictures), by_reference(path, pictures))
+
+
+@pytest.mark.parametrize(
+    ("where", "rounding", "mode", "scale"),
+    [
+        ("half_pixel", "floor", "nearest", 2),
+        ("half_pixel", "ceil", "nearest", 2),
+        ("asymmetric", "round_prefer_floor", "nearest", 2),
+        ("tf_crop_and_resize", "floor", "nearest", 2),
+        ("half_pixel", "floor", "linear", 1.3),
+        ("pytorch_half_pixel", "floor", "linear", 1 / 6),
+    ],
+)
+def test_resizing_that_pytorch_has_not_is_named(
+    where: str, rounding: str, mode: str, scale: float, tmp_path: Path
+) -> None:
+    settings = f'mode = "{mode}", coordinate_transformation_mode = "{where}"'
+    path = resized(tmp_path / "r.onnx", f'{settings}, nearest_mode = "{rounding}"', scale, scale)
+    assert re.search(
+        "Resize 'y': (resizing by|scales that make) .* (is|are) not read", refused(path)
+    )
+
+
+def test_a_network_that_trains_is_refused(tmp_path: Path) -> None:
+    path, five = tmp_path / "trains.onnx", [f32(1, 1, 1) for _ in "sbmv"]
+    weights = dict(zip("sbmv", five, strict=True))
+    write(path, "y, a, c, d, e = BatchNormalization (x, s, b, m, v)", 8, **weights)
+    assert "training_mode = 1 is not read" in refused(path)
+    write(path, "y = Dropout (x, r, t)", r=np.array(0.5, np.float32), t=np.array(1, np.bool_))
+    assert "it trains" in refused(path)
+    write(path, "y = ReduceL2 <noop_with_empty_axes = 1> (x)", 18)
+    assert "it has no axes" in refused(path)
+
+
 def refused(path: Path) -> str:
     with pytest.raises(WeightsError) as caught:
         read_onnx(path)

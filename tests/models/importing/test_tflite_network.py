@@ -224,6 +224,24 @@ def test_halves_are_read_as_32_bit_numbers(tmp_path: Path) -> None:
     assert network(ones)[0, :3].tolist() == [0.5, 2, 3]
 
 
+def test_casts_cut_fractions_off_and_small_numbers_are_normalized(tmp_path: Path) -> None:
+    w = Writer(1, 2, 2, 3)
+    x = w.add(
+        "MUL", [w.given, w.constant(np.full((1,), 3, np.float32))], (1, 2, 2, 3), "MulOptions"
+    )
+    out = w.value((1, 2, 2, 3), "int32")
+    w.operators.append(("CAST", "CastOptions", {"InDataType": 0, "OutDataType": 2}, [x], out))
+    x = w.add("CAST", [out], (1, 2, 2, 3), "CastOptions", InDataType=2, OutDataType=0)
+    small = w.constant(np.full((1,), 1e-5, np.float32))
+    x = w.add("MUL", [x, small], (1, 2, 2, 3), "MulOptions")
+    w.add("L2_NORMALIZATION", [x], (1, 2, 2, 3), "L2NormOptions")
+    pictures = torch.tensor([0.9, -0.9, 0.5]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    answers = read_tflite(w.write(tmp_path / "cast.tflite"))(pictures)
+    # 2.7, -2.7 and 1.5 are cut to these.
+    expected = F.normalize(torch.tensor([[2.0, -2.0, 1.0]])).repeat(1, 4)
+    torch.testing.assert_close(answers, expected)
+
+
 def refused(w: Writer, path: Path) -> str:
     with pytest.raises(WeightsError) as caught:
         read_tflite(w.write(path))

@@ -24,6 +24,7 @@ _OPERATIONS = {
     "_to_copy", "abs", "adaptive_avg_pool2d", "add", "addmm", "alias", "amax", "amin", "any",
     "avg_pool2d", "baddbmm", "batch_norm", "bitwise_not", "bmm", "cat", "ceil", "chunk", "clamp",
     "clamp_max", "clamp_min", "clone", "constant_pad_nd", "contiguous", "conv2d", "convolution",
+    "copy",
     "detach", "div", "dropout", "elu", "eq", "erf", "exp", "expand_as", "flatten", "floor",
     "full_like", "ge", "gelu", "group_norm", "gt", "hardsigmoid", "hardswish", "hardtanh",
     "index_select", "instance_norm", "layer_norm", "le", "leaky_relu", "lift_fresh_copy",
@@ -32,7 +33,8 @@ _OPERATIONS = {
     "maximum", "mean", "minimum", "mish", "mm", "mul", "narrow", "native_group_norm",
     "native_layer_norm", "ne", "neg", "norm", "numpy_T", "ones_like", "pad", "permute",
     "pixel_unshuffle", "pow", "prelu", "reciprocal", "relu", "relu6", "reshape_as", "roll",
-    "rsqrt", "rsub", "scaled_dot_product_attention", "select", "sigmoid", "silu", "slice",
+    "rsqrt", "rsub", "scaled_dot_product_attention", "select", "select_scatter", "sigmoid", "silu",
+    "slice", "slice_scatter",
     "softmax", "softplus", "split", "split_with_sizes", "sqrt", "square", "squeeze", "stack",
     "sub", "sum", "sym_size", "t", "tanh", "to", "transpose", "type_as", "unbind", "unflatten",
     "unsafe_split", "unsafe_split_with_sizes", "unsqueeze", "upsample_bilinear2d",
@@ -120,11 +122,13 @@ class Call:
         self.overwrites = self.name.endswith("_")
         self.renamed = renamed
         self.inputs: list[str] = []
-        self.arguments = {
-            str(one["name"]): self.argument(one["arg"])
-            for one in node["inputs"]
-            if not set(one["arg"]) & {*_IGNORED}
-        }
+        self.arguments: dict[str, Callable[..., object]] = {}
+        self.values: dict[str, list[str]] = {}
+        for one in node["inputs"]:
+            if not set(one["arg"]) & {*_IGNORED}:
+                before = len(self.inputs)
+                self.arguments[str(one["name"])] = self.argument(one["arg"])
+                self.values[str(one["name"])] = self.inputs[before:]
         self.positional = [str(one["name"]) for one in node["inputs"] if one.get("kind") == 1]
         self.outputs: list[str] = []
         for output in node["outputs"]:

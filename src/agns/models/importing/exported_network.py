@@ -9,7 +9,7 @@ that compute with tensors are called.
 import json
 import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,11 @@ from torch import Tensor
 from agns.errors import WeightsError
 from agns.models.importing.exported_calls import TYPES, Call, current
 from agns.models.importing.exported_graphs import flattened
+from agns.models.importing.exported_memory import check_overwriting
 from agns.models.importing.foreign_network import ForeignNetwork
 from agns.models.importing.foreign_step import MOST_STEPS, Refused, Step, leading_to
 
-_MOST_TEXT = 1 << 26
+_MOST_TEXT = 1 << 24
 """Bytes of JSON."""
 
 
@@ -71,10 +72,12 @@ class _Reader:
     def network(self, size: int | None) -> ForeignNetwork:
         graph_module = self.text(f"models/{self.name}.json")["graph_module"]
         graph = graph_module["graph"]
-        stored = {
+        records = {
             **self.config(f"data/weights/{self.name}_weights_config.json", "data/weights"),
             **self.config(f"data/constants/{self.name}_constants_config.json", "data/constants"),
         }
+        # Networks name their numbers as they like; the graph has names of its own.
+        stored: dict[str, tuple[str, str, dict[str, Any]]] = {}
         given: list[str] = []
         for spec in graph_module["signature"]["input_specs"]:
             ((kind, about),) = spec.items()
@@ -89,13 +92,13 @@ class _Reader:
             }.get(kind)
             if key is None:
                 raise WeightsError(f"{self.path} takes a {kind[:40]}, which is not read")
-            stored[argument["name"]] = stored[about[key]]
+            stored[argument["name"]] = records[about[key]]
         answers = [one["as_tensor"]["name"] for one in graph["outputs"]]
         for does, some in (("takes", given), ("gives", answers)):
             if len(some) != 1:
                 raise WeightsError(f"{self.path} {does} {len(some)} tensors, expected one")
         shape = self.shape(graph["tensor_values"][given[0]], size)
-        steps, answer = self.steps(graph["nodes"], answers[0])
+        steps, answer = self.steps(graph["nodes"], answers[0], stored)
         for name in {name for step in steps for name in step.inputs} & stored.keys():
             self.constants[name] = self.tensor(*stored[name])
         return ForeignNetwork(
@@ -152,7 +155,9 @@ class _Reader:
             memory_format=torch.contiguous_format
         )
 
-    def steps(self, nodes: Sequence[dict[str, Any]], answer: str) -> tuple[list[Step], str]:
+    def steps(
+        self, nodes: Sequence[dict[str, Any]], answer: str, stored: Collection[str]
+    ) -> tuple[list[Step], str]:
         """Those that the answer needs, and its name in the end."""
         nodes = flattened(nodes)
         if len(nodes) > MOST_STEPS:
@@ -169,6 +174,7 @@ class _Reader:
                 # What reads the value afterwards means the new one.
                 renamed[call.overwritten] = call.outputs[0]
         answer = current(answer, renamed)
+        check_overwriting([call for _, call in parsed], answer, stored)
         wiring = [(call.inputs, call.outputs) for _, call in parsed]
         steps = []
         for number in leading_to(answer, wiring, self.path):

@@ -117,7 +117,8 @@ class ForeignNetwork(nn.Module):
         for step, ended in zip(self._steps, self._ends, strict=True):
             values |= zip(step.outputs, _applied(step, values), strict=False)
             for name in ended:
-                del values[name]
+                # An output that nothing reads may not have been made.
+                values.pop(name, None)
         answer = values[self._answer]
         assert answer is not None
         return answer.flatten(1)
@@ -247,7 +248,9 @@ def _applied(step: Step, values: Mapping[str, Value]) -> Sequence[Tensor]:
         # Numbers that were sizes lie on the processor.
         place = next(one for one in places if one.type != "cpu")
         given = [
-            value if value is None or not value.is_floating_point() else value.to(place)
+            value.to(place)
+            if value is not None and (value.is_floating_point() or value.dtype == torch.bool)
+            else value
             for value in given
         ]
     made = step.run(*given)

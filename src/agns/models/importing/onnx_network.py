@@ -141,7 +141,7 @@ class _Reader:
 
     def __init__(self, path: Path, graph: "GraphProto") -> None:
         self.path, self.graph = path, graph
-        self.beside: dict[str, int] = {}
+        self.beside: dict[Path, int] = {}
         """Bytes that files with weights still have to give."""
 
     def network(self, opset: int, size: int | None) -> ForeignNetwork:
@@ -195,6 +195,9 @@ class _Reader:
             given = {one.name: self._attribute(one) for one in node.attribute}
             if node.op_type == "Split" and opset < 18:
                 given["num_outputs"] = len(node.output)
+            if node.op_type == "BatchNormalization" and opset < 14 and any(node.output[1:]):
+                # By its outputs alone it told, then, that it trains.
+                given["training_mode"] = 1
             return build_step(
                 node.op_type, what.partition(" ")[2], tuple(node.input), tuple(node.output),
                 Attributes(given, opset),
@@ -236,9 +239,10 @@ class _Reader:
 
         try:
             location = external_data_helper.ExternalDataInfo(tensor).location
-            file = self.path.parent / location
-            if location not in self.beside:
-                self.beside[location] = min(file.stat().st_size, _LARGEST)
+            # However it is spelt.
+            file = (self.path.parent / location).resolve()
+            if file not in self.beside:
+                self.beside[file] = min(file.stat().st_size, _LARGEST)
             # Refuses what lies elsewhere, links, and more bytes than there are.
             external_data_helper.load_external_data_for_tensor(tensor, str(self.path.parent))
         except (checker.ValidationError, OSError, RuntimeError, ValueError) as error:
@@ -246,8 +250,8 @@ class _Reader:
             if isinstance(error, FileNotFoundError):
                 why = f"there is no {error.filename}"
             raise WeightsError(f"{self.path}: {what} lies beside it, and {why}") from error
-        self.beside[location] -= len(tensor.raw_data)
-        if self.beside[location] < 0:
+        self.beside[file] -= len(tensor.raw_data)
+        if self.beside[file] < 0:
             raise WeightsError(f"{self.path}: {location[:80]!r} holds less than is read from it")
 
 

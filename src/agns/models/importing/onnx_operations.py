@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agns.models.importing.foreign_step import Refused, Run, Step, Value
+from agns.models.importing.foreign_step import Refused, Run, Step, Value, integers
 from agns.models.importing.onnx_attributes import Attributes, along_axes, axes_of
 from agns.models.importing.onnx_shaping import SHAPING
 from agns.models.importing.windows import Border, convolved, full_border, pooled
@@ -135,13 +135,17 @@ def _gemm(a: Attributes) -> Run:
     return run
 
 
-def _reduce(function: Callable[[Tensor, list[int], bool], Tensor]) -> _Build:
+def _reduce(
+    function: Callable[[Tensor, list[int], bool], Tensor], *, powers: bool = False
+) -> _Build:
     def build(a: Attributes) -> Run:
         keep = bool(a.get("keepdims", 1))
         still = bool(a.get("noop_with_empty_axes", 0))
 
         def reduce(x: Tensor, axes: list[int]) -> Tensor:
             if not axes and still:
+                if powers:
+                    raise Refused("it has no axes, and runtimes do not agree on what it gives then")
                 return x
             return function(x, axes_of(axes or range(x.ndim), x), keep)
 
@@ -192,7 +196,13 @@ def _taking(function: Callable[..., Tensor], **names: tuple[str, Any]) -> _Build
 
 def _dropout(a: Attributes) -> Run:
     a.ignore("ratio", "seed", "is_test")
-    return lambda x, *_: x
+
+    def run(x: Tensor, _: Value = None, training: Value = None) -> Tensor:
+        if training is not None and any(integers(training)):
+            raise Refused("it trains: export the network after its eval()")
+        return x
+
+    return run
 
 
 _PLAIN: dict[str, Run] = {
@@ -222,10 +232,14 @@ _BUILT: dict[str, _Build] = SHAPING | {
     "LogSoftmax": lambda a: _softmax(a, torch.log_softmax),
     "LpNormalization": _taking(F.normalize, dim=("axis", -1), p=("p", 2)),
     "MaxPool": lambda a: _pool(a, largest=True),
-    "ReduceL2": _reduce(lambda x, axes, keep: x.square().sum(axes, keepdim=keep).sqrt()),
+    "ReduceL2": _reduce(
+        lambda x, axes, keep: x.square().sum(axes, keepdim=keep).sqrt(), powers=True
+    ),
     "ReduceMax": _reduce(torch.amax), "ReduceMean": _reduce(torch.mean),
     "ReduceMin": _reduce(torch.amin), "ReduceSum": _reduce(torch.sum),
-    "ReduceSumSquare": _reduce(lambda x, axes, keep: x.square().sum(axes, keepdim=keep)),
+    "ReduceSumSquare": _reduce(
+        lambda x, axes, keep: x.square().sum(axes, keepdim=keep), powers=True
+    ),
     "Softmax": lambda a: _softmax(a, torch.softmax),
 }  # fmt: skip
 _WORK: dict[str, Callable[..., int]] = {
@@ -251,6 +265,6 @@ def build_step(
         raise Refused(f"{left[0]} is not read")
     return Step(
         what=f"{kind} {name}", run=run, inputs=inputs, outputs=outputs,
-        reshapes=kind == "Reshape", reads=kind in ("Pad", "Resize", "Upsample"),
+        reshapes=kind == "Reshape", reads=kind in ("Dropout", "Pad", "Resize", "Upsample"),
         work=_WORK.get(kind, lambda *_: 1),
     )  # fmt: skip

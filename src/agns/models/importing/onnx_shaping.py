@@ -119,10 +119,21 @@ def _pad(a: Attributes) -> Run:
     return run
 
 
+_BETWEEN = ("half_pixel", "pytorch_half_pixel", "align_corners")
+"""Coordinates of which PyTorch's linear resizing has the same."""
+
+_ROUND = ("round_prefer_floor", "round_prefer_ceil")
+_NEAREST = {
+    "half_pixel": _ROUND, "pytorch_half_pixel": _ROUND, "half_pixel_symmetric": _ROUND,
+    "asymmetric": ("floor",), "tf_half_pixel_for_nn": ("floor",),
+}  # fmt: skip
+"""Of coordinates, the roundings that repeat each pixel a whole number of times."""
+
+
 def _resize(a: Attributes) -> Run:
     mode = a.get("mode", "nearest")
     where = a.get("coordinate_transformation_mode", "asymmetric" if a.opset < 11 else "half_pixel")
-    rounding = a.get("nearest_mode", "round_prefer_floor")
+    rounding = a.get("nearest_mode", "floor" if a.opset < 11 else "round_prefer_floor")
     a.ignore("cubic_coeff_a", "extrapolation_value")
     a.expect(antialias=0, exclude_outside=0, keep_aspect_ratio_policy="stretch")
 
@@ -132,24 +143,27 @@ def _resize(a: Attributes) -> Run:
         if sizes is not None and sizes.numel():
             wanted = integers(sizes)
         elif scales is not None and scales.numel():
-            wanted = [int(n * float(s)) for n, s in zip(x.shape, scales.tolist(), strict=True)]
+            exact = [n * float(s) for n, s in zip(x.shape, scales.tolist(), strict=True)]
+            wanted = [int(n) for n in exact]
+            if wanted != exact:
+                raise Refused(f"scales that make {exact} of {tuple(x.shape)} are not read")
         else:
             raise Refused("it has neither scales nor sizes")
         if x.ndim != 4 or len(wanted) != 4 or wanted[1] != x.shape[1] or min(wanted) < 1:
             raise Refused(f"{tuple(x.shape)} is not resized to {wanted}, only height and width are")
         size = within((len(x), *wanted[1:]))[2:]
-        if mode == "linear" and where in ("half_pixel", "pytorch_half_pixel", "align_corners"):
+        if (
+            mode == "linear"
+            and where in _BETWEEN
+            and (where != "pytorch_half_pixel" or 1 not in size)
+        ):
             corners = where == "align_corners"
             return F.interpolate(x, size, mode="bilinear", align_corners=corners)
         whole = all(new % old == 0 for new, old in zip(size, x.shape[2:], strict=True))
-        if (
-            mode == "nearest"
-            and whole
-            and (where != "align_corners")
-            and (where != "asymmetric" or rounding == "floor")
-        ):
+        if mode == "nearest" and whole and rounding in _NEAREST.get(where, ()):
             return F.interpolate(x, size, mode="nearest")
-        raise Refused(f"resizing by {mode}, {where}, to {size} is not read")
+        how = f"{mode}, {where}, {rounding}, from {tuple(x.shape[2:])} to {size}"
+        raise Refused(f"resizing by {how} is not read")
 
     return run
 

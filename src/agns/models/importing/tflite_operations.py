@@ -216,7 +216,20 @@ def _sloped(x: Tensor, slope: Tensor) -> Tensor:
 
 
 def _normalized(x: Tensor) -> Tensor:
-    return x * x.square().sum(-1, keepdim=True).clamp_min(1e-6).rsqrt()
+    # LiteRT bounds the norm at 1e-6, and not its square.
+    return x * x.square().sum(-1, keepdim=True).clamp_min(1e-12).rsqrt()
+
+
+_CASTS = {0: torch.float32, 1: torch.float32, 2: torch.int64, 4: torch.int64, 6: torch.bool}
+"""By the schema's codes of kinds of numbers; all are as wide as they are kept here."""
+
+
+def _cast(options: Any) -> Run:
+    code = options.OutDataType()
+    if code not in _CASTS:
+        raise ValueError(f"numbers of kind {code} are not read")
+    kind = _CASTS[code]
+    return lambda x: x.to(kind)
 
 
 def _area(x: Tensor) -> int:
@@ -288,7 +301,7 @@ OPERATIONS: dict[str, Operation] = {
     "STRIDED_SLICE": Operation(_strided_slice, "StridedSliceOptions"),
     "GATHER": Operation(_gather, "GatherOptions"),
     "RESIZE_BILINEAR": Operation(_resize, "ResizeBilinearOptions"),
-    "CAST": _plain(lambda x: x),
+    "CAST": Operation(_cast, "CastOptions"),
     "DEQUANTIZE": _plain(lambda x: x.float()),
 }
 """By their names in the schema."""
