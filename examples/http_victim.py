@@ -20,7 +20,9 @@ import json
 import os
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,18 +55,21 @@ class HttpVictim:
     def _scores(self, face: Tensor) -> Tensor:
         file, pixels = io.BytesIO(), (face.detach() * 255).round().byte().permute(1, 2, 0)
         Image.fromarray(pixels.cpu().numpy()).save(file, "PNG")
-        scores = torch.tensor([float(one) for one in self._ask(file.getvalue())])
+        try:
+            scores = torch.tensor([float(one) for one in self._ask(file.getvalue())])
+        except (OverflowError, TypeError, ValueError) as error:
+            raise agns.AgnsError(f"{self.url} gave scores that are no numbers: {error}") from error
         if scores.shape != (len(self.identities),):
             raise agns.AgnsError(f"{self.url} gave {len(scores)} scores, not one for each identity")
         return scores
 
-    def _ask(self, body: bytes | None) -> list[object]:
+    def _ask(self, body: bytes | None) -> list[Any]:
         head = {} if body is None else {"Content-Type": "image/png"}
         request = urllib.request.Request(self.url, body, head)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 found = json.loads(answer.read(LARGEST))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException, RecursionError) as error:
             raise agns.AgnsError(f"{self.url} did not answer as it should: {error}") from error
         return found if isinstance(found, list) else []
 

@@ -76,3 +76,11 @@ class AttackError(AgnsError):
 
 class QueryBudgetSpent(AttackError):
     """A black box that was asked about more faces than its budget allows."""
+
+
+def why(error: BaseException, *, most: int = 200) -> str:
+    """What another's error says, on one line; of a program's traceback the last line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if any(line.startswith("Traceback") for line in lines):
+        lines = lines[-1:]
+    return " ".join(" ".join(lines).split())[:most]

@@ -21,7 +21,7 @@ from agns.attack.pixels import FreePixels
 from agns.attack.result import AttackResult
 from agns.attack.span import Span
 from agns.attack.square import Square, paint_square
-from agns.errors import AttackError, ConfigError, QueryBudgetSpent
+from agns.errors import AgnsError, AttackError, ConfigError, QueryBudgetSpent
 from agns.models.black_box import BlackBox
 from agns.models.dcgan import LATENT, Discriminator, Generator, sample_latents
 from agns.models.recognizer import Recognizer
@@ -45,6 +45,34 @@ def loss_of(found: AttackResult, victim: Recognizer, photos: Faces, goal: Goal) 
     with torch.no_grad():
         logits = freeze(victim)(FIXED.wear(photos, found.frames[:1], torch.arange(len(photos))))
     return float(goal.failure_probability(logits).mean())
+
+
+class Dying:
+    """Answers so many faces, and then none."""
+
+    def __init__(self, victim: Recognizer, faces: int) -> None:
+        self.victim, self.identities, self.left = freeze(victim), victim.identities, faces
+
+    def __call__(self, faces: Faces) -> torch.Tensor:
+        self.left -= len(faces)
+        if self.left < 0:
+            raise AgnsError("the line is dead")
+        logits: torch.Tensor = self.victim(faces)
+        return logits
+
+
+@every_method
+def test_where_the_victim_fails_the_best_frame_so_far_is_kept(
+    name: str, victim: Recognizer, photos: Faces, gan: Nets
+) -> None:
+    method = METHODS_THAT_ASK[name]
+    found = method.run(Dying(victim, 100), photos, DODGE, nets=gan)
+    assert found.stopped_because == "lost the victim"
+    assert found.queries is not None
+    assert 90 < found.queries <= 120
+    assert found.frames.shape == (1, 3, 64, 176)
+    with pytest.raises(AgnsError, match="the line is dead"):
+        method.run(Dying(victim, len(photos) - 1), photos, DODGE, nets=gan)
 
 
 @every_method

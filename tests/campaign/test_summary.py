@@ -1,12 +1,14 @@
 """A ledger's rows in tables."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from agns.campaign.curves import QueriesSummary, summarize_queries
 from agns.campaign.records import JobRecord
 from agns.campaign.summary import summarize_attacks, summarize_points
+from agns.evaluation.score import AttackScore
 
 Make = Callable[..., JobRecord]
 
@@ -97,6 +99,12 @@ def test_success_over_queries_is_that_of_the_best_frame_so_far(
     assert curve("benign") == {10: 0, 20: 0.25, 40: 0.25, 80: 0.25, 160: 0.25, 300: 0.25}
     assert curve("transfer") == {0: 0.75}
     assert curve("agn") == {}
+    # One that keeps no frames on the way has its last.
+    last = record("Ann", "library", 0.75)
+    assert isinstance(last.result, AttackScore)
+    counted = replace(last, result=replace(last.result, queries=64))
+    one = summarize_queries([counted])[-1]
+    assert (one.queries, one.held_out_success) == (64, 0.75)
     low, high = points[4].held_out_interval
     assert points[4] == QueriesSummary("OF10", "dodge", "cmaes", 160, 2, 0.625, (low, high), 0.1)
     assert low < 0.625 < high

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,6 +62,20 @@ def impersonated(
     with without_pictures():
         report = run_attack(setup, crowd, IMPERSONATE, QUICK, out)
     return Finished(report=report, out=out)
+
+
+def test_frames_are_kept_where_scoring_fails(
+    setup: AttackSetup, crowd: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise DataError("the line is dead")
+
+    monkeypatch.setattr(prepared_attack, "score_attack", fail)
+    told = rf"^the line is dead; the frames found are in {re.escape(str(tmp_path))}, without scores"
+    with pytest.raises(AttackError, match=told):
+        run_attack(setup, crowd, DODGE, Baseline(kind="solid", count=2, batch=4), tmp_path)
+    assert read_image(tmp_path / "frame.png").shape == (3, 64, 176)
+    assert not (tmp_path / "result.json").exists()
 
 
 def test_the_result_says_what_was_done(dodged: Finished, impersonated: Finished) -> None:

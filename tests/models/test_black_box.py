@@ -1,6 +1,7 @@
 """A victim that may only be asked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from agns.attack.goals import Dodge, resolve_goal
 from agns.errors import AttackError, ConfigError, QueryBudgetSpent
 from agns.evaluation.sanity import are_probabilities
-from agns.models.black_box import BlackBox
+from agns.models.black_box import BlackBox, count_anew
 from agns.models.victim import Task, freeze
 
 FACES = torch.rand(4, 3, 224, 224, generator=torch.Generator().manual_seed(0))
@@ -18,6 +19,7 @@ class Told:
     """A victim whose logits are told beforehand."""
 
     identities = ("Ann", "Bob", "Cy")
+    record: Mapping[str, object] = MappingProxyType({})
 
     def __init__(self, *logits: Sequence[float], task: Task = "closed-set") -> None:
         self.logits, self.task = torch.tensor(logits), task
@@ -45,6 +47,36 @@ def test_one_face_is_one_query_and_none_is_answered_beyond_the_budget() -> None:
     box(FACES[:3])
     assert box.queries == 7
     assert issubclass(QueryBudgetSpent, AttackError)
+
+
+class Lost(Told):
+    """Answers no more."""
+
+    def __call__(self, faces: torch.Tensor) -> torch.Tensor:
+        raise AttackError("the line is dead")
+
+
+def test_a_query_that_fails_was_asked() -> None:
+    box = BlackBox(Lost([0.0, 1.0, 2.0]), budget=4)
+    with pytest.raises(AttackError, match="the line is dead"):
+        box(FACES[:3])
+    assert box.queries == 3
+
+
+def test_counts_begin_anew_also_within() -> None:
+    inner = BlackBox(Told([0.0, 1.0, 2.0]), budget=4)
+    outer = BlackBox(inner, budget=4)
+    outer(FACES)
+    count_anew(outer)
+    outer(FACES)
+    assert (inner.queries, outer.queries) == (4, 4)
+
+
+def test_it_says_which_photos_the_victim_knows() -> None:
+    victim = Told([0.0, 1.0, 2.0])
+    assert BlackBox(victim).record == {}
+    victim.record = {"training_photos": ["a"]}
+    assert BlackBox(BlackBox(victim)).record == victim.record
 
 
 def test_who_freezes_it_gets_no_copy_with_a_count_of_its_own() -> None:

@@ -166,8 +166,9 @@ def test_an_embedding_is_described_too(tmp_path: Path) -> None:
         ({"network": "names.txt"}, "is a text file; a description is of an ONNX model, "),
         ({"network": f"{__name__}:no_module", "trusted": "true"}, "makes a int, no module"),
         ({"network": f"{__name__}:make"}, "line 2: network: .*make is code, which runs as you"),
-        ({"network": f"{__name__}:make", "trusted": "true"}, "the network does not take such "),
+        ({"network": f"{__name__}:make", "trusted": "true"}, "does not take faces of 224x224 pix"),
         ({"network": "face.onnx", "identities": '"a\\0b"'}, "is no name of a file"),
+        ({"network": "face.onnx", "identities": "/dev/zero"}, "identities: /dev/zero is no file"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_a_sentence(

@@ -13,7 +13,7 @@ from agns.accessory.placement import Placement
 from agns.attack.goals import Goal, log_odds
 from agns.attack.query import ask_frames
 from agns.attack.result import AttackResult, BestAfter, Reason
-from agns.errors import AttackError, QueryBudgetSpent
+from agns.errors import AgnsError, AttackError, QueryBudgetSpent
 from agns.models.black_box import BlackBox
 from agns.models.victim import Victim
 from agns.types import Faces, Frames, Progress
@@ -153,8 +153,10 @@ class Asking:
     def search(self, step: Callable[[], None], progress: Progress) -> AttackResult:
         """Take step after step until the stop value is reached or queries are used up.
 
+        Queries may cost: where the victim fails on the way, the best frame so far is kept.
+
         Raises:
-            QueryBudgetSpent: There is no frame yet.
+            AgnsError: The victim failed, or its budget was used up, and there is no frame yet.
             KeyboardInterrupt: Ctrl-C came before there was any frame.
         """
         steps = 0
@@ -164,11 +166,14 @@ class Asking:
                 step()
                 steps += 1
                 progress(self.box.queries, self.budget, self.note())
-        except (QueryBudgetSpent, KeyboardInterrupt) as end:
+        except (AgnsError, KeyboardInterrupt) as end:
             if self.frame is None:
                 raise
-            broken_off = isinstance(end, KeyboardInterrupt)
-            reason = "interrupted" if broken_off else "used up its queries"
+            reason = "lost the victim"
+            if isinstance(end, KeyboardInterrupt):
+                reason = "interrupted"
+            elif isinstance(end, QueryBudgetSpent):
+                reason = "used up its queries"
         return self.result(reason, steps)
 
     def result(self, reason: Reason, iterations: int) -> AttackResult:

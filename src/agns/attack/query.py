@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from agns.accessory.placement import Placement
-from agns.errors import AttackError
+from agns.errors import AttackError, ConfigError
 from agns.models.layout import device_of
 from agns.models.victim import Victim
 from agns.training.precision import autocast
@@ -72,7 +72,7 @@ def _answer(victim: Victim, faces: Faces, precision: str) -> Logits:
     try:
         with autocast(precision, device_of(victim).type):
             logits = victim(faces)
-    except RuntimeError as error:
+    except (RuntimeError, ConfigError) as error:
         if "in-place" not in str(error):
             raise
         raise AttackError(

@@ -23,6 +23,7 @@ Reason: TypeAlias = Literal[
     "used up its frames",
     "used up its queries",
     "interrupted",
+    "lost the victim",
     "not finite",
 ]
 """Why an attack's loop ended."""

@@ -117,4 +117,7 @@ def summarize_queries(records: Sequence[JobRecord], *, seed: int = 0) -> list[Qu
 
 def _rate_after(score: AttackScore, queries: int) -> float | None:
     reached = [one.held_out for one in score.by_queries if one.queries <= queries]
+    if not score.by_queries and (score.queries or 0) <= queries:
+        # Of an attack that does not keep its best frames on the way there is the last one.
+        reached = [score.held_out]
     return (reached[-1] if reached else score.held_out_without_frame).success_rate

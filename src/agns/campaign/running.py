@@ -17,12 +17,13 @@ from agns.campaign.plan import Plan, PlanVictim
 from agns.campaign.records import Remaining, Result, read_result
 from agns.data.faces import FaceSet
 from agns.data.twins import were_seen
-from agns.errors import AgnsError
+from agns.errors import AgnsError, AttackError
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.attack_spec import AttackSpec
 from agns.evaluation.prepared_attack import prepare
 from agns.evaluation.sanity import examine
 from agns.evaluation.universal import run_universal
+from agns.models.black_box import count_anew
 from agns.models.victim import class_of
 from agns.storage import read_json
 from agns.types import Progress, silent
@@ -143,11 +144,14 @@ def _run_attack(plan: Plan, job: Job, opened: Opened, out: Path, watch: Watch) -
         seed=job.seed,
     )
     prepared = prepare(setup, photos_of(job.subject), spec, method)
+    count_anew(setup.victim)
     # Photos are read with a bar of their own.
     with watch(job) as progress:
         result = prepared.run(progress)
     if result.stopped_because == "interrupted":
         raise KeyboardInterrupt
+    if result.stopped_because == "lost the victim":
+        raise AttackError(f"the victim failed after {result.iterations} iterations")
     prepared.score(result).save(out)
 
 

@@ -13,7 +13,7 @@ from agns.accessory.placement import FIXED, Placement
 from agns.attack.attack import Attack
 from agns.attack.goals import Goal
 from agns.attack.methods import name_of, settings_of
-from agns.attack.result import AttackResult
+from agns.attack.result import AttackResult, save_result
 from agns.data.faces import FaceSet
 from agns.data.splits import craft_held_out_split
 from agns.data.twins import count_saved_anew, find_twins
@@ -205,7 +205,12 @@ def run_attack(
         result = prepared.run(progress)
     if result.stopped_because == "interrupted":
         tell("Interrupted: scoring the best frame so far; a second time leaves it without scores")
-    with scoring or nullcontext(silent) as progress:
-        score = prepared.score(result, progress)
+    try:
+        with scoring or nullcontext(silent) as progress:
+            score = prepared.score(result, progress)
+    except AgnsError as error:
+        # What was found may have cost many queries.
+        save_result(result, out)
+        raise AttackError(f"{error}; the frames found are in {out}, without scores") from error
     score.save(out)
     return score

@@ -100,6 +100,11 @@ def find_warnings(
         )
     if result.stopped_because == "interrupted":
         warnings.append(f"The attack was interrupted after {result.iterations} iterations.")
+    if result.stopped_because == "lost the victim":
+        warnings.append(
+            f"The victim failed after {result.iterations} iterations; the frame is the best found "
+            "before."
+        )
     if result.stopped_because == "not finite":
         warnings.append(
             f"A gradient or loss was no longer finite after {result.iterations} iterations; "

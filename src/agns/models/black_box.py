@@ -4,6 +4,8 @@ Convention:
     A query is one face, however many are shown at once.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -22,6 +24,13 @@ def answering(victim: Victim) -> Victim:
     while isinstance(victim, BlackBox):
         victim = victim.victim
     return victim
+
+
+def count_anew(victim: Victim) -> None:
+    """Give black boxes their whole budget again: in a campaign each attack has it."""
+    while isinstance(victim, BlackBox):
+        victim.queries = 0
+        victim = victim.victim
 
 
 class BlackBox(nn.Module):
@@ -46,6 +55,8 @@ class BlackBox(nn.Module):
         self.victim, self.identities = freeze(victim), victim.identities
         self.task, self.refuses = task_of(victim), refuses(victim)
         self.budget, self.decisions_only = budget, decisions_only
+        # What photos it knows is nothing that it answers, and figures depend on it.
+        self.record: Mapping[str, object] = getattr(victim, "record", {})
         self.queries = 0
         # Whoever freezes it gets itself, and no copy with a count of its own.
         self.eval()
@@ -62,8 +73,9 @@ class BlackBox(nn.Module):
                 f"the victim answers {self.budget} queries and has answered {self.queries}: "
                 f"{len(faces)} more are too many"
             )
-        logits: Logits = self.victim(faces)
+        # Before the answer: one that fails was asked, too.
         self.queries += len(faces)
+        logits: Logits = self.victim(faces)
         if not self.decisions_only:
             return logits
         decided = logits.new_full(logits.shape, -SURE)

@@ -16,7 +16,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
-from agns.errors import AgnsError, ConfigError, WeightsError
+from agns.errors import AgnsError, ConfigError, WeightsError, why
 from agns.file_kinds import EXPORTED, ONNX, TFLITE, TORCH_SCRIPT, file_kind
 from agns.models.checkpoint import weights_digest
 from agns.models.embedder import Embedder
@@ -211,6 +211,8 @@ def _made(file: YamlFile, told: Description, network: nn.Module) -> Classifier |
 def _names(path: Path) -> tuple[str, ...]:
     """A file's lines, but for empty ones."""
     try:
+        if not path.is_file() and path.exists():
+            raise ConfigError(f"identities: {path} is no file")
         if path.stat().st_size > _MOST_NAMES:
             raise ConfigError(f"identities: {path} is too large for a list of names")
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -236,7 +238,6 @@ def _try(path: Path, made: Classifier | Embedder) -> None:
     except AgnsError as error:
         raise ConfigError(f"{path}: {error}") from error
     except Exception as error:  # Another's network may raise anything.
-        why = " ".join(str(error).split())[:200]
-        raise ConfigError(f"{path}: the network does not take such faces: {why}") from error
+        raise ConfigError(f"{path}: the network does not take such faces: {why(error)}") from error
     if not math.isfinite(largest):
         raise ConfigError(f"{path}: the network answers with numbers that are not finite")

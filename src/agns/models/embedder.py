@@ -78,10 +78,11 @@ class Embedder(nn.Module):
             (batch, numbers), float32, where the faces are.
 
         Raises:
+            ConfigError: The network takes no faces of this size.
             ImageContractError: The faces have another size, layout or range, or the network gives
                 something else than a row of finite numbers for each.
         """
-        found = self.network(self.preprocessing(faces))
+        found = self.preprocessing.show(faces, self.network)
         if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(faces):
             got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise ImageContractError(

@@ -1,14 +1,14 @@
 """From canonical faces to what a network takes: its part of the picture, its size, its range."""
 
 import copy
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from agns.errors import ConfigError
+from agns.errors import ConfigError, why
 from agns.geometry import resize, warp
 from agns.images import check_images
 from agns.settings import whole
@@ -92,6 +92,23 @@ class Preprocessing(nn.Module):
         chips = self.chips(faces.to(mean.device)) * (self.high - self.low) + self.low
         chips = (chips - mean) / deviation
         return chips.flip(1) if self.bgr else chips
+
+    def show(self, faces: Images, network: Callable[[Tensor], Any]) -> Any:
+        """What a network gives for canonical faces that are prepared for it.
+
+        Raises:
+            ConfigError: It does not take them.
+            ImageContractError: The faces have another size, layout or range.
+        """
+        given = self(faces)
+        try:
+            return network(given)
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise ConfigError(
+                f"the network does not take faces of {self.size}x{self.size} pixels: {why(error)}"
+            ) from error
 
     def chips(self, faces: Faces) -> Float[Tensor, "batch 3 size size"]:
         """What the network sees of canonical faces, still RGB in [0, 1]."""

@@ -172,10 +172,11 @@ class Classifier(nn.Module):
             (batch, identities), float32, where the faces are.
 
         Raises:
+            ConfigError: The network takes no faces of this size.
             ImageContractError: The faces have another size, layout or range, or the network
                 gives something else than a logit for each identity.
         """
-        logits = self.network(self.preprocessing(faces))
+        logits = self.preprocessing.show(faces, self.network)
         expected = (len(faces), len(self.identities))
         if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
             got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
