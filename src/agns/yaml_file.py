@@ -101,7 +101,7 @@ class YamlFile:
             return self.wrong(where, f"{what} has no {name!r}: it takes {known}")
         # Where several types are allowed, each says what it takes.
         said = [one["msg"] for one in found if self.nearest((*at, *one["loc"])) == where]
-        takes = [re.sub("^(Input|Tuple|Value error,) should ", "", one) for one in said]
+        takes = [re.sub("^(Input|String|Tuple|Value error,) should ", "", one) for one in said]
         words = " or ".join(dict.fromkeys(takes))
         words = words.replace("valid tuple", "list").replace("or be ", "or ")
         value = first["input"]

@@ -126,6 +126,22 @@ def test_a_file_in_place_of_the_results_is_misuse_before_the_attack_begins(
     assert str(tmp_path / "attack") in done.complaint
 
 
+def test_goals_that_lack_or_have_a_target_are_told_before_the_recogniser_is_read(
+    agns: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object, **__: object) -> None:
+        pytest.fail("the recogniser was read")
+
+    monkeypatch.setattr("agns.cli.attack.load_victim", read)
+    for command, told in (
+        ((*DODGE, "--target", "Synthetic_001"), "dodging has no target"),
+        (IMPERSONATE, "impersonation needs a target: name one with --target"),
+    ):
+        done = agns(*command, "--out", tmp_path / "attack")
+        assert done.code == 2
+        assert told in done.complaint
+
+
 @pytest.mark.parametrize(
     "mistake", [("--subject", "Ann"), ("--faces", "none"), ("--target", "Synthetic_001")]
 )

@@ -56,6 +56,9 @@ def test_photos_go_the_whole_way_and_the_numbers_are_written_drawn_and_told(
         "photos", "no_face", "success_rate", "interval", "success_of_found",
     }  # fmt: skip
     assert (result / "end_to_end.png").stat().st_size > 5000
+    again = agns("end-to-end", result, "--faces", aligned)
+    assert again.code == 2
+    assert again.complaint.endswith("already holds end_to_end.json: move it away to measure anew")
 
 
 def test_faces_that_were_not_aligned_by_agns_or_whose_photos_are_gone_are_refused(

@@ -57,6 +57,8 @@ def gallery(agns: Run, people: Path, tmp_path: Path) -> Path:
     )  # fmt: skip
     assert told.code == 0, told.err
     assert "Enrolled 2 people with 4 photos" in told.out
+    assert re.search(r"They are Synthetic_00\d, Synthetic_00\d\.", told.out)
+    assert "commands do not open it" in " ".join(told.out.split())
     assert "Thresholds from 48 comparisons of 4 other people" in told.out
     OPENED.append(out)
     return out
@@ -157,6 +159,29 @@ def test_who_is_to_be_enrolled_has_to_be_said(agns: Run, people: Path, tmp_path:
         assert told.code in (1, 2)
         assert sentence in told.complaint
     assert not out.exists()
+
+
+def test_an_open_set_says_what_its_rates_are_of(agns: Run, people: Path, tmp_path: Path) -> None:
+    told = agns(
+        "enrol", people, "--embedder", EMBEDDER, "--people", 2, "--templates", 2, "--far", 0.7,
+        "--task", "open-set", "--out", tmp_path / "gallery.safetensors",
+    )  # fmt: skip
+    assert told.code == 0, told.err
+    words = " ".join(told.out.split())
+    assert "Thresholds from 16 comparisons of 4 other people, each with 2 of them at once" in words
+
+
+def test_a_gallery_is_shown_by_whom_it_knows(agns: Run, gallery: Path) -> None:
+    shown = agns("models", "show", gallery)
+    assert (shown.code, shown.err) == (0, "")
+    words = " ".join(shown.out.split())
+    assert re.search(r"people 2: Synthetic_00\d, Synthetic_00\d", words)
+    assert re.search(r"false accepts 0\.25 below \d+\.\d{4}", words)
+    assert "compared with the mean of photos task verification" in words
+    assert "threshold photos 24, known by their digests" in words
+    refused = agns("models", "show", gallery, "--graph", gallery.with_suffix(".dot"))
+    assert refused.code == 2
+    assert "holds a gallery, whose embedding has a file of its own" in refused.complaint
 
 
 def test_an_embedding_is_verified_on_a_folder(agns: Run, people: Path) -> None:

@@ -67,6 +67,10 @@ def test_an_attack_behind_a_defence_is_photographed_behind_it(
     assert "Warning: the attack was made on" not in done.out + done.err
     # What is behind the mask cannot be told from no frame at all.
     points = json.loads((result / "survival.json").read_text(encoding="utf-8"))["points"]
+    again = agns(*given)
+    assert again.code == 2
+    assert again.complaint.endswith("already holds survival.json: move it away to measure anew")
+    (result / "survival.json").unlink()
     assert "Warning: the attack was made on" in (done := agns(*given)).out + done.err
     assert points != json.loads((result / "survival.json").read_text(encoding="utf-8"))["points"]
 

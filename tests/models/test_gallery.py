@@ -13,6 +13,7 @@ from agns.attack.closed_set import as_closed_set
 from agns.attack.goals import Dodge, Impersonate, log_odds, resolve_goal, taken_for
 from agns.data.faces import FaceSet, faces_from_pixels
 from agns.errors import ConfigError, DataError, WeightsError
+from agns.evaluation.sanity import find_seen
 from agns.models.embedder import Embedder
 from agns.models.gallery import LOGITS, Gallery
 from agns.models.record import photos_seen
@@ -120,6 +121,52 @@ def test_thresholds_accept_the_share_of_impostors_that_they_are_calibrated_for()
         gallery.at(0.0)
 
 
+def test_an_open_sets_threshold_accepts_the_share_of_strangers_that_it_says() -> None:
+    others = people(40, 7, first=4)
+    gallery = Gallery(embedder(), people(4, 3, seed=1))
+    claims = gallery.calibrate(others, at=0.1, rates=(0.1,))
+    named = gallery.calibrate(others, at=0.1, rates=(0.1,), task="open-set")
+    # Of 39 others, nine crowds of four.
+    assert named.points[0].comparisons == 40 * 4 * 9
+    assert claims.threshold is not None
+    assert named.threshold is not None
+    assert named.threshold < claims.threshold
+    rates = []
+    for first in range(0, 40, 4):
+        names = others.identities[first : first + 4]
+        crowd = {name: others.faces(others.places_of(name)[:3]) for name in names}
+        strangers = [
+            others.faces(others.places_of(name)[3:]) for name in others.identities
+            if name not in names
+        ]  # fmt: skip
+        for threshold in (named.threshold, claims.threshold):
+            open_set = Gallery(embedder(), crowd, task="open-set", threshold=threshold)
+            rates.append(float((open_set(torch.cat(strangers)) > 0).any(1).float().mean()))
+    # Other crowds than those that it was calibrated on.
+    assert 0.06 < sum(rates[::2]) / 10 < 0.16
+    assert 0.2 < sum(rates[1::2]) / 10
+    with pytest.raises(DataError, match=r"an open set of 4 people needs .* more than 4 others"):
+        gallery.calibrate(people(4, 30, first=4), at=0.5, task="open-set")
+
+
+def test_people_without_a_photo_beside_their_templates_give_no_thresholds() -> None:
+    gallery = Gallery(embedder(), people(2, 3))
+    with pytest.raises(DataError, match="the photos of 4 people who are not enrolled make 0"):
+        gallery.calibrate(people(4, 3, seed=1, first=5), at=0.5)
+    with pytest.raises(DataError, match=r"two people or more .* 4 photos or more"):
+        gallery.calibrate(people(4, 3, seed=1, first=5), at=0.5, templates=4)
+
+
+def test_photos_that_set_the_threshold_are_known_and_told() -> None:
+    others = people(12, 9, first=5)
+    gallery = Gallery(embedder(), people(3, 4)).calibrate(others, at=0.1, rates=(0.1,))
+    assert gallery.record["threshold_photos"] == sorted(others.digests)
+    both = {"crafted": (), "craft": None}
+    (told,) = find_seen(others.subset(torch.arange(9)), gallery.record, **both)  # type: ignore[arg-type]
+    assert told.startswith("The threshold comes from comparisons with 9 of the 9 photos")
+    assert find_seen(people(1, 4, seed=7), gallery.record, **both) == []  # type: ignore[arg-type]
+
+
 def test_rates_that_no_number_of_comparisons_carries_are_refused() -> None:
     gallery, others = Gallery(embedder(), people(2, 3)), people(4, 5, first=5, seed=1)
     assert [
@@ -154,6 +201,13 @@ def test_a_gallery_is_read_as_it_was_written_and_only_with_its_embedding(tmp_pat
     with pytest.raises(WeightsError, match="another embedding than colour is now"):
         Gallery.read(path, lambda source: other)
 
+    def lacking(source: str) -> Embedder:
+        raise ConfigError(f"there is no embedding {source!r}")
+
+    told = r"gallery.safetensors compares by the embedding colour: there is no embedding 'colour'"
+    with pytest.raises(ConfigError, match=told):
+        Gallery.read(str(path), lacking)
+
 
 def test_a_damaged_gallery_is_refused_in_a_sentence(tmp_path: Path) -> None:
     from agns.storage import load_tensors, save_tensors
@@ -166,6 +220,7 @@ def test_a_damaged_gallery_is_refused_in_a_sentence(tmp_path: Path) -> None:
         ("identities", '["Ann"]'),
         ("rule", '"worst"'),
         ("task", "0"),
+        ("rule", "[" * 200_000),
     ):
         save_tensors(path, tensors, {**metadata, name: text})
         with pytest.raises(WeightsError, match="unusable gallery"):
@@ -176,6 +231,8 @@ def test_a_damaged_gallery_is_refused_in_a_sentence(tmp_path: Path) -> None:
         {"owners": torch.tensor([0, 10**8])},
         {"owners": torch.tensor([-1, 0])},
         {"owners": torch.tensor([0.0, 1.0])},
+        {"owners": torch.tensor(0)},
+        {"templates": templates.to(torch.float8_e4m3fn)},
         {"templates": templates[:, :2].contiguous()},
         {"templates": templates * torch.nan},
         {"templates": templates[:1].contiguous()},

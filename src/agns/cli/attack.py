@@ -212,13 +212,14 @@ def attack(
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{method} refuses its settings: {error}") from error
     check_results_directory(out)
+    spec = AttackSpec(
+        goal=goal, subject=subject, target=target, stop=stop, craft=craft, seed=seed,
+        physical=physical, control_frames=control_frames,
+    )  # fmt: skip
     victim = load_victim(recognizer, device, defence=defence)
     cut = None if physical else attacked_crop(victim, center_crop)
     palette_at(palette_of(own))
-    spec = AttackSpec(
-        goal=goal, subject=subject, target=target, stop=stop, craft=craft, seed=seed,
-        physical=physical, center_crop=cut, control_frames=control_frames,
-    )  # fmt: skip
+    spec = dataclasses.replace(spec, center_crop=cut)
     build_goal(spec, victim.recognizer)
     if physical and photos is not None:
         photographs, placement = _marked(photos, subject, skip_unmarked=skip_unmarked)

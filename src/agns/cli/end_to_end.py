@@ -17,6 +17,9 @@ from agns.cli.options import (
     SeedOption,
 )
 
+WRITTEN = "end_to_end.json"
+"""What is measured, in the attack's directory."""
+
 
 def end_to_end(
     result: Annotated[
@@ -54,7 +57,7 @@ def end_to_end(
     from agns.data.aligned_folder import RECORD, aligned_by
     from agns.data.alignment_jobs import raw_photos
     from agns.data.landmark_finding import choose_finder, landmarker_model, load_landmarker
-    from agns.errors import FaceNotFound
+    from agns.errors import ConfigError, FaceNotFound
     from agns.evaluation.controls import control_frames
     from agns.evaluation.end_to_end import draw_end_to_end, measure_end_to_end
     from agns.evaluation.metrics import measure_success
@@ -64,6 +67,8 @@ def end_to_end(
     from agns.storage import versions, write_json
 
     prepare()
+    if (result / WRITTEN).exists():
+        raise ConfigError(f"{result} already holds {WRITTEN}: move it away to measure anew")
     attack = open_attack(result, recognizer, faces, device, seed=seed, defence=defence)
     photos = raw_photos(faces / RECORD, attack.held_out.photos)
     before, choice = aligned_by(faces)
@@ -95,7 +100,7 @@ def end_to_end(
         aligned = measure_success(attack.goal, victim(worn))
     parts = {"worn": score.worn, "benign": score.benign, "bare": score.bare}
     write_json(
-        result / "end_to_end.json",
+        result / WRITTEN,
         {
             **{name: asdict(part) for name, part in parts.items()},
             "on_aligned_faces": aligned,
@@ -129,4 +134,4 @@ def end_to_end(
     head = ("", ">photos", ">no face found", ">success", ">95 % interval", ">of faces found")
     show(head, rows)
     say(f"On the aligned faces, the frame's success is {percent(aligned.success_rate)}.")
-    say(f"Wrote {result / 'end_to_end.json'} and end_to_end.png beside it.")
+    say(f"Wrote {result / WRITTEN} and end_to_end.png beside it.")

@@ -52,6 +52,7 @@ def enrol(
     from agns.data.faces import composed, unknown_identity
     from agns.data.splits import craft_held_out_split
     from agns.errors import ConfigError
+    from agns.models.description import runs_code
     from agns.models.gallery import Gallery
     from agns.models.opening import load_embedder
 
@@ -103,6 +104,12 @@ def enrol(
         gallery.record = {**gallery.record, "center_crop": center_crop}
     gallery.write(out, source=embedder)
     say(f"Enrolled {len(names)} people with {len(enrolled)} photos: {out}")
+    say(f"They are {', '.join(names)}.")
+    if runs_code(embedder):
+        say(
+            "Warning: its embedding runs code, to which no gallery's file leads: commands do not "
+            "open it, and Python does by agns.Gallery.read(path, lambda _: embedder)."
+        )
     if len(enrolled) < templates * len(names):
         say(
             f"Warning: somebody has fewer than {2 * templates} photos and is enrolled with half of "
@@ -110,7 +117,10 @@ def enrol(
         )
     if gallery.points:
         point = gallery.points[0]
-        say(f"Thresholds from {point.comparisons:,} comparisons of {point.people} other people:")
+        whose = f"comparisons of {point.people} other people"
+        if task == "open-set":
+            whose += f", each with {len(names)} of them at once"
+        say(f"Thresholds from {point.comparisons:,} {whose}:")
         show(
             (">false accepts", ">distance below", ""),
             [

@@ -108,6 +108,7 @@ def show_network(
     """Show a network: what it is, how it came about, its layers, and if asked its graph."""
     from agns.errors import ConfigError
     from agns.models.diagram import graph_source
+    from agns.models.gallery_file import gallery_rows
     from agns.models.graph import check_drawing, draw_graph
     from agns.models.record import figures, recorded
     from agns.models.sharing import locate_weights
@@ -121,7 +122,13 @@ def show_network(
         )
     if graph is not None:
         check_drawing(graph)
-    network = read_any(locate_weights(file))
+    weights = locate_weights(file)
+    if told := gallery_rows(weights):
+        if graph is not None:
+            raise ConfigError(f"{file} holds a gallery, whose embedding has a file of its own")
+        show(("", str(file)), told)
+        return
+    network = read_any(weights)
     rows = [*network.described(), *recorded(network.record)]
     for name in ("recipe", "scores"):
         entries = ", ".join(f"{entry} {value}" for entry, value in figures(network.record, name))

@@ -38,7 +38,7 @@ def recognize(
 ) -> None:
     """Say whom a recogniser sees in photos, or how often it is right on a face folder."""
     from agns.errors import UnreadableImage
-    from agns.models.record import photos_seen
+    from agns.models.record import photos_enrolled, photos_seen
     from agns.models.victim import freeze
 
     prepare()
@@ -49,6 +49,7 @@ def recognize(
         # Which of a folder's photos it was trained on is told by photos cut as it saw them.
         crop = attacked_crop(victim, center_crop)
     seen = photos_seen(victim.metadata)
+    known_by = "enrolled with" if photos_enrolled(victim.metadata) else "trained on"
     results: list[Found] = []
     bad: list[UnreadableImage] = []
     for path in paths:
@@ -56,7 +57,7 @@ def recognize(
             options = FaceOptions(
                 root=path, center_crop=crop, skip_unreadable=skip_unreadable, to_split=False
             )
-            results.append(_measure_folder(frozen, options, seen))
+            results.append(_measure_folder(frozen, options, seen, known_by))
             continue
         try:
             results.append(_recognize_photo(frozen, path, crop, top))
@@ -120,7 +121,17 @@ def _recognize_photo(recognizer: "Victim", path: Path, crop: int | None, top: in
     )
 
 
-def _measure_folder(recognizer: "Victim", options: FaceOptions, seen: frozenset[str]) -> Found:
+def _measure_folder(
+    recognizer: "Victim", options: FaceOptions, seen: frozenset[str], known_by: str
+) -> Found:
+    """How often it is right on all photos, and on those that it does not know.
+
+    Args:
+        recognizer: In evaluation mode.
+        options: Where the photos are.
+        seen: Digests of those that it knows; none where nobody knows which.
+        known_by: What it was with these.
+    """
     import torch
 
     from agns.attack.goals import taken_for
@@ -153,7 +164,9 @@ def _measure_folder(recognizer: "Victim", options: FaceOptions, seen: frozenset[
         }
 
     unseen = ~were_seen(chosen, seen)
-    parts = {"all": accuracy(torch.ones_like(unseen)), "not trained on": accuracy(unseen)}
+    parts = {"all": accuracy(torch.ones_like(unseen))}
+    if seen:
+        parts[f"not {known_by}"] = accuracy(unseen)
     unknown = int((~known).sum())
 
     def tell() -> None:
@@ -162,6 +175,8 @@ def _measure_folder(recognizer: "Victim", options: FaceOptions, seen: frozenset[
             for name, part in parts.items()
         ]
         show(("", ">photos", ">accuracy", ">balanced"), rows)
+        if not seen:
+            say("The recogniser's file does not say which photos it was trained on.")
         if unknown:
             say(f"{unknown} photos of identities that the recogniser does not know were left out.")
         for sentence in faces.skipped:
@@ -170,7 +185,7 @@ def _measure_folder(recognizer: "Victim", options: FaceOptions, seen: frozenset[
     passed_over = [f"{one.name} was left out: {one.why}" for one in faces.left_out]
     return {
         **parts["all"],
-        "not_trained_on": parts["not trained on"],
+        "not_trained_on": parts.get(f"not {known_by}"),
         "photos_of_unknown_identities": unknown,
         "skipped": len(faces.skipped),
         "left_out": [*faces.skipped, *passed_over],

@@ -17,6 +17,9 @@ from agns.cli.options import (
     SeedOption,
 )
 
+WRITTEN = "survival.json"
+"""What is measured, in the attack's directory."""
+
 
 def survive(
     result: Annotated[
@@ -56,6 +59,8 @@ def survive(
     prepare()
     if unknown := [name for name in axis or () if name not in AXES]:
         raise ConfigError(f"there is no axis {unknown[0]!r}: choose from {', '.join(AXES)}")
+    if (result / WRITTEN).exists():
+        raise ConfigError(f"{result} already holds {WRITTEN}: move it away to measure anew")
     attack = open_attack(result, recognizer, faces, device, seed=seed, defence=defence)
     controls = control_frames(
         open_glasses(glasses, count=None if glasses else 1000),
@@ -80,7 +85,7 @@ def survive(
         "device": str(device_of(attack.victim.recognizer)),
     }
     write_json(
-        result / "survival.json",
+        result / WRITTEN,
         {"points": points, "photos": attack.photos, **record, "versions": versions()},
     )
     draw_survival(result / "survival.png", points, title=f"{attack.title}, before the camera")
@@ -93,4 +98,4 @@ def survive(
         for point in points
     ]
     show(("", ">value", ">this frame", ">benign frames", ">no frame"), rows)
-    say(f"Wrote {result / 'survival.json'} and survival.png beside it.")
+    say(f"Wrote {result / WRITTEN} and survival.png beside it.")

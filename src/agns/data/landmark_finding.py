@@ -197,7 +197,7 @@ def _not_installed(
 ) -> ConfigError:
     reason = "" if error is None else f" ({error})"
     return ConfigError(
-        f'finding landmarks so needs {finder.title}{reason}: pip install "agns[{finder.extra}]"'
+        f'finding landmarks needs {finder.title}{reason}: pip install "agns[{finder.extra}]"'
     )
 
 

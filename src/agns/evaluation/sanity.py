@@ -16,7 +16,7 @@ from agns.evaluation.metrics import SplitSuccess
 from agns.evaluation.stealth import Stealth
 from agns.images import to_pixels
 from agns.models.black_box import BlackBox, answering
-from agns.models.record import photos_enrolled, photos_seen
+from agns.models.record import photos_enrolled, photos_of_threshold, photos_seen
 from agns.models.victim import Ranged, Victim, freeze
 from agns.types import Faces, Logits
 
@@ -75,11 +75,17 @@ def find_seen(
         (seen(photos_seen(record) - enrolled), "The recogniser was trained on"),
         (seen(enrolled), "The gallery's people are enrolled with"),
     )
-    return [
+    warnings = [
         f"{who} {count} of the {len(own)} photos scored on: split them with `FaceSet.split`, and "
         "`seen`, the digests that a recogniser's file lists."
         for count, who in counts if count
     ]  # fmt: skip
+    if count := seen(photos_of_threshold(record)):
+        warnings.append(
+            f"The threshold comes from comparisons with {count} of the {len(own)} photos scored "
+            "on, too: whoever wears the frame should not be among those whom it is set with."
+        )
+    return warnings
 
 
 def find_warnings(

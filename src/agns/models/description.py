@@ -87,6 +87,16 @@ class Description(BaseModel):
     """These as for `agns.models.preprocessing.Preprocessing`."""
 
 
+def runs_code(source: str) -> bool:
+    """Whether an embedding's source runs code: it is a function, or its description trusts one."""
+    if names_code(source):
+        return True
+    path = Path(source)
+    if path.suffix not in SUFFIXES or not path.is_file():
+        return False
+    return read_yaml(path, "description", words=(), homes=()).values.get("trusted") is True
+
+
 def read_description(path: Path, *, runs_code: bool = True) -> Classifier | Embedder:
     """Read a description, and the network that it names.
 
@@ -155,7 +165,10 @@ def _network(
 ) -> tuple[nn.Module, dict[str, object]]:
     """The network, and what is on record of it."""
     if not runs_code and (told.trusted or names_code(told.network)):
-        raise ConfigError("network: it runs code, which nothing does that a file names")
+        raise ConfigError(
+            f"network: {told.network} runs code, to which no file leads: read the gallery in "
+            "Python, by agns.Gallery.read(path, lambda _: embedder)"
+        )
     if names_code(told.network):
         if not told.trusted:
             raise ConfigError(

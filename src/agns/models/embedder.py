@@ -14,7 +14,7 @@ from agns.errors import ImageContractError
 from agns.models.dlib_resnet import MEAN, SIZE
 from agns.models.importing.dlib_network import read_dlib
 from agns.models.importing.tflite_network import read_tflite
-from agns.models.preprocessing import Chip, Colour, Preprocessing
+from agns.models.preprocessing import Chip, Colour, Preprocessing, show
 from agns.storage import file_digest
 from agns.types import CANVAS, Embeddings, Faces
 
@@ -82,7 +82,7 @@ class Embedder(nn.Module):
             ImageContractError: The faces have another size, layout or range, or the network gives
                 something else than a row of finite numbers for each.
         """
-        found = self.preprocessing.show(faces, self.network)
+        found = show(self.network, self.preprocessing, faces)
         if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(faces):
             got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
             raise ImageContractError(

@@ -14,7 +14,6 @@ from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from agns.data.faces import FaceSet, composed
@@ -22,7 +21,7 @@ from agns.data.twins import were_seen
 from agns.errors import ConfigError, WeightsError
 from agns.models.checkpoint import weights_digest
 from agns.models.embedder import Embedder
-from agns.models.gallery_file import WrittenGallery, templates_in
+from agns.models.gallery_file import FORMAT, read_told, templates_in
 from agns.models.operating_points import (
     RATES,
     OperatingPoint,
@@ -32,13 +31,10 @@ from agns.models.operating_points import (
     enrol,
     people_of,
 )
-from agns.models.record import photos_enrolled
+from agns.models.record import photos_enrolled, plain
 from agns.models.victim import Task, task_of
-from agns.storage import load_tensors, save_tensors
+from agns.storage import save_tensors
 from agns.types import Embeddings, Faces, Logits, Progress, silent
-
-FORMAT = "agns-gallery-1"
-"""What a gallery's file calls itself."""
 
 LOGITS = 20.0
 """How many logits a distance of one threshold makes: a tenth of it is odds of 7 to 1."""
@@ -187,7 +183,11 @@ class Gallery(nn.Module):
         """The same gallery with thresholds from other people's impostor comparisons.
 
         Each of the others is enrolled by the gallery's rule with some photos, and everybody else's
-        remaining photos are compared with them: as a gallery is used.
+        remaining photos are compared with them: as a gallery is used. For a claim, each such
+        comparison counts. For `open-set` identification a photo is compared with as many of them
+        at once as the gallery has people, drawn at random, and is accepted where the nearest is:
+        the rate is the share of strangers' photos that are taken for anybody (ISO/IEC 19795-1's
+        false-positive identification rate).
 
         Args:
             others: Photos of people who are not enrolled; who has too few is compared alone.
@@ -200,7 +200,8 @@ class Gallery(nn.Module):
 
         Raises:
             ConfigError: Somebody of them is enrolled.
-            DataError: There are too few comparisons for the rate.
+            DataError: There are too few comparisons for the rate, or too few people for an open
+                set.
         """
         both = sorted(set(self.identities) & set(people_of(others)))
         if both:
@@ -213,13 +214,17 @@ class Gallery(nn.Module):
             )
         points = calibrate(
             self.embedder, others, rates=rates, at=at, templates=templates, rule=self.rule,
-            progress=progress,
+            crowd=len(self.identities) if task == "open-set" else 1, progress=progress,
         )  # fmt: skip
         other = copy.copy(self)
         other.points, other.task = points, task
         other.threshold = next(one.threshold for one in points if one.false_accept_rate == at)
         other.slope = LOGITS / other.threshold
-        other.record = {**self.record, "operating_points": [asdict(point) for point in points]}
+        other.record = {
+            **self.record,
+            "operating_points": [asdict(point) for point in points],
+            "threshold_photos": sorted(set(others.digests)),
+        }
         return other
 
     def write(self, path: Path, *, source: str) -> None:
@@ -241,7 +246,7 @@ class Gallery(nn.Module):
         save_tensors(path, dict(self.named_buffers(recurse=False)), {"format": FORMAT, **metadata})
 
     @classmethod
-    def read(cls, path: Path, find: Callable[[str], Embedder]) -> "Gallery":
+    def read(cls, path: Path | str, find: Callable[[str], Embedder]) -> "Gallery":
         """Read what `write` wrote.
 
         Args:
@@ -252,14 +257,12 @@ class Gallery(nn.Module):
             ConfigError: There is no such file, or no such embedding.
             WeightsError: It holds no gallery, is damaged, or was made with another embedding.
         """
-        tensors, metadata = load_tensors(path)
-        if metadata.pop("format", None) != FORMAT:
-            raise WeightsError(f"{path} holds no gallery written by agns")
+        told, tensors, record = read_told(Path(path))
         try:
-            told = WrittenGallery(**{name: json.loads(text) for name, text in metadata.items()})
-        except (ValidationError, TypeError, ValueError) as error:
-            raise WeightsError(f"{path} holds an unusable gallery: {error}") from error
-        embedder = find(told.embedder.source)
+            embedder = find(told.embedder.source)
+        except (ConfigError, OSError) as error:
+            source = plain(told.embedder.source)[:200]
+            raise ConfigError(f"{path} compares by the embedding {source}: {error}") from error
         if weights_digest(embedder) != told.embedder.digest:
             raise WeightsError(
                 f"{path} was made with another embedding than {told.embedder.source} is now: "
@@ -273,10 +276,7 @@ class Gallery(nn.Module):
             embedder, own, rule=told.rule, task=told.task, threshold=told.threshold
         )
         made.slope, made.points = told.slope, told.operating_points
-        made.record = {
-            name: json.loads(text) for name, text in metadata.items()
-            if name not in ("identities", "rule", "task", "threshold", "slope", "checked")
-        }  # fmt: skip
+        made.record = record
         if "checked" in embedder.record:
             made.record = {**made.record, "checked": embedder.record["checked"]}
         return made.eval()

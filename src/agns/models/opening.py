@@ -37,7 +37,8 @@ def load(source: Path | str | None = None) -> "Recognizer | Gallery | Classifier
         WeightsError: It holds no recogniser that agns can read, or the download failed.
     """
     from agns.models.description import SUFFIXES, ask_description, read_description
-    from agns.models.gallery import FORMAT, Gallery
+    from agns.models.gallery import Gallery
+    from agns.models.gallery_file import FORMAT
     from agns.models.recognizer import Recognizer
     from agns.models.victim import Classifier
     from agns.storage import read_metadata

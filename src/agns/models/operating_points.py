@@ -29,14 +29,16 @@ class OperatingPoint:
     """A threshold, and how many impostors it accepts."""
 
     false_accept_rate: float
-    """Share of impostor comparisons that it accepts, as calibrated, in (0, 1)."""
+    """Share of impostor comparisons that it accepts, as calibrated, in (0, 1); of an open set the
+    share of strangers' photos that it takes for somebody."""
 
     threshold: float
     """Distance below which a comparison is accepted."""
 
     comparisons: int
-    """Impostor comparisons that it was calibrated on. Those of one person are alike, so that they
-    carry less than their number says."""
+    """Impostor comparisons that it was calibrated on; of an open set, of a stranger's photo with as
+    many people as are enrolled. Those of one person are alike, so that they carry less than their
+    number says."""
 
     people: int
     """Whose photos they were; none is enrolled."""
@@ -113,46 +115,50 @@ def calibrate(
     at: float,
     templates: int,
     rule: Rule,
+    crowd: int = 1,
     progress: Progress = silent,
 ) -> tuple[OperatingPoint, ...]:
     """Thresholds at false-accept rates; see `Gallery.calibrate`.
 
+    Args:
+        embedder: Whose distances these are.
+        others: Photos of people who are not enrolled.
+        rates: False-accept rates.
+        at: One that has to be carried.
+        templates: Photos that each person is enrolled with.
+        rule: What a face is compared with.
+        crowd: People with whom a photo is compared at once, of whom the nearest counts.
+        progress: Told after each batch of photos.
+
     Raises:
         ConfigError: A rate lies outside (0, 1).
-        DataError: There are fewer than two people, or too few comparisons for the rate `at`.
+        DataError: There are too few people, or too few comparisons for the rate `at`.
     """
     rates = sorted({*rates, at}, reverse=True)
     if not all(0 < rate < 1 for rate in rates):
         raise ConfigError(f"false-accept rates lie in (0, 1), got {', '.join(map(str, rates))}")
-    owners, enrolled, probes = [], [], []
     people = people_of(others)
-    embedded = embed_photos(embedder, others, progress=progress) if people else torch.empty(0)
+    counts = [len(others.places_of(name)) for name in people]
+    _check_carried(counts, at=at, templates=templates, crowd=crowd)
+    embedded = embed_photos(embedder, others, progress=progress)
+    owners, enrolled, probes = [], [], []
     for number, name in enumerate(people):
-        places = others.places_of(name)
-        own = embedded[places]
+        own = embedded[others.places_of(name)]
         if len(own) >= templates:
             chosen = _mean(own[:templates], embedder) if rule == "mean" else own[:templates]
             enrolled.append(chosen)
             owners.append(torch.full((len(chosen),), number))
             own = own[templates:]
         probes.append((number, own))
-    if len(people) < 2 or not enrolled:
-        raise DataError(
-            f"thresholds need two people or more with {templates} photos or more each, who are not "
-            f"enrolled; got {len(people)} people"
-        )
     owner, template = torch.cat(owners), torch.cat(enrolled)
     _, places = owner.unique(return_inverse=True)
     own_number = owner.unique()
+    rng = torch.Generator().manual_seed(0)
     apart = torch.cat([
-        compare(own, template, places, embedder.metric)[:, own_number != number].flatten()
+        _nearest(compare(own, template, places, embedder.metric)[:, own_number != number],
+                 crowd, rng)
         for number, own in probes if len(own)
     ]).sort().values  # fmt: skip
-    if int(at * len(apart) + 1e-9) < CARRIED:
-        raise DataError(
-            f"a false-accept rate of {at:g} needs {CARRIED / at:,.0f} impostor comparisons, and "
-            f"these photos make {len(apart):,}: take a larger rate, or more people"
-        )
     points = []
     for rate in rates:
         accepted = int(rate * len(apart) + 1e-9)
@@ -174,3 +180,43 @@ def calibrate(
             )
         )
     return tuple(points)
+
+
+def _check_carried(counts: Sequence[int], *, at: float, templates: int, crowd: int) -> None:
+    """See that people with so many photos each make enough comparisons; before any is embedded.
+
+    Raises:
+        DataError: They do not.
+    """
+    enrolled = sum(count >= templates for count in counts)
+    if len(counts) < 2 or not enrolled:
+        raise DataError(
+            "thresholds need two people or more who are not enrolled, somebody of them with "
+            f"{templates} photos or more; got {len(counts)} people"
+        )
+    made = 0
+    for count in counts:
+        whole = count >= templates
+        made += (count - templates if whole else count) * ((enrolled - whole) // crowd)
+    if crowd > 1 and enrolled <= crowd:
+        raise DataError(
+            f"an open set of {crowd} people needs thresholds from more than {crowd} others with "
+            f"{templates} photos or more each, and there are {enrolled}"
+        )
+    if int(at * made + 1e-9) < CARRIED:
+        raise DataError(
+            f"a false-accept rate of {at:g} needs {CARRIED / at:,.0f} impostor comparisons, and "
+            f"the photos of {len(counts)} people who are not enrolled make {made:,}: take a larger "
+            "rate, or photos of more people"
+        )
+
+
+def _nearest(
+    apart: Float[Tensor, "photos people"], crowd: int, rng: torch.Generator
+) -> Float[Tensor, " comparisons"]:
+    """Distances of photos from the nearest of each of as many crowds as there are, without rest."""
+    if crowd == 1:
+        return apart.flatten()
+    drawn = torch.randperm(apart.shape[1], generator=rng)[: apart.shape[1] // crowd * crowd]
+    nearest: Tensor = apart[:, drawn].unflatten(1, (-1, crowd)).amin(2)
+    return nearest.flatten()

@@ -93,23 +93,6 @@ class Preprocessing(nn.Module):
         chips = (chips - mean) / deviation
         return chips.flip(1) if self.bgr else chips
 
-    def show(self, faces: Images, network: Callable[[Tensor], Any]) -> Any:
-        """What a network gives for canonical faces that are prepared for it.
-
-        Raises:
-            ConfigError: It does not take them.
-            ImageContractError: The faces have another size, layout or range.
-        """
-        given = self(faces)
-        try:
-            return network(given)
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, TypeError, ValueError) as error:
-            raise ConfigError(
-                f"the network does not take faces of {self.size}x{self.size} pixels: {why(error)}"
-            ) from error
-
     def chips(self, faces: Faces) -> Float[Tensor, "batch 3 size size"]:
         """What the network sees of canonical faces, still RGB in [0, 1]."""
         if self.matrix is None:
@@ -121,6 +104,27 @@ class Preprocessing(nn.Module):
         other = copy.copy(self)
         other.low, other.high = low, high
         return other
+
+
+def show(
+    network: Callable[[Tensor], Any], prepare: Callable[[Images], Tensor], faces: Images
+) -> Any:
+    """What a network gives for faces that are prepared for it.
+
+    Raises:
+        ConfigError: It does not take them.
+        ImageContractError: The faces have another size, layout or range.
+    """
+    given = prepare(faces)
+    try:
+        return network(given)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, TypeError, ValueError) as error:
+        height, width = given.shape[2:]
+        raise ConfigError(
+            f"the network does not take faces of {height}x{width} pixels: {why(error)}"
+        ) from error
 
 
 def _per_channel(given: Colour, name: str) -> Float[Tensor, "1 3 1 1"]:

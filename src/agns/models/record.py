@@ -18,6 +18,11 @@ def photos_enrolled(record: Mapping[str, object]) -> frozenset[str]:
     return _listed(record, "enrolled_photos")
 
 
+def photos_of_threshold(record: Mapping[str, object]) -> frozenset[str]:
+    """Digests of the photos whose comparisons a gallery's threshold comes from."""
+    return _listed(record, "threshold_photos")
+
+
 def recorded_crop(record: Mapping[str, object]) -> int | None:
     """The central square that a network's training photos were cut to, if its file tells."""
     crop = record.get("center_crop")
@@ -35,7 +40,7 @@ def recorded(record: Mapping[str, object]) -> Iterator[tuple[str, str]]:
         words = plain(name.replace("_", " "))
         if name in ("recipe", "scores"):
             continue
-        if name in ("training_photos", "enrolled_photos") and isinstance(value, list):
+        if name.endswith("_photos") and isinstance(value, list):
             yield words, f"{len(value):,}, known by their digests"
         elif name == "imported" and isinstance(value, dict):
             yield words, plain(f"from {value.get('source')}, {value.get('kind')}")

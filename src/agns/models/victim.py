@@ -18,7 +18,7 @@ from agns.data.faces import composed, names_told
 from agns.errors import ConfigError, ImageContractError
 from agns.models.folding import fold_convolutions
 from agns.models.layout import lay_channels_last
-from agns.models.preprocessing import Chip, Colour, Preprocessing
+from agns.models.preprocessing import Chip, Colour, Preprocessing, show
 from agns.models.recognizer import Recognizer
 from agns.types import CANVAS, Faces, Images, Logits
 
@@ -176,7 +176,7 @@ class Classifier(nn.Module):
             ImageContractError: The faces have another size, layout or range, or the network
                 gives something else than a logit for each identity.
         """
-        logits = self.preprocessing.show(faces, self.network)
+        logits = show(self.network, self.preprocessing, faces)
         expected = (len(faces), len(self.identities))
         if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
             got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
