@@ -138,7 +138,7 @@ def test_a_frame_passes_unless_a_judge_says_no() -> None:
     usual = Appearance(patches=0.5, whole=0.5, variation=0.5, sealed=0.1)
     assert (usual.passes, usual.reason) == (True, "")
     rough = replace(usual, variation=0.99)
-    assert (rough.passes, rough.reason) == (False, "99.0% of real frames are smoother")
+    assert (rough.passes, rough.reason) == (False, "of real frames 99.0% are smoother")
     known = replace(usual, sealed=-0.1)
     assert (known.passes, known.reason) == (False, "the sealed judge takes it for an attack's")
 

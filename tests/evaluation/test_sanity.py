@@ -103,6 +103,9 @@ def test_a_stop_value_out_of_reach_is_said(outcome: AttackResult) -> None:
 def test_an_early_end_is_said(outcome: AttackResult) -> None:
     outcome.stopped_because = "interrupted"
     assert warnings(outcome) == ["The attack was interrupted after 7 iterations."]
+    outcome.stopped_because = "lost the victim"
+    (words,) = warnings(outcome)
+    assert words.startswith("The victim failed after 7 iterations; the frame is the best")
     outcome.stopped_because = "not finite"
     (words,) = warnings(outcome)
     assert "no longer finite after 7 iterations" in words
@@ -112,7 +115,7 @@ def test_an_early_end_is_said(outcome: AttackResult) -> None:
     ("change", "words"),
     [
         ({}, None),
-        ({"variation": 0.98}, "98.0% of real frames are smoother"),
+        ({"variation": 0.98}, "of real frames 98.0% are smoother"),
         ({"sealed": -0.1}, "the sealed judge takes it for an attack's"),
     ],
 )

@@ -68,8 +68,8 @@ class Appearance:
     @property
     def reason(self) -> str:
         """Which judges do not let it pass, in words; empty where all do."""
-        found = [
-            f"{share:.1%} of real frames {what}"
+        nearer = [
+            f"{share:.1%} {what}"
             for share, what in (
                 (self.patches, "have patches nearer to other real frames'"),
                 (self.whole, "lie nearer to another real one"),
@@ -77,9 +77,10 @@ class Appearance:
             )
             if share > USUAL
         ]
+        found = [f"of real frames {', '.join(nearer)}"] if nearer else []
         if self.sealed is not None and self.sealed < 0:
             found.append("the sealed judge takes it for an attack's")
-        return " and ".join(found)
+        return "; ".join(found)
 
 
 class Judges:

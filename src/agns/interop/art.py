@@ -58,6 +58,10 @@ class EyeglassesAttack(EvasionAttack):
         if not estimator.all_framework_preprocessing:
             raise ConfigError("the classifier's preprocessing should be PyTorch's, for gradients")
         self.attack = AGN() if attack is None else attack
+        if not isinstance(self.attack, Attack):
+            raise ConfigError(
+                f"attack should be one of agns, such as agns.AGN(), got {attack!r:.80}"
+            )
         self.targeted, self.seed = targeted, seed
         self.results: Mapping[int, AttackResult] = {}
         """What the last `generate` found for each class, for `agns.evaluate` on other photos."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from agns.errors import WeightsError
+from agns.errors import ConfigError, WeightsError
 from agns.models.importing import onnx_operations
 from agns.models.importing.onnx_network import read_onnx
 
@@ -213,7 +213,7 @@ def test_channels_last_and_open_sizes_are_read(tmp_path: Path) -> None:
     assert torch.equal(read_onnx(path)(pictures), pictures.permute(0, 2, 3, 1).flatten(1))
     path = write(tmp_path / "open.onnx", "y = Relu (x)", shape="N, 3, h, w")
     assert read_onnx(path, 7).size == (7, 7)
-    with pytest.raises(WeightsError, match="leaves the size of its pictures open"):
+    with pytest.raises(ConfigError, match="leaves the size of its pictures open"):
         read_onnx(path)
 
 

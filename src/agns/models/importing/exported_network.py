@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agns.errors import WeightsError
+from agns.errors import ConfigError, WeightsError
 from agns.models.importing.exported_calls import TYPES, Call, current
 from agns.models.importing.exported_graphs import flattened
 from agns.models.importing.exported_memory import check_overwriting
@@ -35,6 +35,7 @@ def read_exported(path: Path, size: int | None = None) -> ForeignNetwork:
         size: Height and width in pixels of pictures, where the file leaves them open.
 
     Raises:
+        ConfigError: The file leaves the pictures' size open, and there is no `size`.
         WeightsError: The file is damaged, keeps something as a pickle, or has an operation that is
             not read.
     """
@@ -115,7 +116,7 @@ class _Reader:
             )
         sizes[0] = sizes[0] or 1
         if 0 in sizes and size is None:
-            raise WeightsError(f"{self.path} leaves the size of its pictures open: give it as size")
+            raise ConfigError(f"{self.path} leaves the size of its pictures open: give it as size")
         return tuple(one or size or 0 for one in sizes)
 
     def record(self, name: str, most: int) -> bytes:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agns.errors import WeightsError
+from agns.errors import ConfigError, WeightsError
 from agns.models.importing.foreign_network import ForeignNetwork
 from agns.models.importing.foreign_step import Refused, Step, leading_to
 from agns.models.importing.onnx_attributes import Attribute, Attributes
@@ -54,6 +54,7 @@ def read_onnx(path: Path, size: int | None = None) -> ForeignNetwork:
         size: Height and width in pixels of pictures, where the file leaves them open.
 
     Raises:
+        ConfigError: The file leaves the pictures' size open, and there is no `size`.
         WeightsError: The package is not installed, the file is damaged, or has an operation or a
             form of one that is not read, or onnxruntime computes something else.
     """
@@ -180,7 +181,7 @@ class _Reader:
             )
         sizes[0] = sizes[0] or 1
         if 0 in sizes and size is None:
-            raise WeightsError(f"{self.path} leaves the size of its pictures open: give it as size")
+            raise ConfigError(f"{self.path} leaves the size of its pictures open: give it as size")
         return tuple(one or size or 0 for one in sizes)
 
     def _step(self, node: "NodeProto", opset: int) -> Step:
