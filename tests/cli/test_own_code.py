@@ -24,6 +24,10 @@ import agns
 def victim():
     known = agns.load({path!r})
     return agns.Classifier(known, known.identities)
+
+
+def guarded():
+    return agns.BlackBox(victim(), budget=20)
 """
 
 
@@ -99,6 +103,31 @@ frames: 4
     assert read_json(found)["method"] == f"{own}:Colours"
     assert "training mode" not in done.out
     assert "Colours" in (tmp_path / "out/report.md").read_text("utf-8")
+
+
+@pytest.mark.usefixtures("few_controls", "no_pictures")
+def test_each_attack_of_a_campaign_has_a_black_boxs_whole_budget(
+    agns: Run, own: str, tmp_path: Path, write_plan: Callable[[str], Path]
+) -> None:
+    plan = write_plan(
+        f"""\
+recognizers:
+  - {{{{name: guarded, file: "{own}:guarded", faces: {{faces}}}}}}
+goals: [impersonate]
+attacks:
+  - {{{{method: square, settings: {{{{queries: 20, first_photos: 1}}}}}}}}
+subjects: [{PEOPLE[0]}, {PEOPLE[1]}]
+craft: 2
+control_frames: 2
+frames: 4
+"""
+    )
+    done = agns("campaign", "run", plan, "--out", tmp_path / "out")
+    assert "0 failed" in done.out, done.out
+    first, second = (
+        read_json(one)["queries"] for one in (tmp_path / "out/cells").glob("*/result.json")
+    )
+    assert min(first, second) > 10
 
 
 @pytest.mark.parametrize(
