@@ -119,7 +119,7 @@ def test_a_described_embedding_is_enrolled_and_its_gallery_found_again(
     path.write_text(f"{DESCRIPTION}embedding: true\ntrusted: true\n")
     told = agns("recognize", people, "--recognizer", gallery)
     assert told.code == 2
-    assert "it runs code, which nothing does that a file names" in told.complaint
+    assert "code may run, to which no other file leads" in told.complaint
 
 
 def test_what_is_wrong_with_a_network_ends_a_command_in_a_sentence(
