@@ -166,8 +166,8 @@ def _network(
     """The network, and what is on record of it."""
     if not runs_code and (told.trusted or names_code(told.network)):
         raise ConfigError(
-            "network: where trusted is true or a function is named, code may run, to which no "
-            "other file leads: read the gallery in Python, by agns.Gallery.read(path, lambda _: embedder)"
+            "network: where trusted is true or a function is named, code may run, to which "
+            "no other file leads: read the gallery by agns.Gallery.read(path, lambda _: embedder)"
         )
     if names_code(told.network):
         if not told.trusted:
