@@ -65,8 +65,8 @@ class HttpVictim:
 
     def _ask(self, body: bytes | None) -> list[Any]:
         head = {} if body is None else {"Content-Type": "image/png"}
-        request = urllib.request.Request(self.url, body, head)
         try:
+            request = urllib.request.Request(self.url, body, head)
             with urllib.request.urlopen(request, timeout=30) as answer:
                 found = json.loads(answer.read(LARGEST))
         except (OSError, ValueError, HTTPException, RecursionError) as error:

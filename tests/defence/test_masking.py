@@ -20,6 +20,7 @@ from agns.defence.masking import ENROLLED_MASKED, Masked, Masking, thresholds_of
 from agns.defence.methods import DefenceFile, defend
 from agns.errors import ConfigError, WeightsError
 from agns.loading import load_victim
+from agns.models.black_box import answering
 from agns.models.embedder import Embedder
 from agns.models.gallery import Gallery
 from agns.models.victim import Classifier
@@ -128,6 +129,18 @@ def test_a_file_is_read_back_around_its_own_victim_or_another(
     opened = load_victim(None, "cpu", defence="masking")
     assert isinstance(opened.recognizer, Masked)
     assert opened.name.endswith("behind masking")
+
+
+def test_a_black_box_answers_with_its_defence_one_query_a_face(
+    photos: Faces, classifier: Classifier
+) -> None:
+    box = agns.BlackBox(classifier, budget=9, decisions_only=True)
+    defended = defend(box, "masking", torch.device("cpu"))
+    assert isinstance(defended, agns.BlackBox)
+    assert isinstance(answering(defended), Masked)
+    assert (defended.budget, defended.decisions_only) == (9, True)
+    defended(photos)
+    assert defended.queries == len(photos)
 
 
 def test_damaged_files_are_refused(tmp_path: Path, classifier: Classifier) -> None:

@@ -103,9 +103,9 @@ def test_a_stop_value_out_of_reach_is_said(outcome: AttackResult) -> None:
 def test_an_early_end_is_said(outcome: AttackResult) -> None:
     outcome.stopped_because = "interrupted"
     assert warnings(outcome) == ["The attack was interrupted after 7 iterations."]
-    outcome.stopped_because = "lost the victim"
+    outcome.stopped_because, outcome.lost = "lost the victim", "the line is dead"
     (words,) = warnings(outcome)
-    assert words.startswith("The victim failed after 7 iterations; the frame is the best")
+    assert words.startswith("The victim failed after 7 iterations (the line is dead); ")
     outcome.stopped_because = "not finite"
     (words,) = warnings(outcome)
     assert "no longer finite after 7 iterations" in words

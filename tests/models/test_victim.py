@@ -120,3 +120,24 @@ def test_what_is_no_network_is_attacked_too(faces: Faces) -> None:
     found = FreePixels(steps=3, step=0.3).run(rule, red, Dodge("Ann", stop=0.5))
     # Less red and more green than it began with.
     assert float(found.frames[0, 0].mean()) < 0.5 < float(found.frames[0, 1].mean())
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("mat1 and mat2 do not fit"), "does not take faces of 64x64 pixels: mat1 and"),
+        (RuntimeError("CUDA error: device-side assert triggered"), None),
+        (RuntimeError("alloc_cpu: can't allocate memory"), None),
+        (NotImplementedError("no such"), None),
+    ],
+)
+def test_a_network_that_does_not_take_a_size_says_so_and_other_errors_stay(
+    error: Exception, told: str | None
+) -> None:
+    class Failing(nn.Module):
+        def forward(self, faces: torch.Tensor) -> torch.Tensor:
+            raise error
+
+    victim = Classifier(Failing(), ("a", "b"), size=64)
+    with pytest.raises(type(error) if told is None else ConfigError, match=told):
+        victim(torch.zeros(1, 3, 224, 224))

@@ -13,7 +13,7 @@ from agns.accessory.placement import Placement
 from agns.attack.goals import Goal, log_odds
 from agns.attack.query import ask_frames
 from agns.attack.result import AttackResult, BestAfter, Reason
-from agns.errors import AgnsError, AttackError, QueryBudgetSpent
+from agns.errors import AgnsError, AttackError, QueryBudgetSpent, why
 from agns.models.black_box import BlackBox
 from agns.models.victim import Victim
 from agns.types import Faces, Frames, Progress
@@ -65,6 +65,8 @@ class Asking:
         """Its mean failure probability."""
         self.losses: Float[Tensor, " photos"] | None = None
         """Its loss on each photo."""
+        self.lost = ""
+        """What the victim said as it failed."""
         self.best_after: list[BestAfter] = []
         self.history: list[dict[str, float]] = []
 
@@ -166,7 +168,7 @@ class Asking:
                 step()
                 steps += 1
                 progress(self.box.queries, self.budget, self.note())
-        except (AgnsError, KeyboardInterrupt) as end:
+        except (AgnsError, OSError, KeyboardInterrupt) as end:
             if self.frame is None:
                 raise
             reason = "lost the victim"
@@ -174,6 +176,8 @@ class Asking:
                 reason = "interrupted"
             elif isinstance(end, QueryBudgetSpent):
                 reason = "used up its queries"
+            else:
+                self.lost = why(end)
         return self.result(reason, steps)
 
     def result(self, reason: Reason, iterations: int) -> AttackResult:
@@ -188,5 +192,6 @@ class Asking:
             stopped_because=reason,
             history=self.history,
             queries=self.box.queries,
+            lost=self.lost,
             best_after=tuple(self.best_after),
         )

@@ -69,6 +69,9 @@ class AttackResult:
     queries: int | None = None
     """Faces that the victim was asked about; None where nobody counted."""
 
+    lost: str = ""
+    """What the victim said as it failed, where that ended the attack."""
+
     best_after: Sequence[BestAfter] = ()
     """Where queries were counted: the best frame after more and more of them, the last one last."""
 

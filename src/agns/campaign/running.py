@@ -151,7 +151,7 @@ def _run_attack(plan: Plan, job: Job, opened: Opened, out: Path, watch: Watch) -
     if result.stopped_because == "interrupted":
         raise KeyboardInterrupt
     if result.stopped_because == "lost the victim":
-        raise AttackError(f"the victim failed after {result.iterations} iterations")
+        raise AttackError(f"the victim failed after {result.iterations} iterations: {result.lost}")
     prepared.score(result).save(out)
 
 

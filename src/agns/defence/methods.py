@@ -13,6 +13,7 @@ from agns.defence.defended import FORMAT, Defence, Defended, digest_of
 from agns.defence.detector import Detected
 from agns.defence.masking import Masked, Masking
 from agns.errors import AgnsError, ConfigError, WeightsError
+from agns.models.black_box import BlackBox
 from agns.models.opening import load, make_victim
 from agns.models.victim import Victim
 from agns.object_reference import is_reference, names_code
@@ -132,6 +133,10 @@ def defend(victim: Victim, defence: str, place: torch.device) -> Victim:
         ConfigError: There is none of these, it makes no victim, or it was made for another.
         WeightsError: The file cannot be read.
     """
+    if isinstance(victim, BlackBox):
+        # The service has it: a query is a face, however many the defence looks at.
+        inner = defend(victim.victim, defence, place)
+        return BlackBox(inner, budget=victim.budget, decisions_only=victim.decisions_only)
     if defence in DEFENCES:
         made: Victim = DEFENCES[defence].around(victim)
     elif not names_code(defence) and Path(defence).is_file():

@@ -17,7 +17,7 @@ from agns.attack.result import AttackResult, save_result
 from agns.data.faces import FaceSet
 from agns.data.splits import craft_held_out_split
 from agns.data.twins import count_saved_anew, find_twins
-from agns.errors import AgnsError, AttackError, ConfigError, ImageContractError
+from agns.errors import AgnsError, AttackError, ConfigError, ImageContractError, why
 from agns.evaluation.attack_setup import AttackSetup
 from agns.evaluation.attack_spec import AttackSpec, build_goal
 from agns.evaluation.evaluate import Side, recognize_photos, score_attack
@@ -208,9 +208,9 @@ def run_attack(
     try:
         with scoring or nullcontext(silent) as progress:
             score = prepared.score(result, progress)
-    except AgnsError as error:
+    except (AgnsError, OSError) as error:
         # What was found may have cost many queries.
         save_result(result, out)
-        raise AttackError(f"{error}; the frames found are in {out}, without scores") from error
+        raise AttackError(f"{why(error)}; the frames found are in {out}, without scores") from error
     score.save(out)
     return score

@@ -108,8 +108,8 @@ def find_warnings(
         warnings.append(f"The attack was interrupted after {result.iterations} iterations.")
     if result.stopped_because == "lost the victim":
         warnings.append(
-            f"The victim failed after {result.iterations} iterations; the frame is the best found "
-            "before."
+            f"The victim failed after {result.iterations} iterations ({result.lost}); the frame is "
+            "the best found before."
         )
     if result.stopped_because == "not finite":
         warnings.append(

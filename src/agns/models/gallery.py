@@ -270,7 +270,7 @@ class Gallery(nn.Module):
             )
         try:
             own = templates_in(tensors, told, embedder)
-        except (KeyError, ValueError) as error:
+        except ValueError as error:
             raise WeightsError(f"{path} holds an unusable gallery: {error}") from error
         made = cls.of_templates(
             embedder, own, rule=told.rule, task=told.task, threshold=told.threshold

@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
+from agns.data.faces import composed
 from agns.errors import WeightsError, why
 from agns.models.embedder import Embedder
 from agns.models.operating_points import OperatingPoint, Rule
@@ -56,8 +57,16 @@ def read_told(path: Path) -> tuple[WrittenGallery, dict[str, Tensor], dict[str, 
     try:
         values = {name: json.loads(text) for name, text in metadata.items()}
         told = WrittenGallery(**values)
-    except (ValidationError, TypeError, ValueError, RecursionError) as error:
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise WeightsError(f"{path} holds an unusable gallery: {where}: {first['msg']}") from error
+    except (TypeError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path} holds an unusable gallery: {why(error)}") from error
+    if told.task != "closed-set" and told.threshold is None:
+        raise WeightsError(f"{path} holds an unusable gallery: {told.task} without a threshold")
+    if len(set(map(composed, told.identities))) < max(2, len(told.identities)):
+        raise WeightsError(f"{path} holds an unusable gallery: its people are not two or more")
     own = {*WrittenGallery.model_fields, "checked"} - {"operating_points"}
     return told, tensors, {name: value for name, value in values.items() if name not in own}
 
@@ -95,12 +104,13 @@ def templates_in(
     """Each person's templates.
 
     Raises:
-        KeyError: They are missing.
         ValueError: They, or the operating points, make no sense.
     """
     for point in told.operating_points:
         if not (0 < point.false_accept_rate < 1 and 0 < point.threshold < math.inf):
             raise ValueError("an operating point is none")
+    if lacking := {"templates", "owners"} - tensors.keys():
+        raise ValueError(f"it lacks {min(lacking)}")
     templates, owners = tensors["templates"], tensors["owners"]
     people = torch.arange(len(told.identities))
     listed = owners.dtype == torch.int64 and owners.ndim == 1
@@ -110,7 +120,7 @@ def templates_in(
         width = embedder(torch.full((1, 3, CANVAS, CANVAS), 0.5)).shape[1]
     if templates.shape != (len(owners), width) or templates.dtype not in _FLOATS:
         raise ValueError(f"its templates are not {width} numbers each")
-    if not templates.isfinite().all():
+    if not templates.float().isfinite().all():
         raise ValueError("its templates are not finite")
     return dict(
         zip(told.identities, templates.float().split(owners.bincount().tolist()), strict=True)

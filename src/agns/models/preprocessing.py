@@ -1,6 +1,7 @@
 """From canonical faces to what a network takes: its part of the picture, its size, its range."""
 
 import copy
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -118,9 +119,12 @@ def show(
     given = prepare(faces)
     try:
         return network(given)
-    except torch.OutOfMemoryError:
+    except (NotImplementedError, RecursionError, torch.OutOfMemoryError):
         raise
     except (RuntimeError, TypeError, ValueError) as error:
+        if re.search("CUDA|memory", str(error)):
+            # The machine's fault, and not that of the faces.
+            raise
         height, width = given.shape[2:]
         raise ConfigError(
             f"the network does not take faces of {height}x{width} pixels: {why(error)}"

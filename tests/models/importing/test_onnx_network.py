@@ -289,6 +289,16 @@ def test_pixels_are_repeated_as_the_reference_does(
     torch.testing.assert_close(read_onnx(path)(pictures), by_reference(path, pictures))
 
 
+@pytest.mark.parametrize("scale", [4 / 3, 1 / 3, 0.5])
+def test_scales_that_are_no_exact_numbers_are_read(scale: float, tmp_path: Path) -> None:
+    linear = 'mode = "linear", coordinate_transformation_mode = "half_pixel"'
+    path = resized(tmp_path / "l.onnx", linear, scale, scale)
+    pictures = torch.from_numpy(drawn(1, 3, 6, 6))
+    torch.testing.assert_close(
+        read_onnx(path)(pictures), by_reference(path, pictures), atol=1e-5, rtol=0
+    )
+
+
 @pytest.mark.parametrize(
     ("where", "rounding", "mode", "scale"),
     [

@@ -87,6 +87,12 @@ _WORK: dict[str, Callable[..., int]] = {
 }  # fmt: skip
 
 
+def _copied(over: Any, source: Any, *_: object) -> Tensor:
+    """As PyTorch's `copy`, which has no derivative."""
+    made: Tensor = source.to(over.dtype).expand(over.shape)
+    return made
+
+
 def _large(given: object) -> bool:
     """Whether an argument is or holds numbers with fractions, whose number is bounded elsewhere."""
     if isinstance(given, list | tuple):
@@ -220,7 +226,7 @@ class Call:
         function = getattr(kinds, self.overload)
         if function._schema.is_mutable:
             raise Refused("it overwrites what it is given")
-        positional = self.positional
+        positional, overwrites = self.positional, self.overwrites
 
         def run(*values: Value) -> Tensor | Sequence[Tensor]:
             given = {key: argument(values) for key, argument in arguments.items()}
@@ -235,9 +241,12 @@ class Call:
                 for one in sizes if isinstance(sizes, list | tuple) else [sizes]:
                     if isinstance(one, Tensor) and one.numel() > _MOST_MADE:
                         raise Refused(f"it makes more than {_MOST_MADE} numbers")
-            made = function(*first, **given)
+            made = _copied(*first) if name == "copy" else function(*first, **given)
             if isinstance(made, int):
                 return torch.tensor(made)
+            if overwrites and isinstance(made, Tensor) and isinstance(first[0], Tensor):
+                # What is overwritten stays of its kind: comparisons give ones and zeros.
+                made = made.to(first[0].dtype)
             found: Tensor | Sequence[Tensor] = made
             return found
 

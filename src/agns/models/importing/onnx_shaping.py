@@ -122,6 +122,9 @@ def _pad(a: Attributes) -> Run:
 _BETWEEN = ("half_pixel", "pytorch_half_pixel", "align_corners")
 """Coordinates of which PyTorch's linear resizing has the same."""
 
+_NEAR = 1e-3
+"""How far a scaled size may be from a whole number of pixels."""
+
 _ROUND = ("round_prefer_floor", "round_prefer_ceil")
 _NEAREST = {
     "half_pixel": _ROUND, "pytorch_half_pixel": _ROUND, "half_pixel_symmetric": _ROUND,
@@ -143,9 +146,10 @@ def _resize(a: Attributes) -> Run:
         if sizes is not None and sizes.numel():
             wanted = integers(sizes)
         elif scales is not None and scales.numel():
+            # Scales are 32-bit numbers: 4 / 3 is not exact.
             exact = [n * float(s) for n, s in zip(x.shape, scales.tolist(), strict=True)]
-            wanted = [int(n) for n in exact]
-            if wanted != exact:
+            wanted = [round(n) for n in exact]
+            if max(abs(n - m) for n, m in zip(exact, wanted, strict=True)) > _NEAR:
                 raise Refused(f"scales that make {exact} of {tuple(x.shape)} are not read")
         else:
             raise Refused("it has neither scales nor sizes")
