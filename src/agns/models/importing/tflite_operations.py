@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -26,6 +27,8 @@ class Operation:
 
     work: Callable[..., int] = lambda *_: 1
 
+
+_KINDS = {0: torch.float32, 1: torch.float32, 2: torch.int64, 4: torch.int64, 6: torch.bool}
 
 _ACTIVATIONS: dict[int, _Function] = {
     0: lambda x: x, 1: torch.relu, 2: lambda x: x.clamp(-1, 1), 3: F.relu6, 4: torch.tanh,
@@ -215,21 +218,11 @@ def _sloped(x: Tensor, slope: Tensor) -> Tensor:
     return torch.where(x > 0, x, slope * x)
 
 
-def _normalized(x: Tensor) -> Tensor:
-    # LiteRT bounds the norm at 1e-6, and not its square.
-    return x * x.square().sum(-1, keepdim=True).clamp_min(1e-12).rsqrt()
-
-
-_CASTS = {0: torch.float32, 1: torch.float32, 2: torch.int64, 4: torch.int64, 6: torch.bool}
-"""By the schema's codes of kinds of numbers; all are as wide as they are kept here."""
-
-
 def _cast(options: Any) -> Run:
     code = options.OutDataType()
-    if code not in _CASTS:
+    if code not in _KINDS:
         raise ValueError(f"numbers of kind {code} are not read")
-    kind = _CASTS[code]
-    return lambda x: x.to(kind)
+    return lambda x: x.to(_KINDS[code])
 
 
 def _area(x: Tensor) -> int:
@@ -276,7 +269,7 @@ OPERATIONS: dict[str, Operation] = {
     "TANH": _plain(torch.tanh),
     "SOFTMAX": Operation(lambda o: lambda x: (o.Beta() * x).softmax(-1), "SoftmaxOptions"),
     "LOG_SOFTMAX": _plain(lambda x: x.log_softmax(-1)),
-    "L2_NORMALIZATION": _plain(_normalized),
+    "L2_NORMALIZATION": _plain(partial(F.normalize, dim=-1, eps=1e-6)),
     "ABS": _plain(torch.abs),
     "NEG": _plain(torch.neg),
     "EXP": _plain(torch.exp),
