@@ -41,13 +41,15 @@ def open_attack(
     device: str,
     *,
     seed: int,
+    writes: str,
     defence: str | None = None,
 ) -> AttackFolder:
     """Open the results of an attack together with a victim and faces, its own as a rule.
 
     Raises:
-        ConfigError: There are no results, the attack was physical, the victim was trained on
-            photos that the attack held out, or these are not among the faces.
+        ConfigError: There are no results, what is measured (`writes`) is there already, the attack
+            was physical, the victim was trained on photos that the attack held out, or these are
+            not among the faces.
         DataError: The results are damaged.
     """
     import torch
@@ -58,6 +60,8 @@ def open_attack(
     from agns.images import read_image
     from agns.models.record import photos_seen
 
+    if (result / writes).exists():
+        raise ConfigError(f"{result} already holds {writes}: move it away to measure anew")
     report, held_out = _read_result(result)
     victim = load_victim(recognizer, device, defence=defence)
     subject, target = str(report["subject"]), report["target"]

@@ -13,6 +13,9 @@ from agns.cli.settings_options import Settings, settings_of
 
 CHECK = Settings("agns.evaluation.gate:CaptureCheck")
 
+WRITTEN = "gate.json"
+"""What is measured, in the attack's directory."""
+
 
 def gate(
     result: Annotated[
@@ -50,7 +53,7 @@ def gate(
 
     prepare()
     check = settings_of(CaptureCheck)
-    attack = open_attack(result, recognizer, faces, device, seed=seed)
+    attack = open_attack(result, recognizer, faces, device, seed=seed, writes=WRITTEN)
     chosen = choose_finder(finder)
     with bar("Downloading") as progress:
         model = landmarker_model(chosen, landmarker, progress=progress)
@@ -68,7 +71,7 @@ def gate(
             progress=progress,
         )  # fmt: skip
     told = dict(zip(sets, found, strict=True))
-    write_json(result / "gate.json", {"check": check, "finder": chosen, "seed": seed, **told})
+    write_json(result / WRITTEN, {"check": check, "finder": chosen, "seed": seed, **told})
     rows = [
         (
             name, str(one.photos), percent(one.no_face), percent(one.closed_eyes),
@@ -79,4 +82,4 @@ def gate(
     ]  # fmt: skip
     head = ("", ">photos", ">no face", ">eyes closed", ">covered", ">refused", ">95 % interval")
     show(head, rows)
-    say(f"Wrote {result / 'gate.json'}")
+    say(f"Wrote {result / WRITTEN}")

@@ -57,7 +57,7 @@ def end_to_end(
     from agns.data.aligned_folder import RECORD, aligned_by
     from agns.data.alignment_jobs import raw_photos
     from agns.data.landmark_finding import choose_finder, landmarker_model, load_landmarker
-    from agns.errors import ConfigError, FaceNotFound
+    from agns.errors import FaceNotFound
     from agns.evaluation.controls import control_frames
     from agns.evaluation.end_to_end import draw_end_to_end, measure_end_to_end
     from agns.evaluation.metrics import measure_success
@@ -67,9 +67,9 @@ def end_to_end(
     from agns.storage import versions, write_json
 
     prepare()
-    if (result / WRITTEN).exists():
-        raise ConfigError(f"{result} already holds {WRITTEN}: move it away to measure anew")
-    attack = open_attack(result, recognizer, faces, device, seed=seed, defence=defence)
+    attack = open_attack(
+        result, recognizer, faces, device, seed=seed, defence=defence, writes=WRITTEN
+    )
     photos = raw_photos(faces / RECORD, attack.held_out.photos)
     before, choice = aligned_by(faces)
     chosen = choose_finder(finder or before)

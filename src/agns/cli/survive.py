@@ -59,9 +59,9 @@ def survive(
     prepare()
     if unknown := [name for name in axis or () if name not in AXES]:
         raise ConfigError(f"there is no axis {unknown[0]!r}: choose from {', '.join(AXES)}")
-    if (result / WRITTEN).exists():
-        raise ConfigError(f"{result} already holds {WRITTEN}: move it away to measure anew")
-    attack = open_attack(result, recognizer, faces, device, seed=seed, defence=defence)
+    attack = open_attack(
+        result, recognizer, faces, device, seed=seed, defence=defence, writes=WRITTEN
+    )
     controls = control_frames(
         open_glasses(glasses, count=None if glasses else 1000),
         count=benign_frames,

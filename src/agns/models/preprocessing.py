@@ -112,6 +112,11 @@ def show(
 ) -> Any:
     """What a network gives for faces that are prepared for it.
 
+    Args:
+        network: Takes what `prepare` gives, (batch, 3, height, width).
+        prepare: A `Preprocessing`, or what stands before one.
+        faces: Canonical faces, float32 RGB, (batch, 3, 224, 224), in [0, 1].
+
     Raises:
         ConfigError: It does not take them.
         ImageContractError: The faces have another size, layout or range.

@@ -27,22 +27,25 @@ def check_overwriting(calls: Sequence[Call], answer: str, stored: Collection[str
     Raises:
         Refused: It is not so.
     """
-    lies_in: dict[str, str] = {}
-    """By value, the first one in the same memory."""
+    sharing: dict[str, set[str]] = {}
+    """By value, all in the same memory."""
     overwritten: dict[str, str] = {}
     """By value, the operation after which it is another."""
     for call in calls:
         _check_read(call.inputs, overwritten)
         schema = _schema(call)
         for name in _written(call, schema):
-            place = lies_in.get(name, name)
-            sharing = {place, *(other for other, own in lies_in.items() if own == place)}
-            if sharing & set(stored):
+            together = sharing.setdefault(name, {name})
+            if any(other in stored for other in together):
                 raise Refused(f"{call.target[:80]} overwrites the network's own numbers")
-            overwritten |= dict.fromkeys(sharing, call.target[:80])
+            overwritten |= dict.fromkeys(together, call.target[:80])
+            # Their new value has a name of its own, and nobody reads these any more.
+            together.clear()
         if _shares(call, schema):
+            together = sharing.setdefault(call.inputs[0], {call.inputs[0]})
             for name in call.outputs:
-                lies_in[name] = lies_in.get(call.inputs[0], call.inputs[0])
+                together.add(name)
+                sharing[name] = together
     _check_read([answer], overwritten)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agns.errors import ConfigError, WeightsError
+from agns.errors import ConfigError, WeightsError, why
 from agns.models.importing.exported_calls import TYPES, Call, current
 from agns.models.importing.exported_graphs import flattened
 from agns.models.importing.exported_memory import check_overwriting
@@ -51,9 +51,8 @@ def read_exported(path: Path, size: int | None = None) -> ForeignNetwork:
         MemoryError, RecursionError, RuntimeError, StopIteration, TypeError, ValueError,
     ) as error:  # fmt: skip
         # PyTorch's errors may go on with where they were raised.
-        why = " ".join(str(error).split())[:200]
-        why = f"it lacks {why}" if isinstance(error, KeyError) else why
-        raise WeightsError(f"{path} is damaged: {why}") from error
+        lacks = "it lacks " if isinstance(error, KeyError) else ""
+        raise WeightsError(f"{path} is damaged: {lacks}{why(error)}") from error
 
 
 class _Reader:

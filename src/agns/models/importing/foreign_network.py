@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from agns.errors import ImageContractError, WeightsError
+from agns.errors import ImageContractError, WeightsError, why
 from agns.models.importing.foreign_step import Refused, Step, Value, leading_to, within
 
 _MOST_WORK = 1 << 40
@@ -136,8 +136,8 @@ class ForeignNetwork(nn.Module):
             try:
                 answers = self._run(pictures[: self._batch])
             except (Refused, *_MISFITS) as error:
-                why = " ".join(str(error).split())[:300]
-                raise WeightsError(f"{self._path} does not compute: {why}") from error
+                told = f"{self._path} does not compute: {why(error, most=300)}"
+                raise WeightsError(told) from error
             if not bool(answers.isfinite().all()):
                 raise WeightsError(f"{self._path} answers with numbers that are not finite")
             try:
@@ -167,10 +167,11 @@ def _arranged(
 ) -> tuple[list[Step], dict[str, Tensor]]:
     """The steps that pictures go through, and all values that need none, once all is checked."""
 
-    def refuse(step: Step, why: object) -> WeightsError:
-        if isinstance(why, TypeError):
-            why = f"it does not take {len(step.inputs)} inputs of such kinds"
-        return WeightsError(f"{path}: {step.what}: {' '.join(str(why).split())[:300]}")
+    def refuse(step: Step, error: Exception) -> WeightsError:
+        told = why(error, most=300)
+        if isinstance(error, TypeError):
+            told = f"it does not take {len(step.inputs)} inputs of such kinds"
+        return WeightsError(f"{path}: {step.what}: {told}")
 
     needed = leading_to(answer, [(step.inputs, step.outputs) for step in steps], path)
     fixed: dict[str, Value] = {"": None, **constants}
@@ -183,7 +184,7 @@ def _arranged(
     chosen = [steps[number] for number in needed]
     for step, ended in zip(chosen, _ends(chosen, answer), strict=True):
         if unmade := [name for name in step.inputs if name not in traced]:
-            raise refuse(step, f"it needs {unmade[0]!r}, which nothing made before")
+            raise refuse(step, Refused(f"it needs {unmade[0]!r}, which nothing made before"))
         try:
             with torch.no_grad():
                 _bound(step, traced)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agns.errors import ConfigError, WeightsError
+from agns.errors import ConfigError, WeightsError, why
 from agns.models.importing.foreign_network import ForeignNetwork
 from agns.models.importing.foreign_step import Refused, Step, leading_to
 from agns.models.importing.onnx_attributes import Attribute, Attributes
@@ -247,10 +247,10 @@ class _Reader:
             # Refuses what lies elsewhere, links, and more bytes than there are.
             external_data_helper.load_external_data_for_tensor(tensor, str(self.path.parent))
         except (checker.ValidationError, OSError, RuntimeError, ValueError) as error:
-            why = " ".join(str(error).split())[:300]
+            told = why(error, most=300)
             if isinstance(error, FileNotFoundError):
-                why = f"there is no {error.filename}"
-            raise WeightsError(f"{self.path}: {what} lies beside it, and {why}") from error
+                told = f"there is no {error.filename}"
+            raise WeightsError(f"{self.path}: {what} lies beside it, and {told}") from error
         self.beside[file] -= len(tensor.raw_data)
         if self.beside[file] < 0:
             raise WeightsError(f"{self.path}: {location[:80]!r} holds less than is read from it")
@@ -277,8 +277,7 @@ def _compare(
         half = session.get_inputs()[0].type == "tensor(float16)"
         (found,) = session.run(None, {given: fed.astype(np.float16) if half else fed})
     except Exception as error:  # Its errors have no common base.
-        why = " ".join(str(error).split())[:200]
-        return f"not compared with onnxruntime, which fails on it: {why}"
+        return f"not compared with onnxruntime, which fails on it: {why(error)}"
     theirs = torch.from_numpy(found.astype(np.float32)).flatten(1)
     if theirs.shape != mine.shape:
         raise WeightsError(f"{path}: agns computes {mine.shape}, and onnxruntime {theirs.shape}")

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from agns.errors import ConfigError, WeightsError
+from agns.errors import ConfigError, WeightsError, why
 
 _MOST = 1 << 33
 """Bytes that an archive may unpack to."""
@@ -46,6 +46,6 @@ def read_torch_script(path: Path, *, trusted: bool = False) -> nn.Module:
             warnings.simplefilter("ignore", DeprecationWarning)
             module: nn.Module = torch.jit.load(str(path), map_location="cpu")
     except (OSError, RuntimeError, ValueError, LookupError, zipfile.BadZipFile) as error:
-        why = " ".join(str(error).split())[:200]
-        raise WeightsError(f"{path} cannot be loaded as a TorchScript program: {why}") from error
+        told = f"{path} cannot be loaded as a TorchScript program: {why(error)}"
+        raise WeightsError(told) from error
     return module.eval()
