@@ -53,14 +53,12 @@ def end_to_end(
     """
     import torch
 
-    from agns.accessory.placement import FIXED
     from agns.data.aligned_folder import RECORD, aligned_by
     from agns.data.alignment_jobs import raw_photos
     from agns.data.landmark_finding import choose_finder, landmarker_model, load_landmarker
     from agns.errors import FaceNotFound
     from agns.evaluation.controls import control_frames
     from agns.evaluation.end_to_end import draw_end_to_end, measure_end_to_end
-    from agns.evaluation.metrics import measure_success
     from agns.images import read_image
     from agns.models.layout import device_of
     from agns.models.victim import freeze
@@ -86,6 +84,7 @@ def end_to_end(
             victim,
             attack.goal,
             [read_image(photo) for photo in photos],
+            attack.held_out.faces(torch.arange(len(photos))),
             attack.frame,
             controls["benign"],
             find=load_landmarker(chosen, model),
@@ -94,16 +93,18 @@ def end_to_end(
         )
     if not score.places:
         raise FaceNotFound(f"{chosen} finds no face in {photos[0]} or in the others, bare as is")
-    kept = torch.tensor(score.places)
-    with torch.no_grad():
-        worn = FIXED.wear(attack.held_out.faces(kept), attack.frame, torch.arange(len(kept)))
-        aligned = measure_success(attack.goal, victim(worn))
-    parts = {"worn": score.worn, "benign": score.benign, "bare": score.bare}
     write_json(
         result / WRITTEN,
         {
-            **{name: asdict(part) for name, part in parts.items()},
-            "on_aligned_faces": aligned,
+            **asdict(score.success),
+            "operating_points": [
+                {
+                    "false_accept_rate": point.false_accept_rate,
+                    "threshold": point.threshold,
+                    **asdict(point.success),
+                }
+                for point in score.operating_points
+            ],
             "photos": [attack.photos[place] for place in score.places],
             "without_face": [attack.photos[place] for place in score.without_face],
             "recognizer": attack.victim.name,
@@ -118,20 +119,42 @@ def end_to_end(
     draw_end_to_end(result / "end_to_end.png", score, title=f"{attack.title}, end to end")
     if missing := len(score.without_face):
         say(f"{missing} of {len(photos)} photos show no face that {chosen} finds: left out.")
+    own = score.success
+    aligned = percent(own.on_aligned_faces.success_rate)
     rows = [
         (
             name,
             str(part.photos),
             percent(part.no_face),
             percent(part.success_rate),
-            "-" if part.interval is None else f"{part.interval[0]:.0%} to {part.interval[1]:.0%}",
+            _between(part.interval),
             percent(part.success_of_found),
         )
-        for name, part in zip(
-            ("this frame", "benign frames", "no frame"), parts.values(), strict=True
+        for name, part in (
+            ("this frame", own.worn), ("benign frames", own.benign), ("no frame", own.bare)
         )
-    ]
+    ]  # fmt: skip
     head = ("", ">photos", ">no face found", ">success", ">95 % interval", ">of faces found")
     show(head, rows)
-    say(f"On the aligned faces, the frame's success is {percent(aligned.success_rate)}.")
+    if score.operating_points:
+        show(
+            (">false accepts", ">this frame", ">95 % interval", ">benign frames", ">no frame",
+             ">aligned before"),
+            [
+                (
+                    f"{point.false_accept_rate:g}",
+                    percent(point.success.worn.success_rate),
+                    _between(point.success.worn.interval),
+                    percent(point.success.benign.success_rate),
+                    percent(point.success.bare.success_rate),
+                    percent(point.success.on_aligned_faces.success_rate),
+                )
+                for point in score.operating_points
+            ],
+        )  # fmt: skip
+    say(f"On the aligned faces, the frame's success is {aligned}.")
     say(f"Wrote {result / WRITTEN} and end_to_end.png beside it.")
+
+
+def _between(interval: tuple[float, float] | None) -> str:
+    return "-" if interval is None else f"{interval[0]:.0%} to {interval[1]:.0%}"

@@ -16,19 +16,25 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from agns.accessory.frame import place
-from agns.accessory.placement import lay_over
+from agns.accessory.placement import FIXED, lay_over
 from agns.attack.goals import Goal
 from agns.data.alignment import align, alignment
 from agns.data.landmarks import Choice, Landmarker, chosen_faces
-from agns.evaluation.metrics import wilson_interval
+from agns.defence.masking import thresholds_of
+from agns.evaluation.metrics import Success, measure_success, wilson_interval
 from agns.evaluation.plots import save_figure
 from agns.images import to_pixels
+from agns.models.gallery import Gallery
+from agns.models.operating_points import OperatingPoint
 from agns.models.victim import Victim
-from agns.types import Faces, Frames, Image, Progress, silent
+from agns.types import Faces, Frames, Image, Logits, Progress, silent
 
 _Photo: TypeAlias = Float[Tensor, "3 _ _"]
 """Of any size, in [0, 1]."""
 _Face: TypeAlias = Float[Tensor, "3 224 224"]
+_Row: TypeAlias = Float[Tensor, "1 _"]
+_Judged: TypeAlias = list[_Row | None]
+"""What the victim gives one photo in each of several frames; None where no face was found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +55,35 @@ class PipelineSuccess:
     """Share that reached the goal of those in which the face was found."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class EndToEnd:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineScore:
     """A frame beside benign ones and none, from raw photos to the recogniser."""
 
     worn: PipelineSuccess
     """The attack's frame."""
     benign: PipelineSuccess
     bare: PipelineSuccess
-    """No frame; nobody is missed here, since `without_face` counts them."""
+    """No frame; nobody is missed here: photos in which no face is found so are left out."""
+    on_aligned_faces: Success
+    """The attack's frame, worn by the faces as they had been aligned without it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelinePoint:
+    """What the same faces are worth at another threshold of a gallery."""
+
+    false_accept_rate: float
+    """Of impostors, as calibrated, in (0, 1)."""
+    threshold: float
+    """Distance below which a comparison is accepted."""
+    success: PipelineScore
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class EndToEnd:
+    """What became of each photo, and what that comes to."""
+
+    success: PipelineScore
     without_face: Sequence[int]
     """Places of the photos in which no face was found even without a frame: they are left out,
     since nobody knows where a frame would sit."""
@@ -69,6 +95,8 @@ class EndToEnd:
     """Their faces as found anew, (3, 224, 224) in [0, 1]; None where none was."""
     reached: Sequence[bool]
     """Whether they reach the goal."""
+    operating_points: Sequence[PipelinePoint] = ()
+    """At each of a gallery's false-accept rates; the attack was made at one of them."""
 
 
 @torch.no_grad()
@@ -76,6 +104,7 @@ def measure_end_to_end(
     victim: Victim,
     goal: Goal,
     photos: Sequence[_Photo],
+    aligned: Faces,
     frame: Float[Tensor, "1 3 64 176"],
     benign: Frames,
     *,
@@ -92,6 +121,7 @@ def measure_end_to_end(
         victim: In evaluation mode.
         goal: What counts as success.
         photos: Of any size, in [0, 1], each with the subject's face.
+        aligned: These faces as they were aligned before, (photos, 3, 224, 224) in [0, 1].
         frame: The attack's, one of them.
         benign: Frames to compare with.
         find: Finds the faces of a picture.
@@ -100,7 +130,10 @@ def measure_end_to_end(
     """
     frames = torch.cat([torch.as_tensor(frame), benign])
     canvases = place(frames)
-    places, missing, bare, worn = [], [], [], []
+    places: list[int] = []
+    missing: list[int] = []
+    bare: list[_Face] = []
+    worn: list[list[_Face | None]] = []
     pictures: list[_Photo] = []
     for number, photo in enumerate(photos, 1):
         found = chosen_faces(find(photo), photo, choice)[:1]
@@ -117,16 +150,29 @@ def measure_end_to_end(
         else:
             missing.append(number - 1)
         progress(number, len(photos), {})
+    before = FIXED.wear(aligned[places], frames[:1], torch.arange(len(places)))
+    judged = _AllJudged(
+        worn=[_judged(victim, one) for one in worn],
+        bare=[_judged(victim, [one]) for one in bare],
+        aligned=victim(before) if places else torch.zeros(0, len(victim.identities)),
+    )
+    gallery = thresholds_of(victim)
     return EndToEnd(
-        worn=_success(reached := [_reached(victim, goal, one[:1]) for one in worn]),
-        benign=_success([_reached(victim, goal, one[1:]) for one in worn]),
-        bare=_success([_reached(victim, goal, [one]) for one in bare]),
+        success=judged.success(goal),
         without_face=missing,
         places=places,
         pictures=pictures,
         aligned=[one[0] for one in worn],
-        reached=[one[0] is True for one in reached],
-    )
+        reached=[_reached(goal, one[0]) is True for one in judged.worn],
+        operating_points=[] if gallery is None else [
+            PipelinePoint(
+                false_accept_rate=point.false_accept_rate,
+                threshold=point.threshold,
+                success=judged.at(gallery, point).success(goal),
+            )
+            for point in gallery.points
+        ],
+    )  # fmt: skip
 
 
 def draw_end_to_end(path: Path, score: EndToEnd, *, title: str, most: int = 6) -> None:
@@ -172,23 +218,57 @@ def _face_again(
     return align(picture, faces[nearest]) if float(distances[nearest]) < size / 2 else None
 
 
-def _reached(victim: Victim, goal: Goal, faces: Sequence[_Face | None]) -> list[bool | None]:
-    """For each face, whether it reaches the goal; None where there is no face."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AllJudged:
+    """What the victim gives photos in each frame, the attack's coming first, and in none."""
+
+    worn: Sequence[_Judged]
+    bare: Sequence[_Judged]
+    aligned: Logits
+
+    def at(self, gallery: Gallery, point: OperatingPoint) -> "_AllJudged":
+        """The same at another of the gallery's operating points."""
+
+        def moved(photo: _Judged) -> _Judged:
+            return [None if one is None else gallery.logits_at(one, point) for one in photo]
+
+        return _AllJudged(
+            worn=[moved(one) for one in self.worn],
+            bare=[moved(one) for one in self.bare],
+            aligned=gallery.logits_at(self.aligned, point),
+        )
+
+    def success(self, goal: Goal) -> PipelineScore:
+        return PipelineScore(
+            worn=_success(goal, [one[:1] for one in self.worn]),
+            benign=_success(goal, [one[1:] for one in self.worn]),
+            bare=_success(goal, self.bare),
+            on_aligned_faces=measure_success(goal, self.aligned),
+        )
+
+
+def _judged(victim: Victim, faces: Sequence[_Face | None]) -> _Judged:
+    """What the victim gives each face, (1, classes)."""
     found = [face for face in faces if face is not None]
     if not found:
         return [None] * len(faces)
     batch: Faces = torch.stack(found)
-    succeeded = iter(goal.succeeded(victim(batch)).tolist())
-    return [None if face is None else next(succeeded) for face in faces]
+    logits = iter(victim(batch).split(1))
+    return [None if face is None else next(logits) for face in faces]
 
 
-def _success(photos: Sequence[Sequence[bool | None]]) -> PipelineSuccess:
+def _reached(goal: Goal, logits: _Row | None) -> bool | None:
+    """Whether a face reaches the goal; None where there is no face."""
+    return None if logits is None else bool(goal.succeeded(logits))
+
+
+def _success(goal: Goal, photos: Sequence[_Judged]) -> PipelineSuccess:
     if not photos:
         return PipelineSuccess(
             photos=0, no_face=None, success_rate=None, interval=None, success_of_found=None
         )
     frames = len(photos[0])
-    every = [one for tried in photos for one in tried]
+    every = [_reached(goal, one) for tried in photos for one in tried]
     succeeded = every.count(True)
     found = len(every) - every.count(None)
     return PipelineSuccess(
