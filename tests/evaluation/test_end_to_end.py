@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import agns
 from agns.accessory.placement import FIXED
 from agns.attack.goals import Dodge, resolve_goal
 from agns.data.alignment import POSES, align
+from agns.errors import ConfigError
 from agns.evaluation.end_to_end import EndToEnd, draw_end_to_end, measure_end_to_end
 from agns.geometry import resize
 from agns.models.embedder import Embedder
@@ -101,6 +103,29 @@ def test_a_photo_counts_as_the_mean_of_its_benign_frames() -> None:
     score = measured([picture], lambda _: points[None], benign=torch.cat([RED, BLUE, BLUE, BLUE]))
     assert score.success.benign.success_rate == score.success.benign.success_of_found == 0.25
     assert score.success.benign.photos == 1
+
+
+def test_a_black_box_is_not_asked_for_scoring() -> None:
+    picture, points = photo()
+    victim = agns.BlackBox(Redness(), budget=1)
+    score = measure_end_to_end(
+        victim, Dodge(0), [picture], torch.zeros(1, 3, 224, 224), RED, BLUE,
+        find=lambda _: points[None],
+    )  # fmt: skip
+    assert (score.success.worn.success_rate, victim.queries) == (1, 0)
+
+
+@pytest.mark.parametrize(("faces", "frames"), [(2, 1), (0, 1), (1, 0)])
+def test_faces_that_are_not_the_photos_and_no_benign_frames_are_refused(
+    faces: int, frames: int
+) -> None:
+    picture, _ = photo()
+    aligned = torch.zeros(faces, 3, 224, 224)
+    with pytest.raises(ConfigError, match=f"got {faces}, and benign frames .* got {frames}"):
+        measure_end_to_end(
+            Redness(), Dodge(0), [picture], aligned, RED, BLUE[:frames],
+            find=lambda _: POINTS[None],
+        )  # fmt: skip
 
 
 class EyeColour(nn.Module):

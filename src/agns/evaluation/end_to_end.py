@@ -21,9 +21,11 @@ from agns.attack.goals import Goal
 from agns.data.alignment import align, alignment
 from agns.data.landmarks import Choice, Landmarker, chosen_faces
 from agns.defence.masking import thresholds_of
+from agns.errors import ConfigError
 from agns.evaluation.metrics import Success, measure_success, wilson_interval
 from agns.evaluation.plots import save_figure
 from agns.images import to_pixels
+from agns.models.black_box import answering
 from agns.models.gallery import Gallery
 from agns.models.operating_points import OperatingPoint
 from agns.models.victim import Victim
@@ -118,16 +120,25 @@ def measure_end_to_end(
     photo has 8 bits a channel, like a file. A face counts as found if one is where it was.
 
     Args:
-        victim: In evaluation mode.
+        victim: In evaluation mode; a black box counts no queries of this.
         goal: What counts as success.
         photos: Of any size, in [0, 1], each with the subject's face.
         aligned: These faces as they were aligned before, (photos, 3, 224, 224) in [0, 1].
         frame: The attack's, one of them.
-        benign: Frames to compare with.
+        benign: Frames to compare with, at least one.
         find: Finds the faces of a picture.
         choice: Whose face is meant where a photo shows several.
         progress: Told after each photo.
+
+    Raises:
+        ConfigError: There is no benign frame, or not one aligned face for each photo.
     """
+    if len(aligned) != len(photos) or len(benign) == 0:
+        raise ConfigError(
+            f"give a face for each of {len(photos)} photos, got {len(aligned)}, and benign frames "
+            f"to compare with, got {len(benign)}"
+        )
+    victim = answering(victim)
     frames = torch.cat([torch.as_tensor(frame), benign])
     canvases = place(frames)
     places: list[int] = []
