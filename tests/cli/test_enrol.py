@@ -153,12 +153,17 @@ def test_who_is_to_be_enrolled_has_to_be_said(agns: Run, people: Path, tmp_path:
         (("--people", 2, "--far", 1e-4, "--templates", 2), "needs 100,000 impostor comparisons"),
         (("--people", 6, "--far", 0.25), "thresholds need two people or more"),
         (("--name", "Synthetic_001", "--name", "Synthetic_001"), "at least two people"),
-        (("--people", 2, "--embedder", "arcface"), "there is no embedding 'arcface'"),
+        (("--people", 2, "--embedder", "arcface"), "there is no file arcface: name an embedding's"),
+        (("--people", 2, "--task", "closed-set", "--far", 0.1), "closed-set has none"),
     ):
         told = agns("enrol", people, "--embedder", EMBEDDER, *options, "--out", out)
         assert told.code in (1, 2)
         assert sentence in told.complaint
     assert not out.exists()
+    out.touch()
+    told = agns("enrol", people, "--embedder", EMBEDDER, "--people", 2, "--out", out)
+    assert (told.code, told.complaint.endswith("is already there: name another file")) == (2, True)
+    assert out.stat().st_size == 0
 
 
 def test_an_open_set_says_what_its_rates_are_of(agns: Run, people: Path, tmp_path: Path) -> None:

@@ -76,6 +76,8 @@ def test_frames_are_kept_where_scoring_fails(
         run_attack(setup, crowd, DODGE, Baseline(kind="solid", count=2, batch=4), tmp_path)
     assert read_image(tmp_path / "frame.png").shape == (3, 64, 176)
     assert not (tmp_path / "result.json").exists()
+    with pytest.raises(ConfigError, match="already holds the frames of an attack without scores"):
+        run_attack(setup, crowd, DODGE, Baseline(kind="solid", count=2, batch=4), tmp_path)
 
 
 def test_the_result_says_what_was_done(dodged: Finished, impersonated: Finished) -> None:

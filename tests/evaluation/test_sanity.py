@@ -62,9 +62,10 @@ def warnings(
     stealth: Stealth = STEALTH,
     bare: SplitSuccess = NEVER,
     saved_anew: int = 0,
+    craft: SplitSuccess | None = None,
 ) -> list[str]:
     controls = {**dict.fromkeys(CONTROLS, NEVER), "untrained_generator": control}
-    return find_warnings(outcome, held_out, controls, recognized, stealth, bare, saved_anew)
+    return find_warnings(outcome, held_out, controls, recognized, stealth, bare, saved_anew, craft)
 
 
 def test_photos_saved_anew_are_counted(outcome: AttackResult) -> None:
@@ -98,6 +99,8 @@ def test_a_stop_value_out_of_reach_is_said(outcome: AttackResult) -> None:
     (words,) = warnings(outcome)
     assert "No frame reached the stop value" in words
     assert "0.432" in words
+    # An attack that sees decisions alone knows their share; what is told is of the frame.
+    assert "photos was 0.105" in warnings(outcome, craft=OFTEN)[0]
 
 
 def test_an_early_end_is_said(outcome: AttackResult) -> None:

@@ -100,6 +100,15 @@ def align(
         )
     if export_landmarks is not None and export_landmarks.exists() and not export_landmarks.is_dir():
         raise ConfigError(f"{export_landmarks} is a file, not a folder for landmarks")
+    choice: Choice = "all" if all_faces else "central" if central else "largest"
+    config = AlignConfig(pose=pose, faces=choice)
+    if destination.suffix.lower() in ENDINGS and not destination.exists():
+        # A folder of such a name would hardly be meant.
+        check_picture_name(destination)
+    single = destination.suffix.lower() in IMAGE_SUFFIXES and not destination.is_dir()
+    if single:
+        _check_single(sources, destination, config)
+    jobs = [] if single else list_jobs(sources, destination)
     if landmarks is None:
         finder = choose_finder(finder)
         with bar("Downloading") as progress:
@@ -107,15 +116,9 @@ def align(
         source = LandmarkSource(finder=finder, model=model, export=export_landmarks)
     else:
         source = LandmarkSource(files=landmarks, first=first_pixel, export=export_landmarks)
-    choice: Choice = "all" if all_faces else "central" if central else "largest"
-    config = AlignConfig(pose=pose, faces=choice)
-    if destination.suffix.lower() in ENDINGS and not destination.exists():
-        # A folder of such a name would hardly be meant.
-        check_picture_name(destination)
-    if destination.suffix.lower() in IMAGE_SUFFIXES and not destination.is_dir():
-        _align_single(sources, destination, config, source)
+    if single:
+        _align_single(sources[0], destination, config, source)
         return
-    jobs = list_jobs(sources, destination)
     photos = sum(not job.left_out for job in jobs)
     if landmarks is not None and landmarks.is_file() and photos > 1:
         raise ConfigError(f"{landmarks} holds one face's landmarks, but there are {photos} photos")
@@ -135,10 +138,7 @@ def align(
         raise FaceNotFound(f"no face was aligned to {destination}: {first.detail}")
 
 
-def _align_single(
-    sources: "Sequence[Path]", destination: Path, config: "AlignConfig", source: "LandmarkSource"
-) -> None:
-    from agns.data.aligned_folder import align_picture
+def _check_single(sources: "Sequence[Path]", destination: Path, config: "AlignConfig") -> None:
     from agns.data.alignment_jobs import FACE
     from agns.errors import ConfigError
 
@@ -148,8 +148,16 @@ def _align_single(
     for place in (destination, second) if config.faces == "all" else (destination,):
         if place.exists():
             raise ConfigError(f"{place} is already there: name another picture")
-    name = sources[0].stem
-    found, written = align_picture(sources[0], destination, config, source, name=name)
+    if not sources[0].exists():
+        raise ConfigError(f"there is no picture or folder {sources[0]}")
+
+
+def _align_single(
+    photo: Path, destination: Path, config: "AlignConfig", source: "LandmarkSource"
+) -> None:
+    from agns.data.aligned_folder import align_picture
+
+    found, written = align_picture(photo, destination, config, source, name=photo.stem)
     others = f", the {config.faces} of {found} faces" if found > len(written) else ""
     for path in written:
         say(f"Wrote {path}{others}")

@@ -40,7 +40,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("align", cls=Command)(align.align)
-app.command("enrol")(enrol.enrol)
+app.command("enrol", cls=Command)(enrol.enrol)
 app.command("verify")(verify.verify)
 app.command("recognize")(recognize.recognize)
 app.command("attack", cls=attack.AttackCommand)(attack.attack)

@@ -8,6 +8,7 @@ import typer
 
 from agns.cli.console import bar, prepare, say, show
 from agns.cli.face_options import FaceOptions, open_faces
+from agns.cli.given import given
 from agns.cli.options import CenterCropOption, EmbedderOption, NamesOption, SeedOption, SkipOption
 
 
@@ -58,9 +59,14 @@ def enrol(
 
     prepare()
     if out.is_dir() or out.suffix != ".safetensors":
-        raise ConfigError(f"a gallery is a .safetensors file, got {out}")
+        kind = "the folder " if out.is_dir() else ""
+        raise ConfigError(f"a gallery is a .safetensors file, got {kind}{out}")
+    if out.exists():
+        raise ConfigError(f"{out} is already there: name another file")
     if (name is None) == (people is None):
         raise ConfigError("say whom to enrol: --name, which may be given many times, or --people")
+    if task == "closed-set" and {"false_accepts", "others"} & {*given()}:
+        raise ConfigError("--far and --others belong to a threshold, and closed-set has none")
     if not 0 < false_accepts < 1:
         raise ConfigError(f"--far should lie in (0, 1), got {false_accepts:g}")
     network = load_embedder(embedder)

@@ -37,12 +37,16 @@ def verify(
             network, everybody, photos=photos or None, seed=seed, progress=progress
         )
     if as_json:
-        print_json({"embedder": embedder, "faces": options.source, **asdict(scores)})
+        named = {"embedder": embedder, "name": network.name, "faces": options.source}
+        print_json({**named, **asdict(scores)})
         return
     folds = scores.ten_fold
-    say(f"{scores.photos:,} photos of {scores.people} people, compared by {embedder}")
+    known = network.name.lower() in embedder.lower()
+    called = embedder if known else f"{network.name} ({embedder})"
+    say(f"{scores.photos:,} photos of {scores.people} people, compared by {called}")
+    number = "Ten" if folds.folds == 10 else folds.folds
     say(
-        f"Ten-fold accuracy on {folds.pairs:,} pairs: {folds.accuracy:.2%} "
+        f"{number}-fold accuracy on {folds.pairs:,} pairs: {folds.accuracy:.2%} "
         f"(standard error {folds.standard_error:.2%}), best threshold {scores.threshold:.3f}; "
         f"equal error rate {folds.eer:.1%}"
     )

@@ -249,6 +249,7 @@ def score_attack(
                 stealth,
                 bare,
                 saved_anew,
+                on_craft,
             ),
         ],
         config={

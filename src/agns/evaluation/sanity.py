@@ -96,6 +96,7 @@ def find_warnings(
     stealth: Stealth,
     bare: SplitSuccess,
     saved_anew: int,
+    craft: SplitSuccess | None,
 ) -> list[str]:
     """Say in words what makes the figures weaker than they look."""
     warnings = []
@@ -117,9 +118,11 @@ def find_warnings(
             "the frame is the best found before."
         )
     if not result.met:
+        # An attack that sees decisions alone only knows their share.
+        mean = None if craft is None else craft.mean_probability
         warnings.append(
             "No frame reached the stop value: the best mean probability over the craft "
-            f"photos was {result.probability:.3f}."
+            f"photos was {result.probability if mean is None else mean:.3f}."
         )
     rate = held_out.success_rate
     for name, control in controls.items():

@@ -187,9 +187,13 @@ def check_results_directory(out: Path) -> None:
     """Refuse a directory that cannot take the results of an attack.
 
     Raises:
-        ConfigError: It holds a result already, or is a file.
+        ConfigError: It holds a result already, or an attack's frames, or is a file.
     """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file, not a directory for results")
     if (out / "result.json").exists():
         raise ConfigError(f"{out} already holds a result: name another directory")
+    if (out / "history.json").exists():
+        raise ConfigError(
+            f"{out} already holds the frames of an attack without scores: name another directory"
+        )

@@ -110,7 +110,7 @@ def load_embedder(source: Path | str, *, beside: Path | None = None) -> "Embedde
         path = beside / path.name
     if not path.exists():
         raise ConfigError(
-            f"there is no embedding {source!r}: name dlib, a file, or package.module:function"
+            f"there is no file {source}: name an embedding's, dlib, or package.module:function"
         )
     if path.suffix in SUFFIXES:
         described = read_description(path, runs_code=beside is None)

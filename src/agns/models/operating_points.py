@@ -1,5 +1,6 @@
 """Templates of enrolled people, and thresholds from other people's comparisons."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -204,10 +205,14 @@ def _check_carried(counts: Sequence[int], *, at: float, templates: int, crowd: i
             f"{templates} photos or more each, and there are {enrolled}"
         )
     if int(at * made + 1e-9) < CARRIED:
+        least = CARRIED / max(made, CARRIED)
+        # Two figures, rounded up: a rate that is carried.
+        step = 10.0 ** (math.floor(math.log10(least)) - 1)
+        rate = f"a rate of {math.ceil(least / step) * step:.2g} or more" if least < 0.5 else ""
         raise DataError(
             f"a false-accept rate of {at:g} needs {CARRIED / at:,.0f} impostor comparisons, and "
-            f"the photos of {len(counts)} people who are not enrolled make {made:,}: take a larger "
-            "rate, or photos of more people"
+            f"the photos of {len(counts)} people who are not enrolled make {made:,}: take "
+            f"{rate}{', or ' if rate else ''}photos of more people"
         )
 
 
