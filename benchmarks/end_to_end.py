@@ -53,6 +53,8 @@ def faces_seen(
         back = torch.linalg.inv(alignment(old))
         worn = to_pixels(laid(picture, back)[None])[0].float() / 255
         found = find(worn)
+        if not len(found):
+            raise SystemExit("a face is not found again: leave out this attack")
         new = found[(found.mean(1) - old.mean(0)).norm(dim=-1).argmin()]
         seen[f"{name}in the photo, old landmarks"] = align(worn, old)
         seen[f"{name}new landmarks, not in the photo"] = laid(
@@ -65,8 +67,8 @@ def faces_seen(
 def measure(attack: AttackFolder, faces: Path, find: Landmarker) -> dict[str, dict[str, float]]:
     """Success of one attack's frame by how it is worn, and at each false-accept rate."""
     victim = freeze(attack.victim.recognizer)
-    if not isinstance(victim, Gallery):
-        raise SystemExit("--recognizer must be a gallery")
+    if not isinstance(victim, Gallery) or not victim.points:
+        raise SystemExit("--recognizer must be a gallery with operating points")
     canvas = place(attack.frame)
     _, choice = aligned_by(faces)
     ways = defaultdict(list)
@@ -93,6 +95,8 @@ def main() -> None:
     parser.add_argument("--faces", type=Path, required=True, help="the attacks' own")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
+    if given.out.exists():
+        parser.error(f"{given.out} is already there")
     prepare()
     finder = choose_finder(aligned_by(given.faces)[0])
     with bar("Downloading") as progress:
@@ -102,7 +106,7 @@ def main() -> None:
         for number, cell in enumerate(given.cells, 1):
             told = read_json(cell / "result.json")
             attack = open_attack(
-                cell, given.recognizer, given.faces, "cpu", seed=0, writes=given.out.name
+                cell, given.recognizer, given.faces, "cpu", seed=0, writes="end_to_end_parts.json"
             )
             kinds[f"{told['goal']}, {told['method']}"].append(measure(attack, given.faces, find))
             progress(number, len(given.cells), {})
@@ -116,7 +120,8 @@ def main() -> None:
         for kind, attacks in kinds.items()
     }  # fmt: skip
     counts = {kind: len(attacks) for kind, attacks in kinds.items()}
-    write_json(given.out, {"attacks": counts, "success": means, "versions": versions()})
+    own = {"recognizer": str(given.recognizer), "finder": finder, "attacks": counts}
+    write_json(given.out, {**own, "success": means, "versions": versions()})
     print(given.out.read_text(encoding="utf-8"))
 
 

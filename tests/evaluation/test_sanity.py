@@ -100,7 +100,7 @@ def test_a_stop_value_out_of_reach_is_said(outcome: AttackResult) -> None:
     assert "No frame reached the stop value" in words
     assert "0.432" in words
     # An attack that sees decisions alone knows their share; what is told is of the frame.
-    assert "photos was 0.105" in warnings(outcome, craft=OFTEN)[0]
+    assert "photos is 0.105" in warnings(outcome, craft=OFTEN)[0]
 
 
 def test_an_early_end_is_said(outcome: AttackResult) -> None:

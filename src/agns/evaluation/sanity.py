@@ -118,11 +118,11 @@ def find_warnings(
             "the frame is the best found before."
         )
     if not result.met:
-        # An attack that sees decisions alone only knows their share.
+        # What an attack knows may be decisions alone, or of a surrogate.
         mean = None if craft is None else craft.mean_probability
         warnings.append(
-            "No frame reached the stop value: the best mean probability over the craft "
-            f"photos was {result.probability if mean is None else mean:.3f}."
+            "No frame reached the stop value: the best one's mean probability over the craft "
+            f"photos is {result.probability if mean is None else mean:.3f}."
         )
     rate = held_out.success_rate
     for name, control in controls.items():

@@ -155,7 +155,7 @@ class AttackScore:
             AttackError: The score was read from a file.
         """
         folder = Path(out)
-        check_results_directory(folder)
+        check_results_directory(folder, frames=True)
         if self.result is None or self.scored is None:
             raise AttackError("a score that was read from a file has no frames to write")
         save_result(self.result, folder)
@@ -183,8 +183,12 @@ def draw_score(result: AttackResult, scored: ScoredPhotos, out: Path, score: Att
     draw_history(out / "history.png", result.history, score.stop_value)
 
 
-def check_results_directory(out: Path) -> None:
+def check_results_directory(out: Path, *, frames: bool = False) -> None:
     """Refuse a directory that cannot take the results of an attack.
+
+    Args:
+        out: The directory.
+        frames: Whether an attack's frames without scores may be there, to be written over.
 
     Raises:
         ConfigError: It holds a result already, or an attack's frames, or is a file.
@@ -193,7 +197,7 @@ def check_results_directory(out: Path) -> None:
         raise ConfigError(f"{out} is a file, not a directory for results")
     if (out / "result.json").exists():
         raise ConfigError(f"{out} already holds a result: name another directory")
-    if (out / "history.json").exists():
+    if not frames and (out / "history.json").exists():
         raise ConfigError(
             f"{out} already holds the frames of an attack without scores: name another directory"
         )
