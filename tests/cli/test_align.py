@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from agns.data import landmark_finding
 from agns.data.alignment import POSES
 from agns.data.landmarks import read_landmarks, write_landmarks
 from agns.images import read_image, write_image
@@ -137,6 +138,15 @@ def test_misuse_is_one_sentence(
     done = agns("align", *(part.format(photos=photos, out=tmp_path / "out") for part in arguments))
     assert done.code == 2
     assert complaint in done.complaint
+
+
+def test_inputs_are_looked_at_before_a_model_is_fetched(
+    agns: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(landmark_finding, "landmarker_model", None)
+    for source, out in (("gone", "out"), ("gone.png", "out.png"), ("Ada", "out.png")):
+        done = agns("align", photos / source, tmp_path / out)
+        assert done.code == 2, done.err
 
 
 def test_the_finder_can_be_named_with_its_model(

@@ -193,14 +193,15 @@ def test_an_embedding_is_verified_on_a_folder(agns: Run, people: Path) -> None:
     told = agns("verify", people, "--embedder", EMBEDDER, "--photos", 0, "--json")
     assert told.code == 0, told.err
     scores = json.loads(told.out)
-    assert scores["people"] == 6
+    assert (scores["name"], scores["people"]) == ("coarse", 6)
     assert scores["genuine"] == 6 * 15
     assert scores["impostors"] == 15 * 36
     assert 0.5 <= scores["ten_fold"]["accuracy"] <= 1
     assert scores["acceptance"] == []
     assert 0 <= scores["rank_1"] <= 1
     words = agns("verify", people, "--embedder", EMBEDDER)
-    assert "36 photos of 6 people" in words.out
+    assert f"36 photos of 6 people, compared by coarse ({EMBEDDER})" in " ".join(words.out.split())
+    assert f"{scores['ten_fold']['folds']}-fold accuracy" in words.out
     assert words.out.rstrip().endswith("too few for true accepts at a false-accept rate of 1e-2.")
 
 
