@@ -120,6 +120,10 @@ FAILING = """
     with open(root / f"told-{fabric.global_rank}", "w") as file:
         print(told, made, both, file=file)
 """
+THREADS = """
+    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    (root / f"threads-{fabric.global_rank}").write_text("".join(names))
+"""
 PROGRAM = """
     import sys
     from dataclasses import replace
@@ -149,12 +153,13 @@ PROGRAM = """
 
 def program(devices: int, *parts: str) -> str:
     """What each process runs: parts one after the other, in processes begun once."""
-    begin = f"""
+    end = f"""
     machines = Machines(accelerator="cpu", devices={devices}, precision="32")
     with running(machines) as fabric:
+        train(fabric)
 """
     own = textwrap.indent("".join(parts), "    ")
-    return textwrap.dedent(PROGRAM + begin + own)
+    return textwrap.dedent(f"{PROGRAM}\n    def train(fabric):\n{own}{end}{THREADS}")
 
 
 @pytest.fixture(scope="module")
@@ -351,6 +356,14 @@ def test_what_the_first_process_cannot_do_is_raised_in_all(pair: Path) -> None:
     told = "['raised in 0', 'raised in 0']"
     found = [(pair / f"told-{rank}").read_text(encoding="utf-8").strip() for rank in range(2)]
     assert found == [f"{told} 0 0", f"{told} None 1"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are told by Linux alone")
+def test_no_thread_of_the_group_is_left_to_be_aborted_with_the_process(pair: Path) -> None:
+    for rank in range(2):
+        threads = (pair / f"threads-{rank}").read_text(encoding="utf-8").split()
+        assert threads
+        assert not [thread for thread in threads if "gloo" in thread]
 
 
 def test_a_command_on_several_processes_complains_once(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Where a training runs: processor or GPU, one process or many, on Lightning Fabric."""
 
 import contextlib
+import gc
 import hashlib
 import logging
 import os
@@ -114,10 +115,13 @@ class Machines:
 def running(machines: Machines) -> Iterator[Fabric]:
     """Start the processes and part from each other at the end, all at the same time.
 
-    A process that ends while another still listens to it can be aborted on its way out.
+    A process that ends while another still listens to it can be aborted on its way out, and so
+    can one whose own threads of the group are not done. What was trained is to be let go of
+    inside: a wrapped network keeps the group.
     """
     fabric = machines.open()
     fabric.launch()
+    group = distributed.group.WORLD if distributed.is_initialized() else None
     try:
         yield fabric
         fabric.barrier()
@@ -129,6 +133,11 @@ def running(machines: Machines) -> Iterator[Fabric]:
     finally:
         if distributed.is_initialized():
             distributed.destroy_process_group()
+        # Gloo's threads may still be freeing tensors, which takes Python's lock. They are joined
+        # when the last reference goes, with the lock given up only if it is one of Python's, so
+        # the networks' go before.
+        gc.collect()
+        del group
 
 
 def is_first_process() -> bool:
