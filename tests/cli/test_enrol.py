@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -102,6 +103,41 @@ def test_a_gallery_is_attacked_on_photos_that_nobody_is_enrolled_with(
     # The attack was made at this very point.
     assert points[0]["held_out"] == result["held_out"]
     assert points[0]["controls"] == result["controls"]
+
+    told = agns(
+        "survive", tmp_path / "out", "--recognizer", VICTIM, "--faces", people, "--glasses", shop,
+        "--benign-frames", 1, "--axis", "quality",
+    )  # fmt: skip
+    assert told.code == 0, told.err
+    assert re.search(r"^ +value +at 0\.25 +benign$", told.out, re.M)
+    survived = read_json(tmp_path / "out" / "survival.json")["points"]
+    assert isinstance(survived, list)
+    for point in survived:
+        (there,) = point["operating_points"]
+        for name in ("worn", "benign", "bare"):
+            assert there[name] == point[name]
+
+
+@pytest.mark.usefixtures("gallery", "few_controls")
+def test_frames_for_many_are_told_at_a_gallerys_operating_points(
+    agns: Run, people: Path, weights: Any, shop: Path, tmp_path: Path
+) -> None:
+    told = agns(
+        "universal", "--recognizer", VICTIM, "--faces", people, "--glasses", shop, "--clusters", 1,
+        "--candidates", 2, "--frames", 2, "--steps", 1, "--craft", 1, "--out", tmp_path / "out",
+        "--generator", weights.generator, "--discriminator", weights.discriminator,
+    )  # fmt: skip
+    assert told.code == 0, told.err
+    assert re.search(r"^ *false accepts +frames +worn by +picked .* benign +no frame$", told.out,
+                     re.M)  # fmt: skip
+    rows = re.findall(r"^ *0\.25 +(\d) +1 (craft|unseen) ", told.out, re.M)
+    assert rows == [(count, group) for group in ("craft", "unseen") for count in "12"]
+    result = read_json(tmp_path / "out" / "result.json")
+    points = result["operating_points"]
+    assert isinstance(points, list)
+    assert [point["false_accept_rate"] for point in points] == [0.25]
+    assert points[0]["points"] == result["points"]
+    assert points[0]["without_frame"] == result["without_frame"]
 
 
 def test_a_gallery_is_masked_and_compared_with_itself_as_it_was(

@@ -98,4 +98,21 @@ def survive(
         for point in points
     ]
     show(("", ">value", ">this frame", ">benign frames", ">no frame"), rows)
+    if at_rates := points[0].operating_points:
+        head = [name for one in at_rates for name in (f">at {one.false_accept_rate:g}", ">benign")]
+        show(
+            ("", ">value", *head),
+            [
+                (
+                    point.axis,
+                    f"{point.value:g}",
+                    *(
+                        percent(part.success_rate)
+                        for one in point.operating_points
+                        for part in (one.worn, one.benign)
+                    ),
+                )
+                for point in points
+            ],
+        )
     say(f"Wrote {result / WRITTEN} and survival.png beside it.")

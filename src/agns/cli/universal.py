@@ -23,7 +23,7 @@ from agns.cli.settings_options import Settings, settings_of
 from agns.loading import attacked_crop, load_setup, load_victim
 
 if TYPE_CHECKING:
-    from agns.evaluation.universal_report import UniversalReport
+    from agns.evaluation.universal_report import ReachAt, UniversalReport
 
 COUNTS = (1, 2, 5, 10)
 """Numbers of frames that success is told for, as far as there are as many."""
@@ -119,6 +119,11 @@ def show_reach(report: "UniversalReport", out: Path) -> None:
             )
         )
     show(head, rows)
+    if report.operating_points:
+        show(
+            (">false accepts", *head[:6], ">no frame"),
+            [row for point in report.operating_points for row in _rows_at(point)],
+        )
     say(
         "picked: each subject wears the one frame that did best on its other photos, and `subjects`"
         " says who dodges on more than half; any: a bound that no way of picking exceeds."
@@ -128,3 +133,31 @@ def show_reach(report: "UniversalReport", out: Path) -> None:
     for warning in report.warnings:
         say(f"Warning: {warning}")
     say(f"Wrote {out / 'result.json'}, reach.png, frames.png and frames/ beside it.")
+
+
+def _rows_at(point: "ReachAt") -> list[tuple[str, ...]]:
+    """At one operating point: with one frame, and with all to pick from.
+
+    Without a frame nobody of the recognised is rejected, so that column is of all photos.
+    """
+    picked = [one for one in point.points if one.rule == "picked"]
+    benign = {(one.frames, one.group): one.recognized for one in picked if one.made_by == "benign"}
+    most = max(one.frames for one in picked)
+    rows: list[tuple[str, ...]] = []
+    for one in picked:
+        if one.made_by != "attack" or one.frames not in (1, most):
+            continue
+        low, high = one.recognized.interval or (None, None)
+        rows.append(
+            (
+                f"{point.false_accept_rate:g}",
+                str(one.frames),
+                f"{one.recognized.subjects} {one.group}",
+                percent(one.recognized.success_rate),
+                f"{percent(low)} to {percent(high)}",
+                percent(one.recognized.subjects_dodging),
+                percent(benign[one.frames, one.group].success_rate),
+                percent(point.without_frame[one.group].success_rate),
+            )
+        )
+    return rows

@@ -12,12 +12,29 @@ from torch import Tensor
 from agns.accessory.placement import FIXED
 from agns.attack.goals import Goal
 from agns.data.simulation.camera import AXES, Scene, align_photos, photograph
+from agns.defence.masking import thresholds_of
 from agns.evaluation.metrics import Success, measure_success
 from agns.evaluation.plots import save_figure
+from agns.models.black_box import answering
 from agns.models.victim import Victim
 from agns.types import Faces, Frames, Logits, Progress, silent
 
 PLAIN = Scene()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurvivalAt:
+    """What is left there at another threshold of a gallery."""
+
+    false_accept_rate: float
+    """Of impostors, as calibrated, in (0, 1)."""
+
+    threshold: float
+    """Distance below which a comparison is accepted."""
+
+    worn: Success
+    benign: Success
+    bare: Success
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +56,9 @@ class SurvivalPoint:
     bare: Success
     """Wearing nothing."""
 
+    operating_points: Sequence[SurvivalAt] = ()
+    """At each of a gallery's false-accept rates; the attack was made at one of them."""
+
 
 @torch.no_grad()
 def measure_survival(
@@ -59,7 +79,7 @@ def measure_survival(
     a landmarker without error would have it.
 
     Args:
-        recognizer: The victim, in evaluation mode.
+        recognizer: The victim, in evaluation mode; a black box counts no queries of this.
         goal: What counts as success.
         faces: Held-out photos of the subject, aligned, in [0, 1].
         frame: The attack's, one of them.
@@ -69,6 +89,8 @@ def measure_survival(
         progress: Told after each point.
     """
     points = [(axis, value) for axis, values in axes.items() for value in values]
+    recognizer = answering(recognizer)
+    gallery, everybody = thresholds_of(recognizer), torch.arange(len(faces))
     measured = []
     for number, (axis, value) in enumerate(points, 1):
         scene = replace(PLAIN, **{axis: value})
@@ -78,21 +100,31 @@ def measure_survival(
             logits: Logits = recognizer(align_photos(photograph(worn, scene, rng=rng), scene))
             return logits
 
-        everybody = torch.arange(len(faces))
+        logits = {
+            "worn": judged(FIXED.wear(faces, frame, everybody)),
+            "benign": torch.stack(
+                [judged(FIXED.wear(faces, some[None], everybody)) for some in benign]
+            ),
+            "bare": judged(faces),
+        }
         measured.append(
             SurvivalPoint(
                 axis=axis,
                 value=value,
-                worn=measure_success(goal, judged(FIXED.wear(faces, frame, everybody))),
-                benign=measure_success(
-                    goal,
-                    torch.stack(
-                        [judged(FIXED.wear(faces, some[None], everybody)) for some in benign]
-                    ),
-                ),
-                bare=measure_success(goal, judged(faces)),
+                **{name: measure_success(goal, own) for name, own in logits.items()},
+                operating_points=[] if gallery is None else [
+                    SurvivalAt(
+                        false_accept_rate=point.false_accept_rate,
+                        threshold=point.threshold,
+                        **{
+                            name: measure_success(goal, gallery.logits_at(own, point))
+                            for name, own in logits.items()
+                        },
+                    )
+                    for point in gallery.points
+                ],
             )
-        )
+        )  # fmt: skip
         progress(number, len(points), {})
     return measured
 

@@ -1,6 +1,6 @@
 """A universal attack from photos to honest figures: who crafts, who is unseen, and who dodges."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,23 +9,13 @@ import torch
 
 from agns.accessory.frame import place
 from agns.attack.coverage import choose_greedily, covered, dodges, worth_to_subjects
-from agns.attack.goals import Dodge, resolve_goal, taken_for
 from agns.attack.universal import Universal, UniversalResult
 from agns.data.faces import FaceSet
 from agns.data.splits import Split, craft_held_out_split
 from agns.data.twins import count_saved_anew, find_twins
 from agns.errors import ConfigError, DataError
 from agns.evaluation.attack_setup import AttackSetup
-from agns.evaluation.reach import (
-    Group,
-    MadeBy,
-    Reach,
-    ReachPoint,
-    Wearer,
-    draw_reach,
-    measure_reach,
-    reach_curve,
-)
+from agns.evaluation.reach import Group, draw_reach
 from agns.evaluation.score import check_results_directory
 from agns.evaluation.universal_report import (
     ChosenFrame,
@@ -33,12 +23,12 @@ from agns.evaluation.universal_report import (
     describe_reach,
     find_universal_warnings,
 )
+from agns.evaluation.universal_score import Participants, classes_of, score_frames
 from agns.images import from_pixels, tile, write_image
 from agns.models.layout import device_of
-from agns.models.victim import Victim, class_of, task_of
 from agns.settings import Count, Part, Range, check_settings
 from agns.storage import versions, write_json
-from agns.types import Frames, Labels, Progress, silent
+from agns.types import Frames, Progress, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +58,6 @@ class UniversalSpec:
         check_settings(self)
         if not self.counts or sorted(set(self.counts)) != list(self.counts) or self.counts[0] < 1:
             raise ConfigError(f"counts must ascend from at least 1, got {self.counts}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Participants:
-    """Who takes part, and each one's photos."""
-
-    groups: dict[Group, list[str]]
-    splits: dict[str, Split]
-    left_out: list[str]
 
 
 def divide_subjects(names: Sequence[str], spec: UniversalSpec) -> dict[Group, list[str]]:
@@ -145,14 +126,20 @@ def run_universal(
     if whole and result.interrupted:
         raise KeyboardInterrupt
     _write_frames(result.frames, out)
-    photos, labels = faces.faces(crafted), _classes(victim, faces, crafted)
+    photos, labels = faces.faces(crafted), classes_of(victim, faces, crafted)
     rng = torch.Generator().manual_seed(spec.seed)
     drawn = torch.randint(len(setup.glasses), (len(result.candidates),), generator=rng)
     candidates = from_pixels(setup.glasses[drawn])
     worth = worth_to_subjects(dodges(victim, photos, labels, candidates), labels)
     benign = candidates[choose_greedily(worth, attack.frames)]
-    points, bare = _score(
-        victim, faces, participants, {"attack": result.frames, "benign": benign}, spec, scoring
+    score = score_frames(
+        victim,
+        faces,
+        participants,
+        {"attack": result.frames, "benign": benign},
+        spec.counts,
+        seed=spec.seed,
+        progress=scoring,
     )
     taking_part = faces.subset(
         torch.cat(
@@ -178,11 +165,14 @@ def run_universal(
         ],
         chosen=_describe(setup, result),
         benign_stealth=setup.scale.ranges,
-        points=points,
-        without_frame=bare,
+        points=score.points,
+        without_frame=score.without_frame,
+        operating_points=score.operating_points,
         seconds=round(result.seconds, 2),
         interrupted=result.interrupted,
-        warnings=find_universal_warnings(result, points, bare, attack, saved_anew),
+        warnings=find_universal_warnings(
+            result, score.points, score.without_frame, attack, saved_anew
+        ),
         saved_anew=saved_anew,
         config={
             "experiment": asdict(spec),
@@ -191,13 +181,13 @@ def run_universal(
         },
         versions=versions(),
     )
-    draw_reach(out / "reach.png", points, title=describe_reach(report))
+    draw_reach(out / "reach.png", score.points, title=describe_reach(report))
     # Last: what holds a result is whole.
     write_json(out / "result.json", report)
     return report
 
 
-def _gather(setup: AttackSetup, faces: FaceSet, spec: UniversalSpec) -> _Participants:
+def _gather(setup: AttackSetup, faces: FaceSet, spec: UniversalSpec) -> Participants:
     """Who takes part, and the photos of each."""
     names = [
         name
@@ -221,61 +211,7 @@ def _gather(setup: AttackSetup, faces: FaceSet, spec: UniversalSpec) -> _Partici
                 f"none of the {len(drawn)} {group} subjects can take part, {drawn[0]} among them: "
                 f"{left_out[-len(drawn)]}"
             )
-    return _Participants(groups=groups, splits=splits, left_out=left_out)
-
-
-def _classes(victim: Victim, faces: FaceSet, places: Labels) -> Labels:
-    """The recogniser's class of each photo's identity."""
-    return torch.tensor(
-        [class_of(victim, faces.identities[own]) for own in faces.labels[places].tolist()]
-    )
-
-
-def _score(
-    victim: Victim,
-    faces: FaceSet,
-    participants: _Participants,
-    series: Mapping[MadeBy, Frames],
-    spec: UniversalSpec,
-    progress: Progress,
-) -> tuple[list[ReachPoint], dict[Group, Reach]]:
-    """Success of each series of frames in each group, and of no frame."""
-    points: list[ReachPoint] = []
-    bare: dict[Group, Reach] = {}
-    total, done = len(participants.splits), 0
-    for group, names in participants.groups.items():
-        worn: dict[MadeBy, list[Wearer]] = {made_by: [] for made_by in series}
-        for name in names:
-            for made_by, frames in series.items():
-                worn[made_by].append(_wear(victim, faces, name, participants.splits[name], frames))
-            done += 1
-            progress(done, total, {})
-        for made_by, wearers in worn.items():
-            there = len(series[made_by])
-            points += reach_curve(
-                wearers,
-                sorted({min(count, there) for count in spec.counts}),
-                group=group,
-                made_by=made_by,
-                seed=spec.seed,
-            )
-        bare[group] = measure_reach([one.bare for one in worn["attack"]], seed=spec.seed)
-    return points, bare
-
-
-@torch.no_grad()
-def _wear(victim: Victim, faces: FaceSet, name: str, split: Split, frames: Frames) -> Wearer:
-    """What frames do on one subject's photos."""
-    own, held_out = faces.faces(split.first), faces.faces(split.second)
-    first, second = (_classes(victim, faces, side) for side in (split.first, split.second))
-    plain = torch.cat([victim(some) for some in held_out.split(64)])
-    return Wearer(
-        name=name,
-        picking=dodges(victim, own, first, frames),
-        scored=dodges(victim, held_out, second, frames),
-        recognized=taken_for(plain, second, task_of(victim)),
-        bare=resolve_goal(Dodge(tuple(second.tolist())), victim).succeeded(plain),
-    )
+    return Participants(groups=groups, splits=splits, left_out=left_out)
 
 
 def _describe(setup: AttackSetup, result: UniversalResult) -> list[ChosenFrame]:

@@ -23,6 +23,23 @@ class ChosenFrame:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReachAt:
+    """What the same frames are worth at another threshold of a gallery."""
+
+    false_accept_rate: float
+    """Of impostors, as calibrated, in (0, 1)."""
+
+    threshold: float
+    """Distance below which a comparison is accepted."""
+
+    points: list[ReachPoint]
+    """Success on held-out photos; a frame is picked at this threshold, too."""
+
+    without_frame: dict[Group, Reach]
+    """Held-out photos that are rejected as they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UniversalReport:
     """The content of `result.json`."""
 
@@ -51,6 +68,8 @@ class UniversalReport:
     saved_anew: int = 0
     """How many photos look like another one of the subject saved anew; such copies are on one
     side."""
+    operating_points: Sequence[ReachAt] = ()
+    """At each of a gallery's false-accept rates; the frames were made and chosen at one of them."""
 
 
 def describe_reach(report: UniversalReport) -> str:
