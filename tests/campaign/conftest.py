@@ -22,7 +22,7 @@ from agns.evaluation.metrics import SplitSuccess, Success
 from agns.evaluation.reach import Reach, ReachPoint
 from agns.evaluation.score import AttackScore, PointScore, QueryPoint
 from agns.evaluation.stealth import Stealth
-from agns.evaluation.universal_report import UniversalReport
+from agns.evaluation.universal_report import ReachAt, UniversalReport
 
 NO_PHOTOS = Success(images=0, success_rate=None, interval=None, mean_probability=None)
 
@@ -167,6 +167,12 @@ def universal_record() -> JobRecord:
         recognizer="of10", seed=3, subjects={"craft": [], "unseen": []}, left_out=[], photos={},
         clusters=[], chosen=[], benign_stealth={}, points=points, without_frame={}, seconds=1.0,
         interrupted=False, warnings=["Few subjects."], config={}, versions={},
+        operating_points=[
+            ReachAt(
+                false_accept_rate=0.01, threshold=0.5, points=points,
+                without_frame={"craft": reach(0.05), "unseen": reach(None)},
+            )
+        ],
     )  # fmt: skip
     job = make_job("many", "few", seed=3, goal="universal")
     return JobRecord(job=job, state="done", seconds=10.0, result=result)

@@ -13,9 +13,12 @@ from agns.campaign.ledger import Ledger
 from agns.campaign.records import JobRecord, TransferRecord
 from agns.campaign.results import Results, read_results
 from agns.evaluation.report import as_markdown
+from agns.evaluation.universal_report import UniversalReport
 
 ROOT = Path(__file__).parents[2]
-_TABLES = ("lines", "operating_points", "by_queries", "curves", "transfers")
+_TABLES = (
+    "lines", "operating_points", "by_queries", "curves", "curves_at_points", "transfers",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -129,6 +132,19 @@ def test_galleries_have_a_table_of_their_operating_points(
     assert "operating points" not in alone
 
 
+def test_frames_for_many_have_a_table_of_a_gallerys_operating_points(
+    universal_record: JobRecord, markdown: Callable[[Results], str]
+) -> None:
+    text = markdown(Results(plan={}, versions={}, records=[universal_record]))
+    assert (
+        "| OF10 | few | 3 | 0.01 | 1 | 4 craft | 80.0% | 40% to 80% | 80.0% | 10.0% | 5.0% |\n"
+    ) in text
+    assert isinstance(universal_record.result, UniversalReport)
+    result = replace(universal_record.result, operating_points=[])
+    alone = replace(universal_record, result=result)
+    assert "operating points" not in markdown(Results(plan={}, versions={}, records=[alone]))
+
+
 def test_json_keeps_figures_unrounded(results: Results) -> None:
     told = json.loads(json.dumps(results.as_json()))
     assert told["lines"][0]["held_out_success"] == 0.5
@@ -151,6 +167,9 @@ def test_tables_in_json_have_the_published_form(
     rows.append(asked("Ann", "cmaes", 400, q20=0.2))
     told = {**replace(results, records=rows).as_json(), "cells": []}
     assert (len(told["curves"]), len(told["operating_points"])) == (2, 1)
+    assert [(one["false_accept_rate"], one["bare"]) for one in told["curves_at_points"]] == [
+        (0.01, 0.05), (0.01, None),
+    ]  # fmt: skip
     path = ROOT / "docs" / "campaign-report.schema.json"
     schema = json.loads(path.read_text(encoding="utf-8"))
     jsonschema.validate(json.loads(json.dumps(told)), schema)

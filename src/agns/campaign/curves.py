@@ -1,12 +1,15 @@
 """A campaign's curves: success over the number of frames to choose from, and over queries."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
+from agns.campaign.jobs import Job
 from agns.campaign.records import JobRecord
 from agns.campaign.summary import by_subject, mean_rate
+from agns.evaluation.reach import ReachPoint
 from agns.evaluation.score import AttackScore
 from agns.evaluation.statistics import mean_interval
 from agns.evaluation.universal_report import UniversalReport
@@ -39,35 +42,64 @@ class CurvePoint:
     benign_any: float | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveAtPoint(CurvePoint):
+    """The same at one of a gallery's thresholds."""
+
+    false_accept_rate: float
+    """Of impostors, as calibrated."""
+    bare: float | None
+    """Held-out photos rejected without a frame, of all."""
+
+
 def summarize_universal(records: Sequence[JobRecord]) -> list[CurvePoint]:
     """One for each universal attack, group and number of frames, in the plan's order."""
-    points = []
+    return [
+        CurvePoint(**figures)
+        for job, result in _universal(records)
+        for figures in _curve(job, result.points)
+    ]
+
+
+def summarize_universal_points(records: Sequence[JobRecord]) -> list[CurveAtPoint]:
+    """One for each universal attack on a gallery, false-accept rate, group and number of frames."""
+    return [
+        CurveAtPoint(
+            **figures,
+            false_accept_rate=at.false_accept_rate,
+            bare=at.without_frame[figures["worn_by"]].success_rate,
+        )
+        for job, result in _universal(records)
+        for at in result.operating_points
+        for figures in _curve(job, at.points)
+    ]
+
+
+def _universal(records: Sequence[JobRecord]) -> Iterator[tuple[Job, UniversalReport]]:
     for record in records:
-        if not isinstance(record.result, UniversalReport):
-            continue
-        found = {
-            (one.group, one.frames, one.made_by, one.rule): one.recognized
-            for one in record.result.points
-        }
-        for (group, frames, made_by, rule), own in found.items():
-            if (made_by, rule) == ("attack", "picked"):
-                points.append(
-                    CurvePoint(
-                        recognizer=record.job.recognizer,
-                        attack=record.job.attack,
-                        seed=record.job.seed,
-                        worn_by=group,
-                        frames=frames,
-                        subjects=own.subjects,
-                        picked=own.success_rate,
-                        picked_interval=own.interval,
-                        subjects_dodging=own.subjects_dodging,
-                        benign_picked=found[group, frames, "benign", "picked"].success_rate,
-                        any=found[group, frames, "attack", "any"].success_rate,
-                        benign_any=found[group, frames, "benign", "any"].success_rate,
-                    )
-                )
-    return points
+        if isinstance(record.result, UniversalReport):
+            yield record.job, record.result
+
+
+def _curve(job: Job, points: Sequence[ReachPoint]) -> Iterator[dict[str, Any]]:
+    """What each `CurvePoint` says."""
+    found = {(one.group, one.frames, one.made_by, one.rule): one.recognized for one in points}
+    for (group, frames, made_by, rule), own in found.items():
+        if (made_by, rule) == ("attack", "picked"):
+            yield {
+                "recognizer": job.recognizer,
+                "attack": job.attack,
+                "seed": job.seed,
+                "worn_by": group,
+                "frames": frames,
+                "subjects": own.subjects,
+                "picked": own.success_rate,
+                "picked_interval": own.interval,
+                "subjects_dodging": own.subjects_dodging,
+                "benign_picked": found[group, frames, "benign", "picked"].success_rate,
+                "any": found[group, frames, "attack", "any"].success_rate,
+                "benign_any": found[group, frames, "benign", "any"].success_rate,
+            }
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from agns.campaign.appearance import AppearanceSummary, summarize_appearance
-from agns.campaign.curves import CurvePoint, QueriesSummary, summarize_queries, summarize_universal
+from agns.campaign.curves import (
+    CurveAtPoint,
+    CurvePoint,
+    QueriesSummary,
+    summarize_queries,
+    summarize_universal,
+    summarize_universal_points,
+)
 from agns.campaign.ledger import Begun
 from agns.campaign.parts import LedgerContent, join_records, join_transfers, read_ledgers
 from agns.campaign.records import JobRecord, TransferRecord, result_as_json
@@ -77,6 +84,11 @@ class Results:
         return summarize_universal(self.records)
 
     @functools.cached_property
+    def curves_at_points(self) -> list[CurveAtPoint]:
+        """The same at each of the galleries' false-accept rates."""
+        return summarize_universal_points(self.records)
+
+    @functools.cached_property
     def symmetry(self) -> list[SymmetrySummary]:
         """Which classes are easier to attack, by recogniser and attack."""
         return summarize_symmetry(self.records)
@@ -97,6 +109,7 @@ class Results:
             "by_queries": [asdict(one) for one in self.by_queries],
             "transfers": [asdict(one) for one in self.transfers],
             "curves": [asdict(one) for one in self.curves],
+            "curves_at_points": [asdict(one) for one in self.curves_at_points],
             "symmetry": [asdict(one) for one in self.symmetry],
             "doubts": {name: list(some) for name, some in self.warnings.items()},
             "unscored": [

@@ -151,7 +151,8 @@ def run(
 @app.command("report")
 def report(out: OutArgument) -> None:
     """Put the results so far in tables: `report.html`, `report.md` and `report.json`."""
-    from agns.campaign.report import curve_table, report_campaign, success_table
+    from agns.campaign.report import report_campaign
+    from agns.campaign.report_tables import curve_table, success_table
     from agns.campaign.results import read_results
 
     results = read_results(out)
