@@ -20,7 +20,7 @@ from agns.models.gallery import Gallery
 from agns.models.initialization import draw_weights
 from agns.models.opening import load
 from agns.models.record import photos_enrolled
-from agns.storage import read_json
+from agns.storage import file_digest, read_json
 
 EMBEDDER, VICTIM = f"{__name__}:embedder", f"{__name__}:victim"
 OPENED: list[Path] = []
@@ -223,6 +223,25 @@ def test_a_gallery_is_shown_by_whom_it_knows(agns: Run, gallery: Path) -> None:
     refused = agns("models", "show", gallery, "--graph", gallery.with_suffix(".dot"))
     assert refused.code == 2
     assert "holds a gallery, whose embedding has a file of its own" in refused.complaint
+
+
+def test_a_gallery_and_its_embedding_are_not_taken_for_each_other(
+    agns: Run, gallery: Path, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = agns("verify", people, "--embedder", gallery)
+    assert (told.code, told.complaint) == (
+        2, f"{gallery} holds a gallery: name its embedding, {EMBEDDER}",
+    )  # fmt: skip
+    advice = "is an embedding: enrol people by `agns enrol` first, and name the gallery's file"
+    network = tmp_path / "network.tflite"
+    network.write_bytes(b"MobileFaceNet")
+    monkeypatch.setattr("agns.models.embedder.MOBILEFACENET", file_digest(network))
+    for name in ("dlib", network):
+        told = agns(
+            "attack", "dodge", "--recognizer", name, "--faces", people, "--subject", "Ann",
+            "--out", tmp_path,
+        )  # fmt: skip
+        assert (told.code, told.complaint) == (2, f"{name} {advice}")
 
 
 def test_an_embedding_is_verified_on_a_folder(agns: Run, people: Path) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _READERS = {"agns-defence-1": ("agns.defence.methods", "read_defended")}
 """Who reads what files of rooms above this one hold, by what they call themselves; imported when
 such a file is opened."""
+_ENROL = "enrol people by `agns enrol` first, and name the gallery's file"
 
 
 def load(source: Path | str | None = None) -> "Recognizer | Gallery | Classifier | Defended":
@@ -37,6 +38,7 @@ def load(source: Path | str | None = None) -> "Recognizer | Gallery | Classifier
         WeightsError: It holds no recogniser that agns can read, or the download failed.
     """
     from agns.models.description import SUFFIXES, ask_description, read_description
+    from agns.models.embedder import is_mobilefacenet
     from agns.models.gallery import Gallery
     from agns.models.gallery_file import FORMAT
     from agns.models.recognizer import Recognizer
@@ -49,10 +51,12 @@ def load(source: Path | str | None = None) -> "Recognizer | Gallery | Classifier
         made = read_description(Path(source))
         if isinstance(made, Classifier):
             return made
-        raise ConfigError(f"{source} describes an embedding: enrol people by `agns enrol` first")
+        raise ConfigError(f"{source} describes an embedding: {_ENROL}")
     if names_code(source):
         raise ConfigError(f"{source} names a function of yours: call it, what it makes is a victim")
-    path = _weights(source)
+    path = None if str(source) == "dlib" and not Path("dlib").exists() else _weights(source)
+    if path is None or is_mobilefacenet(path):
+        raise ConfigError(f"{source} is an embedding: {_ENROL}")
     if bare := ask_description(path):
         raise bare
     kind = read_metadata(path).get("format")
@@ -96,6 +100,8 @@ def load_embedder(source: Path | str, *, beside: Path | None = None) -> "Embedde
         is_mobilefacenet,
         mobilefacenet_embedder,
     )
+    from agns.models.gallery_file import FORMAT, read_told
+    from agns.storage import read_metadata
 
     source = str(source)
     if source == "dlib":
@@ -121,6 +127,9 @@ def load_embedder(source: Path | str, *, beside: Path | None = None) -> "Embedde
         return mobilefacenet_embedder(path)
     if bare := ask_description(path, embedding=True):
         raise bare
+    if read_metadata(path).get("format") == FORMAT:
+        told, _, _ = read_told(path)
+        raise ConfigError(f"{path} holds a gallery: name its embedding, {told.embedder.source}")
     # A backbone takes canonical faces itself.
     return Embedder(Backbone.read(path), name=path.name, unit=True).eval()
 
