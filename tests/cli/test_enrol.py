@@ -116,6 +116,18 @@ def test_a_gallery_is_attacked_on_photos_that_nobody_is_enrolled_with(
         (there,) = point["operating_points"]
         for name in ("worn", "benign", "bare"):
             assert there[name] == point[name]
+    assert "answers otherwise" not in told.out + told.err
+
+    (tmp_path / "out" / "survival.json").unlink()
+    other = tmp_path / "other.safetensors"
+    given = ("--embedder", EMBEDDER, "--people", 2, "--templates", 1, "--far", 0.25)
+    assert agns("enrol", people, *given, "--out", other).code == 0
+    OPENED.append(other)
+    told = agns(
+        "survive", tmp_path / "out", "--recognizer", VICTIM, "--faces", people, "--glasses", shop,
+        "--benign-frames", 1, "--axis", "quality",
+    )  # fmt: skip
+    assert f"{VICTIM} answers otherwise than when it was attacked" in told.out + told.err
 
 
 @pytest.mark.usefixtures("gallery", "few_controls")

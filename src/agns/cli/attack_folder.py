@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from agns.types import Frames
 
 
+SAME = 0.05
+"""Two mean probabilities on the same photos whose log-odds are nearer come from the same
+recogniser, on whatever device."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AttackFolder:
     """What `agns attack` wrote, and the victim and faces that are given with it."""
@@ -59,11 +64,13 @@ def open_attack(
     from agns.evaluation.attack_spec import AttackSpec, build_goal
     from agns.images import read_image
     from agns.models.record import photos_seen
+    from agns.models.victim import freeze
 
     if (result / writes).exists():
         raise ConfigError(f"{result} already holds {writes}: move it away to measure anew")
     report, held_out = _read_result(result)
     victim = load_victim(recognizer, device, defence=defence)
+    victim = victim._replace(recognizer=freeze(victim.recognizer))
     subject, target = str(report["subject"]), report["target"]
     experiment = AttackSpec(
         goal="dodge" if target is None else "impersonate",
@@ -85,14 +92,43 @@ def open_attack(
         )
     if (before := report.get("recognizer")) not in (None, victim.name):
         say(f"Warning: the attack was made on {before}, and is scored here on {victim.name}.")
+    kept = own.subset(torch.tensor(chosen))
+    if before == victim.name and _answers_anew(report, victim, goal, kept):
+        say(
+            f"Warning: on these photos without a frame {before} answers otherwise than when it "
+            "was attacked: it was trained or enrolled anew, or is behind another defence."
+        )
     return AttackFolder(
         victim=victim,
         goal=goal,
         frame=read_image(result / "frame.png", size=(64, 176))[None],
-        held_out=own.subset(torch.tensor(chosen)),
+        held_out=kept,
         photos=held_out,
         title=f"{subject} dodges" if target is None else f"{subject} as {target}",
     )
+
+
+def _answers_anew(
+    report: "Mapping[str, object]", victim: "LoadedVictim", goal: "Goal", held_out: "FaceSet"
+) -> bool:
+    """Whether a victim's mean probability on bare photos is another than the report's."""
+    import torch
+
+    from agns.evaluation.evaluate import recognize_photos
+    from agns.evaluation.metrics import measure_success
+    from agns.models.black_box import answering
+
+    told = report.get("held_out_without_frame")
+    before = told.get("mean_probability") if isinstance(told, dict) else None
+    if not isinstance(before, float | int):
+        return False
+    faces = held_out.faces(torch.arange(len(held_out)))
+    bare = recognize_photos(answering(victim.recognizer), faces)
+    now = measure_success(goal, bare.logits).mean_probability
+    if now is None:
+        return False
+    odds = torch.tensor([now, before], dtype=torch.float64).logit(eps=1e-6)
+    return bool((odds[0] - odds[1]).abs() > SAME)
 
 
 def _center_crop(report: "Mapping[str, object]", metadata: "Mapping[str, object]") -> int | None:

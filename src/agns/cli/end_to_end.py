@@ -61,7 +61,6 @@ def end_to_end(
     from agns.evaluation.end_to_end import draw_end_to_end, measure_end_to_end
     from agns.images import read_image
     from agns.models.layout import device_of
-    from agns.models.victim import freeze
     from agns.storage import versions, write_json
 
     prepare()
@@ -78,7 +77,7 @@ def end_to_end(
         count=benign_frames,
         rng=torch.Generator().manual_seed(seed),
     )
-    victim = freeze(attack.victim.recognizer)
+    victim = attack.victim.recognizer
     with bar("Wearing, finding, recognising") as progress:
         score = measure_end_to_end(
             victim,

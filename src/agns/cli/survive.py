@@ -53,7 +53,6 @@ def survive(
     from agns.evaluation.controls import control_frames
     from agns.evaluation.survival import draw_survival, measure_survival
     from agns.models.layout import device_of
-    from agns.models.victim import freeze
     from agns.storage import versions, write_json
 
     prepare()
@@ -69,7 +68,7 @@ def survive(
     )
     with bar("Photographing") as progress:
         points = measure_survival(
-            freeze(attack.victim.recognizer),
+            attack.victim.recognizer,
             attack.goal,
             attack.held_out.faces(torch.arange(len(attack.held_out))),
             attack.frame,
