@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.campaign.conftest import attack_score, make_job, written
 
-from agns.campaign.curves import summarize_universal
+from agns.campaign.curves import summarize_universal, summarize_universal_points
 from agns.campaign.jobs import Job
 from agns.campaign.records import JobRecord, TransferRecord, read_result, read_score
 from agns.campaign.summary import summarize_attacks
@@ -67,3 +67,5 @@ def test_results_of_older_versions_come_to_the_same_numbers(path: Path) -> None:
     lines = [{name: written(one)[name] for name in known} for one, known in both]
     assert lines == told["lines"]
     assert [written(one) for one in summarize_universal(records)] == told.get("curves", [])
+    at_points = [written(one) for one in summarize_universal_points(records)]
+    assert at_points == told.get("curves_at_points", [])
