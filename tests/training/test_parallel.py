@@ -151,6 +151,21 @@ PROGRAM = """
 """
 
 
+ERRING = """
+    machines = Machines(accelerator="cpu", strategy="ddp", precision="32")
+    def train(fabric):
+        stepped = fabric.setup_module(nn.Linear(3, 3))
+        fabric.backward(stepped(torch.rand(2, 3)).sum())
+        raise ConfigError("so it ends")
+    try:
+        with running(machines) as fabric:
+            train(fabric)
+    except ConfigError as error:
+        names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+        print(error, *names)
+"""
+
+
 def program(devices: int, *parts: str) -> str:
     """What each process runs: parts one after the other, in processes begun once."""
     end = f"""
@@ -364,6 +379,18 @@ def test_no_thread_of_the_group_is_left_to_be_aborted_with_the_process(pair: Pat
         threads = (pair / f"threads-{rank}").read_text(encoding="utf-8").split()
         assert threads
         assert not [thread for thread in threads if "gloo" in thread]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are told by Linux alone")
+def test_no_thread_of_the_group_is_left_by_an_error(tmp_path: Path) -> None:
+    found = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PROGRAM + ERRING), tmp_path],
+        capture_output=True, text=True, check=True, timeout=240,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": found},
+    )  # fmt: skip
+    assert done.stdout.startswith("so it ends python")
+    assert "gloo" not in done.stdout
 
 
 def test_a_command_on_several_processes_complains_once(tmp_path: Path) -> None:

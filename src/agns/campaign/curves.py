@@ -49,7 +49,7 @@ class CurveAtPoint(CurvePoint):
     false_accept_rate: float
     """Of impostors, as calibrated."""
     bare: float | None
-    """Held-out photos rejected without a frame, of all."""
+    """Success on all held-out photos without a frame."""
 
 
 def summarize_universal(records: Sequence[JobRecord]) -> list[CurvePoint]:

@@ -97,7 +97,7 @@ def report_sections(out: Path, results: Results) -> list[Section]:
                 title="Frames for many subjects, at operating points",
                 words=[
                     "The same frames at each threshold of the galleries, named by its false-accept "
-                    "rate: one, and all to pick from. Of no frame, false rejects of all photos."
+                    "rate: the fewest to pick from, and the most. Of no frame, all photos count."
                 ],
                 table=curves_at_points_table(results.curves_at_points),
             )

@@ -81,11 +81,11 @@ def curve_table(points: Sequence[CurvePoint]) -> Table:
 
 
 def curves_at_points_table(points: Sequence[CurveAtPoint]) -> Table:
-    """A row for each universal attack, false-accept rate and group: one frame, and all of them."""
-    most: dict[tuple[str, str, int], int] = {}
+    """A row for each universal attack, rate and group, of the fewest frames and of the most."""
+    counted: dict[tuple[str, str, int], set[int]] = {}
     for one in points:
-        which = (one.recognizer, one.attack, one.seed)
-        most[which] = max(one.frames, most.get(which, 0))
+        counted.setdefault((one.recognizer, one.attack, one.seed), set()).add(one.frames)
+    ends = {which: (min(frames), max(frames)) for which, frames in counted.items()}
     head = (
         "recogniser", "attack", "seed", "false accepts", "frames", "worn by", "picked",
         "95 % interval", "subjects that dodge", "benign, picked", "no frame",
@@ -98,7 +98,7 @@ def curves_at_points_table(points: Sequence[CurveAtPoint]) -> Table:
             _share(one.benign_picked), _share(one.bare),
         )
         for one in points
-        if one.frames in (1, most[one.recognizer, one.attack, one.seed])
+        if one.frames in ends[one.recognizer, one.attack, one.seed]
     ]  # fmt: skip
     return Table(head=head, rows=rows, texts=2)
 

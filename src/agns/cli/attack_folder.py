@@ -37,6 +37,8 @@ class AttackFolder:
     """Names of the held-out photos, as the attack knew them."""
     title: str
     """Who does what."""
+    warnings: "Sequence[str]"
+    """Why figures may be of something else than the attack's own."""
 
 
 def open_attack(
@@ -48,8 +50,11 @@ def open_attack(
     seed: int,
     writes: str,
     defence: str | None = None,
+    scores: bool = True,
 ) -> AttackFolder:
     """Open the results of an attack together with a victim and faces, its own as a rule.
+
+    Whoever `scores` is warned where the victim does not answer as when it was attacked.
 
     Raises:
         ConfigError: There are no results, what is measured (`writes`) is there already, the attack
@@ -90,14 +95,18 @@ def open_attack(
             f"{victim.name} knows {known[0]}, which the attack held out: give the "
             "attack's own recogniser with --recognizer"
         )
+    warnings = []
     if (before := report.get("recognizer")) not in (None, victim.name):
-        say(f"Warning: the attack was made on {before}, and is scored here on {victim.name}.")
+        warnings.append(f"the attack was made on {before}, and is scored here on {victim.name}.")
     kept = own.subset(torch.tensor(chosen))
-    if before == victim.name and _answers_anew(report, victim, goal, kept):
-        say(
-            f"Warning: on these photos without a frame {before} answers otherwise than when it "
-            "was attacked: it was trained or enrolled anew, or is behind another defence."
+    if before == victim.name and scores and _answers_anew(report, victim, goal, kept):
+        warnings.append(
+            f"on these photos without a frame {before} answers otherwise than when it was "
+            "attacked: it was trained or enrolled anew, these are other photos of the same names, "
+            "or it answers at random."
         )
+    for warning in warnings:
+        say(f"Warning: {warning}")
     return AttackFolder(
         victim=victim,
         goal=goal,
@@ -105,6 +114,7 @@ def open_attack(
         held_out=kept,
         photos=held_out,
         title=f"{subject} dodges" if target is None else f"{subject} as {target}",
+        warnings=warnings,
     )
 
 
@@ -127,7 +137,8 @@ def _answers_anew(
     now = measure_success(goal, bare.logits).mean_probability
     if now is None:
         return False
-    odds = torch.tensor([now, before], dtype=torch.float64).logit(eps=1e-6)
+    # Near 1 a float32 is a step of 6e-8; near 0 it is as fine as anywhere.
+    odds = torch.tensor([now, before], dtype=torch.float64).clamp(1e-30, 1 - 1e-6).logit()
     return bool((odds[0] - odds[1]).abs() > SAME)
 
 

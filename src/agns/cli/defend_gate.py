@@ -53,7 +53,7 @@ def gate(
 
     prepare()
     check = settings_of(CaptureCheck)
-    attack = open_attack(result, recognizer, faces, device, seed=seed, writes=WRITTEN)
+    attack = open_attack(result, recognizer, faces, device, seed=seed, writes=WRITTEN, scores=False)
     chosen = choose_finder(finder)
     with bar("Downloading") as progress:
         model = landmarker_model(chosen, landmarker, progress=progress)

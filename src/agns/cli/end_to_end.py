@@ -107,6 +107,7 @@ def end_to_end(
             "photos": [attack.photos[place] for place in score.places],
             "without_face": [attack.photos[place] for place in score.without_face],
             "recognizer": attack.victim.name,
+            "warnings": attack.warnings,
             "finder": chosen,
             "faces": choice,
             "seed": seed,

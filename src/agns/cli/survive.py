@@ -78,6 +78,7 @@ def survive(
             progress=progress,
         )
     record = {
+        "warnings": attack.warnings,
         "recognizer": attack.victim.name,
         "seed": seed,
         "benign_frames": benign_frames,
@@ -98,17 +99,19 @@ def survive(
     ]
     show(("", ">value", ">this frame", ">benign frames", ">no frame"), rows)
     if at_rates := points[0].operating_points:
-        head = [name for one in at_rates for name in (f">at {one.false_accept_rate:g}", ">benign")]
+        say("At each false-accept rate this frame / benign frames / no frame, in %:")
         show(
-            ("", ">value", *head),
+            ("", ">value", *(f">{one.false_accept_rate:g}" for one in at_rates)),
             [
                 (
                     point.axis,
                     f"{point.value:g}",
                     *(
-                        percent(part.success_rate)
+                        " / ".join(
+                            f"{100 * (part.success_rate or 0):.0f}"
+                            for part in (one.worn, one.benign, one.bare)
+                        )
                         for one in point.operating_points
-                        for part in (one.worn, one.benign)
                     ),
                 )
                 for point in points

@@ -136,16 +136,16 @@ def show_reach(report: "UniversalReport", out: Path) -> None:
 
 
 def _rows_at(point: "ReachAt") -> list[tuple[str, ...]]:
-    """At one operating point: with one frame, and with all to pick from.
+    """At one operating point: the fewest frames to pick from, and the most.
 
-    Without a frame nobody of the recognised is rejected, so that column is of all photos.
+    No frame is told of all photos: without one nobody of the recognised is rejected.
     """
     picked = [one for one in point.points if one.rule == "picked"]
     benign = {(one.frames, one.group): one.recognized for one in picked if one.made_by == "benign"}
-    most = max(one.frames for one in picked)
+    counted = [one.frames for one in picked]
     rows: list[tuple[str, ...]] = []
     for one in picked:
-        if one.made_by != "attack" or one.frames not in (1, most):
+        if one.made_by != "attack" or one.frames not in (min(counted), max(counted)):
             continue
         low, high = one.recognized.interval or (None, None)
         rows.append(

@@ -36,7 +36,8 @@ class ReachAt:
     """Success on held-out photos; a frame is picked at this threshold, too."""
 
     without_frame: dict[Group, Reach]
-    """Held-out photos that are rejected as they are."""
+    """Success on held-out photos as they are: false rejects, or where identities compete somebody
+    else's coming first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from agns.models.victim import Victim, class_of, task_of
 from agns.types import Frames, Labels, Progress, silent
 
 _Move = Callable[[Tensor], Tensor]
+_Wearers = dict[tuple[Group, MadeBy], list[Wearer]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,44 +81,58 @@ def score_frames(
         seed: Of the intervals.
         progress: Told after each subject.
     """
-    shown: dict[Group, list[dict[MadeBy, _Shown]]] = {group: [] for group in participants.groups}
+    gallery = thresholds_of(victim)
+    at_points = () if gallery is None else gallery.points
+    moves: list[_Move] = [lambda logits: logits]
+    if gallery is not None:
+        moves += [partial(gallery.logits_at, point=point) for point in at_points]
+    # By threshold, the victim's own coming first; logits of many classes would be large to keep.
+    found: list[_Wearers] = [
+        {(group, made_by): [] for group in participants.groups for made_by in series} for _ in moves
+    ]
     done = 0
     for group, names in participants.groups.items():
         for name in names:
-            split = participants.splits[name]
-            shown[group].append(
-                {made_by: _show(victim, faces, name, split, own) for made_by, own in series.items()}
-            )
+            for made_by, frames in series.items():
+                shown = _show(victim, faces, name, participants.splits[name], frames)
+                for wearers, move in zip(found, moves, strict=True):
+                    wearers[group, made_by].append(shown.judged(victim, move))
             done += 1
             progress(done, len(participants.splits), {})
 
-    def reach(move: _Move) -> tuple[list[ReachPoint], dict[Group, Reach]]:
-        points: list[ReachPoint] = []
-        bare: dict[Group, Reach] = {}
-        for group, subjects in shown.items():
-            for made_by, frames in series.items():
-                wearers = [one[made_by].judged(victim, move) for one in subjects]
-                there = sorted({min(count, len(frames)) for count in counts})
-                points += reach_curve(wearers, there, group=group, made_by=made_by, seed=seed)
-            # Whatever the frames, the photos without one are the same.
-            bare[group] = measure_reach([one.bare for one in wearers], seed=seed)
-        return points, bare
+    def points(wearers: _Wearers) -> list[ReachPoint]:
+        return [
+            point
+            for (group, made_by), some in wearers.items()
+            for point in reach_curve(
+                some,
+                sorted({min(count, len(series[made_by])) for count in counts}),
+                group=group,
+                made_by=made_by,
+                seed=seed,
+            )
+        ]
 
-    points, bare = reach(lambda logits: logits)
-    at_points = []
-    gallery = thresholds_of(victim)
-    for point in () if gallery is None else gallery.points:
-        assert gallery is not None
-        moved, plain = reach(partial(gallery.logits_at, point=point))
-        at_points.append(
+    def bare(wearers: _Wearers) -> dict[Group, Reach]:
+        # The same for each series: photos are as they are.
+        return {
+            group: measure_reach([one.bare for one in some], seed=seed)
+            for (group, _), some in wearers.items()
+        }
+
+    return UniversalScore(
+        points=points(found[0]),
+        without_frame=bare(found[0]),
+        operating_points=[
             ReachAt(
                 false_accept_rate=point.false_accept_rate,
                 threshold=point.threshold,
-                points=moved,
-                without_frame=plain,
+                points=points(wearers),
+                without_frame=bare(wearers),
             )
-        )
-    return UniversalScore(points=points, without_frame=bare, operating_points=at_points)
+            for point, wearers in zip(at_points, found[1:], strict=True)
+        ],
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -120,7 +120,7 @@ MOBILEFACENET = "d8ba40c0127fb8ca9917e8fddc79bbbda063657bc92a496d34da0bc8a760443
 
 def is_mobilefacenet(path: Path) -> bool:
     """Whether a file is MobileFaceNet's."""
-    return path.suffix == ".tflite" and file_digest(path) == MOBILEFACENET
+    return path.suffix == ".tflite" and path.is_file() and file_digest(path) == MOBILEFACENET
 
 
 def mobilefacenet_embedder(path: Path) -> Embedder:

@@ -101,6 +101,7 @@ def load_embedder(source: Path | str, *, beside: Path | None = None) -> "Embedde
         mobilefacenet_embedder,
     )
     from agns.models.gallery_file import FORMAT, read_told
+    from agns.models.record import plain
     from agns.storage import read_metadata
 
     source = str(source)
@@ -129,7 +130,9 @@ def load_embedder(source: Path | str, *, beside: Path | None = None) -> "Embedde
         raise bare
     if read_metadata(path).get("format") == FORMAT:
         told, _, _ = read_told(path)
-        raise ConfigError(f"{path} holds a gallery: name its embedding, {told.embedder.source}")
+        source = plain(told.embedder.source)[:200]
+        named = "the function that makes it" if is_reference(source) else source
+        raise ConfigError(f"{path} holds a gallery: name its embedding, {named}")
     # A backbone takes canonical faces itself.
     return Embedder(Backbone.read(path), name=path.name, unit=True).eval()
 

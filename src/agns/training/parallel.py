@@ -5,6 +5,7 @@ import gc
 import hashlib
 import logging
 import os
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, TypeVar
@@ -125,10 +126,13 @@ def running(machines: Machines) -> Iterator[Fabric]:
     try:
         yield fabric
         fabric.barrier()
-    except KeyboardInterrupt:
-        # They may not have been told, and would wait for this one. They write nothing.
-        for process in getattr(fabric.strategy.launcher, "procs", ()):
-            process.kill()
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            # The others may not have been told, and would wait for this one. They write nothing.
+            for process in getattr(fabric.strategy.launcher, "procs", ()):
+                process.kill()
+        # Where it was raised there are networks, which hold the group.
+        traceback.clear_frames(error.__traceback__)
         raise
     finally:
         if distributed.is_initialized():
