@@ -6,6 +6,7 @@ import sys
 import textwrap
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from agns.training.parallel import (
     Machines,
     draws_at,
     is_first_process,
+    running,
     share_of,
 )
 from agns.training.sync_batchnorm import SyncBatchNorm1d, SyncBatchNorm2d, sync_batch_norms
@@ -379,6 +381,24 @@ def test_no_thread_of_the_group_is_left_to_be_aborted_with_the_process(pair: Pat
         threads = (pair / f"threads-{rank}").read_text(encoding="utf-8").split()
         assert threads
         assert not [thread for thread in threads if "gloo" in thread]
+
+
+@pytest.mark.parametrize(("error", "killed"), [(KeyboardInterrupt(), True), (OSError(), False)])
+def test_an_error_ends_with_its_own_code_whatever_becomes_of_the_others(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, killed: bool
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        # What Lightning's watching thread looks at.
+        watched = [other]
+        fabric = SimpleNamespace(
+            launch=lambda: None, strategy=SimpleNamespace(launcher=SimpleNamespace(procs=watched))
+        )
+        monkeypatch.setattr(Machines, "open", lambda _: fabric)
+        with pytest.raises(type(error)), running(Machines(accelerator="cpu")):
+            raise error
+        assert watched == []
+        assert (other.wait(20) < 0) if killed else (other.poll() is None)
+        other.kill()
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are told by Linux alone")

@@ -121,16 +121,21 @@ def running(machines: Machines) -> Iterator[Fabric]:
     inside: a wrapped network keeps the group.
     """
     fabric = machines.open()
-    fabric.launch()
-    group = distributed.group.WORLD if distributed.is_initialized() else None
+    group = None
     try:
+        fabric.launch()
+        group = distributed.group.WORLD if distributed.is_initialized() else None
         yield fabric
         fabric.barrier()
     except BaseException as error:
+        begun = getattr(fabric.strategy.launcher, "procs", [])
         if isinstance(error, KeyboardInterrupt):
             # The others may not have been told, and would wait for this one. They write nothing.
-            for process in getattr(fabric.strategy.launcher, "procs", ()):
+            for process in begun:
                 process.kill()
+        # Lightning watches these, and kills this process where one has failed: it is to end with
+        # its own code.
+        begun.clear()
         # Where it was raised there are networks, which hold the group.
         traceback.clear_frames(error.__traceback__)
         raise
