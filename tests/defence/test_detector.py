@@ -37,9 +37,9 @@ from agns.defence.detector_training import (
 from agns.defence.masking import Masking
 from agns.defence.methods import DefenceFile, defend
 from agns.errors import AttackError, ConfigError, WeightsError
-from agns.evaluation import universal
 from agns.evaluation.detection import score_detection
 from agns.evaluation.metrics import wilson_interval
+from agns.evaluation.universal_score import Participants, score_frames
 from agns.images import from_pixels, to_pixels
 from agns.models.dlib_resnet import DlibResNet
 from agns.models.embedder import Embedder
@@ -338,9 +338,12 @@ def test_being_refused_is_no_success_behind_whatever_stands_around(
             to_pixels(photos), labels, NAMES, [str(at) for at in range(len(photos))]
         )
         first, second = torch.arange(len(photos)).tensor_split(2)
-        wearer = universal._wear(refusing, faces, known, Split(first, second), frame)
-        assert not wearer.scored.any()
-        assert not wearer.bare.any()
+        people = Participants(
+            groups={"unseen": [known]}, splits={known: Split(first, second)}, left_out=[]
+        )
+        score = score_frames(refusing, faces, people, {"attack": frame}, (1,))
+        assert {point.all.success_rate for point in score.points} == {0}
+        assert score.without_frame["unseen"].success_rate == 0
         return
     victim = {
         "black box": lambda: agns.BlackBox(refusing),
