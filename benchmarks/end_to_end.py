@@ -27,7 +27,6 @@ from agns.evaluation.metrics import measure_success
 from agns.geometry import resize
 from agns.images import read_image, to_pixels
 from agns.models.gallery import Gallery
-from agns.models.victim import freeze
 from agns.storage import read_json, versions, write_json
 
 STILL = torch.eye(3)
@@ -66,7 +65,7 @@ def faces_seen(
 
 def measure(attack: AttackFolder, faces: Path, find: Landmarker) -> dict[str, dict[str, float]]:
     """Success of one attack's frame by how it is worn, and at each false-accept rate."""
-    victim = freeze(attack.victim.recognizer)
+    victim = attack.victim.recognizer
     if not isinstance(victim, Gallery) or not victim.points:
         raise SystemExit("--recognizer must be a gallery with operating points")
     canvas = place(attack.frame)

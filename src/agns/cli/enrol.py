@@ -64,7 +64,9 @@ def enrol(
     if out.exists():
         raise ConfigError(f"{out} is already there: name another file")
     if (name is None) == (people is None):
-        raise ConfigError("say whom to enrol: --name, which may be given many times, or --people")
+        raise ConfigError(
+            "say whom to enrol: either --name, which may be given many times, or --people"
+        )
     if task == "closed-set" and {"false_accepts", "others"} & {*given()}:
         raise ConfigError("--far and --others belong to a threshold, and closed-set has none")
     if not 0 < false_accepts < 1:

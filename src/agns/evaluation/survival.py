@@ -33,6 +33,8 @@ class SurvivalAt:
     """Distance below which a comparison is accepted."""
 
     worn: Success
+    """As in `SurvivalPoint`, and so the others."""
+
     benign: Success
     bare: Success
 
